@@ -1,0 +1,184 @@
+// longsight audit: the gradient of every parameter on the ranks at hand against that of one rank, on the same data.
+#include <cmath>
+
+#include "launch/planning.h"
+#include "launch/run_model.h"
+#include "launch/step.h"
+#include "launch/training_data.h"
+#include "launch/verb.h"
+#include "parallel/self_group.h"
+#include "runtime/base/log.h"
+
+namespace longsight::launch {
+namespace {
+
+using parallel::AttentionKind;
+using parallel::FusionKind;
+
+struct Options {
+  std::string config, layouts = "plan", dtype = "f64";
+  i64 batches = 1;
+  bool json = false;
+  std::vector<std::string> overrides;
+};
+
+struct Worst {
+  double loss = 0;      // relative
+  double gradient = 0;  // of any parameter
+  std::string parameter;
+  std::string layout;  // where it was
+};
+
+// A plan to try; each of the configured rules still holds in the plan's own layout only.
+std::vector<parallel::Plan> layouts_to_try(const Options& o, const parallel::Plan& own, const model::Vlm& model) {
+  if (o.layouts == "plan") return {own};
+  std::vector<parallel::Plan> plans;
+  const i64 world = own.mesh.world;
+  const i64 vision = model.vision().blocks(), language = model.language().blocks();
+  for (i64 sequence = 1; sequence <= world; ++sequence) {
+    if (world % sequence != 0) continue;
+    const parallel::Mesh mesh = parallel::make_mesh(world, sequence);
+    if (sequence == 1) {
+      plans.push_back(parallel::uniform_plan(mesh, vision, AttentionKind::local, language, AttentionKind::local, FusionKind::owner));
+      continue;
+    }
+    for (AttentionKind v : {AttentionKind::images, AttentionKind::ulysses, AttentionKind::gather}) {
+      for (AttentionKind l : {AttentionKind::local, AttentionKind::ulysses, AttentionKind::gather}) {
+        for (FusionKind f : {FusionKind::owner, FusionKind::gather}) plans.push_back(parallel::uniform_plan(mesh, vision, v, language, l, f));
+      }
+    }
+  }
+  return plans;
+}
+
+double relative(double a, double b, double size) {
+  const double error = std::abs(a - b) / size;
+  return std::isfinite(error) ? error : std::numeric_limits<double>::infinity();
+}
+
+// max|a - b| / max(max|b|, 1e-3 G), b the one-rank gradient, G the largest |b| over all parameters.
+void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, const std::string& layout, Worst& worst) {
+  dispatch(parameters.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T *a = got.as<T>(), *b = expected.as<T>();
+    double largest = 0;
+    for (i64 i = 0; i < expected.elements(); ++i) largest = std::max(largest, std::abs(static_cast<double>(b[i])));
+    for (const Parameter& p : parameters.all()) {
+      if (p.grad_offset < 0) continue;
+      double difference = 0, size = 1e-3 * largest;
+      for (i64 i = p.grad_offset; i < p.grad_offset + p.elements(); ++i) {
+        const double d = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+        if (!(d <= difference)) difference = d;  // a NaN stays
+        size = std::max(size, std::abs(static_cast<double>(b[i])));
+      }
+      const double error = size > 0 ? relative(difference, 0, size) : difference == 0 ? 0 : std::numeric_limits<double>::infinity();
+      if (error > worst.gradient || worst.parameter.empty()) {
+        worst.gradient = std::max(error, worst.gradient);
+        worst.parameter = p.name;
+        worst.layout = layout;
+      }
+    }
+  });
+}
+
+ExitCode run_audit(Job& job, const Options& o) {
+  require(o.layouts == "plan" || o.layouts == "all", ExitCode::usage, "--layouts {}: plan or all", o.layouts);
+  require(o.batches >= 1, ExitCode::usage, "--batches {}: at least 1", o.batches);
+  const DType dtype = dtype_from_name(o.dtype);
+  require(dtype == DType::F32 || dtype == DType::F64, ExitCode::usage, "--dtype {}: f32 or f64", o.dtype);
+  const double bound = dtype == DType::F64 ? 1e-9 : 1e-4;
+
+  const LoadedConfig loaded = load_config(o.config, o.overrides);
+  RunModel run = open_run_model(loaded, dtype, true);
+  model::Vlm& model = *run.model;
+  const auto data = open_training_data(loaded, run);
+  const i64 limit = loaded.config.memory.micro_batch_tokens.value_or(0);
+  Worst worst;
+  i64 layouts = 0;
+  OwnedTensor expected(dtype, model.parameters().gradients().shape());
+  parallel::SelfGroup self;
+  for (i64 b = 0; b < o.batches; ++b) {
+    const std::vector<model::Sample> samples = data->next();
+    const parallel::PlanResult planned = plan_run(loaded, model, job.world.size(), samples, dtype);
+    const auto one_rank = [&](std::span<const std::vector<model::Sample>> micro_batches, i64 supervised) {
+      const parallel::Plan alone = parallel::uniform_plan(parallel::make_mesh(1, 1), model.vision().blocks(), AttentionKind::local,
+                                                          model.language().blocks(), AttentionKind::local, FusionKind::owner);
+      parallel::MeshGroups groups(alone.mesh, self);
+      StepRunner runner(model, alone, groups, job.stream);
+      fill_zero(model.parameters().gradients(), job.stream);
+      StepBatch step;
+      step.supervised = supervised;
+      step.samples = static_cast<i64>(samples.size());
+      for (const auto& members : micro_batches) step.micro_batches.push_back(pack(members, model.config()));
+      return runner.run(step);
+    };
+    i64 supervised = 0;
+    for (const model::Sample& s : samples) supervised += supervised_tokens(s);
+    const std::vector<std::vector<model::Sample>> packed{samples};
+    const double loss = one_rank(packed, supervised);
+    copy(expected, model.parameters().gradients(), job.stream);
+    if (job.world.size() == 1) {
+      // Nothing to shard: the packed micro-batch against its samples one by one.
+      std::vector<std::vector<model::Sample>> single;
+      for (const model::Sample& s : samples) single.push_back({s});
+      const double apart = one_rank(single, supervised);
+      worst.loss = std::max(worst.loss, relative(apart, loss, std::max(std::abs(loss), 1e-300)));
+      compare(model.parameters(), model.parameters().gradients(), expected, "samples one by one", worst);
+      layouts = 1;
+      continue;
+    }
+    const auto plans = layouts_to_try(o, planned.plan, model);
+    layouts = static_cast<i64>(plans.size());
+    for (const parallel::Plan& plan : plans) {
+      parallel::MeshGroups groups(plan.mesh, job.world);
+      StepRunner runner(model, plan, groups, job.stream);
+      const StepBatch step = deal_step(samples, model.config(), plan.mesh, plan.mesh.data_rank(job.world.rank()), limit);
+      fill_zero(model.parameters().gradients(), job.stream);
+      const double got = runner.run(step);
+      runner.sum_gradients(step);
+      worst.loss = std::max(worst.loss, relative(got, loss, std::max(std::abs(loss), 1e-300)));
+      const double before = worst.gradient;
+      compare(model.parameters(), model.parameters().gradients(), expected, plan.text(), worst);
+      if (worst.gradient > bound && worst.gradient > before) log_warn("{}: {} differs by {:.3g}", plan.text(), worst.parameter, worst.gradient);
+    }
+  }
+  const bool good = worst.gradient <= bound && worst.loss <= bound;
+  if (job.leads()) {
+    i64 parameters = 0;
+    for (const Parameter& p : model.parameters().all()) parameters += p.grad_offset >= 0;
+    if (o.json) {
+      nlohmann::ordered_json line;
+      line["ranks"] = job.world.size();
+      line["layouts"] = layouts;
+      line["loss_relative_error"] = worst.loss;
+      line["parameters"] = parameters;
+      line["worst_parameter"] = worst.parameter;
+      line["worst_relative_error"] = worst.gradient;
+      fmt::print("{}\n", line.dump());
+    } else {
+      fmt::print("{} layouts on {} ranks, {} parameters, {}\n", layouts, job.world.size(), parameters, o.dtype);
+      fmt::print("  loss: worst relative difference {:.3g}\n", worst.loss);
+      fmt::print("  gradients: worst relative difference {:.3g} ({}; {})\n", worst.gradient, worst.parameter, worst.layout);
+      fmt::print("{} (bound {:g})\n", good ? "equal to one rank" : "NOT equal to one rank", bound);
+    }
+    std::fflush(stdout);
+  }
+  job.world.barrier(job.stream);
+  return good ? ExitCode::done : ExitCode::internal;
+}
+
+}  // namespace
+
+void add_audit(CLI::App& app, Run& run) {
+  CLI::App* verb = app.add_subcommand("audit", "Compare the gradient of every parameter on these ranks with that of one rank");
+  auto o = std::make_shared<Options>();
+  verb->add_option("config", o->config, "YAML configuration")->required();
+  verb->add_option("--layouts", o->layouts, "plan (default): the layout that training would use; all: every one there is");
+  verb->add_option("--batches", o->batches, "steps of data to compare on (default 1)");
+  verb->add_option("--dtype", o->dtype, "f64 (default, bound 1e-9) or f32 (bound 1e-4)");
+  verb->add_flag("--json", o->json, "one line of JSON, last on stdout");
+  verb->add_option("overrides", o->overrides, "key.path=value");
+  verb->callback([o, &run] { run = [o](Job& job) { return run_audit(job, *o); }; });
+}
+
+}  // namespace longsight::launch

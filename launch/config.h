@@ -1,0 +1,205 @@
+// The YAML configuration of a run. Each struct lists its fields once; reading, printing and comparing follow.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/base/yaml.h"
+
+namespace longsight::launch {
+
+struct TrainParts {
+  bool vision = true, connector = true, language = true;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("vision", s.vision);
+    visit("connector", s.connector);
+    visit("language", s.language);
+  }
+};
+
+struct ModelSection {
+  std::string from;       // Hugging Face folder to start from; or
+  std::string config;     // config.json, for random weights, with
+  std::string tokenizer;  // a folder that has tokenizer.json
+  TrainParts train;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("from", s.from);
+    visit("config", s.config);
+    visit("tokenizer", s.tokenizer);
+    visit("train", s.train);
+  }
+};
+
+struct DataSource {
+  std::string messages;              // JSONL chat file, or
+  std::vector<std::string> tensors;  // ready batches, one step each
+  double weight = 1;                 // how often it is drawn, relative to the others
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("messages", s.messages);
+    visit("tensors", s.tensors);
+    visit("weight", s.weight);
+  }
+};
+
+struct Augment {
+  i64 shift = 0;  // pixels, at most, in each direction
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("shift", s.shift);
+  }
+};
+
+struct DataSection {
+  std::vector<DataSource> train, eval;
+  Augment augment;
+  std::string chat;  // format, where the model folder does not say it
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("train", s.train);
+    visit("eval", s.eval);
+    visit("augment", s.augment);
+    visit("chat", s.chat);
+  }
+};
+
+struct OptimizerSection {
+  double lr = 1e-3;
+  double min_lr = 0;
+  std::string schedule = "constant";  // constant, cosine, linear
+  i64 warmup = 0;                     // steps
+  std::vector<double> betas{0.9, 0.95};
+  double eps = 1e-8;
+  double weight_decay = 0.1;
+  double clip = 1.0;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("lr", s.lr);
+    visit("min_lr", s.min_lr);
+    visit("schedule", s.schedule);
+    visit("warmup", s.warmup);
+    visit("betas", s.betas);
+    visit("eps", s.eps);
+    visit("weight_decay", s.weight_decay);
+    visit("clip", s.clip);
+  }
+};
+
+struct TrainSection {
+  i64 tokens_per_step = 2048;
+  std::optional<i64> steps;
+  std::optional<double> epochs;
+  i64 eval_every = 0;  // 0: only at the end
+  OptimizerSection optimizer;
+  u64 seed = 1;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("tokens_per_step", s.tokens_per_step);
+    visit("steps", s.steps);
+    visit("epochs", s.epochs);
+    visit("eval_every", s.eval_every);
+    visit("optimizer", s.optimizer);
+    visit("seed", s.seed);
+  }
+};
+
+struct TowerSection {
+  OrAuto<std::string> attention;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("attention", s.attention);
+  }
+};
+
+struct FusionSection {
+  OrAuto<std::string> exchange;
+  OrAuto<std::string> split;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("exchange", s.exchange);
+    visit("split", s.split);
+  }
+};
+
+struct RuleSection {
+  std::string blocks, attention;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("blocks", s.blocks);
+    visit("attention", s.attention);
+  }
+};
+
+struct ParallelSection {
+  OrAuto<i64> sequence;
+  TowerSection vision, language;
+  FusionSection fusion;
+  OrAuto<std::string> zero;
+  std::vector<RuleSection> rules;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("sequence", s.sequence);
+    visit("vision", s.vision);
+    visit("language", s.language);
+    visit("fusion", s.fusion);
+    visit("zero", s.zero);
+    visit("rules", s.rules);
+  }
+};
+
+struct MemorySection {
+  OrAuto<std::string> budget;
+  OrAuto<std::string> recompute;
+  OrAuto<i64> micro_batch_tokens;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("budget", s.budget);
+    visit("recompute", s.recompute);
+    visit("micro_batch_tokens", s.micro_batch_tokens);
+  }
+};
+
+struct OutputSection {
+  std::string dir;
+  i64 save_every = 0;  // 0: only at the end
+  i64 keep = 2;        // saves kept besides the final model
+  OrAuto<std::string> resume;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("dir", s.dir);
+    visit("save_every", s.save_every);
+    visit("keep", s.keep);
+    visit("resume", s.resume);
+  }
+};
+
+struct Config {
+  ModelSection model;
+  DataSection data;
+  TrainSection train;
+  ParallelSection parallel;
+  MemorySection memory;
+  OutputSection output;
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("model", s.model);
+    visit("data", s.data);
+    visit("train", s.train);
+    visit("parallel", s.parallel);
+    visit("memory", s.memory);
+    visit("output", s.output);
+  }
+};
+
+// A configuration and where each of its values was written, for errors.
+struct LoadedConfig {
+  YamlDocument document;
+  Config config;
+};
+
+// File and overrides; an empty path: overrides alone. Values are checked as far as they can be without reading other files.
+LoadedConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
+
+}  // namespace longsight::launch

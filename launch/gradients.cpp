@@ -1,0 +1,115 @@
+// longsight gradients: loss and gradients of a ready batch, as safetensors.
+#include "launch/planning.h"
+#include "launch/step.h"
+#include "launch/verb.h"
+#include "model/batch_file.h"
+#include "model/checkpoint.h"
+#include "runtime/base/log.h"
+#include "runtime/io/safetensors.h"
+
+namespace longsight::launch {
+namespace {
+
+struct Options {
+  std::string model, batch, out, dtype = "f64";
+  bool logits = false;
+  std::vector<std::string> overrides;
+};
+
+// Rows that the ranks hold, put where they belong: the columns of `mine` are this rank's rows, `index` their places.
+void gather_to_places(Tensor all, Tensor mine, const std::vector<i64>& index, parallel::ProcessGroup& world, Stream stream) {
+  const i64 columns = all.row_size();
+  const std::vector<i64> rows = world.all_gather<i64>(mine.rows(), stream);
+  std::vector<i64> elements;
+  i64 total = 0;
+  for (i64 n : rows) {
+    elements.push_back(n * columns);
+    total += n;
+  }
+  const OwnedTensor gathered(all.dtype(), {total, columns}), places(DType::I64, {total});
+  world.all_gather_v(mine.data(), gathered->data(), elements, all.dtype(), stream, "rows");
+  world.all_gather_v(index.data(), places->data(), rows, DType::I64, stream, "places");
+  for (i64 i = 0; i < total; ++i) copy(all.row_range(places->as<i64>()[i], 1), gathered->row_range(i, 1), stream);
+}
+
+ExitCode run_gradients(Job& job, const Options& o) {
+  const LoadedConfig loaded = load_config("", o.overrides);
+  const DType dtype = dtype_from_name(o.dtype);
+  require(dtype == DType::F32 || dtype == DType::F64, ExitCode::usage, "--dtype {}: f32 or f64", o.dtype);
+  const auto model = model::load_model(o.model, {.dtype = dtype, .with_gradients = true, .trainable = trainable_parts(loaded.config.model.train)});
+  const model::BatchFile batch = model::read_batch_file(o.batch, model->config());
+  const parallel::PlanResult planned = plan_run(loaded, *model, job.world.size(), batch.samples, dtype);
+  parallel::MeshGroups groups(planned.plan.mesh, job.world);
+  const parallel::Mesh& mesh = planned.plan.mesh;
+  const i64 data_rank = mesh.data_rank(job.world.rank());
+  const i64 limit = loaded.config.memory.micro_batch_tokens.value_or(0);
+  StepRunner runner(*model, planned.plan, groups, job.stream);
+  const StepBatch step = deal_step(batch.samples, model->config(), mesh, data_rank, limit);
+
+  const i64 vocab = model->config().text.vocab, width = model->config().text.width;
+  OwnedTensor logits(dtype, {o.logits ? batch.rows * batch.columns : 0, vocab});
+  OwnedTensor features(dtype, {o.logits ? step.visual_tokens : 0, width});
+  if (o.logits) {
+    // Every sample in a micro-batch of its own, so that places in the file are easy to tell; the loss below is the packed one.
+    i64 feature_base = 0;
+    for (i64 row = 0; row < batch.rows; ++row) {
+      const model::Sample& sample = batch.samples[static_cast<std::size_t>(row)];
+      const model::MicroBatch one = model::pack({&sample, 1}, model->config());
+      const bool runs_here = row % mesh.data == data_rank;
+      std::vector<i64> places, feature_places;
+      OwnedTensor mine(dtype, {0, vocab}), my_features(dtype, {0, width});
+      if (runs_here) {
+        model::Pass pass(*model, one, planned.plan, false, groups.sequence(), runner.memory(), job.stream);
+        pass.forward();
+        const i64 begin = pass.layout().language.begin(groups.sequence().rank());
+        mine = OwnedTensor(dtype, {pass.hidden().rows(), vocab});
+        pass.logits(mine);
+        for (i64 t = 0; t < mine->rows(); ++t) places.push_back(row * batch.columns + begin + t);
+        if (pass.features()) {
+          my_features = OwnedTensor(dtype, pass.features().shape());
+          copy(my_features, pass.features(), job.stream);
+          for (i64 f : pass.owned_features()) feature_places.push_back(feature_base + f);
+        }
+        pass.loss();
+      }
+      gather_to_places(logits, mine, places, job.world, job.stream);
+      gather_to_places(features, my_features, feature_places, job.world, job.stream);
+      feature_base += one.geometry.features();
+    }
+  }
+
+  const double loss = runner.run(step) / static_cast<double>(step.supervised);
+  runner.sum_gradients(step);
+  if (!job.leads()) return ExitCode::done;
+  OwnedTensor loss_scalar(DType::F64, Shape{}), count(DType::I64, Shape{});
+  loss_scalar->as<double>()[0] = loss;
+  count->as<i64>()[0] = step.supervised;
+  std::vector<io::NamedTensor> out{{"loss", loss_scalar, DType::F64}, {"supervised_tokens", count, DType::I64}};
+  if (o.logits) {
+    out.push_back({"logits", logits->reshape({batch.rows, batch.columns, vocab}), dtype});
+    out.push_back({"image_features", features, dtype});
+  }
+  for (ParameterId id = 0; id < model->parameters().size(); ++id) {
+    const Parameter& p = model->parameters()[id];
+    if (StepRunner::reached(p, step)) out.push_back({"grad." + model->name_in_file(id), model->parameters().grad(id), dtype});
+  }
+  io::write_safetensors(o.out, out);
+  log_info("loss {:.9g} over {} supervised tokens; {} gradients written to {}", loss, step.supervised, out.size() - 2, o.out);
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_gradients(CLI::App& app, Run& run) {
+  CLI::App* verb = app.add_subcommand("gradients", "Loss and the gradient of every parameter for a given batch");
+  auto o = std::make_shared<Options>();
+  verb->add_option("--model", o->model, "Hugging Face model folder")->required();
+  verb->add_option("--batch", o->batch, "safetensors file: input_ids, labels, attention_mask, pixel_values")->required();
+  verb->add_option("--out", o->out, "safetensors file to write")->required();
+  verb->add_option("--dtype", o->dtype, "f64 (default) or f32");
+  verb->add_flag("--logits", o->logits, "write logits and image features too");
+  verb->add_option("overrides", o->overrides, "configuration, key.path=value");
+  verb->callback([o, &run] { run = [o](Job& job) { return run_gradients(job, *o); }; });
+}
+
+}  // namespace longsight::launch

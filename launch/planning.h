@@ -1,0 +1,20 @@
+// From a configuration to a plan: what a run, an audit and `longsight plan` have in common.
+#pragma once
+
+#include "launch/config.h"
+#include "model/vlm.h"
+#include "parallel/planner.h"
+
+namespace longsight::launch {
+
+// What `model.train` freezes, as a test for each parameter.
+std::function<bool(const Parameter&)> trainable_parts(const TrainParts&);
+
+// The strategies and the degree that the configuration asks for. Wrong names are usage errors with their place.
+parallel::PlanOptions plan_options(const LoadedConfig&);
+
+// `samples` are those of a typical step; may be empty.
+parallel::PlanResult plan_run(const LoadedConfig&, const model::Vlm&, i64 ranks, std::span<const model::Sample> samples, DType,
+                              const parallel::HardwareProfile& = {});
+
+}  // namespace longsight::launch

@@ -1,0 +1,19 @@
+// The model of a run: from a Hugging Face folder, or of random weights after a config.json.
+#pragma once
+
+#include <memory>
+
+#include "launch/config.h"
+#include "model/vlm.h"
+
+namespace longsight::launch {
+
+struct RunModel {
+  std::unique_ptr<model::Vlm> model;
+  std::string companions;  // folder with tokenizer and processor files; empty: none
+};
+
+// With gradients for the parts that `model.train` names, if asked for.
+RunModel open_run_model(const LoadedConfig&, DType, bool with_gradients);
+
+}  // namespace longsight::launch

@@ -1,0 +1,76 @@
+#include "launch/step.h"
+
+#include "parallel/batch_shape.h"
+
+namespace longsight::launch {
+
+StepBatch deal_step(std::span<const model::Sample> samples, const model::ModelConfig& config, const parallel::Mesh& mesh, i64 data_rank,
+                    i64 limit) {
+  StepBatch step;
+  std::vector<i64> lengths;
+  for (const model::Sample& s : samples) {
+    lengths.push_back(s.tokens());
+    step.samples += 1;
+    step.tokens += s.tokens();
+    step.supervised += supervised_tokens(s);
+    step.images += static_cast<i64>(s.images.size());
+  }
+  step.visual_tokens = step.images * config.features_per_image();
+  const auto dealt = parallel::deal_samples(lengths, mesh.data, limit);
+  for (const std::vector<i64>& members : dealt[static_cast<std::size_t>(data_rank)]) {
+    std::vector<model::Sample> mine;
+    for (i64 i : members) mine.push_back(samples[static_cast<std::size_t>(i)]);
+    step.micro_batches.push_back(pack(mine, config));
+  }
+  return step;
+}
+
+void prepare_images(const StepBatch& step, const parallel::Plan& plan, i64 sequence_rank) {
+  for (const model::MicroBatch& batch : step.micro_batches) {
+    const parallel::Layout layout = make_layout(plan, batch.geometry);
+    const i64 begin = layout.vision.begin(sequence_rank), end = layout.vision.end(sequence_rank);
+    for (std::size_t i = 0; i < batch.images.size(); ++i) {
+      if (batch.geometry.images.starts[i] < end && batch.geometry.images.starts[i + 1] > begin) batch.images[i]->pixels();
+    }
+  }
+}
+
+StepRunner::StepRunner(model::Vlm& model, const parallel::Plan& plan, parallel::MeshGroups& groups, Stream stream)
+    : model_(model), plan_(plan), groups_(groups), stream_(stream) {}
+
+double StepRunner::run(const StepBatch& step) {
+  require(step.supervised > 0, ExitCode::bad_data,
+          "a step of {} samples has no supervised token: label some text, or raise train.tokens_per_step", step.samples);
+  const double scale = 1 / static_cast<double>(step.supervised);
+  double sum = 0;
+  for (const model::MicroBatch& batch : step.micro_batches) {
+    model::Pass pass(model_, batch, plan_, true, groups_.sequence(), memory_, stream_);
+    pass.forward();
+    sum += pass.loss_and_backward(scale);
+  }
+  return groups_.world().all_reduce_sum(sum, stream_, "loss");
+}
+
+double StepRunner::evaluate(const StepBatch& step) {
+  double sum = 0;
+  for (const model::MicroBatch& batch : step.micro_batches) {
+    model::Pass pass(model_, batch, plan_, false, groups_.sequence(), memory_, stream_);
+    pass.forward();
+    sum += pass.loss();
+  }
+  return groups_.world().all_reduce_sum(sum, stream_, "loss");
+}
+
+bool StepRunner::reached(const Parameter& p, const StepBatch& step) {
+  return p.grad_offset >= 0 && (step.images > 0 || p.part == "language");
+}
+
+void StepRunner::sum_gradients(const StepBatch& step) {
+  std::vector<parallel::Interval> intervals;
+  for (const Parameter& p : model_.parameters().all()) {
+    if (reached(p, step)) intervals.push_back({p.grad_offset, p.elements()});
+  }
+  parallel::sum_gradients(model_.parameters().gradients(), parallel::gradient_buckets(intervals), groups_.world(), memory_.scratch, stream_);
+}
+
+}  // namespace longsight::launch

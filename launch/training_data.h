@@ -1,0 +1,27 @@
+// The samples of each step, in an order that depends on the seed and the index only: every rank draws the same ones.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "launch/run_model.h"
+#include "model/micro_batch.h"
+
+namespace longsight::launch {
+
+class TrainingData {
+ public:
+  virtual ~TrainingData() = default;
+  // The next samples of the order that fit into train.tokens_per_step (ready batches: the next file). Endless.
+  virtual std::vector<model::Sample> next() = 0;
+  // Samples of one pass over the data.
+  virtual i64 samples_per_epoch() const = 0;
+  virtual i64 samples_drawn() const = 0;
+};
+
+std::unique_ptr<TrainingData> open_training_data(const LoadedConfig&, const RunModel&);
+
+// All held-out samples in file order, in groups that fit into a step.
+std::vector<std::vector<model::Sample>> open_eval_data(const LoadedConfig&, const RunModel&);
+
+}  // namespace longsight::launch

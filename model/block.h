@@ -1,0 +1,58 @@
+// A pre-norm transformer block, of both towers: x += attention(norm(x)); x += mlp(norm(x)).
+// Saved for backward per row (widths in elements): middle C, output C, attention result H D, projection (H + 2 Hkv) D, MLP
+// input F or 2 F, and norm statistics. Norm outputs and activations are computed again.
+#pragma once
+
+#include "model/layers.h"
+#include "model/workspace.h"
+
+namespace longsight::model {
+
+struct BlockShape {
+  i64 width = 0;
+  i64 heads = 0;
+  i64 kv_heads = 0;
+  i64 head_width = 0;
+  i64 intermediate = 0;
+  double eps = 0;
+  ops::Activation activation = ops::Activation::none;
+  bool gated = false;  // MLP of the form act(gate) * up
+
+  i64 projection() const { return (heads + 2 * kv_heads) * head_width; }
+  i64 mlp_input() const { return gated ? 2 * intermediate : intermediate; }
+};
+
+// Angles of the rotary embedding for this rank's rows, [T, D/2] each; empty: no rotation.
+struct RopeTable {
+  Tensor cos;
+  Tensor sin;
+};
+
+class Block {
+ public:
+  Block(BlockShape shape, BlockIds ids) : shape_(shape), ids_(ids) {}
+
+  // x [T, C] must stay until backward; the result [T, C] lies in the saved arena. Collective over the attention's group.
+  Tensor forward(Tensor x, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
+  // dy [T, C] becomes dx in place. Frees what forward saved. Collective over the attention's group.
+  void backward(Tensor dy, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
+
+  const BlockShape& shape() const { return shape_; }
+  const BlockIds& ids() const { return ids_; }
+  bool any_grad(const ParameterRegistry&) const;
+
+ private:
+  Tensor forward_attention(Tensor x, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
+  Tensor forward_mlp(Tensor x, const Workspace&) const;
+  void backward_mlp(Tensor dy, const Workspace&) const;
+  void backward_attention(Tensor dy, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
+
+  BlockShape shape_;
+  BlockIds ids_;
+};
+
+// The MLP alone: y = x + down(act(up(norm(x)))), x being the frame's. In row chunks, so that scratch does not grow with the
+// sequence. up [T, F or 2F] receives what goes into the activation. Shared with decoding.
+void mlp(Tensor y, const NormFrame&, Tensor up, const BlockShape&, const BlockIds&, const ParameterRegistry&, Arena& scratch, Stream);
+
+}  // namespace longsight::model

@@ -1,0 +1,37 @@
+// A model as a Hugging Face folder: config.json, safetensors, and the tokenizer and processor files beside them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "model/vlm.h"
+
+namespace longsight::model {
+
+// Reads FOLDER/config.json, or the file itself if `path` is one. missing_input, bad_data.
+ModelConfig read_config(const std::string& path);
+
+// The model of a folder: its parameters allocated in `dtype` and loaded. `prepare` (may be empty) decides before that what
+// is trainable. Every tensor of the checkpoint and every parameter of the model must find its counterpart, with its
+// shape; what does not is listed by prefix in one error. Names of all generations of files are understood.
+struct LoadOptions {
+  DType dtype = DType::F32;
+  bool with_gradients = false;
+  std::function<bool(const Parameter&)> trainable;  // empty: all
+};
+std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions&);
+
+struct ExportOptions {
+  DType dtype = DType::F32;
+  std::string companions_from;  // folder whose tokenizer, processor and chat files are copied byte for byte; empty: none
+};
+// Writes a new folder, whole or not at all. An existing folder is an error (cannot_write).
+void export_model(const Vlm&, const std::string& folder, const ExportOptions&);
+// The same into a folder that is there already and holds no weights.
+void write_model_files(const Vlm&, const std::string& folder, const ExportOptions&);
+
+// The dtype that the source configuration names, f32 if none.
+DType source_dtype(const ModelConfig&);
+
+}  // namespace longsight::model

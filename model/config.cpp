@@ -1,0 +1,32 @@
+#include "model/config.h"
+
+#include <algorithm>
+
+#include "model/families/families.h"
+
+namespace longsight::model {
+
+i64 ModelConfig::vision_blocks_run() const {
+  return *std::max_element(connector.feature_layers.begin(), connector.feature_layers.end());
+}
+
+i64 ModelConfig::features_per_image() const { return vision.rows() - (connector.drop_first_row ? 1 : 0); }
+
+ModelConfig read_model_config(const nlohmann::json& file, const std::string& path) {
+  require(file.is_object() && file.contains("model_type") && file["model_type"].is_string(), ExitCode::bad_data,
+          "{}: model_type is missing: not a Hugging Face model configuration", path);
+  const auto type = file["model_type"].get<std::string>();
+  for (const Family& family : families()) {
+    if (family.model_type == type) {
+      ModelConfig config = family.read_config(file, path);
+      config.family = family.model_type;
+      config.source = file;
+      return config;
+    }
+  }
+  std::string known;
+  for (const Family& family : families()) known += (known.empty() ? "" : ", ") + std::string(family.model_type);
+  fail(ExitCode::bad_data, "{}: model_type \"{}\" is not available yet (available: {})", path, type, known);
+}
+
+}  // namespace longsight::model

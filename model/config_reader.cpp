@@ -1,0 +1,78 @@
+#include "model/config_reader.h"
+
+namespace longsight::model {
+
+using nlohmann::json;
+
+ConfigReader::ConfigReader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
+  require(object_.is_object(), ExitCode::bad_data, "{}: expected an object", where_);
+}
+
+bool ConfigReader::has(const std::string& key) const {
+  const auto found = object_.find(key);
+  return found != object_.end() && !found->is_null();
+}
+
+const json* ConfigReader::find(const std::string& key) {
+  seen_.insert(key);
+  return has(key) ? &object_[key] : nullptr;
+}
+
+template <class T>
+void ConfigReader::wrong_type(const std::string& key, const T& expected) const {
+  fail(ExitCode::bad_data, "{}: {} must be {}, not {}", where_, key, expected, object_[key].dump());
+}
+
+i64 ConfigReader::integer(const std::string& key, i64 fallback) {
+  const json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_number_integer() || (value->is_number_unsigned() && value->get<u64>() > u64{1} << 62)) wrong_type(key, "an integer");
+  return value->get<i64>();
+}
+
+double ConfigReader::number(const std::string& key, double fallback) {
+  const json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_number()) wrong_type(key, "a number");
+  return value->get<double>();
+}
+
+bool ConfigReader::boolean(const std::string& key, bool fallback) {
+  const json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_boolean()) wrong_type(key, "true or false");
+  return value->get<bool>();
+}
+
+std::string ConfigReader::text(const std::string& key, const std::string& fallback) {
+  const json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_string()) wrong_type(key, "a string");
+  return value->get<std::string>();
+}
+
+ConfigReader ConfigReader::object(const std::string& key) {
+  const json* value = find(key);
+  if (value != nullptr && !value->is_object()) wrong_type(key, "an object");
+  return {value == nullptr ? json::object() : *value, where_ + ": " + key};
+}
+
+const json* ConfigReader::raw(const std::string& key) { return find(key); }
+
+void ConfigReader::refuse_unless(const std::string& key, const json& only, const std::string& reason) {
+  const json* value = find(key);
+  require(value == nullptr || *value == only, ExitCode::bad_data, "{}: {} = {} is not supported: {}", where_, key,
+          value == nullptr ? "" : value->dump(), reason);
+}
+
+void ConfigReader::ignore(std::initializer_list<const char*> keys) { seen_.insert(keys.begin(), keys.end()); }
+
+std::vector<std::string> ConfigReader::unread() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object_.items()) {
+    if (!seen_.contains(key)) keys.push_back(where_ + ": " + key);
+  }
+  return keys;
+}
+
+}  // namespace longsight::model

@@ -1,0 +1,45 @@
+// The language model: embedding, blocks, and the head that ends in the loss.
+#pragma once
+
+#include "model/block.h"
+#include "model/vision_tower.h"
+#include "parallel/loss_balance.h"
+
+namespace longsight::model {
+
+class LanguageModel {
+ public:
+  LanguageModel(const ModelConfig&, const LanguageIds&);
+
+  i64 blocks() const { return static_cast<i64>(blocks_.size()); }
+  const Block& block(i64 i) const { return blocks_[static_cast<std::size_t>(i)]; }
+  i64 width() const { return width_; }
+
+  // x [T, C] = embedding rows of the ids; rows of visual tokens are overwritten later by the fusion exchange.
+  void embed(Tensor x, std::span<const i64> ids, const ParameterRegistry&, Stream) const;
+  // Adds the rows of dx that are text to the embedding's gradient.
+  void embed_backward(Tensor dx, std::span<const i64> ids, std::span<const i64> text_rows, const Workspace&) const;
+
+  // Collective over the group of the strategies.
+  Tensor forward(Tensor x, const RopeTable&, const BlockAttention&, const Workspace&) const;
+  // dy becomes the gradient of x, or is left somewhere above it if nothing below needs one. Returns whether it is that of x.
+  bool backward(Tensor dy, const RopeTable&, const BlockAttention&, bool input_needs_gradient, const Workspace&) const;
+  // How many blocks backward runs: those above the lowest parameter with a gradient.
+  i64 blocks_in_backward(bool input_needs_gradient, const ParameterRegistry&) const;
+
+  // Sum of the token losses of the rows that this rank projects. Collective over the balance's group.
+  double loss(Tensor hidden, parallel::LossBalance&, const Workspace&) const;
+  // The same, d_hidden [T, C] overwritten with scale * its gradient, and head gradients added.
+  double loss_and_gradient(Tensor d_hidden, Tensor hidden, parallel::LossBalance&, double scale, const Workspace&) const;
+  // logits [n, V] of hidden rows [n, C].
+  void logits(Tensor out, Tensor hidden, const Workspace&) const;
+
+ private:
+  i64 width_;
+  i64 vocab_;
+  double eps_;
+  LanguageIds ids_;
+  std::vector<Block> blocks_;
+};
+
+}  // namespace longsight::model

@@ -1,0 +1,111 @@
+#include "model/model_shape.h"
+
+namespace longsight::model {
+namespace {
+
+using parallel::ModelShape;
+using parallel::PartParameters;
+using parallel::TowerShape;
+
+bool trained(const ParameterRegistry& p, ParameterId id) {
+  return id != kNone && p[id].used && p[id].trainable;
+}
+
+bool trained(const ParameterRegistry& p, const NormIds& ids) {
+  return trained(p, ids.gain) || trained(p, ids.bias);
+}
+
+bool trained(const ParameterRegistry& p, const LinearIds& ids) {
+  for (i64 part = 0; part < ids.parts; ++part) {
+    if (trained(p, ids.weight + part) || (ids.bias != kNone && trained(p, ids.bias + part))) return true;
+  }
+  return false;
+}
+
+bool matrices_trained(const ParameterRegistry& p, const BlockIds& b) {
+  return trained(p, b.qkv) || trained(p, b.out) || trained(p, b.up) || trained(p, b.down);
+}
+
+bool trained(const ParameterRegistry& p, const BlockIds& b) {
+  return matrices_trained(p, b) || trained(p, b.attention_norm) || trained(p, b.mlp_norm);
+}
+
+// Backward runs from the last block down to the lowest one that, or below which, something is trained.
+void set_backward(TowerShape& tower, const std::vector<BlockIds>& blocks, bool below_trained,
+                  const ParameterRegistry& p) {
+  tower.blocks = static_cast<i64>(blocks.size());
+  tower.backward_blocks = below_trained ? tower.blocks : 0;
+  tower.weight_gradients = false;
+  for (i64 i = tower.blocks - 1; i >= 0; --i) {
+    const BlockIds& block = blocks[static_cast<std::size_t>(i)];
+    if (trained(p, block)) tower.backward_blocks = std::max(tower.backward_blocks, tower.blocks - i);
+    tower.weight_gradients = tower.weight_gradients || matrices_trained(p, block);
+  }
+}
+
+PartParameters& part_of(ModelShape& shape, const std::string& part) {
+  if (part == "vision") return shape.vision_parameters;
+  if (part == "connector") return shape.connector_parameters;
+  check(part == "language", "parameters of a part {}", part);
+  return shape.language_parameters;
+}
+
+ModelShape shape_of(const ModelConfig& config, const ModelIds& ids, const ParameterRegistry& p, DType dtype) {
+  const VisionConfig& v = config.vision;
+  const TextConfig& t = config.text;
+  ModelShape shape;
+  shape.dtype = dtype;
+  for (const Parameter& parameter : p.all()) {
+    PartParameters& part = part_of(shape, parameter.part);
+    part.values += parameter.elements();
+    if (parameter.used && parameter.trainable) part.trained += parameter.elements();
+  }
+  shape.vision_embedding_trained = trained(p, ids.vision.class_embedding) || trained(p, ids.vision.patch) ||
+                                   trained(p, ids.vision.position) || trained(p, ids.vision.pre_norm);
+  shape.token_embedding_trained = trained(p, ids.language.embedding);
+  shape.head_trained = trained(p, ids.language.head);
+
+  shape.vision = {.name = "vision",
+                  .module = "vision_tower.vision_model.encoder.layers",
+                  .width = v.width,
+                  .heads = v.heads,
+                  .kv_heads = v.heads,
+                  .head_width = v.head_width(),
+                  .intermediate = v.intermediate,
+                  .norm_statistics = 2};
+  set_backward(shape.vision, ids.vision.blocks, shape.vision_embedding_trained, p);
+  shape.language = {.name = "language",
+                    .module = "language_model.model.layers",
+                    .width = t.width,
+                    .heads = t.heads,
+                    .kv_heads = t.kv_heads,
+                    .head_width = t.head_width,
+                    .intermediate = t.intermediate,
+                    .gated = true,
+                    .causal = true};
+  set_backward(shape.language, ids.language.blocks,
+               shape.features_need_gradient() || shape.token_embedding_trained, p);
+
+  shape.patch_inputs = 3 * v.patch * v.patch;
+  shape.class_rows = v.rows() - v.patches();
+  shape.rows_per_image = v.rows();
+  shape.features_per_image = config.features_per_image();
+  shape.first_feature_row = v.rows() - config.features_per_image();
+  shape.connector_input = config.connector_input();
+  shape.vocab = t.vocab;
+  return shape;
+}
+
+}  // namespace
+
+ModelShape model_shape(const Vlm& model, DType dtype) {
+  return shape_of(model.config(), model.ids(), model.parameters(), dtype);
+}
+
+ModelShape model_shape(const ModelConfig& config, DType dtype) {
+  ParameterRegistry registry;
+  const ModelIds ids = register_parameters(config, registry);
+  return shape_of(config, ids, registry, dtype);
+}
+
+}  // namespace longsight::model

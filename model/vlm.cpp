@@ -1,0 +1,216 @@
+#include "model/vlm.h"
+
+#include <algorithm>
+
+#include "model/rope_table.h"
+#include "runtime/ops/patches.h"
+
+namespace longsight::model {
+
+using parallel::AttentionKind;
+
+Vlm::Vlm(ModelConfig config)
+    : config_(std::move(config)),
+      ids_(register_parameters(config_, parameters_)),
+      vision_(config_, ids_.vision),
+      connector_(config_, ids_.connector),
+      language_(config_, ids_.language) {}
+
+const std::string& Vlm::name_in_file(ParameterId id) const {
+  const auto found = file_names_.find(id);
+  return found == file_names_.end() ? parameters_[id].name : found->second;
+}
+
+parallel::AttentionShape Vlm::vision_attention() const {
+  const VisionConfig& v = config_.vision;
+  return {.heads = v.heads, .kv_heads = v.heads, .width = v.head_width(), .causal = false};
+}
+
+parallel::AttentionShape Vlm::language_attention() const {
+  const TextConfig& t = config_.text;
+  return {.heads = t.heads, .kv_heads = t.kv_heads, .width = t.head_width, .causal = true};
+}
+
+Pass::Pass(Vlm& model, const MicroBatch& batch, const parallel::Plan& plan, bool with_gradient, parallel::ProcessGroup& group,
+           PassMemory& memory, Stream stream)
+    : model_(model),
+      batch_(batch),
+      plan_(plan),
+      with_gradient_(with_gradient),
+      group_(group),
+      memory_(memory),
+      workspace_{{memory.saved, memory.scratch, memory.frames, stream}, model.parameters()},
+      saved_begin_(memory.saved.mark()),
+      frames_begin_(memory.frames.size()),
+      layout_(make_layout(plan, batch.geometry)) {
+  check(plan.mesh.sequence == group.size(), "a plan for {} sequence ranks in a group of {}", plan.mesh.sequence, group.size());
+  schedule_ = make_schedule(make_parts(group));
+  agree(schedule_, group, stream);
+  cursor_.emplace(schedule_);
+  checked_group_.emplace(group, *cursor_);
+  parts_ = make_parts(*checked_group_);
+
+  const i64 me = group.rank(), begin = layout_.language.begin(me), rows = layout_.language.rows(me);
+  ids_.assign(batch.ids.begin() + begin, batch.ids.begin() + begin + rows);
+  for (i64 row = 0; row < rows; ++row) {
+    if (ids_[static_cast<std::size_t>(row)] != model.config().image_token) text_rows_.push_back(row);
+  }
+  for (i64 f : parts_->fusion->owned()) {
+    source_rows_.push_back(batch.geometry.feature_rows[static_cast<std::size_t>(f)] - layout_.vision.begin(me));
+  }
+}
+
+Pass::~Pass() {
+  memory_.frames.drop_to(frames_begin_);
+  memory_.saved.rewind(saved_begin_);
+}
+
+Pass::Parts Pass::make_parts(parallel::ProcessGroup& group) const {
+  const parallel::Geometry& g = batch_.geometry;
+  Parts parts;
+  // One strategy serves all blocks of a tower that are planned for it.
+  const auto strategies = [&](const std::vector<AttentionKind>& kinds, i64 blocks, const parallel::AttentionShape& shape,
+                              const parallel::AttentionStream& stream, const char* label) {
+    check(static_cast<i64>(kinds.size()) == blocks, "a plan for {} {} blocks of {}", kinds.size(), label, blocks);
+    std::map<AttentionKind, parallel::AttentionStrategy*> made;
+    BlockAttention result;
+    for (AttentionKind kind : kinds) {
+      if (!made.contains(kind)) {
+        parts.owned.push_back(make_attention(kind, shape, stream, group, label));
+        made[kind] = parts.owned.back().get();
+      }
+      result.push_back(made[kind]);
+    }
+    return result;
+  };
+  parts.vision = strategies(plan_.vision, model_.vision().blocks(), model_.vision_attention(), {g.images, layout_.vision}, "vision");
+  parts.language = strategies(plan_.language, model_.language().blocks(), model_.language_attention(), {g.samples, layout_.language}, "language");
+  parts.fusion = make_fusion_exchange(plan_.fusion, g, layout_, group);
+  parts.loss = std::make_unique<parallel::LossBalance>(g, layout_, group);
+  return parts;
+}
+
+// The mirror of forward() and backward() below, without the work.
+parallel::Schedule Pass::make_schedule(const Parts& parts) const {
+  const DType dtype = model_.parameters().dtype();
+  const i64 width = model_.language().width();
+  const ParameterRegistry& p = model_.parameters();
+  parallel::Schedule s;
+  if (has_images()) {
+    for (const auto* attention : parts.vision) attention->schedule_forward(s, dtype);
+    parts.fusion->schedule_forward(s, dtype, width);
+  }
+  for (const auto* attention : parts.language) attention->schedule_forward(s, dtype);
+  parts.loss->schedule_forward(s, dtype, width);
+  if (!with_gradient_) return s;
+  parts.loss->schedule_backward(s, dtype, width);
+  const i64 blocks = model_.language().blocks(), run = model_.language().blocks_in_backward(embeddings_need_gradient(), p);
+  for (i64 i = blocks - 1; i >= blocks - run; --i) parts.language[static_cast<std::size_t>(i)]->schedule_backward(s, dtype);
+  if (!features_need_gradient()) return s;
+  parts.fusion->schedule_backward(s, dtype, width);
+  if (!vision_needs_gradient()) return s;
+  for (i64 k = model_.vision().blocks() - 1; k >= 0; --k) {
+    if (!model_.vision().needs_gradient_below(k + 1, p)) break;
+    parts.vision[static_cast<std::size_t>(k)]->schedule_backward(s, dtype);
+  }
+  return s;
+}
+
+bool Pass::vision_needs_gradient() const {
+  return has_images() && model_.vision().needs_gradient_below(model_.vision().blocks(), model_.parameters());
+}
+
+bool Pass::features_need_gradient() const {
+  return has_images() && (model_.connector().any_grad(model_.parameters()) || vision_needs_gradient());
+}
+
+bool Pass::embeddings_need_gradient() const {
+  return features_need_gradient() || model_.parameters().has_grad(model_.ids().language.embedding);
+}
+
+VisionRows Pass::vision_rows() const {
+  const VisionConfig& v = model_.config().vision;
+  const parallel::Geometry& g = batch_.geometry;
+  const i64 begin = layout_.vision.begin(group_.rank()), end = layout_.vision.end(group_.rank());
+  VisionRows rows{.count = end - begin, .patches = {}, .patch_rows = {}, .class_rows = {}, .positions = {}};
+  struct Piece {
+    i64 image, first_patch, count;
+  };
+  std::vector<Piece> pieces;
+  for (i64 image = 0; image < g.images.count(); ++image) {
+    const i64 start = g.images.starts[static_cast<std::size_t>(image)];
+    const i64 first = std::max(begin, start), last = std::min(end, g.images.starts[static_cast<std::size_t>(image) + 1]);
+    if (first >= last) continue;
+    for (i64 row = first; row < last; ++row) {
+      rows.positions.push_back(row - start);
+      (row == start ? rows.class_rows : rows.patch_rows).push_back(row - begin);
+    }
+    const i64 first_patch = std::max<i64>(first - start - g.class_rows, 0);
+    pieces.push_back({image, first_patch, last - start - g.class_rows - first_patch});
+  }
+  const DType dtype = model_.parameters().dtype();
+  rows.patches = memory_.saved.take(dtype, {static_cast<i64>(rows.patch_rows.size()), 3 * v.patch * v.patch}, "patches");
+  i64 row = 0;
+  for (const Piece& piece : pieces) {
+    if (piece.count == 0) continue;  // only the class row of this image is here
+    const Tensor pixels = batch_.images[static_cast<std::size_t>(piece.image)]->pixels();
+    check(pixels.shape() == Shape({3, v.image_size, v.image_size}), "pixels {} for images of {}", pixels.shape().text(), v.image_size);
+    ops::patch_rows(rows.patches.row_range(row, piece.count), pixels, v.patch, piece.first_patch, workspace_.stream);
+    row += piece.count;
+  }
+  return rows;
+}
+
+// ---- forward
+
+void Pass::forward() {
+  const DType dtype = model_.parameters().dtype();
+  const i64 me = group_.rank(), width = model_.language().width();
+  if (has_images()) {
+    vision_rows_ = vision_rows();
+    const std::vector<Tensor> states = model_.vision().forward(vision_rows_, parts_->vision, workspace_);
+    features_ = model_.connector().forward(states, source_rows_, workspace_);
+  }
+  Tensor x = memory_.saved.take(dtype, {layout_.language.rows(me), width}, "fused embeddings");
+  model_.language().embed(x, ids_, model_.parameters(), workspace_.stream);
+  if (has_images()) parts_->fusion->forward(x, features_, memory_.scratch, workspace_.stream);
+  const std::span<const i64> positions(batch_.positions.data() + layout_.language.begin(me), static_cast<std::size_t>(x.rows()));
+  rope_ = rope_table(model_.config().text, positions, dtype, memory_.saved);
+  hidden_ = model_.language().forward(x, rope_, parts_->language, workspace_);
+}
+
+double Pass::loss() {
+  check(!with_gradient_, "a pass with gradients ends in loss_and_backward");
+  const double sum = model_.language().loss(hidden_, *parts_->loss, workspace_);
+  cursor_->finish();
+  return sum;
+}
+
+double Pass::loss_and_backward(double scale) {
+  check(with_gradient_, "a pass without gradients ends in loss");
+  const ArenaScope scope(memory_.scratch);
+  Tensor d = memory_.scratch.take(hidden_.dtype(), hidden_.shape(), "gradient of language rows");
+  const double sum = model_.language().loss_and_gradient(d, hidden_, *parts_->loss, scale, workspace_);
+  backward(d);
+  cursor_->finish();
+  return sum;
+}
+
+void Pass::logits(Tensor out) const { model_.language().logits(out, hidden_, workspace_); }
+
+// ---- backward: the mirror of forward
+
+void Pass::backward(Tensor d) {
+  if (!model_.language().backward(d, rope_, parts_->language, embeddings_need_gradient(), workspace_)) return;
+  model_.language().embed_backward(d, ids_, text_rows_, workspace_);
+  if (!features_need_gradient()) return;
+  const ArenaScope scope(memory_.scratch);
+  Tensor d_features = memory_.scratch.take(d.dtype(), features_.shape(), "gradient of features");
+  parts_->fusion->backward(d_features, d, memory_.scratch, workspace_.stream);
+  const Tensor d_input = model_.connector().backward(d_features, vision_needs_gradient(), workspace_);
+  if (!vision_needs_gradient()) return;
+  model_.vision().backward(vision_rows_, parts_->vision, workspace_,
+                           [&](i64 k, Tensor d_state) { model_.connector().add_state_gradient(d_state, d_input, k, source_rows_, workspace_); });
+}
+
+}  // namespace longsight::model

@@ -1,0 +1,117 @@
+#include "parallel/batch_shape.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <queue>
+#include <utility>
+
+namespace longsight::parallel {
+
+i64 BatchShape::feature_count() const {
+  return std::accumulate(features.begin(), features.end(), i64{0},
+                         [](i64 n, const FeatureRun& run) { return n + run.count; });
+}
+
+i64 BatchShape::supervised_count() const {
+  return std::accumulate(supervised.begin(), supervised.end(), i64{0},
+                         [](i64 n, RowRange r) { return n + r.end - r.begin; });
+}
+
+BatchShape batch_shape(const Geometry& g) {
+  BatchShape shape;
+  shape.frame.samples = g.samples;
+  shape.frame.images = g.images;
+  shape.frame.class_rows = g.class_rows;
+  shape.frame.merge = g.merge;
+  for (i64 f = 0; f < g.features(); ++f) {
+    const i64 row = g.feature_rows[static_cast<std::size_t>(f)],
+              position = g.feature_positions[static_cast<std::size_t>(f)];
+    if (!shape.features.empty()) {
+      FeatureRun& run = shape.features.back();
+      if (row == run.first_row + run.count * run.row_step && position == run.first_position + run.count) {
+        ++run.count;
+        continue;
+      }
+    }
+    shape.features.push_back({row, g.merge, position, 1});
+  }
+  for (i64 position : g.supervised_positions) {
+    if (!shape.supervised.empty() && shape.supervised.back().end == position) {
+      ++shape.supervised.back().end;
+    } else {
+      shape.supervised.push_back({position, position + 1});
+    }
+  }
+  return shape;
+}
+
+BatchStatistics equal_samples(i64 tokens, i64 tokens_per_sample, i64 images_per_sample,
+                              i64 supervised_per_sample) {
+  check(tokens >= 1 && tokens_per_sample >= 1, "{} tokens in samples of {}", tokens, tokens_per_sample);
+  const i64 count = std::max<i64>(1, tokens / tokens_per_sample);
+  return {.samples = std::vector<SampleStatistics>(
+              static_cast<std::size_t>(count), {tokens_per_sample, images_per_sample, supervised_per_sample}),
+          .tokens_per_step = tokens,
+          .micro_batch_tokens = 0};
+}
+
+std::vector<std::vector<std::vector<i64>>> deal_samples(std::span<const i64> tokens, i64 groups, i64 limit) {
+  check(groups >= 1 && limit >= 0, "samples for {} groups, {} tokens at a time", groups, limit);
+  std::vector<i64> order(tokens.size());
+  std::iota(order.begin(), order.end(), i64{0});
+  std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) {
+    return tokens[static_cast<std::size_t>(a)] > tokens[static_cast<std::size_t>(b)];
+  });
+  using Load = std::pair<i64, i64>;  // tokens, group
+  std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
+  for (i64 group = 0; group < groups; ++group) loads.emplace(0, group);
+  std::vector<std::vector<i64>> members(static_cast<std::size_t>(groups));
+  for (i64 sample : order) {
+    const auto [load, group] = loads.top();
+    loads.pop();
+    members[static_cast<std::size_t>(group)].push_back(sample);
+    loads.emplace(load + tokens[static_cast<std::size_t>(sample)], group);
+  }
+  std::vector<std::vector<std::vector<i64>>> dealt(static_cast<std::size_t>(groups));
+  for (std::size_t group = 0; group < members.size(); ++group) {
+    std::sort(members[group].begin(), members[group].end());
+    i64 filled = 0;
+    for (i64 sample : members[group]) {
+      const i64 length = tokens[static_cast<std::size_t>(sample)];
+      if (dealt[group].empty() || (limit > 0 && filled + length > limit)) {
+        dealt[group].emplace_back();
+        filled = 0;
+      }
+      dealt[group].back().push_back(sample);
+      filled += length;
+    }
+  }
+  return dealt;
+}
+
+BatchShape pack_statistics(std::span<const SampleStatistics> samples, const ModelShape& model) {
+  BatchShape shape;
+  shape.frame.class_rows = model.class_rows;
+  shape.frame.merge = model.merge;
+  for (const SampleStatistics& s : samples) {
+    require(s.images * model.features_per_image <= s.tokens, ExitCode::bad_data,
+            "a sample of {} tokens with {} image{} of {} visual tokens each", s.tokens, s.images,
+            s.images == 1 ? "" : "s", model.features_per_image);
+    const i64 start = shape.frame.samples.rows();
+    i64 position = start;
+    for (i64 image = 0; image < s.images; ++image) {
+      const i64 first = shape.frame.images.rows() + model.first_feature_row;
+      shape.features.push_back({first, model.merge, position, model.features_per_image});
+      position += model.features_per_image;
+      shape.frame.images.append(model.rows_per_image);
+    }
+    shape.frame.samples.append(s.tokens);
+    // The last token has no next one.
+    const i64 supervised = std::clamp<i64>(s.supervised, 0, s.tokens - 1);
+    if (supervised > 0) shape.supervised.push_back({start + s.tokens - 1 - supervised, start + s.tokens - 1});
+  }
+  return shape;
+}
+
+}  // namespace longsight::parallel

@@ -1,0 +1,102 @@
+// Counted work of one micro-batch on a layout: floating-point operations of the fullest rank, bytes on the
+// wire, and the seconds that a hardware profile makes of them. Pure functions; time in ranks and samples, not
+// in tokens.
+//
+// Counted as two operations per multiply-add. A product of the forward pass has two in backward, one for the
+// weights and one for the input; attention has two products forward (scores, result) and five backward
+// (scores once more, and the gradients of scores, q, k, v). Ranks meet in every exchange, so each stage lasts
+// as long as on its fullest rank.
+#pragma once
+
+#include "parallel/batch_shape.h"
+#include "parallel/hardware_profile.h"
+#include "parallel/layout.h"
+
+namespace longsight::parallel {
+
+// Bytes of one or several collectives, from rank to rank: what stays on its rank is not counted.
+struct Wire {
+  i64 total = 0;     // of all ranks
+  i64 fullest = 0;   // sent or received, the larger, by the rank where that is largest
+  i64 messages = 0;  // of the rank that has most
+
+  Wire& operator+=(const Wire& other);
+  friend bool operator==(const Wire&, const Wire&) = default;
+};
+
+struct Cost {
+  double gemm_flops = 0;       // of the fullest rank
+  double attention_flops = 0;  // of the fullest rank
+  double touched_bytes = 0;    // element-wise passes and packing of messages, on the fullest rank
+  Wire wire;
+
+  double seconds(const HardwareProfile&) const;
+  Cost& operator+=(const Cost& other);
+  Cost times(i64 n) const;
+};
+
+// Pairs of a query and a key that attention looks at, by the rank that holds the query. Time in ranks +
+// sequences.
+std::vector<double> attention_pairs(const PackedSequences&, const Cuts&, bool causal);
+
+// Rows whose keys each rank needs where K and V are gathered: those of its sequences, as far as a causal mask
+// lets it see.
+std::vector<RowRange> needed_rows(const PackedSequences&, const Cuts&, bool causal);
+
+// What attention sends in the forward and the backward pass of one block: the sums of the strategy's count
+// matrices.
+struct AttentionWire {
+  Wire forward;
+  Wire backward;
+};
+AttentionWire attention_wire(const TowerShape&, AttentionKind, const PackedSequences&, const Cuts&,
+                             i64 element_bytes);
+
+// Query heads of the fullest rank, and the share of its time that an average rank is busy: 28 heads on 8
+// ranks: 4, 0.875.
+i64 fullest_heads(i64 heads, i64 ranks);
+double head_efficiency(i64 heads, i64 ranks);
+
+// One block: norm, q k v, attention, output; and norm, MLP.
+struct BlockCost {
+  Cost attention;
+  Cost mlp;
+};
+BlockCost block_cost(const TowerShape&, AttentionKind, const PackedSequences&, const Cuts&, i64 element_bytes,
+                     bool with_backward);
+
+// All blocks of a tower, with the backward of those that have one. kinds: one per block.
+Cost tower_cost(const TowerShape&, const std::vector<AttentionKind>& kinds, const PackedSequences&,
+                const Cuts&, i64 element_bytes);
+
+// Visual tokens by the rank of their patches and the rank of their position.
+struct FeatureTraffic {
+  std::vector<i64> owned;           // by rank: connector rows
+  std::vector<i64> consumed;        // by rank: language rows that are visual tokens
+  i64 moved = 0;                    // whose two ranks differ
+  std::vector<i64> sent, received;  // of those, by rank
+  i64 pieces = 0;  // runs of moved tokens between the same two ranks, of the rank that has most
+};
+FeatureTraffic feature_traffic(const BatchShape&, const Layout&);
+
+// One direction of each exchange; columns of a row. The way back has the same total.
+Wire fusion_wire(FusionKind, const FeatureTraffic&, i64 columns, i64 element_bytes);
+Wire loss_wire(const BatchShape&, const Cuts& language, i64 columns, i64 element_bytes);
+// A sum over `ranks` of `elements` each, as ProcessGroup::all_reduce_sum moves them: slices to their ranks,
+// sums to all.
+Wire all_reduce_wire(i64 elements, i64 ranks, i64 element_bytes);
+
+// One micro-batch on one sequence group, forward, loss and backward.
+struct PassCost {
+  Cost vision, connector, fusion, language, loss;
+
+  double seconds(const HardwareProfile&) const;
+  i64 wire_bytes() const;
+};
+PassCost pass_cost(const ModelShape&, const Plan&, const BatchShape&);
+
+// Once a step: the sum of gradients over all ranks, and AdamW on every rank's copy.
+Cost gradient_sum_cost(const ModelShape&, i64 world);
+Cost optimizer_cost(const ModelShape&);
+
+}  // namespace longsight::parallel

@@ -1,0 +1,81 @@
+// What the planner needs to know of a model: sizes and what is trained. No weights, no names but those it
+// prints.
+#pragma once
+
+#include <string>
+
+#include "runtime/tensor/dtype.h"
+
+namespace longsight::parallel {
+
+enum class ModuleKind {
+  vision_attention,
+  language_attention,
+  projection,  // connector: vision rows to the language model's width
+  mlp,
+  embedding,
+  head,
+  norm,
+  other,
+};
+const char* name_of(ModuleKind kind);
+
+// The equal blocks of a tower: x += attention(norm(x)); x += mlp(norm(x)).
+struct TowerShape {
+  std::string name;    // "vision", "language": blocks are called NAME.0, NAME.1, ... in plans and rules
+  std::string module;  // where the blocks lie in a checkpoint; may be empty
+  i64 blocks = 0;      // that run
+  i64 width = 0;
+  i64 heads = 0;
+  i64 kv_heads = 0;
+  i64 head_width = 0;
+  i64 intermediate = 0;
+  bool gated = false;       // MLP of the form act(gate) * up
+  bool causal = false;      // attention sees earlier rows of the same sequence only
+  i64 norm_statistics = 1;  // numbers kept per row and norm: 1 RMS norm, 2 layer norm
+  i64 backward_blocks =
+      0;  // how many, from the last, run backward: those above the lowest thing that is trained
+  bool weight_gradients =
+      true;  // whether blocks have trained weights; if not, backward computes input gradients only
+
+  i64 projection() const { return (heads + 2 * kv_heads) * head_width; }  // columns of q, k, v
+  i64 mlp_input() const { return gated ? 2 * intermediate : intermediate; }
+};
+
+struct PartParameters {
+  i64 values = 0;   // elements held, those that never run included
+  i64 trained = 0;  // elements with a gradient and optimizer state
+};
+
+struct ModelShape {
+  TowerShape vision;
+  TowerShape language;
+
+  i64 patch_inputs = 0;        // 3 P P
+  i64 class_rows = 0;          // rows of an image before its patches
+  i64 merge = 1;               // patch rows that one connector row merges
+  i64 rows_per_image = 0;      // class rows included
+  i64 features_per_image = 0;  // visual tokens
+  i64 first_feature_row = 0;   // of an image: the row that its first visual token is made of
+  i64 connector_input = 0;     // columns
+  i64 vocab = 0;
+
+  PartParameters vision_parameters, connector_parameters, language_parameters;
+  bool vision_embedding_trained = false;  // patches, positions
+  bool token_embedding_trained = false;
+  bool head_trained = false;
+
+  DType dtype = DType::F32;
+
+  i64 element_bytes() const { return size_of(dtype); }
+  bool vision_trained() const { return vision_parameters.trained > 0; }
+  bool features_need_gradient() const { return vision_trained() || connector_parameters.trained > 0; }
+  i64 parameters() const {
+    return vision_parameters.values + connector_parameters.values + language_parameters.values;
+  }
+  i64 trained() const {
+    return vision_parameters.trained + connector_parameters.trained + language_parameters.trained;
+  }
+};
+
+}  // namespace longsight::parallel

@@ -1,0 +1,41 @@
+// The ranks of the job: MPI's life time, the world group, and how the ranks share their node.
+#pragma once
+
+#include <memory>
+
+#include "parallel/process_group.h"
+
+namespace longsight::parallel {
+
+// True if mpirun or srun (with PMI) started this process. A process started by hand is one rank and needs no
+// MPI, whose initialisation alone costs several tenths of a second. Throws usage where srun started several
+// tasks without PMI: each would take itself for the only rank.
+bool started_by_launcher();
+
+class MpiSession {
+ public:
+  // Collective over the job. Makes no MPI call at all unless started_by_launcher().
+  // Throws usage if the launcher's number of ranks is not MPI's (a launcher of another MPI library).
+  MpiSession(int& argc, char**& argv);
+  // Ends MPI, together with all ranks. While an exception is on its way the peers are waiting elsewhere, so
+  // nothing is called: whoever catches it ends the job with abort().
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+
+  ProcessGroup& world() { return *world_; }
+  int local_rank() const { return local_rank_; }  // among the ranks of this node
+  int local_size() const { return local_size_; }
+
+  // Ends the whole job with this exit code; from any one rank, also when no session is left.
+  [[noreturn]] static void abort(int code);
+
+ private:
+  bool uses_mpi_ = false;
+  int exceptions_at_start_ = 0;
+  std::unique_ptr<ProcessGroup> world_;
+  int local_rank_ = 0;
+  int local_size_ = 1;
+};
+
+}  // namespace longsight::parallel

@@ -1,0 +1,33 @@
+// AdamW over the parameters of a registry, replicated on every rank.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "runtime/ops/adamw.h"
+#include "runtime/tensor/parameters.h"
+
+namespace longsight::parallel {
+
+class AdamW {
+ public:
+  // Moments for every parameter with a gradient.
+  explicit AdamW(const ParameterRegistry& parameters);
+
+  // Updates the parameters that `reached` names and zeroes their gradients; the others keep values, moments and their own
+  // step count, as parameters without a gradient do in PyTorch. `options.step` is ignored: each parameter counts its own.
+  // Parameters of two or more dimensions are decayed.
+  void step(const std::function<bool(const Parameter&)>& reached, const ops::AdamWOptions& options, Stream stream);
+
+  i64 bytes() const { return first_.bytes() + second_.bytes(); }
+
+ private:
+  const ParameterRegistry& parameters_;
+  Storage first_, second_;
+  std::vector<i64> steps_;  // by parameter
+};
+
+// Euclidean norm of the gradients of the parameters that `reached` names.
+double gradient_norm(const ParameterRegistry& parameters, const std::function<bool(const Parameter&)>& reached, Stream stream);
+
+}  // namespace longsight::parallel

@@ -1,0 +1,85 @@
+#include "parallel/plan.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/ranges.h>
+
+#include "runtime/base/suggest.h"
+
+namespace longsight::parallel {
+
+const char* name_of(AttentionKind kind) {
+  switch (kind) {
+    case AttentionKind::local:
+      return "local";
+    case AttentionKind::images:
+      return "images";
+    case AttentionKind::ulysses:
+      return "ulysses";
+    case AttentionKind::gather:
+      return "gather";
+  }
+  return "?";
+}
+
+const char* name_of(FusionKind kind) {
+  return kind == FusionKind::owner ? "owner" : "gather";
+}
+
+void require_available(std::string_view value, std::string_view where, std::span<const std::string> available,
+                       std::span<const std::string> planned) {
+  const auto in = [&](std::span<const std::string> names) {
+    return std::find(names.begin(), names.end(), value) != names.end();
+  };
+  if (in(available)) return;
+  require(!in(planned), ExitCode::usage, "{}: {} is not available yet (available: {})", where, value,
+          fmt::join(available, ", "));
+  const std::string near = nearest(value, available);
+  fail(ExitCode::usage, "{}: {} is not one of {}{}", where, value.empty() ? "an empty value" : value,
+       fmt::join(available, ", "), near.empty() ? "" : fmt::format("; did you mean {}?", near));
+}
+
+AttentionKind attention_from_name(std::string_view name, std::string_view where) {
+  static const std::array<std::string, 4> kNames{"local", "images", "ulysses", "gather"};
+  static const std::array<std::string, 2> kPlanned{"ring", "hybrid"};
+  require_available(name, where, kNames, kPlanned);
+  for (AttentionKind kind : {AttentionKind::local, AttentionKind::images, AttentionKind::ulysses}) {
+    if (name == name_of(kind)) return kind;
+  }
+  return AttentionKind::gather;
+}
+
+FusionKind fusion_from_name(std::string_view name, std::string_view where) {
+  static const std::array<std::string, 2> kNames{"owner", "gather"};
+  require_available(name, where, kNames);
+  return name == "owner" ? FusionKind::owner : FusionKind::gather;
+}
+
+namespace {
+
+// "0-3 images, 4-11 ulysses"
+std::string runs_of(const std::vector<AttentionKind>& blocks) {
+  std::string text;
+  for (std::size_t first = 0, last = 0; first < blocks.size(); first = last) {
+    while (last < blocks.size() && blocks[last] == blocks[first]) ++last;
+    text += fmt::format("{}{}-{} {}", first == 0 ? "" : ", ", first, last - 1, name_of(blocks[first]));
+  }
+  return text.empty() ? "none" : text;
+}
+
+}  // namespace
+
+std::string Plan::text() const {
+  return fmt::format(
+      "mesh data {} x sequence {}; vision attention: {}; language attention: {}; fusion exchange: {}",
+      mesh.data, mesh.sequence, runs_of(vision), runs_of(language), name_of(fusion));
+}
+
+Plan uniform_plan(Mesh mesh, i64 vision_blocks, AttentionKind vision, i64 language_blocks,
+                  AttentionKind language, FusionKind fusion) {
+  return {mesh, std::vector<AttentionKind>(static_cast<std::size_t>(vision_blocks), vision),
+          std::vector<AttentionKind>(static_cast<std::size_t>(language_blocks), language), fusion};
+}
+
+}  // namespace longsight::parallel

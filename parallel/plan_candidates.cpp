@@ -1,0 +1,66 @@
+#include "parallel/plan_candidates.h"
+
+#include <algorithm>
+
+namespace longsight::parallel {
+
+namespace {
+
+// What `auto` may choose from. Ulysses needs a query head for every rank; without images to count, nothing
+// speaks for ranges that are cut between them.
+std::vector<AttentionKind> candidates(Tower tower, const TowerShape& shape,
+                                      const std::vector<BlockRequest>& requests, const TypicalStep& step) {
+  const i64 ranks = step.mesh().sequence;
+  if (ranks == 1 || !any_open(requests)) return {AttentionKind::local};
+  std::vector<AttentionKind> kinds;
+  if (tower == Tower::vision && step.summary().images > 0) kinds.push_back(AttentionKind::images);
+  if (ranks <= shape.heads) kinds.push_back(AttentionKind::ulysses);
+  kinds.push_back(AttentionKind::gather);
+  return kinds;
+}
+
+}  // namespace
+
+bool any_open(const std::vector<BlockRequest>& requests) {
+  return std::any_of(requests.begin(), requests.end(), [](const BlockRequest& r) { return !r.attention; });
+}
+
+std::vector<AttentionKind> filled(const std::vector<BlockRequest>& requests, AttentionKind open) {
+  std::vector<AttentionKind> kinds;
+  for (const BlockRequest& request : requests) kinds.push_back(request.attention.value_or(open));
+  return kinds;
+}
+
+bool fits(const PlanRequest& request, const Candidate& c) {
+  return request.options.memory_budget == 0 || c.step.memory.total() <= request.options.memory_budget;
+}
+
+std::size_t choose(const PlanRequest& request, const std::vector<Candidate>& all) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    const bool here = fits(request, all[i]), there = fits(request, all[best]);
+    const bool better = here != there ? here
+                        : here        ? all[i].step.seconds < all[best].step.seconds * (1 - 1e-9)
+                                      : all[i].step.memory.total() < all[best].step.memory.total();
+    if (better) best = i;
+  }
+  return best;
+}
+
+std::vector<Candidate> ranked(const PlanRequest& request, const BlockRequests& requests,
+                              const TypicalStep& step) {
+  // The towers are not chosen apart: the cuts of both decide what fusion moves.
+  std::vector<Candidate> all;
+  for (AttentionKind vision : candidates(Tower::vision, request.model.vision, requests.vision, step)) {
+    for (AttentionKind language :
+         candidates(Tower::language, request.model.language, requests.language, step)) {
+      const Plan plan{step.mesh(), filled(requests.vision, vision), filled(requests.language, language),
+                      request.options.fusion};
+      all.push_back({vision, language, plan, step.predict(plan)});
+    }
+  }
+  std::swap(all.front(), all[choose(request, all)]);
+  return all;
+}
+
+}  // namespace longsight::parallel

@@ -1,0 +1,83 @@
+#include "parallel/planner.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "parallel/plan_reasons.h"
+
+namespace longsight::parallel {
+namespace {
+
+void check_request(const PlanRequest& r) {
+  check(r.model.language.blocks > 0 && r.model.language.heads > 0,
+        "a plan for a model without language blocks");
+  check(r.options.memory_budget >= 0, "a memory budget of {} bytes", r.options.memory_budget);
+  for (double rate : {r.hardware.gemm_flops, r.hardware.attention_flops, r.hardware.memory_bandwidth,
+                      r.hardware.link_bandwidth}) {
+    require(rate > 0 && rate < std::numeric_limits<double>::infinity(), ExitCode::usage,
+            "hardware profile \"{}\": every rate must be positive", r.hardware.name);
+  }
+  require(r.hardware.latency >= 0 && r.hardware.latency < std::numeric_limits<double>::infinity(),
+          ExitCode::usage, "hardware profile \"{}\": latency must not be negative", r.hardware.name);
+}
+
+std::vector<i64> degrees(const PlanRequest& request) {
+  std::vector<i64> all;
+  for (i64 d = 1; d <= request.world; ++d) {
+    if (request.world % d == 0) all.push_back(d);
+  }
+  return all;
+}
+
+bool any_of_kind(const std::vector<AttentionKind>& kinds, AttentionKind kind) {
+  return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+}
+
+std::string vision_split(const Plan& plan) {
+  if (plan.mesh.sequence == 1) return "whole";
+  const bool whole_images =
+      any_of_kind(plan.vision, AttentionKind::images) || any_of_kind(plan.vision, AttentionKind::local);
+  return whole_images ? "between images" : "equal rows";
+}
+
+std::string language_split(const Plan& plan) {
+  if (plan.mesh.sequence == 1) return "whole";
+  return any_of_kind(plan.language, AttentionKind::local) ? "between samples" : "equal tokens";
+}
+
+// The best of each degree that may be tried, and which of them is taken.
+Considered consider(const PlanRequest& request, const BlockRequests& requests) {
+  const std::vector<i64> tried =
+      request.options.sequence ? std::vector<i64>{*request.options.sequence} : degrees(request);
+  Considered considered;
+  std::vector<std::vector<Candidate>> all;
+  for (i64 degree : tried) {
+    all.push_back(ranked(request, requests, TypicalStep(request, make_mesh(request.world, degree))));
+    considered.degrees.push_back(all.back().front());
+  }
+  considered.chosen = request.batch.known() ? choose(request, considered.degrees) : tried.size() - 1;
+  considered.here = std::move(all[considered.chosen]);
+  return considered;
+}
+
+}  // namespace
+
+PlanResult make_plan(const PlanRequest& request) {
+  check_request(request);
+  const BlockRequests requests = block_requests(request.model, request.options);
+  const Considered considered = consider(request, requests);
+  const Candidate& best = considered.here.front();
+  const TypicalStep step(request, best.plan.mesh);
+  return {.plan = best.plan,
+          .hardware = request.hardware,
+          .batch = step.summary(),
+          .sequence_reason = sequence_reason(request, considered),
+          .vision_split = vision_split(best.plan),
+          .language_split = language_split(best.plan),
+          .blocks = block_decisions(request, requests, considered, step),
+          .step = best.step,
+          .rejected = rejected_alternatives(request, requests, considered, step),
+          .warnings = plan_warnings(request, best, step)};
+}
+
+}  // namespace longsight::parallel

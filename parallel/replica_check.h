@@ -1,0 +1,18 @@
+// Replicated parameters must have the same bits on every rank; a flipped bit or a rank that missed an update
+// shows here.
+#pragma once
+
+#include "parallel/process_group.h"
+#include "runtime/tensor/parameters.h"
+
+namespace longsight::parallel {
+
+// Collective over `group`: compares a hash (XXH3-128) of all values. Where they differ every rank throws
+// internal, naming the first parameter that differs and the ranks that differ from the majority (from the
+// lowest rank where there is none).
+void check_replicas(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream);
+
+// The same for one tensor; `name` is for the message.
+void check_replica(Tensor values, const std::string& name, ProcessGroup& group, Stream stream);
+
+}  // namespace longsight::parallel

@@ -1,0 +1,74 @@
+#include "runtime/ops/attention.h"
+
+#include <algorithm>
+
+#include "runtime/ops/attention_plan.h"
+
+namespace longsight::ops {
+
+void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionProblem& problem,
+               Arena& scratch, Stream stream) {
+  check(stream.backend == Backend::host, "attention does not run on {}", name_of(stream.backend));
+  check_attention(q, k, v, problem);
+  check_like(o, q, "o");
+  check_per_head(lse, q, "lse");
+  dispatch(q.matrix.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    run_forward<T>(tile_kernels<T>(), o, lse, q, k, v, problem, scratch);
+  });
+}
+
+void attention_delta(Matrix delta, Heads d_o, Heads o, Stream stream) {
+  check(stream.backend == Backend::host, "attention_delta does not run on {}", name_of(stream.backend));
+  check_like(o, d_o, "o");
+  check_per_head(delta, d_o, "delta");
+  dispatch(d_o.matrix.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const HeadRows<T> left(d_o), right(o);
+    T* out = delta.as<T>();
+    const i64 width = d_o.width;
+#pragma omp parallel for
+    for (i64 t = 0; t < d_o.rows(); ++t) {
+      for (i64 h = 0; h < d_o.heads; ++h) {
+        const T *a = left.at(t, h), *b = right.at(t, h);
+        T sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (i64 c = 0; c < width; ++c) sum += a[c] * b[c];
+        out[t * delta.stride + h] = sum;
+      }
+    }
+  });
+}
+
+void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, Matrix lse, Heads q, Heads k,
+                        Heads v, const AttentionProblem& problem, Arena& scratch, Stream stream) {
+  check(stream.backend == Backend::host, "attention_backward does not run on {}", name_of(stream.backend));
+  check_attention(q, k, v, problem);
+  check_like(dq, q, "dq");
+  check_like(dk, k, "dk");
+  check_like(dv, k, "dv");
+  check_like(d_o, q, "d_o");
+  check_per_head(delta, q, "delta");
+  check_per_head(lse, q, "lse");
+  dispatch(q.matrix.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    run_backward<T>(tile_kernels<T>(), dq, dk, dv, d_o, delta, lse, q, k, v, problem, scratch);
+  });
+}
+
+i64 visible_pairs(std::span<const AttentionSpan> spans) {
+  i64 pairs = 0;
+  for (const AttentionSpan& span : spans) {
+    // Query i sees clamp(i + diagonal + 1, 0, k_rows) keys: first nothing, then one more at each row, then
+    // all.
+    const i64 diagonal = diagonal_of(span);
+    const i64 first = std::clamp<i64>(-diagonal, 0, span.q_rows);
+    const i64 full = std::clamp<i64>(span.k_rows - diagonal - 1, first, span.q_rows);
+    const i64 rising = full - first;
+    pairs += checked_mul(rising, first + diagonal + 1) + rising * (rising - 1) / 2;
+    pairs += checked_mul(span.q_rows - full, span.k_rows);
+  }
+  return pairs;
+}
+
+}  // namespace longsight::ops

@@ -1,0 +1,81 @@
+// Private to attention: what a problem must fulfil, how it is cut into tiles, and the drivers that hand tiles
+// to threads.
+#pragma once
+
+#include <algorithm>
+
+#include "runtime/ops/attention.h"
+#include "runtime/ops/attention_tile.h"
+
+namespace longsight::ops {
+
+// These throw (internal) on dtypes, shapes or spans that break the contract of attention.h.
+void check_attention(const Heads& q, const Heads& k, const Heads& v, const AttentionProblem& problem);
+void check_like(const Heads& x, const Heads& like, const char* name);       // [T, H, D] as `like`
+void check_per_head(const Matrix& x, const Heads& like, const char* name);  // [T, H] of `like`
+
+// Key j of the span is visible to its query i iff j <= i + diagonal_of(span).
+inline i64 diagonal_of(const AttentionSpan& span) {
+  return span.causal ? span.diagonal : span.k_rows;
+}
+
+// `rows` in as few tiles as possible of at most `most` rows, of even size (a multiple of 16, but for the
+// last).
+struct Tiling {
+  Tiling(i64 row_count, i64 most)
+      : total(row_count),
+        count(ceil_div(total, most)),
+        size(count > 0 ? ceil_div(ceil_div(total, count), 16) * 16 : 1) {
+    count = ceil_div(total, size);
+  }
+  i64 begin(i64 tile) const { return tile * size; }
+  i64 rows(i64 tile) const { return std::min(size, total - tile * size); }
+
+  i64 total, count, size;
+};
+
+// `most` rows to a tile, or half of it where there would be too few tiles to occupy some threads. It depends
+// on the problem alone: the tiles, and so the bits of the result, are the same for every thread count.
+i64 tile_limit(std::span<const AttentionSpan> spans, i64 AttentionSpan::*rows, i64 heads, i64 most);
+
+// Numbers items (tiles, units of work) through all spans; the items of span s begin at first(s).
+class SpanItems {
+ public:
+  template <class F>
+  SpanItems(std::span<const AttentionSpan> spans, Arena& scratch, F&& items_of) {
+    const i64 count = static_cast<i64>(spans.size());
+    first_ = {scratch.take(DType::I64, {count + 1}, "attention.items").as<i64>(), spans.size() + 1};
+    first_[0] = 0;
+    for (std::size_t s = 0; s < spans.size(); ++s) first_[s + 1] = first_[s] + items_of(spans[s]);
+  }
+  i64 size() const { return first_.back(); }
+  i64 first(std::size_t span) const { return first_[span]; }
+  std::size_t span_of(i64 item) const {
+    return static_cast<std::size_t>(std::upper_bound(first_.begin(), first_.end(), item) - first_.begin()) -
+           1;
+  }
+
+ private:
+  std::span<i64> first_;
+};
+
+// One head of a [T, H, D] view: row t begins at data + t * stride.
+template <class T>
+struct HeadRows {
+  explicit HeadRows(const Heads& x) : data(x.matrix.as<T>()), stride(x.matrix.stride), width(x.width) {}
+  T* at(i64 row, i64 head) const { return data + row * stride + head * width; }
+
+  T* data;
+  i64 stride, width;
+};
+
+// attention() and attention_backward() with the kernels given, arguments checked.
+template <class T>
+void run_forward(const TileKernels<T>& kernels, const Heads& o, const Matrix& lse, const Heads& q,
+                 const Heads& k, const Heads& v, const AttentionProblem& problem, Arena& scratch);
+template <class T>
+void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& dk, const Heads& dv,
+                  const Heads& d_o, const Matrix& delta, const Matrix& lse, const Heads& q, const Heads& k,
+                  const Heads& v, const AttentionProblem& problem, Arena& scratch);
+
+}  // namespace longsight::ops

@@ -1,0 +1,48 @@
+// The matrix product behind the layers, for f32 and f64, with the additions that would otherwise be passes of
+// their own. Our own packed product (Goto and van de Geijn 2008): one row of C depends on the same row of A
+// and on B alone, so its bits depend neither on the number of threads nor on how many rows are multiplied at
+// once.
+#pragma once
+
+#include <functional>
+
+#include "runtime/base/number.h"
+
+namespace longsight::ops {
+
+// c [m, n] = op(a) op(b) + addend + bias, all row-major with rows `ld` elements apart; op transposes as
+// stored. c overlaps no input; addend may be c itself. Sizes may be 0: with k = 0 the product is zero, with n
+// = 0 a_sums are taken all the same.
+template <class T>
+struct Gemm {
+  i64 m = 0;
+  i64 n = 0;
+  i64 k = 0;
+  const T* a = nullptr;  // [m, k], or [k, m] if a_transposed
+  i64 lda = 0;
+  bool a_transposed = false;
+  const T* b = nullptr;  // [k, n], or [n, k] if b_transposed
+  i64 ldb = 0;
+  bool b_transposed = false;
+  T* c = nullptr;  // [m, n]
+  i64 ldc = 0;
+  const T* addend = nullptr;  // [m, n], or none
+  i64 ld_addend = 0;
+  const T* bias = nullptr;  // [n], added to every row, or none
+  T* a_sums = nullptr;      // [m], or none: += the sum over k of op(a); only with a_transposed
+};
+
+// Called once for each finished piece of c: rows [row, row + rows), columns [column, column + columns).
+using TileDone = std::function<void(i64 row, i64 rows, i64 column, i64 columns)>;
+
+// Runs on all threads, or on the calling thread alone inside a parallel region.
+template <class T>
+void gemm(const Gemm<T>& problem, const TileDone& done = {});
+
+// The vector instructions that the kernels are compiled for; `gemm` takes the widest that the machine has.
+enum class GemmIsa { avx2, avx512 };
+bool machine_has(GemmIsa isa);
+template <class T>
+void gemm_with(GemmIsa isa, const Gemm<T>& problem, const TileDone& done = {});
+
+}  // namespace longsight::ops

@@ -1,0 +1,29 @@
+// Matrix products of the layers: y = x W^T + b, as Hugging Face and PyTorch store W [N, K].
+// f32 through oneDNN's dnnl_sgemm, f64 through Eigen. Same bits for every thread count.
+#pragma once
+
+#include "runtime/ops/activation.h"
+#include "runtime/tensor/matrix.h"
+
+namespace longsight::ops {
+
+struct LinearOptions {
+  Tensor bias = {};      // [N], added to every row
+  Matrix residual = {};  // [M, N], added; may be y itself
+  // With an activation, y holds what goes into it and `activated` [M, N] what comes out. Both are written in one pass.
+  Activation activation = Activation::none;
+  Matrix activated = {};
+};
+
+// y [M, N] = x [M, K] weight [N, K]^T + bias + residual. y is overwritten. M may be 0.
+void linear(Matrix y, Matrix x, Tensor weight, const LinearOptions& options, Stream);
+
+enum class Write { overwrite, add };
+
+// dx [M, K] = or += dy [M, N] weight [N, K].
+void linear_backward_input(Matrix dx, Matrix dy, Tensor weight, Write, Stream);
+
+// dw [N, K] += dy [M, N]^T x [M, K];  db [N] += sum of the rows of dy (an empty Tensor: no bias).
+void linear_backward_weight(Tensor dw, Tensor db, Matrix dy, Matrix x, Stream);
+
+}  // namespace longsight::ops

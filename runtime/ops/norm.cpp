@@ -1,0 +1,214 @@
+#include "runtime/ops/norm.h"
+
+#include <cmath>
+
+#include "runtime/ops/host_threads.h"
+
+namespace longsight::ops {
+namespace {
+
+void check_rows(const char* op, const Tensor& x, const Tensor& like) {
+  check(x.shape().rank() >= 1 && x.dtype() == like.dtype() && x.rows() == like.rows() &&
+            x.row_size() == like.row_size(),
+        "{}: {} {} and {} {}", op, name_of(x.dtype()), x.shape().text(), name_of(like.dtype()),
+        like.shape().text());
+}
+void check_vector(const char* op, const char* what, const Tensor& v, i64 size, DType dtype) {
+  check(v.dtype() == dtype && v.elements() == size, "{}: {} is {} {}, not {} [{}]", op, what,
+        name_of(v.dtype()), v.shape().text(), name_of(dtype), size);
+}
+
+// --- RMS norm ---
+
+template <class T>
+void scale_row(T* y, const T* x, T rstd, const T* gain, i64 width) {
+#pragma omp simd
+  for (i64 c = 0; c < width; ++c) y[c] = x[c] * rstd * gain[c];
+}
+
+// --- layer norm ---
+
+template <class T>
+void normalise_row(T* y, const T* x, T mean, T rstd, const T* gain, const T* bias, i64 width) {
+#pragma omp simd
+  for (i64 c = 0; c < width; ++c) y[c] = (x[c] - mean) * rstd * gain[c] + bias[c];
+}
+
+struct PartialSums {};
+
+// Calls row(r, partial) for each row, where `partial` [vectors * width] belongs to the row's block; then adds
+// the partial vectors to targets[v] [width], block by block. A target may be null.
+template <class T, int kVectors, class F>
+void sum_over_rows(i64 rows, i64 width, T* const (&targets)[kVectors], F&& row) {
+  const RowBlocks blocks(rows);
+  T* const partials = static_cast<T*>(
+      thread_buffer<PartialSums>(blocks.count * kVectors * width * static_cast<i64>(sizeof(T))));
+  parallel_items(blocks.count, rows * width, [&](i64 b) {
+    T* partial = partials + b * kVectors * width;
+    std::fill(partial, partial + kVectors * width, T(0));
+    for (i64 r = blocks.first(b); r < blocks.last(b); ++r) row(r, partial);
+  });
+  for (int v = 0; v < kVectors; ++v) {
+    if (targets[v] == nullptr) continue;
+    T* const target = targets[v];
+    for (i64 b = 0; b < blocks.count; ++b) {
+      const T* partial = partials + (b * kVectors + v) * width;
+#pragma omp simd
+      for (i64 c = 0; c < width; ++c) target[c] += partial[c];
+    }
+  }
+}
+
+}  // namespace
+
+void rms_norm(Tensor y, Tensor rstd, Tensor x, Tensor gain, double eps, Stream) {
+  const i64 rows = x.rows(), width = x.row_size();
+  check_rows("rms_norm", y, x);
+  check_vector("rms_norm", "rstd", rstd, rows, x.dtype());
+  check_vector("rms_norm", "the gain", gain, width, x.dtype());
+  dispatch(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T *const out = y.as<T>(), *const saved = rstd.as<T>();
+    const T *const in = x.as<T>(), *const scale = gain.as<T>();
+    parallel_items(rows, rows * width, [&](i64 r) {
+      const T* v = in + r * width;
+      T squares = 0;
+#pragma omp simd reduction(+ : squares)
+      for (i64 c = 0; c < width; ++c) squares += v[c] * v[c];
+      saved[r] = T(1) / std::sqrt(squares / static_cast<T>(width) + static_cast<T>(eps));
+      scale_row(out + r * width, v, saved[r], scale, width);
+    });
+  });
+}
+
+void rms_norm_again(Tensor y, Tensor x, Tensor rstd, Tensor gain, Stream) {
+  const i64 rows = x.rows(), width = x.row_size();
+  check_rows("rms_norm_again", y, x);
+  check_vector("rms_norm_again", "rstd", rstd, rows, x.dtype());
+  check_vector("rms_norm_again", "the gain", gain, width, x.dtype());
+  dispatch(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* const out = y.as<T>();
+    const T *const in = x.as<T>(), *const saved = rstd.as<T>(), *const scale = gain.as<T>();
+    parallel_items(rows, rows * width,
+                   [&](i64 r) { scale_row(out + r * width, in + r * width, saved[r], scale, width); });
+  });
+}
+
+void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rstd, Tensor gain, Stream) {
+  const i64 rows = x.rows(), width = x.row_size();
+  check_rows("rms_norm_backward", dx, x);
+  check_rows("rms_norm_backward", dy, x);
+  check_vector("rms_norm_backward", "rstd", rstd, rows, x.dtype());
+  check_vector("rms_norm_backward", "the gain", gain, width, x.dtype());
+  if (d_gain) check_vector("rms_norm_backward", "the gain's gradient", d_gain, width, x.dtype());
+  dispatch(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* const out = dx.as<T>();
+    const T *const upstream = dy.as<T>(), *const in = x.as<T>(), *const saved = rstd.as<T>(),
+                   *const scale = gain.as<T>();
+    T* const targets[1] = {d_gain ? d_gain.as<T>() : nullptr};
+    sum_over_rows<T, 1>(rows, width, targets, [&](i64 r, T* partial) {
+      const T *v = in + r * width, *d = upstream + r * width;
+      T* o = out + r * width;
+      const T s = saved[r];
+      T dot = 0;  // of the gradient of the normalised row with the row
+#pragma omp simd reduction(+ : dot)
+      for (i64 c = 0; c < width; ++c) dot += d[c] * scale[c] * v[c];
+      const T pull = dot * s * s * s / static_cast<T>(width);
+#pragma omp simd
+      for (i64 c = 0; c < width; ++c) {
+        const T dc = d[c], vc = v[c];
+        o[c] += s * dc * scale[c] - vc * pull;
+        partial[c] += dc * vc * s;
+      }
+    });
+  });
+}
+
+void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tensor bias, double eps, Stream) {
+  const i64 rows = x.rows(), width = x.row_size();
+  check_rows("layer_norm", y, x);
+  check_vector("layer_norm", "the mean", mean, rows, x.dtype());
+  check_vector("layer_norm", "rstd", rstd, rows, x.dtype());
+  check_vector("layer_norm", "the gain", gain, width, x.dtype());
+  check_vector("layer_norm", "the bias", bias, width, x.dtype());
+  dispatch(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T *const out = y.as<T>(), *const means = mean.as<T>(), *const saved = rstd.as<T>();
+    const T *const in = x.as<T>(), *const scale = gain.as<T>(), *const shift = bias.as<T>();
+    parallel_items(rows, rows * width, [&](i64 r) {
+      const T* v = in + r * width;
+      T sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (i64 c = 0; c < width; ++c) sum += v[c];
+      const T m = sum / static_cast<T>(width);
+      T squares = 0;
+#pragma omp simd reduction(+ : squares)
+      for (i64 c = 0; c < width; ++c) squares += (v[c] - m) * (v[c] - m);
+      means[r] = m;
+      saved[r] = T(1) / std::sqrt(squares / static_cast<T>(width) + static_cast<T>(eps));
+      normalise_row(out + r * width, v, m, saved[r], scale, shift, width);
+    });
+  });
+}
+
+void layer_norm_again(Tensor y, Tensor x, Tensor mean, Tensor rstd, Tensor gain, Tensor bias, Stream) {
+  const i64 rows = x.rows(), width = x.row_size();
+  check_rows("layer_norm_again", y, x);
+  check_vector("layer_norm_again", "the mean", mean, rows, x.dtype());
+  check_vector("layer_norm_again", "rstd", rstd, rows, x.dtype());
+  check_vector("layer_norm_again", "the gain", gain, width, x.dtype());
+  check_vector("layer_norm_again", "the bias", bias, width, x.dtype());
+  dispatch(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* const out = y.as<T>();
+    const T *const in = x.as<T>(), *const means = mean.as<T>(), *const saved = rstd.as<T>();
+    const T *const scale = gain.as<T>(), *const shift = bias.as<T>();
+    parallel_items(rows, rows * width, [&](i64 r) {
+      normalise_row(out + r * width, in + r * width, means[r], saved[r], scale, shift, width);
+    });
+  });
+}
+
+void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Tensor x, Tensor mean,
+                         Tensor rstd, Tensor gain, Stream) {
+  const i64 rows = x.rows(), width = x.row_size();
+  check_rows("layer_norm_backward", dx, x);
+  check_rows("layer_norm_backward", dy, x);
+  check_vector("layer_norm_backward", "the mean", mean, rows, x.dtype());
+  check_vector("layer_norm_backward", "rstd", rstd, rows, x.dtype());
+  check_vector("layer_norm_backward", "the gain", gain, width, x.dtype());
+  if (d_gain) check_vector("layer_norm_backward", "the gain's gradient", d_gain, width, x.dtype());
+  if (d_bias) check_vector("layer_norm_backward", "the bias's gradient", d_bias, width, x.dtype());
+  dispatch(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* const out = dx.as<T>();
+    const T *const upstream = dy.as<T>(), *const in = x.as<T>(), *const means = mean.as<T>();
+    const T *const saved = rstd.as<T>(), *const scale = gain.as<T>();
+    T* const targets[2] = {d_gain ? d_gain.as<T>() : nullptr, d_bias ? d_bias.as<T>() : nullptr};
+    sum_over_rows<T, 2>(rows, width, targets, [&](i64 r, T* partial) {
+      const T *v = in + r * width, *d = upstream + r * width;
+      T* o = out + r * width;
+      T* partial_bias = partial + width;
+      const T m = means[r], s = saved[r];
+      T sum = 0, dot = 0;  // of the gradient of the normalised row: with ones, and with the normalised row
+#pragma omp simd reduction(+ : sum, dot)
+      for (i64 c = 0; c < width; ++c) {
+        const T g = d[c] * scale[c];
+        sum += g;
+        dot += g * ((v[c] - m) * s);
+      }
+      const T mean_sum = sum / static_cast<T>(width), mean_dot = dot / static_cast<T>(width);
+#pragma omp simd
+      for (i64 c = 0; c < width; ++c) {
+        const T dc = d[c], normal = (v[c] - m) * s;
+        o[c] += s * (dc * scale[c] - mean_sum - normal * mean_dot);
+        partial[c] += dc * normal;
+        partial_bias[c] += dc;
+      }
+    });
+  });
+}
+
+}  // namespace longsight::ops

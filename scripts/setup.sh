@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs what the project needs on Debian 12: to build, to test, to prepare the quickstart's data.
+# Does nothing, and needs neither root nor network, where all of it is installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+  cat <<'EOF'
+usage: scripts/setup.sh [--with-peers] [--list]
+  --with-peers  also make .venv with PyTorch and transformers, for scripts/bench_peers.sh and
+                scripts/check_transformers.py (about 5 GB; the tests do not need it)
+  --list        print the package names and stop
+EOF
+}
+
+packages=(
+  build-essential g++ cmake ninja-build pkg-config ccache clang-format git patch
+  libdnnl-dev libeigen3-dev libopenmpi-dev openmpi-bin
+  libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libxxhash-dev
+  libjpeg62-turbo-dev libpng-dev libutf8proc-dev libpcre2-dev
+  doctest-dev
+  # The quickstart's data, and the picture of its captions.
+  python3 python3-fonttools python3-pil fonts-noto-color-emoji fonts-dejavu-core unicode-data
+)
+# The versions that the reference values of the tests were computed with.
+peer_packages=(torch==2.13.0 transformers==5.23.0 tokenizers pillow numpy)
+
+with_peers=false
+for argument in "$@"; do
+  case "$argument" in
+    --with-peers) with_peers=true; packages+=(python3-venv) ;;
+    --list) printf '%s\n' "${packages[@]}"; exit 0 ;;
+    -h | --help) usage; exit 0 ;;
+    *) echo "setup: unknown argument '$argument'" >&2; usage >&2; exit 64 ;;
+  esac
+done
+
+fail() {
+  echo "setup: $1" >&2
+  exit 70
+}
+
+is_installed() { [[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]; }
+
+command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+  fail "needs Debian or a relative of it (no apt-get here). Install by hand: ${packages[*]}"
+
+missing=()
+for package in "${packages[@]}"; do is_installed "$package" || missing+=("$package"); done
+
+if ((${#missing[@]} == 0)); then
+  echo "setup: all ${#packages[@]} packages are installed"
+else
+  as_root=()
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null ||
+      fail "not root and no sudo. Have an administrator run: apt-get install ${missing[*]}"
+    as_root=(sudo)
+  fi
+  echo "setup: installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -q ||
+    fail "apt-get update failed (see above): is there a network, and is /etc/apt/sources.list right?"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" ||
+    fail "apt-get install failed (see above); the package names are those of Debian 12 (bookworm)"
+fi
+
+if $with_peers; then
+  python=.venv/bin/python
+  if [[ -x $python ]] && "$python" -c "import torch, transformers, tokenizers, PIL, numpy" 2>/dev/null; then
+    echo "setup: .venv is there: $("$python" -c \
+      'import torch, transformers; print("torch", torch.__version__, "transformers", transformers.__version__)')"
+  else
+    [[ -x $python ]] || /usr/bin/python3 -m venv .venv || fail "cannot make .venv"
+    # PyTorch's own index has builds without CUDA, a tenth of the size. Where it cannot be reached, PyPI has the others.
+    "$python" -m pip install --no-cache-dir --retries 1 --index-url https://download.pytorch.org/whl/cpu \
+      "${peer_packages[0]}" ||
+      echo "setup: no PyTorch for the CPU only from download.pytorch.org; taking the one of PyPI" >&2
+    "$python" -m pip install --no-cache-dir "${peer_packages[@]}" ||
+      fail "pip could not install ${peer_packages[*]} into .venv (see above)"
+    echo "setup: made .venv"
+  fi
+fi

@@ -1,0 +1,193 @@
+#include "runtime/data/messages.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include <doctest/doctest.h>
+
+#include "tests/support/failure.h"
+#include "tests/support/scratch_folder.h"
+
+using namespace longsight;
+using namespace longsight::data;
+
+namespace {
+
+const char* const kAnswer = R"({"role": "assistant", "content": "Yes."})";
+
+// A folder with a.png, sub/b.png and data.jsonl.
+class Data {
+ public:
+  Data() {
+    std::filesystem::create_directory(folder_ / "sub");
+    folder_.write("a.png", "x");
+    folder_.write("sub/b.png", "x");
+  }
+  const ScratchFolder& folder() const { return folder_; }
+  std::string write(const std::string& lines) const { return folder_.write("data.jsonl", lines); }
+  ChatSample one(std::string line) const {
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    return MessagesFile(write(line)).sample(0);
+  }
+  // The failure of a file whose second line has these messages, without the path in front.
+  Failure refusal(const std::string& messages, const std::string& more = "") const {
+    const std::string path = write(std::string(R"({"messages": [{"role": "user", "content": "q"}, )") +
+                                   kAnswer + "]}\n" + R"({"messages": [)" + messages + "]" + more + "}\n");
+    Failure failure = failure_of([&] { MessagesFile file(path); });
+    const std::string prefix = path + ":2: ";
+    if (failure.message.starts_with(prefix)) failure.message.erase(0, prefix.size());
+    return failure;
+  }
+  Failure bad(std::string message) const { return {ExitCode::bad_data, std::move(message)}; }
+
+ private:
+  ScratchFolder folder_;
+};
+
+// Parts as text, images as *.
+std::string shape(const ChatMessage& message) {
+  std::string all;
+  for (const ChatPart& part : message.parts) all += part.is_image ? "*" : "(" + part.text + ")";
+  return all;
+}
+
+std::string user(const std::string& content) {
+  return R"({"role": "user", "content": )" + content + "}, " + kAnswer;
+}
+
+}  // namespace
+
+TEST_CASE("the golden samples are read in order, with their images") {
+  const MessagesFile file("tests/goldens/llava-clip-llama/samples.jsonl");
+  REQUIRE(file.size() == 7);
+  const ChatSample sample = file.sample(3);
+  CHECK(sample.where == "tests/goldens/llava-clip-llama/samples.jsonl:4");
+  REQUIRE(sample.messages.size() == 7);
+  CHECK(sample.messages[0].role == Role::system);
+  CHECK(shape(sample.messages[1]) == "*(How many pixels?)");
+  CHECK(sample.messages[2].role == Role::assistant);
+  CHECK(sample.messages[2].loss);
+  CHECK(!sample.messages[1].loss);
+  CHECK(text_of(sample.messages[6]) == "You're welcome. 😀");
+  CHECK(sample.images == std::vector<std::string>{"tests/goldens/llava-clip-llama/images/tiny.png",
+                                                  "tests/goldens/llava-clip-llama/images/wide.png"});
+}
+
+TEST_CASE("<image> in a text takes the next of the images, and the line break behind it") {
+  const Data data;
+  const ChatSample sample = data.one(
+      R"({"id": 5, "images": ["a.png", "sub/b.png", "a.png"], "messages": [{"role": "user",
+          "content": "<image>\nFirst <image>, then\n<image>"}, {"role": "assistant", "content": "ok"}]})"
+      "\n");
+  CHECK(shape(sample.messages[0]) == "*(First )*(, then)*");
+  CHECK(sample.images == std::vector<std::string>{data.folder() / "a.png", data.folder() / "sub/b.png",
+                                                  data.folder() / "a.png"});
+  CHECK(sample.id == "5");
+}
+
+TEST_CASE("parts name their images, or take them from the list") {
+  const Data data;
+  const ChatSample sample = data.one(
+      R"({"images": ["sub/b.png"], "messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"},
+          {"type": "text", "text": "x"}, {"type": "image"}, {"type": "image_url", "image_url": {"url": "a.png"}},
+          {"type": "image_url", "image_url": "sub/b.png"}, {"type": "text", "text": ""}]},
+          {"role": "assistant", "content": [{"type": "text", "text": "y"}], "loss": true}]})");
+  CHECK(shape(sample.messages[0]) == "*(x)***");
+  CHECK(sample.images == std::vector<std::string>{data.folder() / "a.png", data.folder() / "sub/b.png",
+                                                  data.folder() / "a.png", data.folder() / "sub/b.png"});
+}
+
+TEST_CASE("loss: false leaves an answer out") {
+  const Data data;
+  const ChatSample sample = data.one(R"({"messages": [{"role": "user", "content": "q", "loss": false},
+      {"role": "assistant", "content": "a", "loss": false}, {"role": "user", "content": "q"},
+      {"role": "assistant", "content": "a"}]})");
+  CHECK(!sample.messages[1].loss);
+  CHECK(sample.messages[3].loss);
+}
+
+TEST_CASE("a count of <image> that is not the count of images is found when the file is opened") {
+  const Data data;
+  CHECK(data.refusal(user("\"<image> and <image>\""), R"(, "images": ["a.png"])") ==
+        data.bad("2 <image> in the messages, but 1 images"));
+  CHECK(data.refusal(user("\"none\""), R"(, "images": ["a.png"])") ==
+        data.bad("0 <image> in the messages, but 1 images"));
+  CHECK(data.refusal(user("\"<image>\"")) == data.bad("1 <image> in the messages, but 0 images"));
+}
+
+TEST_CASE("samples that say nothing useful are refused with file and line") {
+  const Data data;
+  CHECK(data.refusal("") == data.bad("messages is empty"));
+  CHECK(data.refusal(R"({"role": "user", "content": "q"})") ==
+        data.bad("no assistant message, nothing to learn"));
+  CHECK(data.refusal(R"({"role": "assistant", "content": "a", "loss": false})") ==
+        data.bad("every assistant message has loss: false, nothing to learn"));
+  CHECK(data.refusal(user("\"\"")) == data.bad("message 1: empty content"));
+  CHECK(data.refusal(user("[]")) == data.bad("message 1: empty content"));
+  CHECK(data.refusal(user("5")) == data.bad("message 1: content must be a text or a list of parts, not 5"));
+  CHECK(data.refusal(user("[\"x\"]")) == data.bad("message 1: part \"x\" is not an object"));
+  CHECK(data.refusal(user(R"([{"type": "audio"}])")) ==
+        data.bad("message 1: part type \"audio\" is not supported (text, image and image_url are)"));
+  CHECK(data.refusal(R"({"role": "tool", "content": "q"}, )" + std::string(kAnswer)) ==
+        data.bad("message 1: role \"tool\" is not system, user or assistant"));
+  CHECK(data.refusal(R"({"role": "assistant", "content": "a", "weight": 0})") ==
+        data.bad("message 1: key \"weight\" is not supported (role, content and loss are)"));
+  CHECK(data.refusal(R"({"role": "user", "content": "q", "loss": true}, )" + std::string(kAnswer)) ==
+        data.bad("message 1: loss: true is for assistant messages only"));
+  CHECK(data.refusal(std::string(kAnswer) + R"(, {"role": "system", "content": "s"})") ==
+        data.bad("message 2: a system message must be the first"));
+  CHECK(data.refusal(R"({"role": "assistant", "content": [{"type": "image", "image": "a.png"}]})") ==
+        data.bad("message 1: an answer without text"));
+  CHECK(
+      data.refusal(
+          R"({"role": "assistant", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "x"}]})") ==
+      data.bad("message 1: images belong in user messages"));
+  CHECK(data.refusal("7").message == "message 1: 7 is not an object");
+  CHECK(data.refusal(R"({"content": "q"})").code == ExitCode::bad_data);
+  CHECK(data.refusal(R"({"role": "user"})").code == ExitCode::bad_data);
+}
+
+TEST_CASE("images stay under the folder of the file, and are files") {
+  const Data data;
+  const ScratchFolder other;
+  other.write("c.png", "x");
+  std::filesystem::create_symlink(other / "c.png", data.folder() / "link.png");
+  const auto refused = [&data](const std::string& path) {
+    return data.refusal(user(R"([{"type": "image", "image": ")" + path + R"("}])"));
+  };
+  CHECK(refused("sub/../a.png").code == ExitCode::done);
+  CHECK(refused(other / "c.png").message ==
+        "the image " + (other / "c.png") + " lies outside of " + data.folder().path());
+  CHECK(refused("../" + std::filesystem::path(other.path()).filename().string() + "/c.png").code ==
+        ExitCode::bad_data);
+  CHECK(refused("link.png") ==
+        data.bad("the image " + (data.folder() / "link.png") + " lies outside of " + data.folder().path()));
+  CHECK(refused("none.png") ==
+        Failure{ExitCode::missing_input,
+                "cannot open the image " + (data.folder() / "none.png") + ": No such file or directory"});
+  CHECK(
+      refused("https://example.org/a.png") ==
+      data.bad(
+          "the URL https://example.org/a.png is not supported: put the image into a file and give its path"));
+  CHECK(refused("data:image/png;base64,AAAA") ==
+        data.bad("an image in a data URI is not supported: put the image into a file and give its path"));
+  CHECK(refused("") == data.bad("message 1: \"\" is not the path of an image"));
+
+  // With a media folder of its own.
+  const std::string path =
+      data.write(R"({"messages": [)" + user(R"([{"type": "image", "image": "c.png"}])") + "]}");
+  CHECK(MessagesFile(path, other.path()).sample(0).images == std::vector<std::string>{other / "c.png"});
+  CHECK(failure_of([&] { MessagesFile file(path, other / "none"); }).code == ExitCode::missing_input);
+}
+
+TEST_CASE("a file that is empty, malformed or not there") {
+  const Data data;
+  CHECK(failure_of([&] { MessagesFile file(data.write("\n\n")); }) ==
+        data.bad((data.folder() / "data.jsonl") + ": no samples"));
+  const Failure broken = failure_of([&] { MessagesFile file(data.write("\n{\"messages\": ")); });
+  CHECK(broken.code == ExitCode::bad_data);
+  CHECK(contains(broken.message, "data.jsonl:2"));
+  CHECK(failure_of([&] { MessagesFile file(data.write("[1]")); }) ==
+        data.bad((data.folder() / "data.jsonl") + ":1: a sample must be an object with messages"));
+  CHECK(failure_of([&] { MessagesFile file(data.folder() / "none.jsonl"); }).code == ExitCode::missing_input);
+}

@@ -1,0 +1,125 @@
+#include "runtime/data/tokenize_sample.h"
+
+#include <algorithm>
+
+#include <doctest/doctest.h>
+
+#include "runtime/data/messages.h"
+#include "runtime/io/safetensors.h"
+#include "tests/support/failure.h"
+
+using namespace longsight;
+using namespace longsight::data;
+
+namespace {
+
+const std::string kCase = "tests/goldens/llava-clip-llama";
+constexpr i64 kImage = 780, kTokensPerImage = 16;  // 56 px, patch 14
+
+std::vector<i64> integers(const io::SafetensorsFile& file, const char* name) {
+  const OwnedTensor tensor = file.read(name);
+  const Tensor values = tensor;
+  return {values.as<i64>(), values.as<i64>() + values.elements()};
+}
+
+ChatSample chat(std::string question, std::string answer) {
+  return {.where = "f.jsonl:3",
+          .id = {},
+          .messages = {{.role = Role::user,
+                        .parts = {{.is_image = false, .text = std::move(question)}},
+                        .loss = false},
+                       {.role = Role::assistant,
+                        .parts = {{.is_image = false, .text = std::move(answer)}},
+                        .loss = true}},
+          .images = {}};
+}
+
+}  // namespace
+
+TEST_CASE("ids and labels of the golden samples equal those of the Hugging Face processor") {
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
+  const SampleTokenizer samples(tokenizer, chat_format_of_folder(kCase + "/model"), kImage);
+  const MessagesFile file(kCase + "/samples.jsonl");
+  EncodeCache cache;
+  for (i64 i = 0; i < file.size(); ++i) {
+    const ChatSample sample = file.sample(i);
+    const std::vector<i64> counts(sample.images.size(), kTokensPerImage);
+    const TokenizedSample got = samples.tokenize(sample, counts, cache);
+    const io::SafetensorsFile expected(fmt::format("{}/expected_samples/{:03}.safetensors", kCase, i));
+    CAPTURE(i);
+    CHECK(got.ids == integers(expected, "input_ids"));
+    CHECK(got.labels == integers(expected, "labels"));
+    REQUIRE(got.image_positions.size() == sample.images.size());
+    for (const i64 at : got.image_positions) {
+      CHECK(got.ids[static_cast<std::size_t>(at - 1)] != kImage);
+      for (i64 k = 0; k < kTokensPerImage; ++k) CHECK(got.ids[static_cast<std::size_t>(at + k)] == kImage);
+    }
+  }
+}
+
+TEST_CASE(
+    "a token that begins with the space in front of the answer is supervised, the rest of the prompt is "
+    "not") {
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
+  const SampleTokenizer samples(tokenizer, chat_format("llava"), kImage);
+  EncodeCache cache;
+  const TokenizedSample got = samples.tokenize(chat("Why?", "The end."), {}, cache);
+  std::vector<i64> supervised;
+  for (std::size_t i = 0; i < got.ids.size(); ++i) {
+    if (got.labels[i] == kIgnored) continue;
+    CHECK(got.labels[i] == got.ids[i]);
+    supervised.push_back(got.ids[i]);
+  }
+  CHECK(tokenizer.decode(supervised, false) == " The end.</s>");
+  CHECK(got.labels.front() == kIgnored);
+  CHECK(got.labels.back() == 2);
+}
+
+TEST_CASE("a prompt has the ids in front of the last answer, the images of these messages and no label") {
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
+  const SampleTokenizer samples(tokenizer, chat_format("llava"), kImage);
+  const MessagesFile file(kCase + "/samples.jsonl");
+  EncodeCache cache;
+  const ChatSample sample = file.sample(6);  // two images, two answers
+  const std::vector<i64> counts{3, 5};
+  const TokenizedSample prompt = samples.tokenize_prompt(sample, counts, cache);
+  CHECK(tokenizer.decode(prompt.ids, true) == "USER: \nProgressive? ASSISTANT: Yes.USER: \nGray? ASSISTANT:");
+  CHECK(std::count(prompt.ids.begin(), prompt.ids.end(), kImage) == 8);
+  REQUIRE(prompt.image_positions.size() == 2);
+  CHECK(prompt.ids[static_cast<std::size_t>(prompt.image_positions[1] + 4)] == kImage);
+  CHECK(prompt.ids[static_cast<std::size_t>(prompt.image_positions[1] + 5)] != kImage);
+  CHECK(std::all_of(prompt.labels.begin(), prompt.labels.end(), [](i64 label) { return label == kIgnored; }));
+  const TokenizedSample whole = samples.tokenize(sample, counts, cache);
+  CHECK(std::equal(prompt.ids.begin(), prompt.ids.end(), whole.ids.begin()));
+}
+
+TEST_CASE("images that touch keep their own positions") {
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
+  ChatFormat format = chat_format("llava");
+  format.behind_image = "";
+  const SampleTokenizer samples(tokenizer, format, kImage);
+  ChatSample sample = chat("x", "y");
+  sample.messages[0].parts = {{.is_image = true, .text = {}}, {.is_image = true, .text = {}}};
+  EncodeCache cache;
+  const std::vector<i64> counts{3, 2};
+  const TokenizedSample got = samples.tokenize(sample, counts, cache);
+  REQUIRE(got.image_positions.size() == 2);
+  CHECK(got.image_positions[1] == got.image_positions[0] + 3);
+}
+
+TEST_CASE("an image token in a text, and a format that does not fit the tokenizer, are refused") {
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
+  const SampleTokenizer samples(tokenizer, chat_format("llava"), kImage);
+  EncodeCache cache;
+  CHECK(failure_of([&] { samples.tokenize(chat("a <image> b", "c"), {}, cache); }) ==
+        Failure{ExitCode::bad_data,
+                "f.jsonl:3: 1 image tokens in the text, but 0 for its 0 images (does a text hold <image>?)"});
+  CHECK(failure_of([&] { SampleTokenizer(tokenizer, chat_format("llava"), 900); }) ==
+        Failure{ExitCode::bad_data,
+                "the tokenizer has no token with the model's image token id 900 (its ids end at 781)"});
+  CHECK(failure_of([&] { SampleTokenizer(tokenizer, chat_format("qwen2-vl"), kImage); }) ==
+        Failure{ExitCode::bad_data,
+                "the chat format qwen2-vl needs the token <|im_end|>, which the tokenizer does not have; "
+                "choose another with "
+                "data.chat: FORMAT"});
+}

@@ -1,0 +1,151 @@
+#include "runtime/tensor/parameters.h"
+
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include "tests/support/failure.h"
+
+using namespace longsight;
+
+namespace {
+
+Parameter parameter(const std::string& name, Shape shape, Init init = init_zeros(),
+                    const std::string& part = "language") {
+  return {.name = name, .shape = shape, .part = part, .init = init};
+}
+
+std::vector<float> values_of(const Tensor& x) {
+  return {x.as<float>(), x.as<float>() + x.elements()};
+}
+
+}  // namespace
+
+TEST_CASE("parameters lie in registration order, without gaps, and are found by name") {
+  ParameterRegistry registry;
+  CHECK(registry.add(parameter("a", {2, 3})) == 0);
+  CHECK(registry.add(parameter("b", {5})) == 1);
+  CHECK(registry.add(parameter("c", {1, 1})) == 2);
+  registry.allocate(DType::F32, true);
+  CHECK(registry.size() == 3);
+  CHECK(registry.find("b") == 1);
+  CHECK(registry.find("d") == -1);
+  CHECK(registry.values().elements() == 12);
+  CHECK(registry.gradients().elements() == 12);
+  auto* all = registry.values().as<float>();
+  CHECK(registry.value(0).as<float>() == all);
+  CHECK(registry.value(1).as<float>() == all + 6);
+  CHECK(registry.value(2).as<float>() == all + 11);
+  CHECK(registry.value(0).shape() == Shape{2, 3});
+  CHECK(registry.grad(1).as<float>() == registry.gradients().as<float>() + 6);
+}
+
+TEST_CASE("what has two dimensions in the file is decayed, also a class token of [1, 1, C]") {
+  CHECK(parameter("w", {2, 3}).decays());
+  CHECK(parameter("cls", {1, 1, 4}).decays());
+  CHECK(!parameter("bias", {3}).decays());
+}
+
+TEST_CASE("frozen and unused parameters have values but no gradient") {
+  ParameterRegistry registry;
+  registry.add(parameter("vision.w", {2, 2}, init_zeros(), "vision"));
+  registry.add(parameter("language.w", {2, 3}));
+  Parameter unused = parameter("language.last", {7});
+  unused.used = false;
+  registry.add(unused);
+  registry.add(parameter("language.b", {3}));
+  registry.set_trainable([](const Parameter& p) { return p.part != "vision"; });
+  registry.allocate(DType::F64, true);
+  CHECK(registry.values().elements() == 20);
+  CHECK(registry.gradients().elements() == 9);
+  CHECK(!registry.has_grad(0));
+  CHECK(!registry.has_grad(2));
+  CHECK(registry.grad(3).as<double>() == registry.gradients().as<double>() + 6);
+  CHECK(failure_of([&] { registry.grad(0); }).code == ExitCode::internal);
+}
+
+TEST_CASE("neighbours are seen joined by rows, values and gradients") {
+  ParameterRegistry registry;
+  registry.add(parameter("first", {9}));
+  const ParameterId q = registry.add(parameter("q", {4, 3}));
+  registry.add(parameter("k", {2, 3}));
+  registry.add(parameter("v", {2, 3}));
+  const ParameterId bias = registry.add(parameter("q.bias", {4}));
+  registry.add(parameter("k.bias", {2}));
+  registry.allocate(DType::F32, true);
+  for (i64 i = 0; i < registry.values().elements(); ++i)
+    registry.values().as<float>()[i] = static_cast<float>(i);
+  const Tensor qkv = registry.joined_value(q, 3);
+  CHECK(qkv.shape() == Shape{8, 3});
+  CHECK(qkv.row_range(4, 2).as<float>() == registry.value(q + 1).as<float>());
+  CHECK(qkv.as<float>()[23] == 9 + 23);
+  CHECK(registry.joined_grad(q, 3).row_range(6, 2).as<float>() == registry.grad(q + 2).as<float>());
+  CHECK(registry.joined_value(bias, 2).shape() == Shape{6});
+  CHECK(failure_of([&] { registry.joined_value(q + 2, 2); }).code == ExitCode::internal);  // [2, 3] and [4]
+  CHECK(failure_of([&] { registry.joined_value(0, 2); }).code == ExitCode::internal);      // [9] and [4, 3]
+}
+
+TEST_CASE("a joined gradient needs all its parts") {
+  ParameterRegistry registry;
+  registry.add(parameter("q", {2, 3}));
+  registry.add(parameter("k", {2, 3}));
+  registry.set_trainable([](const Parameter& p) { return p.name == "q"; });
+  registry.allocate(DType::F32, true);
+  CHECK(!registry.all_have_grad(0, 2));
+  CHECK(registry.all_have_grad(0, 1));
+  CHECK(failure_of([&] { registry.joined_grad(0, 2); }).code == ExitCode::internal);
+}
+
+TEST_CASE("initial values depend on the name and the seed, not on the order of registration") {
+  ParameterRegistry one, two, other_seed;
+  one.add(parameter("a", {40, 50}, init_normal(0.5)));
+  one.add(parameter("b", {30}, init_normal(0.5)));
+  one.add(parameter("ones", {3}, init_ones()));
+  two.add(parameter("zeros", {7}, init_zeros()));
+  two.add(parameter("b", {30}, init_normal(0.5)));
+  two.add(parameter("a", {40, 50}, init_normal(0.5)));
+  other_seed.add(parameter("a", {40, 50}, init_normal(0.5)));
+  one.allocate(DType::F32, false);
+  two.allocate(DType::F32, true);
+  other_seed.allocate(DType::F32, false);
+  one.initialise(3);
+  two.initialise(3);
+  other_seed.initialise(4);
+  const auto a = values_of(one.value(0));
+  CHECK(a == values_of(two.value(2)));
+  CHECK(values_of(one.value(1)) == values_of(two.value(1)));
+  CHECK(a != values_of(other_seed.value(0)));
+  CHECK(values_of(one.value(2)) == std::vector<float>{1, 1, 1});
+  CHECK(values_of(two.value(0)) == std::vector<float>(7, 0));
+  double sum = 0, squares = 0;
+  for (const float x : a) {
+    sum += x;
+    squares += x * x;
+  }
+  // Five standard errors of the mean and the variance of 2,000 values with deviation 0.5.
+  CHECK(std::abs(sum / 2000) < 5 * 0.5 / std::sqrt(2000.0));
+  CHECK(std::abs(squares / 2000 - 0.25) < 5 * 0.25 * std::sqrt(2.0 / 2000));
+}
+
+TEST_CASE("f32 and f64 start from the same model") {
+  ParameterRegistry single, twice;
+  single.add(parameter("a", {100}, init_normal(0.02)));
+  twice.add(parameter("a", {100}, init_normal(0.02)));
+  single.allocate(DType::F32, false);
+  twice.allocate(DType::F64, false);
+  single.initialise(1);
+  twice.initialise(1);
+  for (i64 i = 0; i < 100; ++i) CHECK(twice.value(0).as<double>()[i] == single.value(0).as<float>()[i]);
+}
+
+TEST_CASE("a registry is filled, then allocated once") {
+  ParameterRegistry registry;
+  registry.add(parameter("a", {2}));
+  CHECK(failure_of([&] { registry.add(parameter("a", {3})); }).code == ExitCode::internal);
+  registry.allocate(DType::F32, false);
+  CHECK(registry.gradients().elements() == 0);
+  CHECK(failure_of([&] { registry.add(parameter("b", {3})); }).code == ExitCode::internal);
+  CHECK(failure_of([&] { registry.allocate(DType::F32, false); }).code == ExitCode::internal);
+  CHECK(failure_of([&] { registry.set_trainable([](const Parameter&) { return false; }); }).code ==
+        ExitCode::internal);
+}

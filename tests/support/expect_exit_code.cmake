@@ -1,0 +1,16 @@
+# cmake -D EXPECTED=70 -D SECONDS=30 -P expect_exit_code.cmake -- COMMAND ARGUMENTS...
+# Fails unless the command ends by itself within SECONDS and returns EXPECTED.
+set(command "")
+set(behind_dashes FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(behind_dashes)
+    list(APPEND command "${CMAKE_ARGV${i}}")
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(behind_dashes TRUE)
+  endif()
+endforeach()
+execute_process(COMMAND ${command} TIMEOUT ${SECONDS} RESULT_VARIABLE code)
+if(NOT code STREQUAL EXPECTED)
+  message(FATAL_ERROR "expected exit code ${EXPECTED}, got: ${code}")
+endif()
