@@ -1,4 +1,5 @@
-// longsight audit: the gradient of every parameter on the ranks at hand against that of one rank, on the same data.
+// longsight audit: the gradient of every parameter on the ranks at hand against that of one rank, on the same
+// data.
 #include <cmath>
 
 #include "launch/planning.h"
@@ -30,7 +31,8 @@ struct Worst {
 };
 
 // A plan to try; each of the configured rules still holds in the plan's own layout only.
-std::vector<parallel::Plan> layouts_to_try(const Options& o, const parallel::Plan& own, const model::Vlm& model) {
+std::vector<parallel::Plan> layouts_to_try(const Options& o, const parallel::Plan& own,
+                                           const model::Vlm& model) {
   if (o.layouts == "plan") return {own};
   std::vector<parallel::Plan> plans;
   const i64 world = own.mesh.world;
@@ -39,12 +41,14 @@ std::vector<parallel::Plan> layouts_to_try(const Options& o, const parallel::Pla
     if (world % sequence != 0) continue;
     const parallel::Mesh mesh = parallel::make_mesh(world, sequence);
     if (sequence == 1) {
-      plans.push_back(parallel::uniform_plan(mesh, vision, AttentionKind::local, language, AttentionKind::local, FusionKind::owner));
+      plans.push_back(parallel::uniform_plan(mesh, vision, AttentionKind::local, language,
+                                             AttentionKind::local, FusionKind::owner));
       continue;
     }
     for (AttentionKind v : {AttentionKind::images, AttentionKind::ulysses, AttentionKind::gather}) {
       for (AttentionKind l : {AttentionKind::local, AttentionKind::ulysses, AttentionKind::gather}) {
-        for (FusionKind f : {FusionKind::owner, FusionKind::gather}) plans.push_back(parallel::uniform_plan(mesh, vision, v, language, l, f));
+        for (FusionKind f : {FusionKind::owner, FusionKind::gather})
+          plans.push_back(parallel::uniform_plan(mesh, vision, v, language, l, f));
       }
     }
   }
@@ -57,12 +61,14 @@ double relative(double a, double b, double size) {
 }
 
 // max|a - b| / max(max|b|, 1e-3 G), b the one-rank gradient, G the largest |b| over all parameters.
-void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, const std::string& layout, Worst& worst) {
+void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, const std::string& layout,
+             Worst& worst) {
   dispatch(parameters.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T *a = got.as<T>(), *b = expected.as<T>();
     double largest = 0;
-    for (i64 i = 0; i < expected.elements(); ++i) largest = std::max(largest, std::abs(static_cast<double>(b[i])));
+    for (i64 i = 0; i < expected.elements(); ++i)
+      largest = std::max(largest, std::abs(static_cast<double>(b[i])));
     for (const Parameter& p : parameters.all()) {
       if (p.grad_offset < 0) continue;
       double difference = 0, size = 1e-3 * largest;
@@ -71,7 +77,9 @@ void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, c
         if (!(d <= difference)) difference = d;  // a NaN stays
         size = std::max(size, std::abs(static_cast<double>(b[i])));
       }
-      const double error = size > 0 ? relative(difference, 0, size) : difference == 0 ? 0 : std::numeric_limits<double>::infinity();
+      const double error = size > 0          ? relative(difference, 0, size)
+                           : difference == 0 ? 0
+                                             : std::numeric_limits<double>::infinity();
       if (error > worst.gradient || worst.parameter.empty()) {
         worst.gradient = std::max(error, worst.gradient);
         worst.parameter = p.name;
@@ -101,8 +109,9 @@ ExitCode run_audit(Job& job, const Options& o) {
     const std::vector<model::Sample> samples = data->next();
     const parallel::PlanResult planned = plan_run(loaded, model, job.world.size(), samples, dtype);
     const auto one_rank = [&](std::span<const std::vector<model::Sample>> micro_batches, i64 supervised) {
-      const parallel::Plan alone = parallel::uniform_plan(parallel::make_mesh(1, 1), model.vision().blocks(), AttentionKind::local,
-                                                          model.language().blocks(), AttentionKind::local, FusionKind::owner);
+      const parallel::Plan alone =
+          parallel::uniform_plan(parallel::make_mesh(1, 1), model.vision().blocks(), AttentionKind::local,
+                                 model.language().blocks(), AttentionKind::local, FusionKind::owner);
       parallel::MeshGroups groups(alone.mesh, self);
       StepRunner runner(model, alone, groups, job.stream);
       fill_zero(model.parameters().gradients(), job.stream);
@@ -132,14 +141,16 @@ ExitCode run_audit(Job& job, const Options& o) {
     for (const parallel::Plan& plan : plans) {
       parallel::MeshGroups groups(plan.mesh, job.world);
       StepRunner runner(model, plan, groups, job.stream);
-      const StepBatch step = deal_step(samples, model.config(), plan.mesh, plan.mesh.data_rank(job.world.rank()), limit);
+      const StepBatch step =
+          deal_step(samples, model.config(), plan.mesh, plan.mesh.data_rank(job.world.rank()), limit);
       fill_zero(model.parameters().gradients(), job.stream);
       const double got = runner.run(step);
       runner.sum_gradients(step);
       worst.loss = std::max(worst.loss, relative(got, loss, std::max(std::abs(loss), 1e-300)));
       const double before = worst.gradient;
       compare(model.parameters(), model.parameters().gradients(), expected, plan.text(), worst);
-      if (worst.gradient > bound && worst.gradient > before) log_warn("{}: {} differs by {:.3g}", plan.text(), worst.parameter, worst.gradient);
+      if (worst.gradient > bound && worst.gradient > before)
+        log_warn("{}: {} differs by {:.3g}", plan.text(), worst.parameter, worst.gradient);
     }
   }
   const bool good = worst.gradient <= bound && worst.loss <= bound;
@@ -156,9 +167,11 @@ ExitCode run_audit(Job& job, const Options& o) {
       line["worst_relative_error"] = worst.gradient;
       fmt::print("{}\n", line.dump());
     } else {
-      fmt::print("{} layouts on {} ranks, {} parameters, {}\n", layouts, job.world.size(), parameters, o.dtype);
+      fmt::print("{} layouts on {} ranks, {} parameters, {}\n", layouts, job.world.size(), parameters,
+                 o.dtype);
       fmt::print("  loss: worst relative difference {:.3g}\n", worst.loss);
-      fmt::print("  gradients: worst relative difference {:.3g} ({}; {})\n", worst.gradient, worst.parameter, worst.layout);
+      fmt::print("  gradients: worst relative difference {:.3g} ({}; {})\n", worst.gradient, worst.parameter,
+                 worst.layout);
       fmt::print("{} (bound {:g})\n", good ? "equal to one rank" : "NOT equal to one rank", bound);
     }
     std::fflush(stdout);
@@ -170,10 +183,12 @@ ExitCode run_audit(Job& job, const Options& o) {
 }  // namespace
 
 void add_audit(CLI::App& app, Run& run) {
-  CLI::App* verb = app.add_subcommand("audit", "Compare the gradient of every parameter on these ranks with that of one rank");
+  CLI::App* verb = app.add_subcommand(
+      "audit", "Compare the gradient of every parameter on these ranks with that of one rank");
   auto o = std::make_shared<Options>();
   verb->add_option("config", o->config, "YAML configuration")->required();
-  verb->add_option("--layouts", o->layouts, "plan (default): the layout that training would use; all: every one there is");
+  verb->add_option("--layouts", o->layouts,
+                   "plan (default): the layout that training would use; all: every one there is");
   verb->add_option("--batches", o->batches, "steps of data to compare on (default 1)");
   verb->add_option("--dtype", o->dtype, "f64 (default, bound 1e-9) or f32 (bound 1e-4)");
   verb->add_flag("--json", o->json, "one line of JSON, last on stdout");

@@ -3,24 +3,29 @@
 namespace longsight::launch {
 namespace {
 
-// Options that exist in the language of configurations, but are not built: `auto` (or the value that means off) stands for off.
-void refuse_unbuilt(const YamlDocument& doc, const char* key, const OrAuto<std::string>& value, std::string_view off) {
-  doc.require_at(value.is_auto() || *value.value == off, key, "\"{}\" is not available yet; use auto{}", value.value_or(""),
-                 off.empty() ? std::string() : fmt::format(" or {}", off));
+// Options that exist in the language of configurations, but are not built: `auto` (or the value that means
+// off) stands for off.
+void refuse_unbuilt(const YamlDocument& doc, const char* key, const OrAuto<std::string>& value,
+                    std::string_view off) {
+  doc.require_at(value.is_auto() || *value.value == off, key, "\"{}\" is not available yet; use auto{}",
+                 value.value_or(""), off.empty() ? std::string() : fmt::format(" or {}", off));
 }
 
 void check_sources(const YamlDocument& doc, const char* key, const std::vector<DataSource>& sources) {
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const DataSource& s = sources[i];
     const std::string where = fmt::format("{}.{}", key, i);
-    doc.require_at(s.messages.empty() != s.tensors.empty(), where, "name either messages: FILE.jsonl or tensors: [FILE.safetensors, ...]");
+    doc.require_at(s.messages.empty() != s.tensors.empty(), where,
+                   "name either messages: FILE.jsonl or tensors: [FILE.safetensors, ...]");
     doc.require_at(s.weight > 0, where + ".weight", "{} must be positive", s.weight);
-    doc.require_at(s.tensors.empty() || sources.size() == 1, where, "tensors cannot be mixed with other data");
+    doc.require_at(s.tensors.empty() || sources.size() == 1, where,
+                   "tensors cannot be mixed with other data");
   }
 }
 
 void check_values(const YamlDocument& doc, const Config& c) {
-  doc.require_at(c.model.from.empty() || c.model.config.empty(), "model", "name either from: FOLDER or config: FILE, not both");
+  doc.require_at(c.model.from.empty() || c.model.config.empty(), "model",
+                 "name either from: FOLDER or config: FILE, not both");
   const TrainSection& t = c.train;
   doc.require_at(t.tokens_per_step > 0, "train.tokens_per_step", "{} must be positive", t.tokens_per_step);
   doc.require_at(!t.steps || *t.steps >= 0, "train.steps", "{} is negative", t.steps.value_or(0));
@@ -30,10 +35,12 @@ void check_values(const YamlDocument& doc, const Config& c) {
   const OptimizerSection& o = t.optimizer;
   doc.require_one_of("train.optimizer.schedule", o.schedule, {"constant", "cosine", "linear"});
   doc.require_at(o.lr >= 0, "train.optimizer.lr", "{} is negative", o.lr);
-  doc.require_at(o.min_lr >= 0 && o.min_lr <= o.lr, "train.optimizer.min_lr", "{} is not between 0 and lr {}", o.min_lr, o.lr);
+  doc.require_at(o.min_lr >= 0 && o.min_lr <= o.lr, "train.optimizer.min_lr", "{} is not between 0 and lr {}",
+                 o.min_lr, o.lr);
   doc.require_at(o.warmup >= 0, "train.optimizer.warmup", "{} is negative", o.warmup);
   doc.require_at(o.betas.size() == 2, "train.optimizer.betas", "expected two numbers");
-  for (double beta : o.betas) doc.require_at(beta >= 0 && beta < 1, "train.optimizer.betas", "{} is not in [0, 1)", beta);
+  for (double beta : o.betas)
+    doc.require_at(beta >= 0 && beta < 1, "train.optimizer.betas", "{} is not in [0, 1)", beta);
   doc.require_at(o.eps > 0, "train.optimizer.eps", "{} must be positive", o.eps);
   doc.require_at(o.weight_decay >= 0, "train.optimizer.weight_decay", "{} is negative", o.weight_decay);
   doc.require_at(o.clip > 0, "train.optimizer.clip", "{} must be positive", o.clip);
@@ -45,7 +52,8 @@ void check_values(const YamlDocument& doc, const Config& c) {
   refuse_unbuilt(doc, "memory.budget", c.memory.budget, "");
   refuse_unbuilt(doc, "memory.recompute", c.memory.recompute, "none");
   refuse_unbuilt(doc, "output.resume", c.output.resume, "none");
-  doc.require_at(c.memory.micro_batch_tokens.value_or(1) > 0, "memory.micro_batch_tokens", "{} must be positive", c.memory.micro_batch_tokens.value_or(1));
+  doc.require_at(c.memory.micro_batch_tokens.value_or(1) > 0, "memory.micro_batch_tokens",
+                 "{} must be positive", c.memory.micro_batch_tokens.value_or(1));
   doc.require_at(c.output.save_every >= 0, "output.save_every", "{} is negative", c.output.save_every);
   doc.require_at(c.output.keep >= 1, "output.keep", "{} must be at least 1", c.output.keep);
 }
@@ -53,7 +61,9 @@ void check_values(const YamlDocument& doc, const Config& c) {
 }  // namespace
 
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
-  LoadedConfig loaded{.document = path.empty() ? YamlDocument::read_text("", "command line") : YamlDocument::read_file(path), .config = {}};
+  LoadedConfig loaded{
+      .document = path.empty() ? YamlDocument::read_text("", "command line") : YamlDocument::read_file(path),
+      .config = {}};
   for (const std::string& assignment : overrides) loaded.document.apply_override(assignment);
   read_fields(loaded.document, loaded.config);
   check_values(loaded.document, loaded.config);

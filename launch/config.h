@@ -199,7 +199,8 @@ struct LoadedConfig {
   Config config;
 };
 
-// File and overrides; an empty path: overrides alone. Values are checked as far as they can be without reading other files.
+// File and overrides; an empty path: overrides alone. Values are checked as far as they can be without
+// reading other files.
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
 
 }  // namespace longsight::launch

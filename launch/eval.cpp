@@ -20,27 +20,36 @@ struct Options {
 // A run folder is evaluated with its own configuration and the model that it ended with.
 LoadedConfig load_target(const Options& o) {
   if (!std::filesystem::is_directory(o.target)) return load_config(o.target, o.overrides);
-  require(std::filesystem::exists(o.target + "/config.yaml"), ExitCode::missing_input, "{}: neither a configuration nor a run folder (no config.yaml)", o.target);
-  require(std::filesystem::exists(o.target + "/model/config.json"), ExitCode::missing_input, "{}: the run has no final model yet", o.target);
-  std::vector<std::string> overrides{fmt::format("model.from=\"{}/model\"", o.target), "model.config=\"\"", "model.tokenizer=\"\""};
+  require(std::filesystem::exists(o.target + "/config.yaml"), ExitCode::missing_input,
+          "{}: neither a configuration nor a run folder (no config.yaml)", o.target);
+  require(std::filesystem::exists(o.target + "/model/config.json"), ExitCode::missing_input,
+          "{}: the run has no final model yet", o.target);
+  std::vector<std::string> overrides{fmt::format("model.from=\"{}/model\"", o.target), "model.config=\"\"",
+                                     "model.tokenizer=\"\""};
   overrides.insert(overrides.end(), o.overrides.begin(), o.overrides.end());
   return load_config(o.target + "/config.yaml", overrides);
 }
 
 ExitCode run_eval(Job& job, const Options& o) {
   const LoadedConfig loaded = load_target(o);
-  loaded.document.require_at(!loaded.config.data.eval.empty(), "data.eval", "name held-out data to evaluate on");
+  loaded.document.require_at(!loaded.config.data.eval.empty(), "data.eval",
+                             "name held-out data to evaluate on");
   RunModel run = open_run_model(loaded, DType::F32, false);
   const auto steps = open_eval_data(loaded, run);
-  const parallel::PlanResult planned = plan_run(loaded, *run.model, job.world.size(), steps.front(), DType::F32);
+  const parallel::PlanResult planned =
+      plan_run(loaded, *run.model, job.world.size(), steps.front(), DType::F32);
   parallel::MeshGroups groups(planned.plan.mesh, job.world);
   StepRunner runner(*run.model, planned.plan, groups, job.stream);
   const EvalResult result = evaluate_loss(steps, *run.model, runner, job.world.rank());
   if (!job.leads()) return ExitCode::done;
   if (o.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"loss", result.loss}, {"samples", result.samples}, {"supervised_tokens", result.supervised}}.dump());
+    fmt::print("{}\n", nlohmann::ordered_json{{"loss", result.loss},
+                                              {"samples", result.samples},
+                                              {"supervised_tokens", result.supervised}}
+                           .dump());
   } else {
-    fmt::print("held-out loss {:.6f} over {} samples, {} supervised tokens\n", result.loss, result.samples, result.supervised);
+    fmt::print("held-out loss {:.6f} over {} samples, {} supervised tokens\n", result.loss, result.samples,
+               result.supervised);
   }
   return ExitCode::done;
 }

@@ -2,7 +2,8 @@
 
 namespace longsight::launch {
 
-EvalResult evaluate_loss(const std::vector<std::vector<model::Sample>>& steps, const model::Vlm& model, StepRunner& runner, i64 rank) {
+EvalResult evaluate_loss(const std::vector<std::vector<model::Sample>>& steps, const model::Vlm& model,
+                         StepRunner& runner, i64 rank) {
   EvalResult result;
   double sum = 0;
   const parallel::Mesh& mesh = runner.plan().mesh;

@@ -12,6 +12,7 @@ struct EvalResult {
 };
 
 // Collective over the world of the runner's groups.
-EvalResult evaluate_loss(const std::vector<std::vector<model::Sample>>& steps, const model::Vlm&, StepRunner&, i64 rank);
+EvalResult evaluate_loss(const std::vector<std::vector<model::Sample>>& steps, const model::Vlm&, StepRunner&,
+                         i64 rank);
 
 }  // namespace longsight::launch

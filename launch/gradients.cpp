@@ -16,8 +16,10 @@ struct Options {
   std::vector<std::string> overrides;
 };
 
-// Rows that the ranks hold, put where they belong: the columns of `mine` are this rank's rows, `index` their places.
-void gather_to_places(Tensor all, Tensor mine, const std::vector<i64>& index, parallel::ProcessGroup& world, Stream stream) {
+// Rows that the ranks hold, put where they belong: the columns of `mine` are this rank's rows, `index` their
+// places.
+void gather_to_places(Tensor all, Tensor mine, const std::vector<i64>& index, parallel::ProcessGroup& world,
+                      Stream stream) {
   const i64 columns = all.row_size();
   const std::vector<i64> rows = world.all_gather<i64>(mine.rows(), stream);
   std::vector<i64> elements;
@@ -29,14 +31,17 @@ void gather_to_places(Tensor all, Tensor mine, const std::vector<i64>& index, pa
   const OwnedTensor gathered(all.dtype(), {total, columns}), places(DType::I64, {total});
   world.all_gather_v(mine.data(), gathered->data(), elements, all.dtype(), stream, "rows");
   world.all_gather_v(index.data(), places->data(), rows, DType::I64, stream, "places");
-  for (i64 i = 0; i < total; ++i) copy(all.row_range(places->as<i64>()[i], 1), gathered->row_range(i, 1), stream);
+  for (i64 i = 0; i < total; ++i)
+    copy(all.row_range(places->as<i64>()[i], 1), gathered->row_range(i, 1), stream);
 }
 
 ExitCode run_gradients(Job& job, const Options& o) {
   const LoadedConfig loaded = load_config("", o.overrides);
   const DType dtype = dtype_from_name(o.dtype);
   require(dtype == DType::F32 || dtype == DType::F64, ExitCode::usage, "--dtype {}: f32 or f64", o.dtype);
-  const auto model = model::load_model(o.model, {.dtype = dtype, .with_gradients = true, .trainable = trainable_parts(loaded.config.model.train)});
+  const auto model = model::load_model(
+      o.model,
+      {.dtype = dtype, .with_gradients = true, .trainable = trainable_parts(loaded.config.model.train)});
   const model::BatchFile batch = model::read_batch_file(o.batch, model->config());
   const parallel::PlanResult planned = plan_run(loaded, *model, job.world.size(), batch.samples, dtype);
   parallel::MeshGroups groups(planned.plan.mesh, job.world);
@@ -50,7 +55,8 @@ ExitCode run_gradients(Job& job, const Options& o) {
   OwnedTensor logits(dtype, {o.logits ? batch.rows * batch.columns : 0, vocab});
   OwnedTensor features(dtype, {o.logits ? step.visual_tokens : 0, width});
   if (o.logits) {
-    // Every sample in a micro-batch of its own, so that places in the file are easy to tell; the loss below is the packed one.
+    // Every sample in a micro-batch of its own, so that places in the file are easy to tell; the loss below
+    // is the packed one.
     i64 feature_base = 0;
     for (i64 row = 0; row < batch.rows; ++row) {
       const model::Sample& sample = batch.samples[static_cast<std::size_t>(row)];
@@ -84,27 +90,32 @@ ExitCode run_gradients(Job& job, const Options& o) {
   OwnedTensor loss_scalar(DType::F64, Shape{}), count(DType::I64, Shape{});
   loss_scalar->as<double>()[0] = loss;
   count->as<i64>()[0] = step.supervised;
-  std::vector<io::NamedTensor> out{{"loss", loss_scalar, DType::F64}, {"supervised_tokens", count, DType::I64}};
+  std::vector<io::NamedTensor> out{{"loss", loss_scalar, DType::F64},
+                                   {"supervised_tokens", count, DType::I64}};
   if (o.logits) {
     out.push_back({"logits", logits->reshape({batch.rows, batch.columns, vocab}), dtype});
     out.push_back({"image_features", features, dtype});
   }
   for (ParameterId id = 0; id < model->parameters().size(); ++id) {
     const Parameter& p = model->parameters()[id];
-    if (StepRunner::reached(p, step)) out.push_back({"grad." + model->name_in_file(id), model->parameters().grad(id), dtype});
+    if (StepRunner::reached(p, step))
+      out.push_back({"grad." + model->name_in_file(id), model->parameters().grad(id), dtype});
   }
   io::write_safetensors(o.out, out);
-  log_info("loss {:.9g} over {} supervised tokens; {} gradients written to {}", loss, step.supervised, out.size() - 2, o.out);
+  log_info("loss {:.9g} over {} supervised tokens; {} gradients written to {}", loss, step.supervised,
+           out.size() - 2, o.out);
   return ExitCode::done;
 }
 
 }  // namespace
 
 void add_gradients(CLI::App& app, Run& run) {
-  CLI::App* verb = app.add_subcommand("gradients", "Loss and the gradient of every parameter for a given batch");
+  CLI::App* verb =
+      app.add_subcommand("gradients", "Loss and the gradient of every parameter for a given batch");
   auto o = std::make_shared<Options>();
   verb->add_option("--model", o->model, "Hugging Face model folder")->required();
-  verb->add_option("--batch", o->batch, "safetensors file: input_ids, labels, attention_mask, pixel_values")->required();
+  verb->add_option("--batch", o->batch, "safetensors file: input_ids, labels, attention_mask, pixel_values")
+      ->required();
   verb->add_option("--out", o->out, "safetensors file to write")->required();
   verb->add_option("--dtype", o->dtype, "f64 (default) or f32");
   verb->add_flag("--logits", o->logits, "write logits and image features too");

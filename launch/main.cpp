@@ -1,12 +1,12 @@
 // The longsight command: starts MPI, chooses the verb, and turns errors into one line and an exit code.
-#include <omp.h>
-#include <sched.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <iostream>
 #include <optional>
 #include <thread>
+
+#include <omp.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include "launch/verb.h"
 #include "runtime/base/log.h"
@@ -25,7 +25,8 @@ void choose_threads(int local_ranks) {
   omp_set_num_threads(static_cast<int>(std::max(1L, usable < online ? usable : online / local_ranks)));
 }
 
-// The ranks often fail alike (a wrong key in the configuration): the first speaks for all, others only if it has nothing to say.
+// The ranks often fail alike (a wrong key in the configuration): the first speaks for all, others only if it
+// has nothing to say.
 int end_job(int rank, int ranks, ExitCode code, const std::string& message) {
   if (rank > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
   log_error("{}", message);
@@ -40,12 +41,14 @@ int run(int argc, char** argv, int& rank, int& ranks) {
   init_log(rank, ranks);
   choose_threads(session.local_size());
 
-  CLI::App app("Longsight trains vision-language models on fused sequences too long for one device.", "longsight");
+  CLI::App app("Longsight trains vision-language models on fused sequences too long for one device.",
+               "longsight");
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);
   launch::Run verb;
-  for (auto* add : {launch::add_train, launch::add_plan, launch::add_audit, launch::add_gradients, launch::add_batch, launch::add_generate,
-                    launch::add_eval, launch::add_export, launch::add_inspect, launch::add_data, launch::add_bench}) {
+  for (auto* add : {launch::add_train, launch::add_plan, launch::add_audit, launch::add_gradients,
+                    launch::add_batch, launch::add_generate, launch::add_eval, launch::add_export,
+                    launch::add_inspect, launch::add_data, launch::add_bench}) {
     add(app, verb);
   }
   try {
@@ -54,7 +57,8 @@ int run(int argc, char** argv, int& rank, int& ranks) {
     if (rank == 0) app.exit(help, std::cout, std::cerr);
     return 0;
   } catch (const CLI::ParseError& error) {
-    fail(ExitCode::usage, "{} (longsight --help lists the commands, longsight COMMAND --help its options)", error.what());
+    fail(ExitCode::usage, "{} (longsight --help lists the commands, longsight COMMAND --help its options)",
+         error.what());
   }
   launch::Job job{session.world(), {}};
   return static_cast<int>(verb(job));
@@ -69,7 +73,8 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     return end_job(rank, ranks, error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    return end_job(rank, ranks, ExitCode::internal, "out of memory: use more ranks per sequence, or fewer tokens per step");
+    return end_job(rank, ranks, ExitCode::internal,
+                   "out of memory: use more ranks per sequence, or fewer tokens per step");
   } catch (const std::exception& error) {
     return end_job(rank, ranks, ExitCode::internal, error.what());
   }

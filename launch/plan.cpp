@@ -35,8 +35,10 @@ parallel::HardwareProfile read_hardware(const std::string& path) {
   HardwareFile file;
   const YamlDocument doc = YamlDocument::read_file(path);
   read_fields(doc, file);
-  for (const auto& [key, value] : {std::pair<const char*, double>{"gemm_flops", file.profile.gemm_flops}, {"attention_flops", file.profile.attention_flops},
-                                   {"memory_bandwidth", file.profile.memory_bandwidth}, {"link_bandwidth", file.profile.link_bandwidth}}) {
+  for (const auto& [key, value] : {std::pair<const char*, double>{"gemm_flops", file.profile.gemm_flops},
+                                   {"attention_flops", file.profile.attention_flops},
+                                   {"memory_bandwidth", file.profile.memory_bandwidth},
+                                   {"link_bandwidth", file.profile.link_bandwidth}}) {
     doc.require_at(value > 0, key, "{} must be positive", value);
   }
   return file.profile;
@@ -45,7 +47,8 @@ parallel::HardwareProfile read_hardware(const std::string& path) {
 // Shapes are enough: no weight is read, nothing is allocated.
 std::unique_ptr<model::Vlm> model_without_weights(const LoadedConfig& loaded) {
   const ModelSection& m = loaded.config.model;
-  loaded.document.require_at(!m.from.empty() || !m.config.empty(), "model", "name the model: from: FOLDER, or config: FILE");
+  loaded.document.require_at(!m.from.empty() || !m.config.empty(), "model",
+                             "name the model: from: FOLDER, or config: FILE");
   auto model = std::make_unique<model::Vlm>(model::read_config(m.from.empty() ? m.config : m.from));
   model->parameters().set_trainable(trainable_parts(m.train));
   return model;
@@ -54,22 +57,29 @@ std::unique_ptr<model::Vlm> model_without_weights(const LoadedConfig& loaded) {
 ExitCode run_plan(Job& job, const Options& o) {
   const LoadedConfig loaded = load_config(o.config, o.overrides);
   require(o.ranks.value_or(1) >= 1, ExitCode::usage, "--ranks {}: at least 1", o.ranks.value_or(1));
-  RunModel run{.model = model_without_weights(loaded), .companions = loaded.config.model.from.empty() ? loaded.config.model.tokenizer : loaded.config.model.from};
-  // Without data in the configuration, or data to read, a step of equal lengths is assumed and the plan says so.
+  RunModel run{.model = model_without_weights(loaded),
+               .companions = loaded.config.model.from.empty() ? loaded.config.model.tokenizer
+                                                              : loaded.config.model.from};
+  // Without data in the configuration, or data to read, a step of equal lengths is assumed and the plan says
+  // so.
   std::vector<model::Sample> samples;
   if (!loaded.config.data.train.empty()) samples = open_training_data(loaded, run)->next();
   const parallel::PlanResult result =
-      plan_run(loaded, *run.model, o.ranks.value_or(job.world.size()), samples, DType::F32, o.hardware.empty() ? parallel::HardwareProfile{} : read_hardware(o.hardware));
+      plan_run(loaded, *run.model, o.ranks.value_or(job.world.size()), samples, DType::F32,
+               o.hardware.empty() ? parallel::HardwareProfile{} : read_hardware(o.hardware));
   if (!job.leads()) return ExitCode::done;
-  if (o.json) fmt::print("{}\n", plan_json(result).dump());
-  else fmt::print("{}", plan_table(result));
+  if (o.json)
+    fmt::print("{}\n", plan_json(result).dump());
+  else
+    fmt::print("{}", plan_table(result));
   return ExitCode::done;
 }
 
 }  // namespace
 
 void add_plan(CLI::App& app, Run& run) {
-  CLI::App* verb = app.add_subcommand("plan", "Print what a run would do and why; trains nothing, needs no MPI");
+  CLI::App* verb =
+      app.add_subcommand("plan", "Print what a run would do and why; trains nothing, needs no MPI");
   auto o = std::make_shared<Options>();
   verb->add_option("config", o->config, "YAML configuration")->required();
   verb->add_option("--ranks", o->ranks, "ranks to plan for (default: those that run this command)");

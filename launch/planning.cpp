@@ -5,9 +5,12 @@
 namespace longsight::launch {
 namespace {
 
-std::string place(const YamlDocument& doc, const std::string& key) { return fmt::format("{} ({})", key, doc.place_of(key)); }
+std::string place(const YamlDocument& doc, const std::string& key) {
+  return fmt::format("{} ({})", key, doc.place_of(key));
+}
 
-std::optional<parallel::AttentionKind> attention(const YamlDocument& doc, const std::string& key, const OrAuto<std::string>& value) {
+std::optional<parallel::AttentionKind> attention(const YamlDocument& doc, const std::string& key,
+                                                 const OrAuto<std::string>& value) {
   if (value.is_auto()) return std::nullopt;
   return parallel::attention_from_name(*value.value, place(doc, key));
 }
@@ -27,18 +30,26 @@ parallel::PlanOptions plan_options(const LoadedConfig& loaded) {
   options.vision = attention(loaded.document, "parallel.vision.attention", p.vision.attention);
   options.language = attention(loaded.document, "parallel.language.attention", p.language.attention);
   if (!p.fusion.exchange.is_auto()) {
-    options.fusion = parallel::fusion_from_name(*p.fusion.exchange.value, place(loaded.document, "parallel.fusion.exchange"));
+    options.fusion = parallel::fusion_from_name(*p.fusion.exchange.value,
+                                                place(loaded.document, "parallel.fusion.exchange"));
   }
   for (std::size_t i = 0; i < p.rules.size(); ++i) {
     const std::string key = fmt::format("parallel.rules.{}", i);
-    options.rules.push_back({p.rules[i].blocks, parallel::attention_from_name(p.rules[i].attention, place(loaded.document, key + ".attention"))});
+    options.rules.push_back(
+        {p.rules[i].blocks,
+         parallel::attention_from_name(p.rules[i].attention, place(loaded.document, key + ".attention"))});
   }
   return options;
 }
 
-parallel::PlanResult plan_run(const LoadedConfig& loaded, const model::Vlm& model, i64 ranks, std::span<const model::Sample> samples,
-                              DType dtype, const parallel::HardwareProfile& hardware) {
-  parallel::PlanRequest request{.model = model::model_shape(model, dtype), .world = ranks, .hardware = hardware, .batch = {}, .options = plan_options(loaded)};
+parallel::PlanResult plan_run(const LoadedConfig& loaded, const model::Vlm& model, i64 ranks,
+                              std::span<const model::Sample> samples, DType dtype,
+                              const parallel::HardwareProfile& hardware) {
+  parallel::PlanRequest request{.model = model::model_shape(model, dtype),
+                                .world = ranks,
+                                .hardware = hardware,
+                                .batch = {},
+                                .options = plan_options(loaded)};
   request.batch.tokens_per_step = loaded.config.train.tokens_per_step;
   request.batch.micro_batch_tokens = loaded.config.memory.micro_batch_tokens.value_or(0);
   for (const model::Sample& s : samples) {

@@ -10,11 +10,13 @@ namespace longsight::launch {
 // What `model.train` freezes, as a test for each parameter.
 std::function<bool(const Parameter&)> trainable_parts(const TrainParts&);
 
-// The strategies and the degree that the configuration asks for. Wrong names are usage errors with their place.
+// The strategies and the degree that the configuration asks for. Wrong names are usage errors with their
+// place.
 parallel::PlanOptions plan_options(const LoadedConfig&);
 
 // `samples` are those of a typical step; may be empty.
-parallel::PlanResult plan_run(const LoadedConfig&, const model::Vlm&, i64 ranks, std::span<const model::Sample> samples, DType,
+parallel::PlanResult plan_run(const LoadedConfig&, const model::Vlm&, i64 ranks,
+                              std::span<const model::Sample> samples, DType,
                               const parallel::HardwareProfile& = {});
 
 }  // namespace longsight::launch

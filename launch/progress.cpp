@@ -1,9 +1,9 @@
 #include "launch/progress.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
+
+#include <unistd.h>
 
 #include "runtime/base/log.h"
 
@@ -22,11 +22,20 @@ std::string time_text(double seconds) {
 }
 
 Progress::Progress(std::string what, i64 total, bool shown)
-    : what_(std::move(what)), total_(total), shown_(shown), terminal_(isatty(STDERR_FILENO) != 0), start_(std::chrono::steady_clock::now()), last_line_(start_) {}
+    : what_(std::move(what)),
+      total_(total),
+      shown_(shown),
+      terminal_(isatty(STDERR_FILENO) != 0),
+      start_(std::chrono::steady_clock::now()),
+      last_line_(start_) {}
 
-Progress::~Progress() { clear(); }
+Progress::~Progress() {
+  clear();
+}
 
-double Progress::elapsed() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+double Progress::elapsed() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
 
 void Progress::update(i64 done, const std::string& detail) {
   if (!shown_) return;
@@ -34,15 +43,19 @@ void Progress::update(i64 done, const std::string& detail) {
   const double left = done > 0 ? seconds / static_cast<double>(done) * static_cast<double>(total_ - done) : 0;
   if (terminal_) {
     const i64 filled = total_ > 0 ? kBarWidth * done / total_ : kBarWidth;
-    std::fprintf(stderr, "\r\033[K%s", fmt::format("{} [{:<{}}] {}/{} {} {} left", what_, std::string(static_cast<std::size_t>(filled), '='), kBarWidth, done,
-                                                   total_, detail, time_text(left)).c_str());
+    std::fprintf(
+        stderr, "\r\033[K%s",
+        fmt::format("{} [{:<{}}] {}/{} {} {} left", what_, std::string(static_cast<std::size_t>(filled), '='),
+                    kBarWidth, done, total_, detail, time_text(left))
+            .c_str());
     std::fflush(stderr);
     bar_visible_ = true;
     return;
   }
   const auto now = std::chrono::steady_clock::now();
   const bool first_or_last = done <= 1 || done == total_;
-  if (!first_or_last && std::chrono::duration<double>(now - last_line_).count() < kSecondsBetweenLines) return;
+  if (!first_or_last && std::chrono::duration<double>(now - last_line_).count() < kSecondsBetweenLines)
+    return;
   last_line_ = now;
   log_info("{} {}/{} {} {} left", what_, done, total_, detail, time_text(left));
 }

@@ -31,32 +31,52 @@ RunFolder::~RunFolder() {
   if (eval_ != nullptr) std::fclose(eval_);
 }
 
-void RunFolder::write_text(const std::string& name, const std::string& text) const { io::write_file(path_ + "/" + name, text); }
+void RunFolder::write_text(const std::string& name, const std::string& text) const {
+  io::write_file(path_ + "/" + name, text);
+}
 
 void RunFolder::append(std::FILE*& file, const char* name, const nlohmann::ordered_json& line) {
   const std::string path = path_ + "/" + name;
   if (file == nullptr) file = std::fopen(path.c_str(), "a");
   const std::string text = line.dump() + "\n";
-  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size() && std::fflush(file) == 0;
+  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size() &&
+                       std::fflush(file) == 0;
   require(written, ExitCode::cannot_write, "{}: {}", path, std::strerror(errno));
 }
 
-void RunFolder::append_metrics(const nlohmann::ordered_json& line) { append(metrics_, "metrics.jsonl", line); }
-void RunFolder::append_eval(const nlohmann::ordered_json& line) { append(eval_, "eval.jsonl", line); }
+void RunFolder::append_metrics(const nlohmann::ordered_json& line) {
+  append(metrics_, "metrics.jsonl", line);
+}
+void RunFolder::append_eval(const nlohmann::ordered_json& line) {
+  append(eval_, "eval.jsonl", line);
+}
 
-void RunFolder::save(const model::Vlm& model, i64 step, i64 keep, const model::ExportOptions& options) const {
+namespace {
+
+void fill(const std::string& path, const FillFolder& write) {
+  io::TemporaryFolder temporary(path);
+  write(temporary.path());
+  temporary.commit();
+}
+
+}  // namespace
+
+void RunFolder::save(i64 step, i64 keep, const FillFolder& write) const {
   const fs::path saves = fs::path(path_) / "saves";
   io::ensure_folder(saves.string());
-  export_model(model, (saves / fmt::format("step-{:08}", step)).string(), options);
+  fill((saves / fmt::format("step-{:08}", step)).string(), write);
   std::vector<fs::path> all;
   for (const auto& entry : fs::directory_iterator(saves)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("step-") && name.find('.') == std::string::npos) all.push_back(entry.path());
   }
   std::sort(all.begin(), all.end());  // names have equal length: by step
-  for (i64 i = 0; i + keep < static_cast<i64>(all.size()); ++i) fs::remove_all(all[static_cast<std::size_t>(i)]);
+  for (i64 i = 0; i + keep < static_cast<i64>(all.size()); ++i)
+    fs::remove_all(all[static_cast<std::size_t>(i)]);
 }
 
-void RunFolder::save_final(const model::Vlm& model, const model::ExportOptions& options) const { export_model(model, path_ + "/model", options); }
+void RunFolder::save_final(const FillFolder& write) const {
+  fill(path_ + "/model", write);
+}
 
 }  // namespace longsight::launch

@@ -2,17 +2,21 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "launch/config.h"
-#include "model/checkpoint.h"
 
 namespace longsight::launch {
 
+// Writes a model into an empty folder, which appears under its name only when it is complete.
+using FillFolder = std::function<void(const std::string& folder)>;
+
 class RunFolder {
  public:
-  // Makes the folder. One that holds a run already is moved aside to DIR.1, DIR.2, ...: no run writes over another.
+  // Makes the folder. One that holds a run already is moved aside to DIR.1, DIR.2, ...: no run writes over
+  // another.
   explicit RunFolder(std::string path);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -25,8 +29,8 @@ class RunFolder {
   void append_eval(const nlohmann::ordered_json& line);
 
   // PATH/saves/step-N, and no more than `keep` of them, the oldest removed.
-  void save(const model::Vlm&, i64 step, i64 keep, const model::ExportOptions&) const;
-  void save_final(const model::Vlm&, const model::ExportOptions&) const;  // PATH/model
+  void save(i64 step, i64 keep, const FillFolder&) const;
+  void save_final(const FillFolder&) const;  // PATH/model
 
  private:
   void append(std::FILE*& file, const char* name, const nlohmann::ordered_json& line);

@@ -4,8 +4,8 @@
 
 namespace longsight::launch {
 
-StepBatch deal_step(std::span<const model::Sample> samples, const model::ModelConfig& config, const parallel::Mesh& mesh, i64 data_rank,
-                    i64 limit) {
+StepBatch deal_step(std::span<const model::Sample> samples, const model::ModelConfig& config,
+                    const parallel::Mesh& mesh, i64 data_rank, i64 limit) {
   StepBatch step;
   std::vector<i64> lengths;
   for (const model::Sample& s : samples) {
@@ -30,17 +30,20 @@ void prepare_images(const StepBatch& step, const parallel::Plan& plan, i64 seque
     const parallel::Layout layout = make_layout(plan, batch.geometry);
     const i64 begin = layout.vision.begin(sequence_rank), end = layout.vision.end(sequence_rank);
     for (std::size_t i = 0; i < batch.images.size(); ++i) {
-      if (batch.geometry.images.starts[i] < end && batch.geometry.images.starts[i + 1] > begin) batch.images[i]->pixels();
+      if (batch.geometry.images.starts[i] < end && batch.geometry.images.starts[i + 1] > begin)
+        batch.images[i]->pixels();
     }
   }
 }
 
-StepRunner::StepRunner(model::Vlm& model, const parallel::Plan& plan, parallel::MeshGroups& groups, Stream stream)
+StepRunner::StepRunner(model::Vlm& model, const parallel::Plan& plan, parallel::MeshGroups& groups,
+                       Stream stream)
     : model_(model), plan_(plan), groups_(groups), stream_(stream) {}
 
 double StepRunner::run(const StepBatch& step) {
   require(step.supervised > 0, ExitCode::bad_data,
-          "a step of {} samples has no supervised token: label some text, or raise train.tokens_per_step", step.samples);
+          "a step of {} samples has no supervised token: label some text, or raise train.tokens_per_step",
+          step.samples);
   const double scale = 1 / static_cast<double>(step.supervised);
   double sum = 0;
   for (const model::MicroBatch& batch : step.micro_batches) {
@@ -70,7 +73,8 @@ void StepRunner::sum_gradients(const StepBatch& step) {
   for (const Parameter& p : model_.parameters().all()) {
     if (reached(p, step)) intervals.push_back({p.grad_offset, p.elements()});
   }
-  parallel::sum_gradients(model_.parameters().gradients(), parallel::gradient_buckets(intervals), groups_.world(), memory_.scratch, stream_);
+  parallel::sum_gradients(model_.parameters().gradients(), parallel::gradient_buckets(intervals),
+                          groups_.world(), memory_.scratch, stream_);
 }
 
 }  // namespace longsight::launch

@@ -19,8 +19,10 @@ struct StepBatch {
   i64 images = 0;
 };
 
-// Deals samples over the data groups of the mesh and packs them; `limit`: most tokens of a micro-batch, 0: none.
-StepBatch deal_step(std::span<const model::Sample> samples, const model::ModelConfig&, const parallel::Mesh&, i64 data_rank, i64 limit);
+// Deals samples over the data groups of the mesh and packs them; `limit`: most tokens of a micro-batch, 0:
+// none.
+StepBatch deal_step(std::span<const model::Sample> samples, const model::ModelConfig&, const parallel::Mesh&,
+                    i64 data_rank, i64 limit);
 
 // Makes the images of which this rank holds rows ready; may run on another thread than the step.
 void prepare_images(const StepBatch&, const parallel::Plan&, i64 sequence_rank);
@@ -30,8 +32,8 @@ class StepRunner {
  public:
   StepRunner(model::Vlm&, const parallel::Plan&, parallel::MeshGroups&, Stream);
 
-  // Sum of the token losses of the whole step; gradients of loss / supervised tokens are added on this rank only.
-  // Collective over the world. A step without supervised tokens is bad_data.
+  // Sum of the token losses of the whole step; gradients of loss / supervised tokens are added on this rank
+  // only. Collective over the world. A step without supervised tokens is bad_data.
   double run(const StepBatch&);
   // The same without gradients.
   double evaluate(const StepBatch&);

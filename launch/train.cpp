@@ -1,9 +1,9 @@
 // longsight train: the training loop.
-#include <sys/resource.h>
-
 #include <chrono>
 #include <cmath>
 #include <future>
+
+#include <sys/resource.h>
 
 #include "launch/evaluate.h"
 #include "launch/planning.h"
@@ -14,6 +14,7 @@
 #include "launch/step.h"
 #include "launch/training_data.h"
 #include "launch/verb.h"
+#include "model/checkpoint.h"
 #include "model/flops.h"
 #include "parallel/optimizer.h"
 #include "parallel/plan_report.h"
@@ -27,7 +28,9 @@ struct Options {
   std::vector<std::string> overrides;
 };
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 double peak_memory_mib() {
   rusage usage{};
@@ -38,7 +41,8 @@ double peak_memory_mib() {
 // The next step's samples and images, made while the current one runs.
 class Prefetch {
  public:
-  Prefetch(TrainingData& data, const model::ModelConfig& config, const parallel::Plan& plan, i64 rank, i64 limit, std::vector<model::Sample> first)
+  Prefetch(TrainingData& data, const model::ModelConfig& config, const parallel::Plan& plan, i64 rank,
+           i64 limit, std::vector<model::Sample> first)
       : data_(data), config_(config), plan_(plan), rank_(rank), limit_(limit) {
     start(std::move(first));
   }
@@ -70,13 +74,19 @@ i64 step_count(const LoadedConfig& loaded, const TrainingData& data, i64 samples
   if (t.steps) return *t.steps;
   loaded.document.require_at(t.epochs.has_value(), "train", "say how long to train: steps: N or epochs: X");
   // Steps hold as many samples as fit; their mean over the first step stands for all.
-  return std::max<i64>(1, static_cast<i64>(std::ceil(*t.epochs * static_cast<double>(data.samples_per_epoch()) / static_cast<double>(samples_per_step))));
+  return std::max<i64>(1,
+                       static_cast<i64>(std::ceil(*t.epochs * static_cast<double>(data.samples_per_epoch()) /
+                                                  static_cast<double>(samples_per_step))));
 }
 
 class Trainer {
  public:
   Trainer(Job& job, const LoadedConfig& loaded)
-      : job_(job), loaded_(loaded), run_(open_run_model(loaded, DType::F32, true)), data_(open_training_data(loaded, run_)), eval_(open_eval_data(loaded, run_)) {}
+      : job_(job),
+        loaded_(loaded),
+        run_(open_run_model(loaded, DType::F32, true)),
+        data_(open_training_data(loaded, run_)),
+        eval_(open_eval_data(loaded, run_)) {}
 
   ExitCode run() {
     const Config& config = loaded_.config;
@@ -89,7 +99,8 @@ class Trainer {
     parallel::AdamW optimizer(run_.model->parameters());
     if (job_.leads()) open_folder(planned);
     log_info("{}", planned.plan.text());
-    Prefetch prefetch(*data_, run_.model->config(), planned.plan, job_.world.rank(), config.memory.micro_batch_tokens.value_or(0), std::move(first));
+    Prefetch prefetch(*data_, run_.model->config(), planned.plan, job_.world.rank(),
+                      config.memory.micro_batch_tokens.value_or(0), std::move(first));
 
     Progress progress("training", steps, job_.leads());
     for (i64 step = 1; step <= steps; ++step) {
@@ -101,28 +112,38 @@ class Trainer {
       runner.sum_gradients(batch);
       const auto reached = [&](const Parameter& p) { return StepRunner::reached(p, batch); };
       const double norm = parallel::gradient_norm(run_.model->parameters(), reached, job_.stream);
-      // The norm is of the summed gradients and the same on every rank, so all stop here together, before any update.
+      // The norm is of the summed gradients and the same on every rank, so all stop here together, before any
+      // update.
       require(std::isfinite(loss) && std::isfinite(norm), ExitCode::non_finite,
-              "step {}: loss {} and gradient norm {}: lower train.optimizer.lr, or look at the samples of this step", step, loss, norm);
+              "step {}: loss {} and gradient norm {}: lower train.optimizer.lr, or look at the samples of "
+              "this step",
+              step, loss, norm);
       const OptimizerSection& o = config.train.optimizer;
       const double lr = learning_rate(o, step, steps);
       optimizer.step(reached,
-                     {.lr = lr, .beta1 = o.betas[0], .beta2 = o.betas[1], .eps = o.eps, .weight_decay = o.weight_decay, .gradient_scale = std::min(1.0, o.clip / (norm + 1e-6))},
+                     {.lr = lr,
+                      .beta1 = o.betas[0],
+                      .beta2 = o.betas[1],
+                      .eps = o.eps,
+                      .weight_decay = o.weight_decay,
+                      .gradient_scale = std::min(1.0, o.clip / (norm + 1e-6))},
                      job_.stream);
       const double seconds = now() - start;
       if (job_.leads()) {
         write_metrics(step, batch, loss, norm, lr, seconds, data_seconds, groups.counters().seconds, planned);
-        progress.update(step, fmt::format("loss {:.4f}, {:.0f} tokens/s,", loss, static_cast<double>(batch.tokens) / seconds));
+        progress.update(step, fmt::format("loss {:.4f}, {:.0f} tokens/s,", loss,
+                                          static_cast<double>(batch.tokens) / seconds));
       }
       const bool last = step == steps;
-      if (!eval_.empty() && (last || (config.train.eval_every > 0 && step % config.train.eval_every == 0))) evaluate(runner, step, progress);
+      if (!eval_.empty() && (last || (config.train.eval_every > 0 && step % config.train.eval_every == 0)))
+        evaluate(runner, step, progress);
       if (job_.leads() && config.output.save_every > 0 && step % config.output.save_every == 0 && !last) {
-        folder_->save(*run_.model, step, config.output.keep, {.dtype = DType::F32, .companions_from = run_.companions});
+        folder_->save(step, config.output.keep, [&](const std::string& folder) { write_model(folder); });
       }
     }
     progress.clear();
     if (job_.leads()) {
-      folder_->save_final(*run_.model, {.dtype = DType::F32, .companions_from = run_.companions});
+      folder_->save_final([&](const std::string& folder) { write_model(folder); });
       log_info("model written to {}/model", folder_->path());
     }
     job_.world.barrier(job_.stream);
@@ -130,6 +151,11 @@ class Trainer {
   }
 
  private:
+  void write_model(const std::string& folder) const {
+    model::write_model_files(*run_.model, folder, {.dtype = DType::F32, .companions_from = run_.companions});
+    complete_model_folder(loaded_, run_, folder);
+  }
+
   void open_folder(const parallel::PlanResult& planned) {
     folder_.emplace(loaded_.config.output.dir);
     folder_->write_text("config.yaml", to_yaml(loaded_.config));
@@ -137,10 +163,11 @@ class Trainer {
     folder_->write_text("plan.json", plan_json(planned).dump(2) + "\n");
   }
 
-  void write_metrics(i64 step, const StepBatch& b, double loss, double norm, double lr, double seconds, double data_seconds, double comm_seconds,
-                     const parallel::PlanResult& planned) {
+  void write_metrics(i64 step, const StepBatch& b, double loss, double norm, double lr, double seconds,
+                     double data_seconds, double comm_seconds, const parallel::PlanResult& planned) {
     double flops = 0;
-    for (const model::MicroBatch& m : b.micro_batches) flops += 3 * model::forward_flops(run_.model->config(), m.geometry);
+    for (const model::MicroBatch& m : b.micro_batches)
+      flops += 3 * model::forward_flops(run_.model->config(), m.geometry);
     flops *= static_cast<double>(planned.plan.mesh.data);  // of all groups, which share the tokens evenly
     nlohmann::ordered_json line;
     line["step"] = step;
@@ -165,7 +192,11 @@ class Trainer {
     const EvalResult result = evaluate_loss(eval_, *run_.model, runner, job_.world.rank());
     progress.clear();
     log_info("step {}: held-out loss {:.4f} over {} samples", step, result.loss, result.samples);
-    if (job_.leads()) folder_->append_eval({{"step", step}, {"loss", result.loss}, {"samples", result.samples}, {"supervised_tokens", result.supervised}});
+    if (job_.leads())
+      folder_->append_eval({{"step", step},
+                            {"loss", result.loss},
+                            {"samples", result.samples},
+                            {"supervised_tokens", result.supervised}});
   }
 
   Job& job_;

@@ -1,10 +1,12 @@
-// The samples of each step, in an order that depends on the seed and the index only: every rank draws the same ones.
+// The samples of each step, in an order that depends on the seed and the index only: every rank draws the
+// same ones.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "launch/run_model.h"
+#include "launch/sample_maker.h"
 #include "model/micro_batch.h"
 
 namespace longsight::launch {
@@ -12,7 +14,8 @@ namespace longsight::launch {
 class TrainingData {
  public:
   virtual ~TrainingData() = default;
-  // The next samples of the order that fit into train.tokens_per_step (ready batches: the next file). Endless.
+  // The next samples of the order that fit into train.tokens_per_step (ready batches: the next file).
+  // Endless.
   virtual std::vector<model::Sample> next() = 0;
   // Samples of one pass over the data.
   virtual i64 samples_per_epoch() const = 0;
@@ -23,5 +26,8 @@ std::unique_ptr<TrainingData> open_training_data(const LoadedConfig&, const RunM
 
 // All held-out samples in file order, in groups that fit into a step.
 std::vector<std::vector<model::Sample>> open_eval_data(const LoadedConfig&, const RunModel&);
+
+// Adds to an exported folder what Hugging Face needs besides weights and tokenizer: processor, chat template.
+void complete_model_folder(const LoadedConfig&, const RunModel&, const std::string& folder);
 
 }  // namespace longsight::launch

@@ -1,5 +1,5 @@
-// What main and the verbs share. A verb is one file: it adds its options to the command line and returns through `run`
-// what to do when it is chosen.
+// What main and the verbs share. A verb is one file: it adds its options to the command line and returns
+// through `run` what to do when it is chosen.
 #pragma once
 
 #include <CLI/CLI.hpp>

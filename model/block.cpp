@@ -32,18 +32,21 @@ void turn(Tensor qkv, const BlockShape& s, const RopeTable& rope, ops::Turn dire
   if (!rope.cos) return;
   // q and k lie side by side, so one call turns both.
   const i64 heads = s.heads + s.kv_heads;
-  ops::rope(Heads(Matrix(qkv).columns(0, heads * s.head_width), heads, s.head_width), rope.cos, rope.sin, direction, stream);
+  ops::rope(Heads(Matrix(qkv).columns(0, heads * s.head_width), heads, s.head_width), rope.cos, rope.sin,
+            direction, stream);
 }
 
 }  // namespace
 
 // ---- forward
 
-Tensor Block::forward(Tensor x, const RopeTable& rope, parallel::AttentionStrategy& attention, const Workspace& w) const {
+Tensor Block::forward(Tensor x, const RopeTable& rope, parallel::AttentionStrategy& attention,
+                      const Workspace& w) const {
   return forward_mlp(forward_attention(x, rope, attention, w), w);
 }
 
-Tensor Block::forward_attention(Tensor x, const RopeTable& rope, parallel::AttentionStrategy& attention, const Workspace& w) const {
+Tensor Block::forward_attention(Tensor x, const RopeTable& rope, parallel::AttentionStrategy& attention,
+                                const Workspace& w) const {
   const i64 rows = x.rows();
   const DType dtype = x.dtype();
   AttentionSaved saved{.begin = w.saved.mark(), .norm = {}, .projection = {}, .result = {}};
@@ -63,8 +66,8 @@ Tensor Block::forward_attention(Tensor x, const RopeTable& rope, parallel::Atten
   return y;
 }
 
-void mlp(Tensor y, const NormFrame& f, Tensor up, const BlockShape& s, const BlockIds& ids, const ParameterRegistry& p, Arena& scratch,
-         Stream stream) {
+void mlp(Tensor y, const NormFrame& f, Tensor up, const BlockShape& s, const BlockIds& ids,
+         const ParameterRegistry& p, Arena& scratch, Stream stream) {
   const Tensor x = f.x;
   const DType dtype = x.dtype();
   for_row_chunks(x.rows(), [&](i64 first, i64 n) {
@@ -86,7 +89,8 @@ void mlp(Tensor y, const NormFrame& f, Tensor up, const BlockShape& s, const Blo
 Tensor Block::forward_mlp(Tensor x, const Workspace& w) const {
   const i64 rows = x.rows();
   Tensor y = w.saved.take(x.dtype(), {rows, shape_.width}, "block output");
-  MlpSaved saved{.norm = norm_frame(x, ids_.mlp_norm, w.saved), .up = w.saved.take(x.dtype(), {rows, shape_.mlp_input()}, "mlp input")};
+  MlpSaved saved{.norm = norm_frame(x, ids_.mlp_norm, w.saved),
+                 .up = w.saved.take(x.dtype(), {rows, shape_.mlp_input()}, "mlp input")};
   mlp(y, saved.norm, saved.up, shape_, ids_, w.parameters, w.scratch, w.stream);
   w.frames.push(saved);
   return y;
@@ -94,7 +98,8 @@ Tensor Block::forward_mlp(Tensor x, const Workspace& w) const {
 
 // ---- backward
 
-void Block::backward(Tensor dy, const RopeTable& rope, parallel::AttentionStrategy& attention, const Workspace& w) const {
+void Block::backward(Tensor dy, const RopeTable& rope, parallel::AttentionStrategy& attention,
+                     const Workspace& w) const {
   backward_mlp(dy, w);
   backward_attention(dy, rope, attention, w);
 }
@@ -126,7 +131,8 @@ void Block::backward_mlp(Tensor dy, const Workspace& w) const {
   });
 }
 
-void Block::backward_attention(Tensor dy, const RopeTable& rope, parallel::AttentionStrategy& attention, const Workspace& w) const {
+void Block::backward_attention(Tensor dy, const RopeTable& rope, parallel::AttentionStrategy& attention,
+                               const Workspace& w) const {
   const auto saved = w.frames.pop<AttentionSaved>();
   const i64 rows = dy.rows();
   const DType dtype = dy.dtype();
@@ -135,7 +141,8 @@ void Block::backward_attention(Tensor dy, const RopeTable& rope, parallel::Atten
     Tensor d_projection = w.scratch.take(dtype, {rows, shape_.projection()}, "gradient of q, k, v");
     {
       const ArenaScope inner(w.scratch);
-      Tensor d_result = w.scratch.take(dtype, {rows, shape_.heads * shape_.head_width}, "gradient of attention result");
+      Tensor d_result =
+          w.scratch.take(dtype, {rows, shape_.heads * shape_.head_width}, "gradient of attention result");
       linear_backward_weight(dy, saved.result, ids_.out, w.parameters, w.stream);
       linear_backward_input(d_result, dy, ids_.out, ops::Write::overwrite, w.parameters, w.stream);
       attention.backward(d_projection, d_result, saved.result, w);
@@ -152,8 +159,9 @@ void Block::backward_attention(Tensor dy, const RopeTable& rope, parallel::Atten
 }
 
 bool Block::any_grad(const ParameterRegistry& p) const {
-  return model::any_grad(ids_.attention_norm, p) || model::any_grad(ids_.qkv, p) || model::any_grad(ids_.out, p) ||
-         model::any_grad(ids_.mlp_norm, p) || model::any_grad(ids_.up, p) || model::any_grad(ids_.down, p);
+  return model::any_grad(ids_.attention_norm, p) || model::any_grad(ids_.qkv, p) ||
+         model::any_grad(ids_.out, p) || model::any_grad(ids_.mlp_norm, p) || model::any_grad(ids_.up, p) ||
+         model::any_grad(ids_.down, p);
 }
 
 }  // namespace longsight::model

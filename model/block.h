@@ -1,6 +1,6 @@
 // A pre-norm transformer block, of both towers: x += attention(norm(x)); x += mlp(norm(x)).
-// Saved for backward per row (widths in elements): middle C, output C, attention result H D, projection (H + 2 Hkv) D, MLP
-// input F or 2 F, and norm statistics. Norm outputs and activations are computed again.
+// Saved for backward per row (widths in elements): middle C, output C, attention result H D, projection (H +
+// 2 Hkv) D, MLP input F or 2 F, and norm statistics. Norm outputs and activations are computed again.
 #pragma once
 
 #include "model/layers.h"
@@ -32,7 +32,8 @@ class Block {
  public:
   Block(BlockShape shape, BlockIds ids) : shape_(shape), ids_(ids) {}
 
-  // x [T, C] must stay until backward; the result [T, C] lies in the saved arena. Collective over the attention's group.
+  // x [T, C] must stay until backward; the result [T, C] lies in the saved arena. Collective over the
+  // attention's group.
   Tensor forward(Tensor x, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
   // dy [T, C] becomes dx in place. Frees what forward saved. Collective over the attention's group.
   void backward(Tensor dy, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
@@ -51,8 +52,9 @@ class Block {
   BlockIds ids_;
 };
 
-// The MLP alone: y = x + down(act(up(norm(x)))), x being the frame's. In row chunks, so that scratch does not grow with the
-// sequence. up [T, F or 2F] receives what goes into the activation. Shared with decoding.
-void mlp(Tensor y, const NormFrame&, Tensor up, const BlockShape&, const BlockIds&, const ParameterRegistry&, Arena& scratch, Stream);
+// The MLP alone: y = x + down(act(up(norm(x)))), x being the frame's. In row chunks, so that scratch does not
+// grow with the sequence. up [T, F or 2F] receives what goes into the activation. Shared with decoding.
+void mlp(Tensor y, const NormFrame&, Tensor up, const BlockShape&, const BlockIds&, const ParameterRegistry&,
+         Arena& scratch, Stream);
 
 }  // namespace longsight::model

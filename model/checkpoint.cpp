@@ -15,19 +15,32 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kCompanions{"tokenizer.json",          "tokenizer_config.json",    "special_tokens_map.json", "added_tokens.json",
-                                 "vocab.json",              "merges.txt",               "tokenizer.model",         "preprocessor_config.json",
-                                 "processor_config.json",   "chat_template.json",       "chat_template.jinja",     "generation_config.json"};
+constexpr std::array kCompanions{"tokenizer.json",
+                                 "tokenizer_config.json",
+                                 "special_tokens_map.json",
+                                 "added_tokens.json",
+                                 "vocab.json",
+                                 "merges.txt",
+                                 "tokenizer.model",
+                                 "preprocessor_config.json",
+                                 "processor_config.json",
+                                 "chat_template.json",
+                                 "chat_template.jinja",
+                                 "generation_config.json"};
 
 // Buffers that old files hold and nobody needs.
-bool is_buffer(const std::string& name) { return name.ends_with(".position_ids") || name.ends_with(".rotary_emb.inv_freq"); }
+bool is_buffer(const std::string& name) {
+  return name.ends_with(".position_ids") || name.ends_with(".rotary_emb.inv_freq");
+}
 
 // "language_model.model.layers.*.mlp": names that differ in numbers and in the last two parts fall together.
 std::string group_of(const std::string& name) {
   std::vector<std::string> parts{""};
   for (char c : name) {
-    if (c == '.') parts.emplace_back();
-    else parts.back() += c;
+    if (c == '.')
+      parts.emplace_back();
+    else
+      parts.back() += c;
   }
   std::string group;
   for (std::size_t i = 0; i + 2 < parts.size() || i == 0; ++i) {
@@ -47,7 +60,8 @@ class Mismatches {
     if (groups_.empty()) return;
     std::string text;
     for (const auto& [group, entry] : groups_) {
-      text += fmt::format("{}{} ({} tensor{}, {})", text.empty() ? "" : "; ", group, entry.count, entry.count == 1 ? "" : "s", entry.example);
+      text += fmt::format("{}{} ({} tensor{}, {})", text.empty() ? "" : "; ", group, entry.count,
+                          entry.count == 1 ? "" : "s", entry.example);
     }
     fail(ExitCode::bad_data, "{} does not fit config.json: {}", path, text);
   }
@@ -61,12 +75,14 @@ class Mismatches {
 };
 
 // Entry of the file by canonical name.
-std::map<std::string, const io::TensorEntry*> canonical_entries(const io::SafetensorsSet& file, const Family& family) {
+std::map<std::string, const io::TensorEntry*> canonical_entries(const io::SafetensorsSet& file,
+                                                                const Family& family) {
   std::map<std::string, const io::TensorEntry*> entries;
   for (const io::TensorEntry& entry : file.entries()) {
     if (is_buffer(entry.name)) continue;
     const auto [place, fresh] = entries.emplace(family.canonical_name(entry.name), &entry);
-    require(fresh, ExitCode::bad_data, "{}: tensors {} and {} are the same one under two names", file.path(), place->second->name, entry.name);
+    require(fresh, ExitCode::bad_data, "{}: tensors {} and {} are the same one under two names", file.path(),
+            place->second->name, entry.name);
   }
   return entries;
 }
@@ -97,7 +113,8 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
       entries.erase(kHead);
     } else {
       // As transformers does: the values decide, not the flag.
-      log_warn("{}: config.json ties the head to the embedding, but their values differ: they are kept apart", folder);
+      log_warn("{}: config.json ties the head to the embedding, but their values differ: they are kept apart",
+               folder);
       config.text.tied = false;
       config.source["tie_word_embeddings"] = false;
       if (config.source.contains("text_config")) config.source["text_config"]["tie_word_embeddings"] = false;
@@ -110,10 +127,14 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
   Mismatches mismatches;
   for (const Parameter& p : parameters.all()) {
     const auto found = entries.find(p.name);
-    if (found == entries.end()) mismatches.add("missing", p.name);
+    if (found == entries.end())
+      mismatches.add("missing", p.name);
     else if (found->second->shape != p.shape) {
-      mismatches.add("wrong shape", p.name, fmt::format(": {} in the file, {} expected", found->second->shape.text(), p.shape.text()));
-    } else if (!found->second->dtype || *found->second->dtype == DType::I32 || *found->second->dtype == DType::I64 || *found->second->dtype == DType::U8) {
+      mismatches.add(
+          "wrong shape", p.name,
+          fmt::format(": {} in the file, {} expected", found->second->shape.text(), p.shape.text()));
+    } else if (!found->second->dtype || *found->second->dtype == DType::I32 ||
+               *found->second->dtype == DType::I64 || *found->second->dtype == DType::U8) {
       mismatches.add("wrong type", p.name, fmt::format(": {}", found->second->stored_as));
     }
   }
@@ -143,7 +164,9 @@ DType source_dtype(const ModelConfig& config) {
 }
 
 void write_model_files(const Vlm& model, const std::string& folder, const ExportOptions& options) {
-  const char* name = options.dtype == DType::BF16 ? "bfloat16" : options.dtype == DType::F16 ? "float16" : "float32";
+  const char* name = options.dtype == DType::BF16  ? "bfloat16"
+                     : options.dtype == DType::F16 ? "float16"
+                                                   : "float32";
   Json config = model.config().source;
   // Both spellings name the dtype of the weights; a file keeps the one it has.
   config[config.contains("dtype") ? "dtype" : "torch_dtype"] = name;
@@ -156,17 +179,20 @@ void write_model_files(const Vlm& model, const std::string& folder, const Export
   io::write_file(folder + "/config.json", config.dump(2) + "\n");
   std::vector<io::NamedTensor> tensors;
   const ParameterRegistry& parameters = model.parameters();
-  for (ParameterId id = 0; id < parameters.size(); ++id) tensors.push_back({parameters[id].name, parameters.value(id), options.dtype});
+  for (ParameterId id = 0; id < parameters.size(); ++id)
+    tensors.push_back({parameters[id].name, parameters.value(id), options.dtype});
   io::write_safetensors_folder(folder, tensors);
   if (options.companions_from.empty()) return;
   for (const char* file : kCompanions) {
     const std::string from = options.companions_from + "/" + file;
-    if (fs::exists(from)) io::write_file(folder + "/" + file, read_whole_file(from, i64{1} << 30, ExitCode::bad_data));
+    if (fs::exists(from))
+      io::write_file(folder + "/" + file, read_whole_file(from, i64{1} << 30, ExitCode::bad_data));
   }
 }
 
 void export_model(const Vlm& model, const std::string& folder, const ExportOptions& options) {
-  require(!fs::exists(folder), ExitCode::cannot_write, "{} exists already: choose another folder or remove it", folder);
+  require(!fs::exists(folder), ExitCode::cannot_write,
+          "{} exists already: choose another folder or remove it", folder);
   io::TemporaryFolder temporary(folder);
   write_model_files(model, temporary.path(), options);
   temporary.commit();

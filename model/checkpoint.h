@@ -1,4 +1,5 @@
-// A model as a Hugging Face folder: config.json, safetensors, and the tokenizer and processor files beside them.
+// A model as a Hugging Face folder: config.json, safetensors, and the tokenizer and processor files beside
+// them.
 #pragma once
 
 #include <functional>
@@ -12,9 +13,10 @@ namespace longsight::model {
 // Reads FOLDER/config.json, or the file itself if `path` is one. missing_input, bad_data.
 ModelConfig read_config(const std::string& path);
 
-// The model of a folder: its parameters allocated in `dtype` and loaded. `prepare` (may be empty) decides before that what
-// is trainable. Every tensor of the checkpoint and every parameter of the model must find its counterpart, with its
-// shape; what does not is listed by prefix in one error. Names of all generations of files are understood.
+// The model of a folder: its parameters allocated in `dtype` and loaded. `prepare` (may be empty) decides
+// before that what is trainable. Every tensor of the checkpoint and every parameter of the model must find
+// its counterpart, with its shape; what does not is listed by prefix in one error. Names of all generations
+// of files are understood.
 struct LoadOptions {
   DType dtype = DType::F32;
   bool with_gradients = false;
@@ -24,7 +26,8 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions&);
 
 struct ExportOptions {
   DType dtype = DType::F32;
-  std::string companions_from;  // folder whose tokenizer, processor and chat files are copied byte for byte; empty: none
+  std::string companions_from;  // folder whose tokenizer, processor and chat files are copied byte for byte;
+                                // empty: none
 };
 // Writes a new folder, whole or not at all. An existing folder is an error (cannot_write).
 void export_model(const Vlm&, const std::string& folder, const ExportOptions&);

@@ -10,11 +10,13 @@ i64 ModelConfig::vision_blocks_run() const {
   return *std::max_element(connector.feature_layers.begin(), connector.feature_layers.end());
 }
 
-i64 ModelConfig::features_per_image() const { return vision.rows() - (connector.drop_first_row ? 1 : 0); }
+i64 ModelConfig::features_per_image() const {
+  return vision.rows() - (connector.drop_first_row ? 1 : 0);
+}
 
 ModelConfig read_model_config(const nlohmann::json& file, const std::string& path) {
-  require(file.is_object() && file.contains("model_type") && file["model_type"].is_string(), ExitCode::bad_data,
-          "{}: model_type is missing: not a Hugging Face model configuration", path);
+  require(file.is_object() && file.contains("model_type") && file["model_type"].is_string(),
+          ExitCode::bad_data, "{}: model_type is missing: not a Hugging Face model configuration", path);
   const auto type = file["model_type"].get<std::string>();
   for (const Family& family : families()) {
     if (family.model_type == type) {
@@ -25,7 +27,8 @@ ModelConfig read_model_config(const nlohmann::json& file, const std::string& pat
     }
   }
   std::string known;
-  for (const Family& family : families()) known += (known.empty() ? "" : ", ") + std::string(family.model_type);
+  for (const Family& family : families())
+    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
   fail(ExitCode::bad_data, "{}: model_type \"{}\" is not available yet (available: {})", path, type, known);
 }
 

@@ -1,5 +1,5 @@
-// The shape of a model, read from a Hugging Face config.json. Everything that changes the computation is here by name;
-// what the file says besides is kept in `source` and written back on export.
+// The shape of a model, read from a Hugging Face config.json. Everything that changes the computation is here
+// by name; what the file says besides is kept in `source` and written back on export.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -68,10 +68,11 @@ struct ModelConfig {
   VisionConfig vision;
   TextConfig text;
   ConnectorConfig connector;
-  nlohmann::json source;      // the file as it was read
+  nlohmann::json source;              // the file as it was read
   std::vector<std::string> warnings;  // keys not understood, dropout not applied
 
-  i64 vision_blocks_run() const;  // blocks up to the highest feature layer; the others have no gradient and do not run
+  i64 vision_blocks_run()
+      const;  // blocks up to the highest feature layer; the others have no gradient and do not run
   i64 features_per_image() const;
   i64 connector_input() const { return vision.width * static_cast<i64>(connector.feature_layers.size()); }
 };

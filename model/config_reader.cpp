@@ -4,7 +4,8 @@ namespace longsight::model {
 
 using nlohmann::json;
 
-ConfigReader::ConfigReader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
+ConfigReader::ConfigReader(const json& object, std::string where)
+    : object_(object), where_(std::move(where)) {
   require(object_.is_object(), ExitCode::bad_data, "{}: expected an object", where_);
 }
 
@@ -26,7 +27,8 @@ void ConfigReader::wrong_type(const std::string& key, const T& expected) const {
 i64 ConfigReader::integer(const std::string& key, i64 fallback) {
   const json* value = find(key);
   if (value == nullptr) return fallback;
-  if (!value->is_number_integer() || (value->is_number_unsigned() && value->get<u64>() > u64{1} << 62)) wrong_type(key, "an integer");
+  if (!value->is_number_integer() || (value->is_number_unsigned() && value->get<u64>() > u64{1} << 62))
+    wrong_type(key, "an integer");
   return value->get<i64>();
 }
 
@@ -57,15 +59,19 @@ ConfigReader ConfigReader::object(const std::string& key) {
   return {value == nullptr ? json::object() : *value, where_ + ": " + key};
 }
 
-const json* ConfigReader::raw(const std::string& key) { return find(key); }
+const json* ConfigReader::raw(const std::string& key) {
+  return find(key);
+}
 
 void ConfigReader::refuse_unless(const std::string& key, const json& only, const std::string& reason) {
   const json* value = find(key);
-  require(value == nullptr || *value == only, ExitCode::bad_data, "{}: {} = {} is not supported: {}", where_, key,
-          value == nullptr ? "" : value->dump(), reason);
+  require(value == nullptr || *value == only, ExitCode::bad_data, "{}: {} = {} is not supported: {}", where_,
+          key, value == nullptr ? "" : value->dump(), reason);
 }
 
-void ConfigReader::ignore(std::initializer_list<const char*> keys) { seen_.insert(keys.begin(), keys.end()); }
+void ConfigReader::ignore(std::initializer_list<const char*> keys) {
+  seen_.insert(keys.begin(), keys.end());
+}
 
 std::vector<std::string> ConfigReader::unread() const {
   std::vector<std::string> keys;

@@ -1,5 +1,5 @@
-// Reads a Hugging Face config.json key by key: absent keys take the class default, null counts as absent, and what was
-// never asked for is listed, so that no key is dropped without a word.
+// Reads a Hugging Face config.json key by key: absent keys take the class default, null counts as absent, and
+// what was never asked for is listed, so that no key is dropped without a word.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -24,7 +24,8 @@ class ConfigReader {
   ConfigReader object(const std::string& key);  // an absent key reads as an empty object
   const nlohmann::json* raw(const std::string& key);
 
-  // The key may only have this value (or be absent): options that change the computation and are not supported.
+  // The key may only have this value (or be absent): options that change the computation and are not
+  // supported.
   void refuse_unless(const std::string& key, const nlohmann::json& only, const std::string& reason);
   void ignore(std::initializer_list<const char*> keys);  // known not to change the computation
   std::vector<std::string> unread() const;               // dotted names of keys that nobody asked for

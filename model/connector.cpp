@@ -19,11 +19,13 @@ Connector::Connector(const ModelConfig& config, const ConnectorIds& ids)
       activation_(config.connector.activation),
       ids_(ids) {}
 
-Tensor Connector::forward(const std::vector<Tensor>& states, std::span<const i64> source_rows, const Workspace& w) const {
+Tensor Connector::forward(const std::vector<Tensor>& states, std::span<const i64> source_rows,
+                          const Workspace& w) const {
   const DType dtype = w.parameters.dtype();
   const i64 rows = static_cast<i64>(source_rows.size());
   Tensor features = w.saved.take(dtype, {rows, text_width_}, "connector output");
-  ConnectorSaved saved{.input = w.saved.take(dtype, {rows, vision_width_ * static_cast<i64>(layers_.size())}, "connector input"),
+  ConnectorSaved saved{.input = w.saved.take(dtype, {rows, vision_width_ * static_cast<i64>(layers_.size())},
+                                             "connector input"),
                        .before = w.saved.take(dtype, {rows, text_width_}, "connector middle")};
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const Matrix columns = Matrix(saved.input).columns(static_cast<i64>(l) * vision_width_, vision_width_);
@@ -31,7 +33,8 @@ Tensor Connector::forward(const std::vector<Tensor>& states, std::span<const i64
   }
   const ArenaScope scope(w.scratch);
   Tensor activated = w.scratch.take(dtype, {rows, text_width_}, "connector activated");
-  linear(saved.before, saved.input, ids_.first, w.parameters, w.stream, {.activation = activation_, .activated = activated});
+  linear(saved.before, saved.input, ids_.first, w.parameters, w.stream,
+         {.activation = activation_, .activated = activated});
   linear(features, activated, ids_.second, w.parameters, w.stream);
   w.frames.push(saved);
   return features;
@@ -51,11 +54,13 @@ Tensor Connector::backward(Tensor d_features, bool needs_input, const Workspace&
   linear_backward_input(d_middle, d_features, ids_.second, ops::Write::overwrite, w.parameters, w.stream);
   ops::activation_backward(d_middle, d_middle, saved.before, activation_, w.stream);
   linear_backward_weight(d_middle, saved.input, ids_.first, w.parameters, w.stream);
-  if (needs_input) linear_backward_input(d_input, d_middle, ids_.first, ops::Write::overwrite, w.parameters, w.stream);
+  if (needs_input)
+    linear_backward_input(d_input, d_middle, ids_.first, ops::Write::overwrite, w.parameters, w.stream);
   return d_input;
 }
 
-void Connector::add_state_gradient(Tensor d_state, Tensor d_input, i64 k, std::span<const i64> source_rows, const Workspace& w) const {
+void Connector::add_state_gradient(Tensor d_state, Tensor d_input, i64 k, std::span<const i64> source_rows,
+                                   const Workspace& w) const {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l] != k) continue;
     const Matrix columns = Matrix(d_input).columns(static_cast<i64>(l) * vision_width_, vision_width_);
@@ -63,6 +68,8 @@ void Connector::add_state_gradient(Tensor d_state, Tensor d_input, i64 k, std::s
   }
 }
 
-bool Connector::any_grad(const ParameterRegistry& p) const { return model::any_grad(ids_.first, p) || model::any_grad(ids_.second, p); }
+bool Connector::any_grad(const ParameterRegistry& p) const {
+  return model::any_grad(ids_.first, p) || model::any_grad(ids_.second, p);
+}
 
 }  // namespace longsight::model

@@ -10,12 +10,15 @@ class Connector {
  public:
   Connector(const ModelConfig&, const ConnectorIds&);
 
-  // features [F, C]: row i is made of rows source_rows[i] of the hidden states. In the saved arena. Row-wise: no collective.
-  Tensor forward(const std::vector<Tensor>& hidden_states, std::span<const i64> source_rows, const Workspace&) const;
+  // features [F, C]: row i is made of rows source_rows[i] of the hidden states. In the saved arena. Row-wise:
+  // no collective.
+  Tensor forward(const std::vector<Tensor>& hidden_states, std::span<const i64> source_rows,
+                 const Workspace&) const;
   // Returns the gradient of the joined input [F, L * C_vision], in scratch; empty if `needs_input` is false.
   Tensor backward(Tensor d_features, bool needs_input, const Workspace&) const;
   // Adds the part of d_input that belongs to hidden state k to d_state [rows, C_vision].
-  void add_state_gradient(Tensor d_state, Tensor d_input, i64 k, std::span<const i64> source_rows, const Workspace&) const;
+  void add_state_gradient(Tensor d_state, Tensor d_input, i64 k, std::span<const i64> source_rows,
+                          const Workspace&) const;
 
   bool any_grad(const ParameterRegistry&) const;
 

@@ -295,8 +295,13 @@ void check_tower(const Modules& modules, const Expected& e, const std::string& w
       fail(ExitCode::bad_data, "{}{}: the configuration has {} {} blocks", where, extra->tensor->name,
            e.blocks, e.tower);
     }
-    require(count == e.blocks, ExitCode::bad_data, "{}{}.{} is missing: the configuration has {} {} blocks",
-            where, with_number(name, std::to_string(count)), members.front().place.weight, e.blocks, e.tower);
+    if (count < e.blocks) {
+      const Member& first = members.front();
+      const std::string tail =
+          first.tensor->name.substr(with_number(name, std::to_string(*first.place.block)).size());
+      fail(ExitCode::bad_data, "{}{}{} is missing: the configuration has {} {} blocks", where,
+           with_number(name, std::to_string(count)), tail, e.blocks, e.tower);
+    }
     for (const Member& m : members) check_rows(m, e, where);
     return;
   }

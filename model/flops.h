@@ -1,5 +1,5 @@
-// Floating-point operations of a pass, as they are done: two per multiply-add; causal attention counts visible pairs, the head
-// counts supervised rows.
+// Floating-point operations of a pass, as they are done: two per multiply-add; causal attention counts
+// visible pairs, the head counts supervised rows.
 #pragma once
 
 #include "model/config.h"

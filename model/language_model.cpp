@@ -9,7 +9,9 @@ namespace longsight::model {
 namespace {
 
 // Logits that exist at a time: about 4 M elements, whatever the vocabulary.
-i64 loss_chunk_rows(i64 vocab) { return std::clamp<i64>((i64{4} << 20) / vocab, 64, 1024); }
+i64 loss_chunk_rows(i64 vocab) {
+  return std::clamp<i64>((i64{4} << 20) / vocab, 64, 1024);
+}
 
 }  // namespace
 
@@ -29,31 +31,36 @@ LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
 
 // ---- embedding
 
-void LanguageModel::embed(Tensor x, std::span<const i64> ids, const ParameterRegistry& p, Stream stream) const {
+void LanguageModel::embed(Tensor x, std::span<const i64> ids, const ParameterRegistry& p,
+                          Stream stream) const {
   ops::gather_rows(x, p.value(ids_.embedding), ids, stream);
 }
 
-void LanguageModel::embed_backward(Tensor dx, std::span<const i64> ids, std::span<const i64> text_rows, const Workspace& w) const {
+void LanguageModel::embed_backward(Tensor dx, std::span<const i64> ids, std::span<const i64> text_rows,
+                                   const Workspace& w) const {
   if (!w.parameters.has_grad(ids_.embedding)) return;
   const ArenaScope scope(w.scratch);
   std::vector<i64> text_ids;
   for (i64 row : text_rows) text_ids.push_back(ids[static_cast<std::size_t>(row)]);
-  Tensor text = w.scratch.take(dx.dtype(), {static_cast<i64>(text_rows.size()), width_}, "gradient of text embeddings");
+  Tensor text =
+      w.scratch.take(dx.dtype(), {static_cast<i64>(text_rows.size()), width_}, "gradient of text embeddings");
   ops::gather_rows(text, dx, text_rows, w.stream);
   ops::scatter_add_rows(w.parameters.grad(ids_.embedding), text, text_ids, w.stream);
 }
 
 // ---- blocks
 
-Tensor LanguageModel::forward(Tensor x, const RopeTable& rope, const BlockAttention& attention, const Workspace& w) const {
+Tensor LanguageModel::forward(Tensor x, const RopeTable& rope, const BlockAttention& attention,
+                              const Workspace& w) const {
   for (std::size_t i = 0; i < blocks_.size(); ++i) x = blocks_[i].forward(x, rope, *attention[i], w);
   return x;
 }
 
-bool LanguageModel::backward(Tensor dy, const RopeTable& rope, const BlockAttention& attention, bool input_needs_gradient,
-                             const Workspace& w) const {
+bool LanguageModel::backward(Tensor dy, const RopeTable& rope, const BlockAttention& attention,
+                             bool input_needs_gradient, const Workspace& w) const {
   const i64 count = blocks_in_backward(input_needs_gradient, w.parameters);
-  for (i64 i = blocks() - 1; i >= blocks() - count; --i) block(i).backward(dy, rope, *attention[static_cast<std::size_t>(i)], w);
+  for (i64 i = blocks() - 1; i >= blocks() - count; --i)
+    block(i).backward(dy, rope, *attention[static_cast<std::size_t>(i)], w);
   return input_needs_gradient;
 }
 
@@ -73,11 +80,15 @@ double LanguageModel::loss(Tensor hidden, parallel::LossBalance& balance, const 
   balance.forward(x, hidden, w.scratch, w.stream);
   const NormFrame frame = norm_frame(x, ids_.final_norm, w.scratch);
   norm_rows(x, frame, 0, ids_.final_norm, eps_, w.parameters, w.stream);
-  return ops::projected_loss({.x = x, .weight = w.parameters.value(ids_.head), .targets = balance.targets(), .chunk_rows = loss_chunk_rows(vocab_)},
+  return ops::projected_loss({.x = x,
+                              .weight = w.parameters.value(ids_.head),
+                              .targets = balance.targets(),
+                              .chunk_rows = loss_chunk_rows(vocab_)},
                              w.scratch, w.stream);
 }
 
-double LanguageModel::loss_and_gradient(Tensor d_hidden, Tensor hidden, parallel::LossBalance& balance, double scale, const Workspace& w) const {
+double LanguageModel::loss_and_gradient(Tensor d_hidden, Tensor hidden, parallel::LossBalance& balance,
+                                        double scale, const Workspace& w) const {
   const DType dtype = hidden.dtype();
   const ArenaScope scope(w.scratch);
   Tensor x = w.scratch.take(dtype, {balance.rows(), width_}, "supervised rows");

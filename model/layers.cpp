@@ -15,12 +15,14 @@ Tensor grad_or_nothing(ParameterId id, const ParameterRegistry& p) {
 
 }  // namespace
 
-void linear(Matrix y, Matrix x, const LinearIds& ids, const ParameterRegistry& p, Stream stream, ops::LinearOptions options) {
+void linear(Matrix y, Matrix x, const LinearIds& ids, const ParameterRegistry& p, Stream stream,
+            ops::LinearOptions options) {
   options.bias = joined_bias(ids, p);
   ops::linear(y, x, p.joined_value(ids.weight, ids.parts), options, stream);
 }
 
-void linear_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const ParameterRegistry& p, Stream stream) {
+void linear_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const ParameterRegistry& p,
+                            Stream stream) {
   const bool whole_weight = p.all_have_grad(ids.weight, ids.parts);
   const bool whole_bias = ids.bias == kNone || p.all_have_grad(ids.bias, ids.parts);
   if (whole_weight && whole_bias) {
@@ -39,7 +41,8 @@ void linear_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Par
   }
 }
 
-void linear_backward_input(Matrix dx, Matrix dy, const LinearIds& ids, ops::Write write, const ParameterRegistry& p, Stream stream) {
+void linear_backward_input(Matrix dx, Matrix dy, const LinearIds& ids, ops::Write write,
+                           const ParameterRegistry& p, Stream stream) {
   ops::linear_backward_input(dx, dy, p.joined_value(ids.weight, ids.parts), write, stream);
 }
 
@@ -56,34 +59,39 @@ NormFrame norm_frame(Tensor x, const NormIds& ids, Arena& saved) {
   return frame;
 }
 
-void norm_rows(Tensor y, const NormFrame& f, i64 first, const NormIds& ids, double eps, const ParameterRegistry& p, Stream stream) {
+void norm_rows(Tensor y, const NormFrame& f, i64 first, const NormIds& ids, double eps,
+               const ParameterRegistry& p, Stream stream) {
   const i64 n = y.rows();
   const Tensor x = f.x.row_range(first, n), rstd = f.rstd.row_range(first, n);
   if (ids.bias == kNone) {
     ops::rms_norm(y, rstd, x, p.value(ids.gain), eps, stream);
   } else {
-    ops::layer_norm(y, f.mean.row_range(first, n), rstd, x, p.value(ids.gain), p.value(ids.bias), eps, stream);
+    ops::layer_norm(y, f.mean.row_range(first, n), rstd, x, p.value(ids.gain), p.value(ids.bias), eps,
+                    stream);
   }
 }
 
-void norm_again(Tensor y, const NormFrame& f, i64 first, const NormIds& ids, const ParameterRegistry& p, Stream stream) {
+void norm_again(Tensor y, const NormFrame& f, i64 first, const NormIds& ids, const ParameterRegistry& p,
+                Stream stream) {
   const i64 n = y.rows();
   const Tensor x = f.x.row_range(first, n), rstd = f.rstd.row_range(first, n);
   if (ids.bias == kNone) {
     ops::rms_norm_again(y, x, rstd, p.value(ids.gain), stream);
   } else {
-    ops::layer_norm_again(y, x, f.mean.row_range(first, n), rstd, p.value(ids.gain), p.value(ids.bias), stream);
+    ops::layer_norm_again(y, x, f.mean.row_range(first, n), rstd, p.value(ids.gain), p.value(ids.bias),
+                          stream);
   }
 }
 
-void norm_backward(Tensor dx, Tensor dy, const NormFrame& f, i64 first, const NormIds& ids, const ParameterRegistry& p, Stream stream) {
+void norm_backward(Tensor dx, Tensor dy, const NormFrame& f, i64 first, const NormIds& ids,
+                   const ParameterRegistry& p, Stream stream) {
   const i64 n = dx.rows();
   const Tensor x = f.x.row_range(first, n), rstd = f.rstd.row_range(first, n);
   if (ids.bias == kNone) {
     ops::rms_norm_backward(dx, grad_or_nothing(ids.gain, p), dy, x, rstd, p.value(ids.gain), stream);
   } else {
-    ops::layer_norm_backward(dx, grad_or_nothing(ids.gain, p), grad_or_nothing(ids.bias, p), dy, x, f.mean.row_range(first, n), rstd,
-                             p.value(ids.gain), stream);
+    ops::layer_norm_backward(dx, grad_or_nothing(ids.gain, p), grad_or_nothing(ids.bias, p), dy, x,
+                             f.mean.row_range(first, n), rstd, p.value(ids.gain), stream);
   }
 }
 

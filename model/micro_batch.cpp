@@ -11,15 +11,17 @@ constexpr i64 kIgnored = -100;
 
 i64 supervised_tokens(const Sample& sample) {
   if (sample.labels.empty()) return 0;
-  return std::count_if(sample.labels.begin() + 1, sample.labels.end(), [](i64 label) { return label != kIgnored; });
+  return std::count_if(sample.labels.begin() + 1, sample.labels.end(),
+                       [](i64 label) { return label != kIgnored; });
 }
 
 void check_sample(const Sample& s, const ModelConfig& config) {
   require(!s.ids.empty(), ExitCode::bad_data, "{}: a sample without tokens", s.id);
-  require(s.ids.size() == s.labels.size(), ExitCode::bad_data, "{}: {} token ids but {} labels", s.id, s.ids.size(), s.labels.size());
+  require(s.ids.size() == s.labels.size(), ExitCode::bad_data, "{}: {} token ids but {} labels", s.id,
+          s.ids.size(), s.labels.size());
   for (i64 id : s.ids) {
-    require(id >= 0 && id < config.text.vocab, ExitCode::bad_data, "{}: token id {} is outside the vocabulary of {}", s.id, id,
-            config.text.vocab);
+    require(id >= 0 && id < config.text.vocab, ExitCode::bad_data,
+            "{}: token id {} is outside the vocabulary of {}", s.id, id, config.text.vocab);
   }
   for (i64 label : s.labels) {
     require(label == kIgnored || (label >= 0 && label < config.text.vocab), ExitCode::bad_data,
@@ -28,8 +30,8 @@ void check_sample(const Sample& s, const ModelConfig& config) {
   const i64 placeholders = std::count(s.ids.begin(), s.ids.end(), config.image_token);
   const i64 features = static_cast<i64>(s.images.size()) * config.features_per_image();
   require(placeholders == features, ExitCode::bad_data,
-          "{}: {} image placeholder tokens but {} images of {} tokens each make {} features", s.id, placeholders, s.images.size(),
-          config.features_per_image(), features);
+          "{}: {} image placeholder tokens but {} images of {} tokens each make {} features", s.id,
+          placeholders, s.images.size(), config.features_per_image(), features);
 }
 
 MicroBatch pack(std::span<const Sample> samples, const ModelConfig& config) {

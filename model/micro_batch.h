@@ -1,5 +1,5 @@
-// Samples packed end to end, ready for a pass: token ids and targets of the whole stream (every rank has them), and
-// images that a rank decodes only if it holds rows of them.
+// Samples packed end to end, ready for a pass: token ids and targets of the whole stream (every rank has
+// them), and images that a rank decodes only if it holds rows of them.
 #pragma once
 
 #include <memory>
@@ -32,7 +32,8 @@ struct MicroBatch {
   std::vector<std::shared_ptr<data::ImageSource>> images;
 };
 
-// Ids outside the vocabulary, and placeholders that are not as many as the images' features, are bad_data naming the sample.
+// Ids outside the vocabulary, and placeholders that are not as many as the images' features, are bad_data
+// naming the sample.
 void check_sample(const Sample&, const ModelConfig&);
 MicroBatch pack(std::span<const Sample>, const ModelConfig&);
 

@@ -8,7 +8,8 @@ namespace {
 // Adds parameters of one part under a name prefix.
 class Names {
  public:
-  Names(ParameterRegistry& registry, std::string part, bool used) : registry_(registry), part_(std::move(part)), used_(used) {}
+  Names(ParameterRegistry& registry, std::string part, bool used)
+      : registry_(registry), part_(std::move(part)), used_(used) {}
 
   ParameterId add(const std::string& name, Shape shape, Init init) {
     return registry_.add({.name = name, .shape = shape, .part = part_, .init = init, .used = used_});
@@ -17,7 +18,9 @@ class Names {
     const ParameterId gain = add(name + ".weight", {width}, init_ones());
     return {gain, add(name + ".bias", {width}, init_zeros())};
   }
-  NormIds rms_norm(const std::string& name, i64 width) { return {add(name + ".weight", {width}, init_ones()), kNone}; }
+  NormIds rms_norm(const std::string& name, i64 width) {
+    return {add(name + ".weight", {width}, init_ones()), kNone};
+  }
   // Weights first, then biases, so that each kind is a run of neighbours.
   struct Part {
     std::string name;
@@ -44,7 +47,8 @@ VisionIds register_vision(const ModelConfig& config, ParameterRegistry& registry
   const VisionConfig& v = config.vision;
   const std::string root = "vision_tower.vision_model.";
   const double width = static_cast<double>(v.width);
-  const double in_deviation = std::pow(width, -0.5) * std::pow(2.0 * static_cast<double>(v.layers), -0.5) * v.initializer_factor;
+  const double in_deviation =
+      std::pow(width, -0.5) * std::pow(2.0 * static_cast<double>(v.layers), -0.5) * v.initializer_factor;
   const double out_deviation = std::pow(width, -0.5) * v.initializer_factor;
   const double fc_deviation = std::pow(2 * width, -0.5) * v.initializer_factor;
   VisionIds ids;
@@ -61,7 +65,9 @@ VisionIds register_vision(const ModelConfig& config, ParameterRegistry& registry
     const std::string block = fmt::format("{}encoder.layers.{}.", root, i);
     BlockIds b;
     b.attention_norm = block_names.layer_norm(block + "layer_norm1", v.width);
-    b.qkv = block_names.linear({{block + "self_attn.q_proj", v.width}, {block + "self_attn.k_proj", v.width}, {block + "self_attn.v_proj", v.width}},
+    b.qkv = block_names.linear({{block + "self_attn.q_proj", v.width},
+                                {block + "self_attn.k_proj", v.width},
+                                {block + "self_attn.v_proj", v.width}},
                                v.width, true, in_deviation);
     b.out = block_names.linear({{block + "self_attn.out_proj", v.width}}, v.width, true, out_deviation);
     b.mlp_norm = block_names.layer_norm(block + "layer_norm2", v.width);
@@ -78,8 +84,10 @@ ConnectorIds register_connector(const ModelConfig& config, ParameterRegistry& re
   Names names(registry, "connector", true);
   const double deviation = config.text.initializer_range;
   ConnectorIds ids;
-  ids.first = names.linear({{"multi_modal_projector.linear_1", config.text.width}}, config.connector_input(), config.connector.bias, deviation);
-  ids.second = names.linear({{"multi_modal_projector.linear_2", config.text.width}}, config.text.width, config.connector.bias, deviation);
+  ids.first = names.linear({{"multi_modal_projector.linear_1", config.text.width}}, config.connector_input(),
+                           config.connector.bias, deviation);
+  ids.second = names.linear({{"multi_modal_projector.linear_2", config.text.width}}, config.text.width,
+                            config.connector.bias, deviation);
   return ids;
 }
 
@@ -98,14 +106,17 @@ LanguageIds register_language(const ModelConfig& config, ParameterRegistry& regi
                           {block + "self_attn.k_proj", t.kv_heads * t.head_width},
                           {block + "self_attn.v_proj", t.kv_heads * t.head_width}},
                          t.width, t.attention_bias, deviation);
-    b.out = names.linear({{block + "self_attn.o_proj", t.width}}, t.heads * t.head_width, t.attention_bias, deviation);
+    b.out = names.linear({{block + "self_attn.o_proj", t.width}}, t.heads * t.head_width, t.attention_bias,
+                         deviation);
     b.mlp_norm = names.rms_norm(block + "post_attention_layernorm", t.width);
-    b.up = names.linear({{block + "mlp.gate_proj", t.intermediate}, {block + "mlp.up_proj", t.intermediate}}, t.width, t.mlp_bias, deviation);
+    b.up = names.linear({{block + "mlp.gate_proj", t.intermediate}, {block + "mlp.up_proj", t.intermediate}},
+                        t.width, t.mlp_bias, deviation);
     b.down = names.linear({{block + "mlp.down_proj", t.width}}, t.intermediate, t.mlp_bias, deviation);
     ids.blocks.push_back(b);
   }
   ids.final_norm = names.rms_norm(root + "norm", t.width);
-  ids.head = t.tied ? ids.embedding : names.add("language_model.lm_head.weight", {t.vocab, t.width}, init_normal(deviation));
+  ids.head = t.tied ? ids.embedding
+                    : names.add("language_model.lm_head.weight", {t.vocab, t.width}, init_normal(deviation));
   return ids;
 }
 

@@ -1,4 +1,5 @@
-// Where each weight of a model lives in the registry, and its registration under canonical Hugging Face names.
+// Where each weight of a model lives in the registry, and its registration under canonical Hugging Face
+// names.
 #pragma once
 
 #include <vector>
@@ -15,7 +16,8 @@ struct NormIds {
   ParameterId bias = kNone;  // RMS norm has none
 };
 
-// One matrix, or several neighbours in the registry used as one (q, k, v; gate, up): rows joined, one product.
+// One matrix, or several neighbours in the registry used as one (q, k, v; gate, up): rows joined, one
+// product.
 struct LinearIds {
   ParameterId weight = kNone;
   ParameterId bias = kNone;

@@ -9,7 +9,9 @@ struct EmbeddingSaved {
   NormFrame norm;
 };
 
-Tensor as_matrix(Tensor weight) { return weight.reshape({weight.extent(0), weight.row_size()}); }
+Tensor as_matrix(Tensor weight) {
+  return weight.reshape({weight.extent(0), weight.row_size()});
+}
 
 }  // namespace
 
@@ -28,7 +30,9 @@ VisionTower::VisionTower(const ModelConfig& config, const VisionIds& ids)
 }
 
 bool VisionTower::needs_gradient_below(i64 count, const ParameterRegistry& p) const {
-  if (p.has_grad(ids_.class_embedding) || p.has_grad(ids_.patch) || p.has_grad(ids_.position) || any_grad(ids_.pre_norm, p)) return true;
+  if (p.has_grad(ids_.class_embedding) || p.has_grad(ids_.patch) || p.has_grad(ids_.position) ||
+      any_grad(ids_.pre_norm, p))
+    return true;
   for (i64 k = 0; k < count; ++k) {
     if (block(k).any_grad(p)) return true;
   }
@@ -37,9 +41,11 @@ bool VisionTower::needs_gradient_below(i64 count, const ParameterRegistry& p) co
 
 // ---- forward
 
-std::vector<Tensor> VisionTower::forward(const VisionRows& rows, const BlockAttention& attention, const Workspace& w) const {
+std::vector<Tensor> VisionTower::forward(const VisionRows& rows, const BlockAttention& attention,
+                                         const Workspace& w) const {
   std::vector<Tensor> states{forward_embedding(rows, w)};
-  for (std::size_t k = 0; k < blocks_.size(); ++k) states.push_back(blocks_[k].forward(states.back(), {}, *attention[k], w));
+  for (std::size_t k = 0; k < blocks_.size(); ++k)
+    states.push_back(blocks_[k].forward(states.back(), {}, *attention[k], w));
   return states;
 }
 
@@ -83,9 +89,11 @@ void VisionTower::backward_embedding(Tensor dy, const VisionRows& rows, const Wo
     for (i64 row : rows.class_rows) ops::add_matrix(d_class, dx.row_range(row, 1), w.stream);
   }
   if (w.parameters.has_grad(ids_.patch)) {
-    Tensor d_embedded = w.scratch.take(dy.dtype(), {rows.patches.rows(), width_}, "gradient of patch embedding");
+    Tensor d_embedded =
+        w.scratch.take(dy.dtype(), {rows.patches.rows(), width_}, "gradient of patch embedding");
     ops::gather_rows(d_embedded, dx, rows.patch_rows, w.stream);
-    ops::linear_backward_weight(as_matrix(w.parameters.grad(ids_.patch)), {}, d_embedded, rows.patches, w.stream);
+    ops::linear_backward_weight(as_matrix(w.parameters.grad(ids_.patch)), {}, d_embedded, rows.patches,
+                                w.stream);
   }
 }
 

@@ -8,10 +8,10 @@ namespace longsight::model {
 // This rank's rows of the vision stream: a range that may begin and end inside an image, or be empty.
 struct VisionRows {
   i64 count = 0;
-  Tensor patches;                // [patch rows, 3 P P]
-  std::vector<i64> patch_rows;   // row of each patch
-  std::vector<i64> class_rows;   // rows that are class tokens
-  std::vector<i64> positions;    // index of each row in the position table
+  Tensor patches;               // [patch rows, 3 P P]
+  std::vector<i64> patch_rows;  // row of each patch
+  std::vector<i64> class_rows;  // rows that are class tokens
+  std::vector<i64> positions;   // index of each row in the position table
 };
 
 // Strategy of each block that runs.
@@ -24,13 +24,15 @@ class VisionTower {
   i64 blocks() const { return static_cast<i64>(blocks_.size()); }
   const Block& block(i64 i) const { return blocks_[static_cast<std::size_t>(i)]; }
 
-  // Hidden states 0 .. blocks(): the input of the first block and the output of each, [rows, C] in the saved arena.
-  // Collective over the group of the strategies.
+  // Hidden states 0 .. blocks(): the input of the first block and the output of each, [rows, C] in the saved
+  // arena. Collective over the group of the strategies.
   std::vector<Tensor> forward(const VisionRows&, const BlockAttention&, const Workspace&) const;
 
-  // d_state(k, d) adds the gradient of hidden state k to d [rows, C]; it is asked for every k from the last to 0.
+  // d_state(k, d) adds the gradient of hidden state k to d [rows, C]; it is asked for every k from the last
+  // to 0.
   template <class F>
-  void backward(const VisionRows& rows, const BlockAttention& attention, const Workspace& w, F&& d_state) const {
+  void backward(const VisionRows& rows, const BlockAttention& attention, const Workspace& w,
+                F&& d_state) const {
     const ArenaScope scope(w.scratch);
     Tensor d = w.scratch.take(w.parameters.dtype(), {rows.count, width_}, "gradient of vision rows");
     fill_zero(d, w.stream);

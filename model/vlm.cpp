@@ -31,8 +31,8 @@ parallel::AttentionShape Vlm::language_attention() const {
   return {.heads = t.heads, .kv_heads = t.kv_heads, .width = t.head_width, .causal = true};
 }
 
-Pass::Pass(Vlm& model, const MicroBatch& batch, const parallel::Plan& plan, bool with_gradient, parallel::ProcessGroup& group,
-           PassMemory& memory, Stream stream)
+Pass::Pass(Vlm& model, const MicroBatch& batch, const parallel::Plan& plan, bool with_gradient,
+           parallel::ProcessGroup& group, PassMemory& memory, Stream stream)
     : model_(model),
       batch_(batch),
       plan_(plan),
@@ -43,7 +43,8 @@ Pass::Pass(Vlm& model, const MicroBatch& batch, const parallel::Plan& plan, bool
       saved_begin_(memory.saved.mark()),
       frames_begin_(memory.frames.size()),
       layout_(make_layout(plan, batch.geometry)) {
-  check(plan.mesh.sequence == group.size(), "a plan for {} sequence ranks in a group of {}", plan.mesh.sequence, group.size());
+  check(plan.mesh.sequence == group.size(), "a plan for {} sequence ranks in a group of {}",
+        plan.mesh.sequence, group.size());
   schedule_ = make_schedule(make_parts(group));
   agree(schedule_, group, stream);
   cursor_.emplace(schedule_);
@@ -56,7 +57,8 @@ Pass::Pass(Vlm& model, const MicroBatch& batch, const parallel::Plan& plan, bool
     if (ids_[static_cast<std::size_t>(row)] != model.config().image_token) text_rows_.push_back(row);
   }
   for (i64 f : parts_->fusion->owned()) {
-    source_rows_.push_back(batch.geometry.feature_rows[static_cast<std::size_t>(f)] - layout_.vision.begin(me));
+    source_rows_.push_back(batch.geometry.feature_rows[static_cast<std::size_t>(f)] -
+                           layout_.vision.begin(me));
   }
 }
 
@@ -69,9 +71,11 @@ Pass::Parts Pass::make_parts(parallel::ProcessGroup& group) const {
   const parallel::Geometry& g = batch_.geometry;
   Parts parts;
   // One strategy serves all blocks of a tower that are planned for it.
-  const auto strategies = [&](const std::vector<AttentionKind>& kinds, i64 blocks, const parallel::AttentionShape& shape,
-                              const parallel::AttentionStream& stream, const char* label) {
-    check(static_cast<i64>(kinds.size()) == blocks, "a plan for {} {} blocks of {}", kinds.size(), label, blocks);
+  const auto strategies = [&](const std::vector<AttentionKind>& kinds, i64 blocks,
+                              const parallel::AttentionShape& shape, const parallel::AttentionStream& stream,
+                              const char* label) {
+    check(static_cast<i64>(kinds.size()) == blocks, "a plan for {} {} blocks of {}", kinds.size(), label,
+          blocks);
     std::map<AttentionKind, parallel::AttentionStrategy*> made;
     BlockAttention result;
     for (AttentionKind kind : kinds) {
@@ -83,8 +87,10 @@ Pass::Parts Pass::make_parts(parallel::ProcessGroup& group) const {
     }
     return result;
   };
-  parts.vision = strategies(plan_.vision, model_.vision().blocks(), model_.vision_attention(), {g.images, layout_.vision}, "vision");
-  parts.language = strategies(plan_.language, model_.language().blocks(), model_.language_attention(), {g.samples, layout_.language}, "language");
+  parts.vision = strategies(plan_.vision, model_.vision().blocks(), model_.vision_attention(),
+                            {g.images, layout_.vision}, "vision");
+  parts.language = strategies(plan_.language, model_.language().blocks(), model_.language_attention(),
+                              {g.samples, layout_.language}, "language");
   parts.fusion = make_fusion_exchange(plan_.fusion, g, layout_, group);
   parts.loss = std::make_unique<parallel::LossBalance>(g, layout_, group);
   return parts;
@@ -104,8 +110,10 @@ parallel::Schedule Pass::make_schedule(const Parts& parts) const {
   parts.loss->schedule_forward(s, dtype, width);
   if (!with_gradient_) return s;
   parts.loss->schedule_backward(s, dtype, width);
-  const i64 blocks = model_.language().blocks(), run = model_.language().blocks_in_backward(embeddings_need_gradient(), p);
-  for (i64 i = blocks - 1; i >= blocks - run; --i) parts.language[static_cast<std::size_t>(i)]->schedule_backward(s, dtype);
+  const i64 blocks = model_.language().blocks(),
+            run = model_.language().blocks_in_backward(embeddings_need_gradient(), p);
+  for (i64 i = blocks - 1; i >= blocks - run; --i)
+    parts.language[static_cast<std::size_t>(i)]->schedule_backward(s, dtype);
   if (!features_need_gradient()) return s;
   parts.fusion->schedule_backward(s, dtype, width);
   if (!vision_needs_gradient()) return s;
@@ -139,7 +147,8 @@ VisionRows Pass::vision_rows() const {
   std::vector<Piece> pieces;
   for (i64 image = 0; image < g.images.count(); ++image) {
     const i64 start = g.images.starts[static_cast<std::size_t>(image)];
-    const i64 first = std::max(begin, start), last = std::min(end, g.images.starts[static_cast<std::size_t>(image) + 1]);
+    const i64 first = std::max(begin, start),
+              last = std::min(end, g.images.starts[static_cast<std::size_t>(image) + 1]);
     if (first >= last) continue;
     for (i64 row = first; row < last; ++row) {
       rows.positions.push_back(row - start);
@@ -149,13 +158,16 @@ VisionRows Pass::vision_rows() const {
     pieces.push_back({image, first_patch, last - start - g.class_rows - first_patch});
   }
   const DType dtype = model_.parameters().dtype();
-  rows.patches = memory_.saved.take(dtype, {static_cast<i64>(rows.patch_rows.size()), 3 * v.patch * v.patch}, "patches");
+  rows.patches =
+      memory_.saved.take(dtype, {static_cast<i64>(rows.patch_rows.size()), 3 * v.patch * v.patch}, "patches");
   i64 row = 0;
   for (const Piece& piece : pieces) {
     if (piece.count == 0) continue;  // only the class row of this image is here
     const Tensor pixels = batch_.images[static_cast<std::size_t>(piece.image)]->pixels();
-    check(pixels.shape() == Shape({3, v.image_size, v.image_size}), "pixels {} for images of {}", pixels.shape().text(), v.image_size);
-    ops::patch_rows(rows.patches.row_range(row, piece.count), pixels, v.patch, piece.first_patch, workspace_.stream);
+    check(pixels.shape() == Shape({3, v.image_size, v.image_size}), "pixels {} for images of {}",
+          pixels.shape().text(), v.image_size);
+    ops::patch_rows(rows.patches.row_range(row, piece.count), pixels, v.patch, piece.first_patch,
+                    workspace_.stream);
     row += piece.count;
   }
   return rows;
@@ -174,7 +186,8 @@ void Pass::forward() {
   Tensor x = memory_.saved.take(dtype, {layout_.language.rows(me), width}, "fused embeddings");
   model_.language().embed(x, ids_, model_.parameters(), workspace_.stream);
   if (has_images()) parts_->fusion->forward(x, features_, memory_.scratch, workspace_.stream);
-  const std::span<const i64> positions(batch_.positions.data() + layout_.language.begin(me), static_cast<std::size_t>(x.rows()));
+  const std::span<const i64> positions(batch_.positions.data() + layout_.language.begin(me),
+                                       static_cast<std::size_t>(x.rows()));
   rope_ = rope_table(model_.config().text, positions, dtype, memory_.saved);
   hidden_ = model_.language().forward(x, rope_, parts_->language, workspace_);
 }
@@ -196,7 +209,9 @@ double Pass::loss_and_backward(double scale) {
   return sum;
 }
 
-void Pass::logits(Tensor out) const { model_.language().logits(out, hidden_, workspace_); }
+void Pass::logits(Tensor out) const {
+  model_.language().logits(out, hidden_, workspace_);
+}
 
 // ---- backward: the mirror of forward
 
@@ -209,8 +224,9 @@ void Pass::backward(Tensor d) {
   parts_->fusion->backward(d_features, d, memory_.scratch, workspace_.stream);
   const Tensor d_input = model_.connector().backward(d_features, vision_needs_gradient(), workspace_);
   if (!vision_needs_gradient()) return;
-  model_.vision().backward(vision_rows_, parts_->vision, workspace_,
-                           [&](i64 k, Tensor d_state) { model_.connector().add_state_gradient(d_state, d_input, k, source_rows_, workspace_); });
+  model_.vision().backward(vision_rows_, parts_->vision, workspace_, [&](i64 k, Tensor d_state) {
+    model_.connector().add_state_gradient(d_state, d_input, k, source_rows_, workspace_);
+  });
 }
 
 }  // namespace longsight::model

@@ -1,4 +1,5 @@
-// The vision-language model and one pass of it over a micro-batch: forward, loss, backward, on the ranks of a sequence group.
+// The vision-language model and one pass of it over a micro-batch: forward, loss, backward, on the ranks of a
+// sequence group.
 #pragma once
 
 #include <map>
@@ -54,12 +55,13 @@ struct PassMemory {
   Frames frames;
 };
 
-// One micro-batch on one layout. Every rank of `group` makes the same pass and calls the same functions, in the order
-// forward, then at most one of the losses.
+// One micro-batch on one layout. Every rank of `group` makes the same pass and calls the same functions, in
+// the order forward, then at most one of the losses.
 class Pass {
  public:
   // Collective: the ranks compare their schedules, and a mismatch throws on all of them before anything runs.
-  Pass(Vlm&, const MicroBatch&, const parallel::Plan&, bool with_gradient, parallel::ProcessGroup& group, PassMemory&, Stream);
+  Pass(Vlm&, const MicroBatch&, const parallel::Plan&, bool with_gradient, parallel::ProcessGroup& group,
+       PassMemory&, Stream);
   ~Pass();  // frees what the pass took
 
   // Collective.
@@ -110,7 +112,8 @@ class Pass {
   std::optional<parallel::ScheduledGroup> checked_group_;
   std::optional<Parts> parts_;
 
-  std::vector<i64> ids_, text_rows_, source_rows_;  // of this rank: token ids; rows that are text; features' vision rows
+  std::vector<i64> ids_, text_rows_,
+      source_rows_;  // of this rank: token ids; rows that are text; features' vision rows
   VisionRows vision_rows_;
   RopeTable rope_;
   Tensor features_, hidden_;

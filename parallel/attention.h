@@ -1,5 +1,5 @@
-// Attention of one tower and micro-batch over a sequence group. A strategy is made per micro-batch from the layout
-// (cheap), and used by every block of the tower that is planned for it.
+// Attention of one tower and micro-batch over a sequence group. A strategy is made per micro-batch from the
+// layout (cheap), and used by every block of the tower that is planned for it.
 #pragma once
 
 #include <memory>
@@ -26,7 +26,8 @@ struct AttentionShape {
   i64 columns() const { return q_columns() + kv_columns(); }
 };
 
-// One stream of packed sequences and its cut over the ranks of the group. Borrowed: they outlive the strategy.
+// One stream of packed sequences and its cut over the ranks of the group. Borrowed: they outlive the
+// strategy.
 struct AttentionStream {
   const PackedSequences& sequences;
   const Cuts& cuts;
@@ -58,8 +59,10 @@ class AttentionStrategy {
   virtual void schedule_backward(Schedule&, DType) const = 0;
 };
 
-// `label` names the tower in schedules ("vision", "language"). kind local and images: the cuts must respect the sequences.
-std::unique_ptr<AttentionStrategy> make_attention(AttentionKind kind, AttentionShape shape, AttentionStream stream,
-                                                  ProcessGroup& group, const std::string& label);
+// `label` names the tower in schedules ("vision", "language"). kind local and images: the cuts must respect
+// the sequences.
+std::unique_ptr<AttentionStrategy> make_attention(AttentionKind kind, AttentionShape shape,
+                                                  AttentionStream stream, ProcessGroup& group,
+                                                  const std::string& label);
 
 }  // namespace longsight::parallel

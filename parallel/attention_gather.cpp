@@ -16,13 +16,15 @@ struct GatherFrame {
 
 struct KvHeads {
   KvHeads(Matrix m, i64 kv_heads, i64 width)
-      : k(m.columns(0, kv_heads * width), kv_heads, width), v(m.columns(kv_heads * width, kv_heads * width), kv_heads, width) {}
+      : k(m.columns(0, kv_heads * width), kv_heads, width),
+        v(m.columns(kv_heads * width, kv_heads * width), kv_heads, width) {}
   Heads k, v;
 };
 
 }  // namespace
 
-GatherAttention::Range GatherAttention::needed(const AttentionShape& shape, const AttentionStream& stream, i64 rank) {
+GatherAttention::Range GatherAttention::needed(const AttentionShape& shape, const AttentionStream& stream,
+                                               i64 rank) {
   const i64 begin = stream.cuts.begin(rank), end = stream.cuts.end(rank);
   if (begin == end) return {begin, begin};
   const auto& starts = stream.sequences.starts;
@@ -31,15 +33,22 @@ GatherAttention::Range GatherAttention::needed(const AttentionShape& shape, cons
   return {first, shape.causal ? end : last};
 }
 
-GatherAttention::GatherAttention(AttentionShape shape, AttentionStream stream, ProcessGroup& group, std::string label)
-    : shape_(shape), group_(group), forth_(label + " keys and values"), back_(label + " key and value gradients"),
-      rows_(stream.cuts.rows(group.rank())), row_counts_(group.size()) {
+GatherAttention::GatherAttention(AttentionShape shape, AttentionStream stream, ProcessGroup& group,
+                                 std::string label)
+    : shape_(shape),
+      group_(group),
+      forth_(label + " keys and values"),
+      back_(label + " key and value gradients"),
+      rows_(stream.cuts.rows(group.rank())),
+      row_counts_(group.size()) {
   for (i64 reader = 0; reader < group.size(); ++reader) {
     const Range want = needed(shape, stream, reader);
     for (i64 owner = 0; owner < group.size(); ++owner) {
-      const i64 first = std::max(want.begin, stream.cuts.begin(owner)), last = std::min(want.end, stream.cuts.end(owner));
+      const i64 first = std::max(want.begin, stream.cuts.begin(owner)),
+                last = std::min(want.end, stream.cuts.end(owner));
       row_counts_.at(owner, reader) = std::max<i64>(0, last - first);
-      if (owner == group.rank()) offsets_.push_back(std::clamp<i64>(first - stream.cuts.begin(owner), 0, rows_));
+      if (owner == group.rank())
+        offsets_.push_back(std::clamp<i64>(first - stream.cuts.begin(owner), 0, rows_));
     }
   }
   const Range mine = needed(shape, stream, group.rank());
@@ -50,12 +59,15 @@ GatherAttention::GatherAttention(AttentionShape shape, AttentionStream stream, P
     const i64 last = stream.sequences.starts[static_cast<std::size_t>(s) + 1];
     const i64 q_first = std::max(first, begin), q_last = std::min(last, end);
     if (q_first >= q_last) continue;
-    spans_.push_back({q_first - begin, q_last - q_first, first - mine.begin, std::min(last, mine.end) - first, q_first - first, shape.causal});
+    spans_.push_back({q_first - begin, q_last - q_first, first - mine.begin, std::min(last, mine.end) - first,
+                      q_first - first, shape.causal});
   }
 }
 
 ops::AttentionProblem GatherAttention::problem() const {
-  return {.spans = spans_, .heads = {.first_q = 0, .group = shape_.heads / shape_.kv_heads, .first_kv = 0}, .scale = shape_.scale()};
+  return {.spans = spans_,
+          .heads = {.first_q = 0, .group = shape_.heads / shape_.kv_heads, .first_kv = 0},
+          .scale = shape_.scale()};
 }
 
 void GatherAttention::forward(Tensor o, Tensor qkv, const AttentionWorkspace& w) {
@@ -67,18 +79,22 @@ void GatherAttention::forward(Tensor o, Tensor qkv, const AttentionWorkspace& w)
   {
     const ArenaScope scope(w.scratch);
     const Matrix kv = Matrix(qkv).columns(shape_.q_columns(), columns);
-    Tensor send = w.scratch.take(qkv.dtype(), {counts.total_sent_by(me) / std::max<i64>(columns, 1), columns}, "keys and values to send");
+    Tensor send = w.scratch.take(qkv.dtype(), {counts.total_sent_by(me) / std::max<i64>(columns, 1), columns},
+                                 "keys and values to send");
     i64 row = 0;
     for (i64 reader = 0; reader < group_.size(); ++reader) {
       const i64 n = row_counts_.at(me, reader);
-      ops::copy_matrix(send.row_range(row, n), kv.row_range(offsets_[static_cast<std::size_t>(reader)], n), w.stream);
+      ops::copy_matrix(send.row_range(row, n), kv.row_range(offsets_[static_cast<std::size_t>(reader)], n),
+                       w.stream);
       row += n;
     }
-    group_.all_to_all_v(send.data(), counts.sent_by(me), frame.kv.data(), counts.received_by(me), qkv.dtype(), w.stream, forth_.c_str());
+    group_.all_to_all_v(send.data(), counts.sent_by(me), frame.kv.data(), counts.received_by(me), qkv.dtype(),
+                        w.stream, forth_.c_str());
   }
   const QkvHeads x(qkv, shape_.heads, shape_.kv_heads, shape_.width);
   const KvHeads kv(frame.kv, shape_.kv_heads, shape_.width);
-  ops::attention(Heads(o, shape_.heads, shape_.width), frame.lse, x.q, kv.k, kv.v, problem(), w.scratch, w.stream);
+  ops::attention(Heads(o, shape_.heads, shape_.width), frame.lse, x.q, kv.k, kv.v, problem(), w.scratch,
+                 w.stream);
   w.frames.push(frame);
 }
 
@@ -98,10 +114,13 @@ void GatherAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Attenti
     const QkvHeads dx(d_qkv, shape_.heads, shape_.kv_heads, shape_.width);
     const KvHeads kv(frame.kv, shape_.kv_heads, shape_.width);
     const KvHeads dkv(d_kv, shape_.kv_heads, shape_.width);
-    ops::attention_backward(dx.q, dkv.k, dkv.v, d_o_heads, delta, frame.lse, x.q, kv.k, kv.v, problem(), w.scratch, w.stream);
+    ops::attention_backward(dx.q, dkv.k, dkv.v, d_o_heads, delta, frame.lse, x.q, kv.k, kv.v, problem(),
+                            w.scratch, w.stream);
   }
-  Tensor received = w.scratch.take(dtype, {counts.total_received_by(me) / std::max<i64>(columns, 1), columns}, "key and value gradients received");
-  group_.all_to_all_v(d_kv.data(), counts.sent_by(me), received.data(), counts.received_by(me), dtype, w.stream, back_.c_str());
+  Tensor received = w.scratch.take(dtype, {counts.total_received_by(me) / std::max<i64>(columns, 1), columns},
+                                   "key and value gradients received");
+  group_.all_to_all_v(d_kv.data(), counts.sent_by(me), received.data(), counts.received_by(me), dtype,
+                      w.stream, back_.c_str());
   const Matrix d_mine = Matrix(d_qkv).columns(shape_.q_columns(), columns);
   for (i64 row = 0; row < rows_; ++row) {
     std::memset(d_mine.row_range(row, 1).data, 0, static_cast<std::size_t>(columns * size_of(dtype)));
@@ -109,7 +128,8 @@ void GatherAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Attenti
   i64 row = 0;
   for (i64 reader = 0; reader < group_.size(); ++reader) {
     const i64 n = row_counts_.at(me, reader);
-    ops::add_matrix(d_mine.row_range(offsets_[static_cast<std::size_t>(reader)], n), received.row_range(row, n), w.stream);
+    ops::add_matrix(d_mine.row_range(offsets_[static_cast<std::size_t>(reader)], n),
+                    received.row_range(row, n), w.stream);
     row += n;
   }
 }

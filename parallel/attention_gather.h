@@ -1,5 +1,5 @@
-// Gather attention: K and V of the sequences that a rank's queries touch come to it, as far as a causal mask lets it see;
-// backward sums dK and dV back to their owners, in rank order.
+// Gather attention: K and V of the sequences that a rank's queries touch come to it, as far as a causal mask
+// lets it see; backward sums dK and dV back to their owners, in rank order.
 #pragma once
 
 #include "parallel/attention.h"
@@ -30,10 +30,10 @@ class GatherAttention final : public AttentionStrategy {
   AttentionShape shape_;
   ProcessGroup& group_;
   std::string forth_, back_;
-  i64 rows_ = 0;               // of this rank
-  std::vector<i64> offsets_;   // first row, within this rank's, that goes to each rank
-  i64 needed_rows_ = 0;        // that this rank receives
-  CountMatrix row_counts_;     // rows from owner to reader
+  i64 rows_ = 0;              // of this rank
+  std::vector<i64> offsets_;  // first row, within this rank's, that goes to each rank
+  i64 needed_rows_ = 0;       // that this rank receives
+  CountMatrix row_counts_;    // rows from owner to reader
   std::vector<ops::AttentionSpan> spans_;
 };
 

@@ -24,7 +24,9 @@ LocalAttention::LocalAttention(AttentionShape shape, AttentionStream stream, i64
 }
 
 ops::AttentionProblem LocalAttention::problem() const {
-  return {.spans = spans_, .heads = {.first_q = 0, .group = shape_.heads / shape_.kv_heads, .first_kv = 0}, .scale = shape_.scale()};
+  return {.spans = spans_,
+          .heads = {.first_q = 0, .group = shape_.heads / shape_.kv_heads, .first_kv = 0},
+          .scale = shape_.scale()};
 }
 
 void LocalAttention::forward(Tensor o, Tensor qkv, const AttentionWorkspace& w) {
@@ -42,7 +44,8 @@ void LocalAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Attentio
   ops::attention_delta(delta, d_o_heads, Heads(o, shape_.heads, shape_.width), w.stream);
   const QkvHeads x(frame.qkv, shape_.heads, shape_.kv_heads, shape_.width);
   const QkvHeads dx(d_qkv, shape_.heads, shape_.kv_heads, shape_.width);
-  ops::attention_backward(dx.q, dx.k, dx.v, d_o_heads, delta, frame.lse, x.q, x.k, x.v, problem(), w.scratch, w.stream);
+  ops::attention_backward(dx.q, dx.k, dx.v, d_o_heads, delta, frame.lse, x.q, x.k, x.v, problem(), w.scratch,
+                          w.stream);
 }
 
 }  // namespace longsight::parallel

@@ -1,6 +1,6 @@
-// Ulysses attention (Jacobs et al. 2023): q, k, v go from sequence shards to head shards in one exchange, each rank runs
-// whole sequences for its heads, the result comes back. Any head count and any cut; a KV head goes to just those ranks
-// whose query heads use it, and its gradient comes back as their sum.
+// Ulysses attention (Jacobs et al. 2023): q, k, v go from sequence shards to head shards in one exchange,
+// each rank runs whole sequences for its heads, the result comes back. Any head count and any cut; a KV head
+// goes to just those ranks whose query heads use it, and its gradient comes back as their sum.
 #pragma once
 
 #include "parallel/attention.h"

@@ -8,21 +8,10 @@
 // as long as on its fullest rank.
 #pragma once
 
-#include "parallel/batch_shape.h"
 #include "parallel/hardware_profile.h"
-#include "parallel/layout.h"
+#include "parallel/wire_model.h"
 
 namespace longsight::parallel {
-
-// Bytes of one or several collectives, from rank to rank: what stays on its rank is not counted.
-struct Wire {
-  i64 total = 0;     // of all ranks
-  i64 fullest = 0;   // sent or received, the larger, by the rank where that is largest
-  i64 messages = 0;  // of the rank that has most
-
-  Wire& operator+=(const Wire& other);
-  friend bool operator==(const Wire&, const Wire&) = default;
-};
 
 struct Cost {
   double gemm_flops = 0;       // of the fullest rank
@@ -38,19 +27,6 @@ struct Cost {
 // Pairs of a query and a key that attention looks at, by the rank that holds the query. Time in ranks +
 // sequences.
 std::vector<double> attention_pairs(const PackedSequences&, const Cuts&, bool causal);
-
-// Rows whose keys each rank needs where K and V are gathered: those of its sequences, as far as a causal mask
-// lets it see.
-std::vector<RowRange> needed_rows(const PackedSequences&, const Cuts&, bool causal);
-
-// What attention sends in the forward and the backward pass of one block: the sums of the strategy's count
-// matrices.
-struct AttentionWire {
-  Wire forward;
-  Wire backward;
-};
-AttentionWire attention_wire(const TowerShape&, AttentionKind, const PackedSequences&, const Cuts&,
-                             i64 element_bytes);
 
 // Query heads of the fullest rank, and the share of its time that an average rank is busy: 28 heads on 8
 // ranks: 4, 0.875.
@@ -68,23 +44,6 @@ BlockCost block_cost(const TowerShape&, AttentionKind, const PackedSequences&, c
 // All blocks of a tower, with the backward of those that have one. kinds: one per block.
 Cost tower_cost(const TowerShape&, const std::vector<AttentionKind>& kinds, const PackedSequences&,
                 const Cuts&, i64 element_bytes);
-
-// Visual tokens by the rank of their patches and the rank of their position.
-struct FeatureTraffic {
-  std::vector<i64> owned;           // by rank: connector rows
-  std::vector<i64> consumed;        // by rank: language rows that are visual tokens
-  i64 moved = 0;                    // whose two ranks differ
-  std::vector<i64> sent, received;  // of those, by rank
-  i64 pieces = 0;  // runs of moved tokens between the same two ranks, of the rank that has most
-};
-FeatureTraffic feature_traffic(const BatchShape&, const Layout&);
-
-// One direction of each exchange; columns of a row. The way back has the same total.
-Wire fusion_wire(FusionKind, const FeatureTraffic&, i64 columns, i64 element_bytes);
-Wire loss_wire(const BatchShape&, const Cuts& language, i64 columns, i64 element_bytes);
-// A sum over `ranks` of `elements` each, as ProcessGroup::all_reduce_sum moves them: slices to their ranks,
-// sums to all.
-Wire all_reduce_wire(i64 elements, i64 ranks, i64 element_bytes);
 
 // One micro-batch on one sequence group, forward, loss and backward.
 struct PassCost {

@@ -19,9 +19,9 @@ struct Cuts {
   friend bool operator==(const Cuts&, const Cuts&) = default;
 };
 
-Cuts even_cuts(i64 rows, i64 ranks);                                      // ranges differ by at most one row
-Cuts cuts_at(const std::vector<i64>& boundaries, i64 ranks);              // each even cut moved to the nearest boundary
-Cuts vision_cuts(const Geometry&, i64 ranks, bool between_images);        // never inside a merge block
-bool respects(const Cuts&, const PackedSequences&);                       // no sequence lies in two ranges
+Cuts even_cuts(i64 rows, i64 ranks);                          // ranges differ by at most one row
+Cuts cuts_at(const std::vector<i64>& boundaries, i64 ranks);  // each even cut moved to the nearest boundary
+Cuts vision_cuts(const Geometry&, i64 ranks, bool between_images);  // never inside a merge block
+bool respects(const Cuts&, const PackedSequences&);                 // no sequence lies in two ranges
 
 }  // namespace longsight::parallel

@@ -1,5 +1,5 @@
-// What every rank knows of a micro-batch before it runs: lengths, places of images, supervised positions. No pixels, no
-// activations. Layouts, schedules and costs are pure functions of it.
+// What every rank knows of a micro-batch before it runs: lengths, places of images, supervised positions. No
+// pixels, no activations. Layouts, schedules and costs are pure functions of it.
 #pragma once
 
 #include <vector>
@@ -23,12 +23,14 @@ struct Geometry {
   i64 class_rows = 0;       // rows at the head of an image that are no patches
   i64 merge = 1;            // patch rows that one connector row merges; a cut never falls inside such a block
 
-  // Feature f (one connector row, in the order in which the model splices them) comes from the block that begins at row
-  // feature_rows[f] of the vision stream and stands at token feature_positions[f] of the language stream.
+  // Feature f (one connector row, in the order in which the model splices them) comes from the block that
+  // begins at row feature_rows[f] of the vision stream and stands at token feature_positions[f] of the
+  // language stream.
   std::vector<i64> feature_rows;
   std::vector<i64> feature_positions;
 
-  // Tokens that have a target, ascending: the label of the next token of the same sample, shifted before any cut.
+  // Tokens that have a target, ascending: the label of the next token of the same sample, shifted before any
+  // cut.
   std::vector<i64> supervised_positions;
   std::vector<i64> targets;  // one per supervised position
 

@@ -1,5 +1,6 @@
-// Which heads a rank works on in Ulysses attention: query heads are split as evenly as they go (ranks may differ by one
-// head, and ranks beyond the head count get none); a rank needs just the KV heads that its query heads use.
+// Which heads a rank works on in Ulysses attention: query heads are split as evenly as they go (ranks may
+// differ by one head, and ranks beyond the head count get none); a rank needs just the KV heads that its
+// query heads use.
 #pragma once
 
 #include "runtime/base/number.h"

@@ -1,8 +1,8 @@
 #include "parallel/layout.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
+
+#include <fmt/ranges.h>
 
 namespace longsight::parallel {
 namespace {

@@ -196,6 +196,11 @@ i64 saved(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
   return bytes + saved_by_blocks(language, plan.language);
 }
 
+i64 logits_bytes(const ModelShape& m, const RankRows& r) {
+  const i64 elements = std::min(loss_chunk_rows(m.vocab), r.supervised) * m.vocab;
+  return ceil_div(elements * m.element_bytes(), kAlign) * kAlign;
+}
+
 i64 scratch(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
   const TowerMemory vision = vision_memory(m, r), language = language_memory(m, r);
   const auto take = [&](i64 elements) { return language.take(elements); };
@@ -211,7 +216,11 @@ i64 scratch(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
 
   // All of backward holds the gradient of the language rows.
   const i64 rows = take(r.supervised * c);
-  const i64 head = 3 * rows + take(r.supervised) + take(r.language * c);  // the last: rows to send, at most
+  // Beside the logits and the loss of each of their rows, or later the gradients of rows on their way back.
+  const i64 losses =
+      ceil_div(std::min(loss_chunk_rows(m.vocab), r.supervised) * size_of(DType::F64), kAlign) * kAlign;
+  const i64 head =
+      3 * rows + take(r.supervised) + std::max(logits_bytes(m, r) + losses, take(r.supervised_here * c));
   const i64 text = take((r.language - r.visual_tokens) * c);
   i64 backward = std::max(
       {head, text, largest(plan.language, [&](AttentionKind kind) { return language.backward(kind); })});
@@ -231,13 +240,12 @@ i64 scratch(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
 
 MemoryByPart memory(const ModelShape& m, const PlanCounts& plan, i64 world, const RankRows& r) {
   const i64 bytes = m.element_bytes();
-  const i64 logits = std::min(loss_chunk_rows(m.vocab), r.supervised) * m.vocab;
   return {.parameters = m.parameters() * bytes,
           .gradients = m.trained() * bytes,
           .optimizer = 2 * m.trained() * bytes,
           .activations = saved(m, plan, r),
-          .scratch = scratch(m, plan, r),
-          .loss_chunk = ceil_div(logits * bytes, kAlign) * kAlign,
+          .scratch = scratch(m, plan, r) - logits_bytes(m, r),
+          .loss_chunk = logits_bytes(m, r),
           .communication = world > 1 ? ProcessGroup::reduction_scratch_bytes : 0};
 }
 
@@ -264,6 +272,7 @@ std::vector<RankRows> rank_rows(const ModelShape& m, const BatchShape& batch, co
   const auto vision_sent = rows_sent(vision_needed, layout.vision),
              language_sent = rows_sent(language_needed, layout.language);
   const FeatureTraffic traffic = feature_traffic(batch, layout);
+  const std::vector<i64> supervised_here = supervised_by_rank(batch, layout.language);
   const Cuts projected = even_cuts(batch.supervised_count(), layout.ranks);
   const auto starts_before = [&](i64 row) {
     return static_cast<i64>(std::lower_bound(images.starts.begin(), images.starts.end() - 1, row) -
@@ -290,6 +299,7 @@ std::vector<RankRows> rank_rows(const ModelShape& m, const BatchShape& batch, co
                     .language_sent = language_sent[i],
                     .language_heads = language_heads,
                     .visual_tokens = traffic.consumed[i],
+                    .supervised_here = supervised_here[i],
                     .supervised = projected.rows(r),
                     .images = images.count() > 0});
   }

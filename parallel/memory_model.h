@@ -15,7 +15,7 @@ struct MemoryByPart {
   i64 gradients = 0;
   i64 optimizer = 0;    // two moments per trained element
   i64 activations = 0;  // what forward leaves for backward
-  i64 scratch = 0;      // most that is taken at once besides
+  i64 scratch = 0;      // most that is taken at once besides, without:
   i64 loss_chunk = 0;   // logits that exist at a time
   i64 communication = 0;
 
@@ -40,16 +40,17 @@ struct RankRows {
   i64 language_needed = 0;
   i64 language_sent = 0;
   i64 language_heads = 0;
-  i64 visual_tokens = 0;  // of its language rows
-  i64 supervised = 0;     // rows that it projects
-  bool images = false;    // whether the micro-batch has any
+  i64 visual_tokens = 0;    // of its language rows
+  i64 supervised_here = 0;  // of its language rows: those with a target
+  i64 supervised = 0;       // rows that it projects
+  bool images = false;      // whether the micro-batch has any
 };
 std::vector<RankRows> rank_rows(const ModelShape&, const BatchShape&, const Layout&);
 
 // Bytes in the arena of activations at the end of forward: exact, alignment included.
 i64 saved_bytes(const ModelShape&, const Plan&, const RankRows&);
-// Most bytes of the scratch arena during forward and backward, without the logits and the tiles of single
-// operations.
+// Most bytes of the scratch arena during forward and backward, logits included, without the tiles of
+// attention.
 i64 scratch_bytes(const ModelShape&, const Plan&, const RankRows&);
 
 // Logits that exist at a time, as the language model's head chooses it: about 4 M elements.

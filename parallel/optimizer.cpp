@@ -29,7 +29,8 @@ AdamW::AdamW(const ParameterRegistry& parameters)
       second_(parameters.gradients().bytes(), "second moments"),
       steps_(static_cast<std::size_t>(parameters.size())) {}
 
-void AdamW::step(const std::function<bool(const Parameter&)>& reached, const ops::AdamWOptions& options, Stream stream) {
+void AdamW::step(const std::function<bool(const Parameter&)>& reached, const ops::AdamWOptions& options,
+                 Stream stream) {
   const DType dtype = parameters_.dtype();
   const i64 width = size_of(dtype);
   const auto member = [&](ParameterId id) { return parameters_.has_grad(id) && reached(parameters_[id]); };
@@ -47,18 +48,27 @@ void AdamW::step(const std::function<bool(const Parameter&)>& reached, const ops
     own.step = steps(first) + 1;
     own.weight_decay = p.decays() ? options.weight_decay : 0;
     adamw_step(flat(parameters_.values(), p.offset), flat(parameters_.gradients(), p.grad_offset),
-               first_.tensor(dtype, {elements}, p.grad_offset * width), second_.tensor(dtype, {elements}, p.grad_offset * width), own, stream);
+               first_.tensor(dtype, {elements}, p.grad_offset * width),
+               second_.tensor(dtype, {elements}, p.grad_offset * width), own, stream);
     for (ParameterId id = first; id < last; ++id) steps(id) += 1;
   });
 }
 
-double gradient_norm(const ParameterRegistry& p, const std::function<bool(const Parameter&)>& reached, Stream stream) {
+double gradient_norm(const ParameterRegistry& p, const std::function<bool(const Parameter&)>& reached,
+                     Stream stream) {
   double sum = 0;
   const auto member = [&](ParameterId id) { return p.has_grad(id) && reached(p[id]); };
-  for_runs(p, member, [](ParameterId, ParameterId) { return true; }, [&](ParameterId first, ParameterId, i64 elements) {
-    const Tensor all = p.gradients();
-    sum += ops::sum_of_squares({static_cast<std::byte*>(all.data()) + p[first].grad_offset * size_of(p.dtype()), p.dtype(), {elements}, all.backend()}, stream);
-  });
+  for_runs(
+      p, member, [](ParameterId, ParameterId) { return true; },
+      [&](ParameterId first, ParameterId, i64 elements) {
+        const Tensor all = p.gradients();
+        sum += ops::sum_of_squares(
+            {static_cast<std::byte*>(all.data()) + p[first].grad_offset * size_of(p.dtype()),
+             p.dtype(),
+             {elements},
+             all.backend()},
+            stream);
+      });
   return std::sqrt(sum);
 }
 

@@ -14,10 +14,11 @@ class AdamW {
   // Moments for every parameter with a gradient.
   explicit AdamW(const ParameterRegistry& parameters);
 
-  // Updates the parameters that `reached` names and zeroes their gradients; the others keep values, moments and their own
-  // step count, as parameters without a gradient do in PyTorch. `options.step` is ignored: each parameter counts its own.
-  // Parameters of two or more dimensions are decayed.
-  void step(const std::function<bool(const Parameter&)>& reached, const ops::AdamWOptions& options, Stream stream);
+  // Updates the parameters that `reached` names and zeroes their gradients; the others keep values, moments
+  // and their own step count, as parameters without a gradient do in PyTorch. `options.step` is ignored: each
+  // parameter counts its own. Parameters of two or more dimensions are decayed.
+  void step(const std::function<bool(const Parameter&)>& reached, const ops::AdamWOptions& options,
+            Stream stream);
 
   i64 bytes() const { return first_.bytes() + second_.bytes(); }
 
@@ -28,6 +29,7 @@ class AdamW {
 };
 
 // Euclidean norm of the gradients of the parameters that `reached` names.
-double gradient_norm(const ParameterRegistry& parameters, const std::function<bool(const Parameter&)>& reached, Stream stream);
+double gradient_norm(const ParameterRegistry& parameters,
+                     const std::function<bool(const Parameter&)>& reached, Stream stream);
 
 }  // namespace longsight::parallel

@@ -325,6 +325,8 @@ void ScheduledGroup::do_barrier(const char* label) {
   group_.do_barrier(label);
 }
 
-void ScheduledGroup::do_abort(int code) { group_.do_abort(code); }
+void ScheduledGroup::do_abort(int code) {
+  group_.do_abort(code);
+}
 
 }  // namespace longsight::parallel

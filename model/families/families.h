@@ -11,7 +11,8 @@ namespace longsight::model {
 struct Family {
   const char* model_type;  // of config.json
   ModelConfig (*read_config)(const nlohmann::json& file, const std::string& path);
-  // The name under which a tensor of a file is registered here: files of several generations hold different names.
+  // The name under which a tensor of a file is registered here: files of several generations hold different
+  // names.
   std::string (*canonical_name)(const std::string& name_in_file);
 };
 

@@ -16,7 +16,8 @@ void note_dropout(ConfigReader& reader, const char* key, std::vector<std::string
 }
 
 void append(std::vector<std::string>& to, const std::vector<std::string>& keys) {
-  for (const std::string& key : keys) to.push_back(key + " is not known; it is carried over and changes nothing");
+  for (const std::string& key : keys)
+    to.push_back(key + " is not known; it is carried over and changes nothing");
 }
 
 i64 positive(ConfigReader& reader, const char* key, i64 fallback) {
@@ -26,9 +27,11 @@ i64 positive(ConfigReader& reader, const char* key, i64 fallback) {
 }
 
 VisionConfig read_clip(ConfigReader& r, bool whole_object_absent, std::vector<std::string>& warnings) {
-  r.refuse_unless("model_type", "clip_vision_model", "LLaVA with this vision tower is not available yet (available: clip_vision_model)");
+  r.refuse_unless("model_type", "clip_vision_model",
+                  "LLaVA with this vision tower is not available yet (available: clip_vision_model)");
   VisionConfig v;
-  // A wholly absent vision_config means CLIP ViT-L/14-336; a present one starts from the defaults of its class.
+  // A wholly absent vision_config means CLIP ViT-L/14-336; a present one starts from the defaults of its
+  // class.
   v.width = positive(r, "hidden_size", whole_object_absent ? 1024 : 768);
   v.intermediate = positive(r, "intermediate_size", whole_object_absent ? 4096 : 3072);
   v.layers = positive(r, "num_hidden_layers", whole_object_absent ? 24 : 12);
@@ -41,11 +44,12 @@ VisionConfig read_clip(ConfigReader& r, bool whole_object_absent, std::vector<st
   v.initializer_factor = r.number("initializer_factor", 1);
   r.refuse_unless("num_channels", 3, "pictures have three channels");
   note_dropout(r, "attention_dropout", warnings);
-  require(v.width % v.heads == 0, ExitCode::bad_data, "{}: hidden_size {} is not a multiple of num_attention_heads {}",
-          r.where(), v.width, v.heads);
-  require(v.image_size >= v.patch, ExitCode::bad_data, "{}: image_size {} is smaller than patch_size {}", r.where(),
-          v.image_size, v.patch);
-  r.ignore({"projection_dim", "torch_dtype", "dtype", "architectures", "transformers_version", "vocab_size", "dropout", "_name_or_path"});
+  require(v.width % v.heads == 0, ExitCode::bad_data,
+          "{}: hidden_size {} is not a multiple of num_attention_heads {}", r.where(), v.width, v.heads);
+  require(v.image_size >= v.patch, ExitCode::bad_data, "{}: image_size {} is smaller than patch_size {}",
+          r.where(), v.image_size, v.patch);
+  r.ignore({"projection_dim", "torch_dtype", "dtype", "architectures", "transformers_version", "vocab_size",
+            "dropout", "_name_or_path"});
   append(warnings, r.unread());
   return v;
 }
@@ -58,7 +62,8 @@ RopeConfig read_rope(ConfigReader& text) {
   ConfigReader r = text.object(new_form ? "rope_parameters" : "rope_scaling");
   text.ignore({"rope_parameters", "rope_scaling"});
   rope.theta = r.number("rope_theta", rope.theta);
-  require(rope.theta > 0 && std::isfinite(rope.theta), ExitCode::bad_data, "{}: rope_theta = {} must be positive", r.where(), rope.theta);
+  require(rope.theta > 0 && std::isfinite(rope.theta), ExitCode::bad_data,
+          "{}: rope_theta = {} must be positive", r.where(), rope.theta);
   const std::string type = r.text("rope_type", r.text("type", "default"));
   r.refuse_unless("partial_rotary_factor", 1.0, "every channel of a head is rotated");
   if (type == "default") return rope;
@@ -78,7 +83,8 @@ RopeConfig read_rope(ConfigReader& text) {
 }
 
 TextConfig read_llama(ConfigReader& r, std::vector<std::string>& warnings) {
-  r.refuse_unless("model_type", "llama", "LLaVA with this language model is not available yet (available: llama)");
+  r.refuse_unless("model_type", "llama",
+                  "LLaVA with this language model is not available yet (available: llama)");
   TextConfig t;
   t.vocab = positive(r, "vocab_size", 32000);
   t.width = positive(r, "hidden_size", 4096);
@@ -87,12 +93,16 @@ TextConfig read_llama(ConfigReader& r, std::vector<std::string>& warnings) {
   t.heads = positive(r, "num_attention_heads", 32);
   t.kv_heads = positive(r, "num_key_value_heads", t.heads);
   t.max_positions = positive(r, "max_position_embeddings", 2048);
-  require(t.heads % t.kv_heads == 0, ExitCode::bad_data, "{}: num_attention_heads {} is not a multiple of num_key_value_heads {}", r.where(), t.heads, t.kv_heads);
+  require(t.heads % t.kv_heads == 0, ExitCode::bad_data,
+          "{}: num_attention_heads {} is not a multiple of num_key_value_heads {}", r.where(), t.heads,
+          t.kv_heads);
   if (!r.has("head_dim")) {
-    require(t.width % t.heads == 0, ExitCode::bad_data, "{}: hidden_size {} is not a multiple of num_attention_heads {}", r.where(), t.width, t.heads);
+    require(t.width % t.heads == 0, ExitCode::bad_data,
+            "{}: hidden_size {} is not a multiple of num_attention_heads {}", r.where(), t.width, t.heads);
   }
   t.head_width = positive(r, "head_dim", t.width / t.heads);
-  require(t.head_width % 2 == 0, ExitCode::bad_data, "{}: head_dim {} is odd: rotary embedding turns pairs of channels", r.where(), t.head_width);
+  require(t.head_width % 2 == 0, ExitCode::bad_data,
+          "{}: head_dim {} is odd: rotary embedding turns pairs of channels", r.where(), t.head_width);
   t.eps = r.number("rms_norm_eps", 1e-6);
   t.activation = ops::activation_from_hf(r.text("hidden_act", "silu"), r.where() + ": hidden_act");
   t.attention_bias = r.boolean("attention_bias", false);
@@ -102,7 +112,8 @@ TextConfig read_llama(ConfigReader& r, std::vector<std::string>& warnings) {
   t.rope = read_rope(r);
   note_dropout(r, "attention_dropout", warnings);
   // pretraining_tp splits the same products into parts; current transformers ignores it as well.
-  r.ignore({"bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp", "use_cache", "torch_dtype", "dtype", "architectures", "transformers_version", "_name_or_path"});
+  r.ignore({"bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp", "use_cache", "torch_dtype",
+            "dtype", "architectures", "transformers_version", "_name_or_path"});
   append(warnings, r.unread());
   return t;
 }
@@ -110,8 +121,8 @@ TextConfig read_llama(ConfigReader& r, std::vector<std::string>& warnings) {
 // Index into [input of block 1, output of block 1, ...], from a Python index that may be negative.
 i64 hidden_state_index(i64 index, i64 layers, const std::string& where) {
   const i64 state = index < 0 ? layers + 1 + index : index;
-  require(state >= 0 && state <= layers, ExitCode::bad_data, "{}: vision_feature_layer {} of a tower with {} layers", where,
-          index, layers);
+  require(state >= 0 && state <= layers, ExitCode::bad_data,
+          "{}: vision_feature_layer {} of a tower with {} layers", where, index, layers);
   return state;
 }
 
@@ -120,8 +131,9 @@ std::vector<i64> read_feature_layers(ConfigReader& r, i64 layers) {
   if (value == nullptr) return {hidden_state_index(-2, layers, r.where())};
   std::vector<i64> states;
   for (const json& item : value->is_array() ? *value : json::array({*value})) {
-    require(item.is_number_integer(), ExitCode::bad_data, "{}: vision_feature_layer must be an integer or a list of integers, not {}",
-            r.where(), value->dump());
+    require(item.is_number_integer(), ExitCode::bad_data,
+            "{}: vision_feature_layer must be an integer or a list of integers, not {}", r.where(),
+            value->dump());
     states.push_back(hidden_state_index(item.get<i64>(), layers, r.where()));
   }
   require(!states.empty(), ExitCode::bad_data, "{}: vision_feature_layer is an empty list", r.where());
@@ -140,16 +152,19 @@ ModelConfig read_llava_config(const nlohmann::json& file, const std::string& pat
   config.text.tied = r.boolean("tie_word_embeddings", false) || config.text.tied;
   config.image_token = r.integer("image_token_index", r.integer("image_token_id", 32000));
   require(config.image_token >= 0 && config.image_token < config.text.vocab, ExitCode::bad_data,
-          "{}: image_token_index {} is outside the vocabulary of {}", path, config.image_token, config.text.vocab);
+          "{}: image_token_index {} is outside the vocabulary of {}", path, config.image_token,
+          config.text.vocab);
   config.connector.feature_layers = read_feature_layers(r, config.vision.layers);
   const std::string strategy = r.text("vision_feature_select_strategy", "default");
   require(strategy == "default" || strategy == "full", ExitCode::bad_data,
           "{}: vision_feature_select_strategy \"{}\" is neither default nor full", path, strategy);
   config.connector.drop_first_row = strategy == "default";
   config.connector.bias = r.boolean("multimodal_projector_bias", true);
-  config.connector.activation = ops::activation_from_hf(r.text("projector_hidden_act", "gelu"), path + ": projector_hidden_act");
-  r.ignore({"model_type", "architectures", "torch_dtype", "dtype", "transformers_version", "image_seq_length", "pad_token_id",
-            "bos_token_id", "eos_token_id", "ignore_index", "vocab_size", "_name_or_path", "image_token_id"});
+  config.connector.activation =
+      ops::activation_from_hf(r.text("projector_hidden_act", "gelu"), path + ": projector_hidden_act");
+  r.ignore({"model_type", "architectures", "torch_dtype", "dtype", "transformers_version", "image_seq_length",
+            "pad_token_id", "bos_token_id", "eos_token_id", "ignore_index", "vocab_size", "_name_or_path",
+            "image_token_id"});
   append(config.warnings, r.unread());
   return config;
 }
@@ -160,7 +175,8 @@ std::string canonical_llava_name(const std::string& name) {
   if (starts(n, "model.language_model.")) n = "language_model.model." + n.substr(21);
   if (starts(n, "lm_head.")) n = "language_model." + n;
   if (starts(n, "model.vision_tower.") || starts(n, "model.multi_modal_projector.")) n = n.substr(6);
-  if (starts(n, "vision_tower.") && !starts(n, "vision_tower.vision_model.")) n = "vision_tower.vision_model." + n.substr(13);
+  if (starts(n, "vision_tower.") && !starts(n, "vision_tower.vision_model."))
+    n = "vision_tower.vision_model." + n.substr(13);
   return n;
 }
 

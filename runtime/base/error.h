@@ -1,12 +1,12 @@
 // Errors that carry an exit code. Libraries throw; launch/main.cpp alone catches, prints and ends the job.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <source_location>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+
+#include <fmt/format.h>
 
 namespace longsight {
 
@@ -33,7 +33,8 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
-// An error that the user can do something about: say what, where (file, line, key, tensor, sample) and the remedy.
+// An error that the user can do something about: say what, where (file, line, key, tensor, sample) and the
+// remedy.
 template <class... A>
 [[noreturn]] void fail(ExitCode code, fmt::format_string<A...> text, A&&... values) {
   throw Error(code, fmt::format(text, std::forward<A>(values)...));
@@ -48,7 +49,8 @@ void require(bool ok, ExitCode code, fmt::format_string<A...> text, A&&... value
 template <class... A>
 struct FormatHere {
   template <class S>
-  consteval FormatHere(const S& s, std::source_location place = std::source_location::current())  // NOLINT: implicit
+  consteval FormatHere(const S& s,
+                       std::source_location place = std::source_location::current())  // NOLINT: implicit
       : text(s), where(place) {}
   fmt::format_string<A...> text;
   std::source_location where;
@@ -57,7 +59,8 @@ struct FormatHere {
 // "runtime/ops/linear.cpp:41": a source location relative to the repository root.
 std::string place_of(const std::source_location& where);
 
-// An invariant of the program itself (shapes, counts, call order); its failure is a bug: exit code 70, with the place.
+// An invariant of the program itself (shapes, counts, call order); its failure is a bug: exit code 70, with
+// the place.
 template <class... A>
 void check(bool ok, FormatHere<std::type_identity_t<A>...> text, A&&... values) {
   if (!ok) {

@@ -242,28 +242,46 @@ const ChatFormat* match_chat_template(std::string_view jinja) {
   return nullptr;
 }
 
-const ChatFormat& chat_format_of_folder(const std::filesystem::path& folder) {
-  std::optional<std::string> jinja;
-  std::filesystem::path file = folder / "chat_template.jinja";
-  if (std::filesystem::exists(file)) {
-    jinja = read_whole_file(file.string(), i64{1} << 20, ExitCode::bad_data);
+namespace {
+
+struct FoundTemplate {
+  std::filesystem::path file;
+  std::string jinja;
+};
+
+std::optional<FoundTemplate> template_of_folder(const std::filesystem::path& folder) {
+  const std::filesystem::path plain = folder / "chat_template.jinja";
+  if (std::filesystem::exists(plain)) {
+    return FoundTemplate{plain, read_whole_file(plain.string(), i64{1} << 20, ExitCode::bad_data)};
   }
   for (const char* name : {"chat_template.json", "tokenizer_config.json"}) {
-    if (jinja) break;
-    file = folder / name;
-    if (std::filesystem::exists(file))
-      jinja = template_in(read_json_file(file.string(), {.big_integers = true}));
+    const std::filesystem::path file = folder / name;
+    if (!std::filesystem::exists(file)) continue;
+    if (auto jinja = template_in(read_json_file(file.string(), {.big_integers = true}))) {
+      return FoundTemplate{file, std::move(*jinja)};
+    }
   }
-  require(jinja.has_value(), ExitCode::bad_data,
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool has_chat_template(const std::filesystem::path& folder) {
+  return template_of_folder(folder).has_value();
+}
+
+const ChatFormat& chat_format_of_folder(const std::filesystem::path& folder) {
+  const std::optional<FoundTemplate> found = template_of_folder(folder);
+  require(found.has_value(), ExitCode::bad_data,
           "{}: no chat template (chat_template.jinja, chat_template.json or tokenizer_config.json); choose a "
           "format with "
           "data.chat: FORMAT, one of {}",
           folder.string(), known_names());
-  const ChatFormat* format = match_chat_template(*jinja);
+  const ChatFormat* format = match_chat_template(found->jinja);
   require(format != nullptr, ExitCode::bad_data,
           "{}: its chat template is not one of those known here; choose a format with data.chat: FORMAT, one "
           "of {}",
-          file.string(), known_names());
+          found->file.string(), known_names());
   return *format;
 }
 

@@ -47,6 +47,7 @@ const ChatFormat* match_chat_template(std::string_view jinja);
 // tokenizer_config.json, the first that is there, as in transformers. bad_data if there is none or it is
 // unknown; the message names `data.chat`.
 const ChatFormat& chat_format_of_folder(const std::filesystem::path& folder);
+bool has_chat_template(const std::filesystem::path& folder);  // known or not
 
 struct RenderedChat {
   std::string text;

@@ -79,9 +79,7 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
         const i64 row = span.q_begin + query_tiling.begin(tile);
         const i64 offset = query_tiling.begin(tile) + diagonal_of(span) - first_key;
         const QueryTile<T> queries{
-            .width = width,
             .queries = query_tiling.rows(tile),
-            .keys = keys.keys,
             .offset = offset,
             .queries_after = tile + 1 < query_tiling.count ? query_tiling.rows(tile + 1) : 0,
             .q = q_rows.at(row, head),
@@ -97,9 +95,9 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
         const bool seen = keys.keys > 0 && queries.queries - 1 + offset >= 0;
         if (seen) {
           i64& turn = turns[head * query_tiles.size() + query_tiles.first(s) + tile];
-          kernels.visit_queries(queries, mine);
+          kernels.visit_queries(keys, queries, mine);
           wait_for(turn, key_tile);
-          kernels.write_dq(queries, key_tile == 0, mine);
+          kernels.write_dq(keys, queries, key_tile > 0, mine);
           std::atomic_ref<i64>(turn).store(key_tile + 1, std::memory_order_release);
         } else if (key_tile == 0) {
           for (i64 i = 0; i < queries.queries; ++i)

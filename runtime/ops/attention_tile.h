@@ -39,10 +39,11 @@ struct KeyTile {
   i64 dk_stride, dv_stride;
 };
 
+// Queries of one head, as keys of a KeyTile see them.
 template <class T>
 struct QueryTile {
-  i64 width, queries, keys, offset;  // keys: of the key tile
-  i64 queries_after;                 // rows behind these that the next visit will read
+  i64 queries, offset;
+  i64 queries_after;  // rows behind these that the next visit will read
   const T *q, *d_o, *lse, *delta;
   i64 q_stride, d_o_stride, lse_stride, delta_stride;
   T* dq;
@@ -58,9 +59,9 @@ struct TileKernels {
   // Backward: begin_keys, then for each query tile visit_queries and write_dq, then finish_keys.
   i64 (*backward_scratch)(i64 width);
   void (*begin_keys)(const KeyTile<T>&, T* scratch);
-  void (*visit_queries)(const QueryTile<T>&, T* scratch);
-  void (*write_dq)(const QueryTile<T>&, bool overwrite,
-                   const T* scratch);                        // of the visit before: dq = or += it
+  void (*visit_queries)(const KeyTile<T>&, const QueryTile<T>&, T* scratch);
+  // dq = or, with `add`, += what the visit before found.
+  void (*write_dq)(const KeyTile<T>&, const QueryTile<T>&, bool add, const T* scratch);
   void (*finish_keys)(const KeyTile<T>&, const T* scratch);  // dk and dv are overwritten
 };
 

@@ -66,12 +66,6 @@ LONGSIGHT_INLINE Vec<T> splat(T x) {
   return x - Vec<T>{};
 }
 template <class T>
-LONGSIGHT_INLINE Vec<T> load_some(const T* from, i64 count) {
-  Vec<T> x{};
-  for (i64 i = 0; i < count; ++i) x[i] = from[i];
-  return x;
-}
-template <class T>
 LONGSIGHT_INLINE Vec<T> lane_numbers() {
   Vec<T> x{};
   for (i64 i = 0; i < kLanes<T>; ++i) x[i] = static_cast<T>(i);
@@ -82,6 +76,27 @@ constexpr i64 vectors_of(i64 count, i64 lanes) {
 }
 constexpr i64 clamped(i64 x, i64 low, i64 high) {
   return x < low ? low : x > high ? high : x;
+}
+
+// The last `count` < L elements of a row at from; the other lanes become zero. Where whole vectors lie before
+// them
+// (`inner`), one that ends with the row is read and shifted.
+template <class T>
+LONGSIGHT_INLINE Vec<T> load_tail(const T* from, i64 count, bool inner) {
+  constexpr i64 L = kLanes<T>;
+  if (!inner) {
+    Vec<T> x{};
+    for (i64 i = 0; i < count; ++i) x[i] = from[i];
+    return x;
+  }
+  typename Simd<T>::Integer index{};
+  for (int i = 0; i < static_cast<int>(L); ++i) index[i] = i;
+  const Vec<T> shifted = __builtin_shuffle(load(from + count - L), index + static_cast<int>(L - count));
+  return lane_numbers<T>() < static_cast<T>(count) ? shifted : Vec<T>{};
+}
+template <class T>
+LONGSIGHT_INLINE void store_tail(T* to, Vec<T> x, i64 count) {
+  for (i64 i = 0; i < count; ++i) to[i] = x[i];
 }
 
 // 2^x for x up to about 100; 0 below kSmallest (no denormals), also for x = -infinity. NaN stays NaN.
@@ -107,28 +122,36 @@ template <class T>
 void copy_rows(T* to, i64 panel, const T* from, i64 stride, i64 rows, i64 width, T factor) {
   constexpr i64 L = kLanes<T>;
   const i64 whole = width / L, rest = width % L;
-  for (i64 r = 0; r < rows; ++r, from += stride) {
-    for (i64 c = 0; c < whole; ++c) store<T>(to + c * panel + r * L, factor * load(from + c * L));
-    if (rest > 0) store<T>(to + whole * panel + r * L, factor * load_some(from + whole * L, rest));
+  for (i64 r = 0; r < rows; ++r, from += stride, to += L) {
+    for (i64 c = 0; c < whole; ++c) store<T>(to + c * panel, factor * load(from + c * L));
+    if (rest > 0) store<T>(to + whole * panel, factor * load_tail(from + whole * L, rest, whole > 0));
   }
 }
 
-// rows = or += factor[row] * panels.
-template <class T, class Factor>
+// rows = (or += , with kAdd) factor(row) * panels.
+template <bool kAdd, class T, class Factor>
 LONGSIGHT_INLINE void write_rows(T* to, i64 stride, const T* from, i64 panel, i64 rows, i64 width,
-                                 bool overwrite, Factor factor) {
+                                 Factor factor) {
   constexpr i64 L = kLanes<T>;
   const i64 whole = width / L, rest = width % L;
-  for (i64 r = 0; r < rows; ++r, to += stride) {
+  for (i64 r = 0; r < rows; ++r, to += stride, from += L) {
     const T f = factor(r);
     for (i64 c = 0; c < whole; ++c) {
-      const Vec<T> x = f * load(from + c * panel + r * L);
-      store<T>(to + c * L, overwrite ? x : load(to + c * L) + x);
+      const Vec<T> x = f * load(from + c * panel);
+      store<T>(to + c * L, kAdd ? load(to + c * L) + x : x);
     }
-    for (i64 i = 0; i < rest; ++i) {
-      const T x = f * from[whole * panel + r * L + i];
-      to[whole * L + i] = overwrite ? x : to[whole * L + i] + x;
+    if (rest > 0) {
+      const Vec<T> x = f * load(from + whole * panel);
+      store_tail<T>(to + whole * L, kAdd ? load_tail(to + whole * L, rest, whole > 0) + x : x, rest);
     }
+  }
+}
+
+template <class T>
+void clear_rows(T* x, i64 panel, i64 rows, i64 width) {
+  constexpr i64 L = kLanes<T>;
+  for (i64 c = 0; c < vectors_of(width, L); ++c) {
+    for (i64 r = 0; r < rows; ++r) store<T>(x + c * panel + r * L, Vec<T>{});
   }
 }
 
@@ -156,24 +179,24 @@ LONGSIGHT_INLINE void exchange(Vec<T> (&x)[kLanes<T>]) {
 template <class T>
 void copy_transposed(T* to, const T* from, i64 stride, i64 rows, i64 width, T factor) {
   constexpr i64 L = kLanes<T>;
-  for (i64 first = 0; first < rows; first += L, to += width * L) {
-    const i64 count = clamped(rows - first, 0, L);
+  for (i64 first = 0; first < rows; first += L, from += L * stride, to += width * L) {
+    const i64 count = rows - first;
     for (i64 d = 0; d < width; d += L) {
-      const i64 depth = clamped(width - d, 0, L);
-      const T* corner = from + first * stride + d;
+      const i64 depth = width - d;
       Vec<T> x[L];
-      if (count == L && depth == L) {
+      if (depth >= L) {
 #pragma GCC unroll 16
-        for (i64 r = 0; r < L; ++r) x[r] = load(corner + r * stride);
+        for (i64 r = 0; r < L; ++r) x[r] = r < count ? factor * load(from + r * stride + d) : Vec<T>{};
       } else {
-        for (i64 r = 0; r < L; ++r) x[r] = r < count ? load_some(corner + r * stride, depth) : Vec<T>{};
+        for (i64 r = 0; r < L; ++r)
+          x[r] = r < count ? factor * load_tail(from + r * stride + d, depth, d > 0) : Vec<T>{};
       }
       exchange<T, kLanes<T> / 2>(x);
-      if (depth == L) {
+      if (depth >= L) {
 #pragma GCC unroll 16
-        for (i64 r = 0; r < L; ++r) store<T>(to + (d + r) * L, factor * x[r]);
+        for (i64 r = 0; r < L; ++r) store<T>(to + (d + r) * L, x[r]);
       } else {
-        for (i64 r = 0; r < depth; ++r) store<T>(to + (d + r) * L, factor * x[r]);
+        for (i64 r = 0; r < depth; ++r) store<T>(to + (d + r) * L, x[r]);
       }
     }
   }
@@ -304,9 +327,12 @@ LONGSIGHT_INLINE void tile_scores(T* c, const T* a, i64 a_panel, i64 rows, const
     for_strips(rows, [&](i64 first, i64 count) {
       next.step(steps--);
       const Range range = needed(first, count);
-      if (range.end <= v * L || range.begin >= (v + 2) * L) return;
-      const auto* product = v + 1 < vectors && range.end > (v + 1) * L ? table.two : table.one;
-      product[count](c + first * kLd + v * L, 0, a + first * L, a_panel, b + v * b_panel, b_panel, depth);
+      const bool lower = range.begin < (v + 1) * L && range.end > v * L;
+      const bool upper = v + 1 < vectors && range.begin < (v + 2) * L && range.end > (v + 1) * L;
+      if (!lower && !upper) return;
+      const auto* product = lower && upper ? table.two : table.one;
+      const i64 w = lower ? v : v + 1;
+      product[count](c + first * kLd + w * L, 0, a + first * L, a_panel, b + w * b_panel, b_panel, depth);
     });
   }
 }
@@ -335,13 +361,15 @@ LONGSIGHT_INLINE void tile_columns(T* c, i64 c_panel, const T* a, i64 columns, c
 // c [rows, width] = a [rows, depth] b [depth, width]; `needed`: the depth that a strip of rows has, from 0.
 template <class T, i64 kLd, class F>
 LONGSIGHT_INLINE void tile_rows(T* c, i64 c_panel, const T* a, i64 rows, const T* b, i64 b_panel, i64 width,
-                                F needed) {
+                                Upcoming<T> next, F needed) {
   constexpr i64 L = kLanes<T>;
   const auto& table = kProducts<T, kLd>.rows;
   const i64 vectors = vectors_of(width, L);
+  i64 steps = vectors_of(vectors, 2) * vectors_of(rows, kStrip);
   for_strips(rows, [&](i64 first, i64 count) {
     const i64 depth = needed(first, count).end;
     for (i64 v = 0; v < vectors; v += 2) {
+      next.step(steps--);
       const auto* product = v + 1 < vectors ? table.two : table.one;
       product[count](c + v * c_panel + first * L, c_panel, a + first * kLd, 0, b + v * b_panel, b_panel,
                      depth);
@@ -445,11 +473,11 @@ void forward(const ForwardTile<T>& tile, T* scratch) {
   const Scratch at(scratch, tile.width);
   const i64 queries = tile.queries, panels = vectors_of(tile.width, L);
   copy_transposed<T>(at.q, tile.q, tile.q_stride, queries, tile.width, static_cast<T>(tile.scale * kLog2e));
-  for (i64 i = 0; i < ld; ++i) {
+  for (i64 i = 0; i < vectors_of(queries, L) * L; ++i) {
     at.top[i] = kNothing<T>;
     at.sum[i] = 0;
   }
-  for (i64 i = 0; i < panels * Scratch::kQueryPanel; ++i) at.sum_v[i] = 0;
+  clear_rows<T>(at.sum_v, Scratch::kQueryPanel, queries, tile.width);
 
   const i64 steps = vectors_of(tile.keys, kForwardKeys);
   const i64 step = steps > 0 ? vectors_of(vectors_of(tile.keys, steps), kStrip) * kStrip : 0;
@@ -461,7 +489,9 @@ void forward(const ForwardTile<T>& tile, T* scratch) {
                  1);
     const i64 after = clamped(tile.keys - begin - keys, 0, step);
     const Upcoming<T> next_k{tile.k + (begin + keys) * tile.k_stride, tile.k_stride, after, tile.width};
-    const Upcoming<T> next_v{tile.v + (begin + keys) * tile.v_stride, tile.v_stride, after, tile.width};
+    const Upcoming<T> next_v =
+        after > 0 ? Upcoming<T>{tile.v + (begin + keys) * tile.v_stride, tile.v_stride, after, tile.width}
+                  : Upcoming<T>{tile.o, tile.o_stride, queries, tile.width};
     const bool masked = keys - 1 > offset;  // the first query does not see the last key
     tile_scores<T, ld>(at.scores, at.k, Scratch::kKeyPanel, keys, at.q, queries, tile.width, next_k,
                        [&](i64 first, i64) {
@@ -484,8 +514,8 @@ void forward(const ForwardTile<T>& tile, T* scratch) {
                         });
   }
 
-  write_rows(tile.o, tile.o_stride, at.sum_v, Scratch::kQueryPanel, queries, tile.width, true,
-             [&](i64 i) { return at.sum[i] == 0 ? T(0) : 1 / at.sum[i]; });
+  write_rows<false>(tile.o, tile.o_stride, at.sum_v, Scratch::kQueryPanel, queries, tile.width,
+                    [&](i64 i) { return at.sum[i] == 0 ? T(0) : 1 / at.sum[i]; });
   for (i64 i = 0; i < queries; ++i) {
     const double sum = static_cast<double>(at.sum[i]);
     tile.lse[i * tile.lse_stride] = static_cast<T>(
@@ -525,7 +555,8 @@ void begin_keys(const KeyTile<T>& tile, T* scratch) {
   copy_transposed<T>(at.v_transposed, tile.v, tile.v_stride, tile.keys, tile.width, 1);
   copy_rows<T>(at.k, Scratch::kKeyPanel, tile.k, tile.k_stride, tile.keys, tile.width,
                static_cast<T>(tile.scale));
-  for (i64 i = 0; i < Scratch::padded(tile.width) * kBackwardKeys; ++i) at.dk[i] = at.dv[i] = 0;
+  clear_rows<T>(at.dk, Scratch::kKeyPanel, tile.keys, tile.width);
+  clear_rows<T>(at.dv, Scratch::kKeyPanel, tile.keys, tile.width);
 }
 
 // scores become probabilities p, d_scores become p * (d_p - delta).
@@ -557,61 +588,64 @@ LONGSIGHT_INLINE void softmax_gradient(const BackwardScratch<T>& at, i64 queries
 }
 
 template <class T>
-void visit_queries(const QueryTile<T>& tile, T* scratch) {
+void visit_queries(const KeyTile<T>& own, const QueryTile<T>& tile, T* scratch) {
   constexpr i64 ld = kBackwardKeys;
   using Scratch = BackwardScratch<T>;
-  const Scratch at(scratch, tile.width);
-  const i64 queries = tile.queries, keys = tile.keys, offset = tile.offset, width = tile.width;
-  copy_rows<T>(at.q, Scratch::kQueryPanel, tile.q, tile.q_stride, queries, width, 1);
-  copy_rows<T>(at.d_o, Scratch::kQueryPanel, tile.d_o, tile.d_o_stride, queries, width, 1);
+  constexpr i64 key_panel = Scratch::kKeyPanel, query_panel = Scratch::kQueryPanel;
+  const i64 queries = tile.queries, keys = own.keys, offset = tile.offset, width = own.width;
+  const Scratch at(scratch, width);
+  copy_rows<T>(at.q, query_panel, tile.q, tile.q_stride, queries, width, 1);
+  copy_rows<T>(at.d_o, query_panel, tile.d_o, tile.d_o_stride, queries, width, 1);
   for (i64 i = 0; i < queries; ++i) {
     at.lse[i] = tile.lse[i * tile.lse_stride] * static_cast<T>(kLog2e);
     at.delta[i] = tile.delta[i * tile.delta_stride];
   }
-  const i64 after = tile.queries_after;
-  const Upcoming<T> next_q{tile.q + queries * tile.q_stride, tile.q_stride, after, width};
-  const Upcoming<T> next_do{tile.d_o + queries * tile.d_o_stride, tile.d_o_stride, after, width};
-  const Upcoming<T> this_dq{tile.dq, tile.dq_stride, queries, width};
+  // The next visit reads the queries behind these; after the last one dk and dv are written.
+  const i64 more = tile.queries_after, keys_now = more > 0 ? 0 : keys;
+  const Upcoming<T> next_q{tile.q + queries * tile.q_stride, tile.q_stride, more, width};
+  const Upcoming<T> next_do{tile.d_o + queries * tile.d_o_stride, tile.d_o_stride, more, width};
+  const Upcoming<T> dq{tile.dq, tile.dq_stride, queries, width};
+  const Upcoming<T> dk{own.dk, own.dk_stride, keys_now, width}, dv{own.dv, own.dv_stride, keys_now, width};
+
   const auto keys_seen = [&](i64 first, i64 count) {
     return Range{0, clamped(first + count + offset, 0, keys)};
   };
   const auto queries_seeing = [&](i64 first, i64) {
     return Range{clamped(first - offset, 0, queries), queries};
   };
-  tile_scores<T, ld>(at.scores, at.q, Scratch::kQueryPanel, queries, at.k_transposed, keys, width, next_q,
+  tile_scores<T, ld>(at.scores, at.q, query_panel, queries, at.k_transposed, keys, width, next_q, keys_seen);
+  tile_scores<T, ld>(at.d_scores, at.d_o, query_panel, queries, at.v_transposed, keys, width, next_do,
                      keys_seen);
-  tile_scores<T, ld>(at.d_scores, at.d_o, Scratch::kQueryPanel, queries, at.v_transposed, keys, width,
-                     next_do, keys_seen);
   if (keys - 1 > offset) {
     softmax_gradient<T, true>(at, queries, keys, offset);
   } else {
     softmax_gradient<T, false>(at, queries, keys, offset);
   }
-  tile_columns<T, ld>(at.dv, Scratch::kKeyPanel, at.scores, keys, at.d_o, Scratch::kQueryPanel, width,
-                      this_dq, queries_seeing);
-  tile_columns<T, ld>(at.dk, Scratch::kKeyPanel, at.d_scores, keys, at.q, Scratch::kQueryPanel, width,
-                      Upcoming<T>{}, queries_seeing);
-  tile_rows<T, ld>(at.dq, Scratch::kQueryPanel, at.d_scores, queries, at.k, Scratch::kKeyPanel, width,
-                   keys_seen);
+  tile_columns<T, ld>(at.dv, key_panel, at.scores, keys, at.d_o, query_panel, width, dv, queries_seeing);
+  tile_columns<T, ld>(at.dk, key_panel, at.d_scores, keys, at.q, query_panel, width, dk, queries_seeing);
+  tile_rows<T, ld>(at.dq, query_panel, at.d_scores, queries, at.k, key_panel, width, dq, keys_seen);
 }
 
 template <class T>
-void write_dq(const QueryTile<T>& tile, bool overwrite, const T* scratch) {
+void write_dq(const KeyTile<T>& own, const QueryTile<T>& tile, bool add, const T* scratch) {
   using Scratch = BackwardScratch<T>;
-  const Scratch at(const_cast<T*>(scratch), tile.width);
-  write_rows(tile.dq, tile.dq_stride, at.dq, Scratch::kQueryPanel, tile.queries, tile.width, overwrite,
-             [](i64) { return T(1); });
+  const Scratch at(const_cast<T*>(scratch), own.width);
+  const auto one = [](i64) { return T(1); };
+  if (add) {
+    write_rows<true>(tile.dq, tile.dq_stride, at.dq, Scratch::kQueryPanel, tile.queries, own.width, one);
+  } else {
+    write_rows<false>(tile.dq, tile.dq_stride, at.dq, Scratch::kQueryPanel, tile.queries, own.width, one);
+  }
 }
 
 template <class T>
-void finish_keys(const KeyTile<T>& tile, const T* scratch) {
+void finish_keys(const KeyTile<T>& own, const T* scratch) {
   using Scratch = BackwardScratch<T>;
-  const Scratch at(const_cast<T*>(scratch), tile.width);
-  const T scale = static_cast<T>(tile.scale);
-  write_rows(tile.dk, tile.dk_stride, at.dk, Scratch::kKeyPanel, tile.keys, tile.width, true,
-             [&](i64) { return scale; });
-  write_rows(tile.dv, tile.dv_stride, at.dv, Scratch::kKeyPanel, tile.keys, tile.width, true,
-             [](i64) { return T(1); });
+  const Scratch at(const_cast<T*>(scratch), own.width);
+  write_rows<false>(own.dk, own.dk_stride, at.dk, Scratch::kKeyPanel, own.keys, own.width,
+                    [scale = static_cast<T>(own.scale)](i64) { return scale; });
+  write_rows<false>(own.dv, own.dv_stride, at.dv, Scratch::kKeyPanel, own.keys, own.width,
+                    [](i64) { return T(1); });
 }
 
 template <class T>

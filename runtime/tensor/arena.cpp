@@ -13,9 +13,12 @@ constexpr i64 kBlockBytes = i64{64} << 20;
 
 Tensor Arena::take(DType dtype, Shape shape, std::string_view label) {
   const i64 bytes = ceil_div(shape.elements() * size_of(dtype), kAlign) * kAlign;
-  // The tail of a block that is too small stays unused until the arena is rewound; pages never touched cost nothing.
-  while (current_ < blocks_.size() && blocks_[current_].used + bytes > blocks_[current_].storage.bytes()) ++current_;
-  if (current_ == blocks_.size()) blocks_.push_back({Storage(std::max(bytes, kBlockBytes), label_, backend_), 0});
+  // The tail of a block that is too small stays unused until the arena is rewound; pages never touched cost
+  // nothing.
+  while (current_ < blocks_.size() && blocks_[current_].used + bytes > blocks_[current_].storage.bytes())
+    ++current_;
+  if (current_ == blocks_.size())
+    blocks_.push_back({Storage(std::max(bytes, kBlockBytes), label_, backend_), 0});
   Block& block = blocks_[current_];
   Tensor x = block.storage.tensor(dtype, shape, block.used);
   block.used += bytes;
@@ -37,7 +40,8 @@ Arena::Mark Arena::mark() const {
 }
 
 void Arena::rewind(Mark mark) {
-  check(mark.used <= used_ && mark.takes <= takes_.size(), "arena {}: rewound to a mark that is already freed", label_);
+  check(mark.used <= used_ && mark.takes <= takes_.size(),
+        "arena {}: rewound to a mark that is already freed", label_);
   // The table is filled when the peak is left, so that growing costs nothing.
   if (used_ == high_water_ && at_high_water_.empty() && mark.used < used_) {
     for (const Take& take : takes_) at_high_water_[take.label] += take.bytes;
@@ -53,8 +57,10 @@ std::string Arena::table() const {
   std::vector<std::pair<i64, std::string>> rows;
   for (const auto& [label, bytes] : at_high_water_) rows.emplace_back(bytes, label);
   std::sort(rows.rbegin(), rows.rend());
-  std::string text = fmt::format("{}: {:.1f} MiB at its high-water mark\n", label_, static_cast<double>(high_water_) / 1048576);
-  for (const auto& [bytes, label] : rows) text += fmt::format("  {:10.1f} MiB  {}\n", static_cast<double>(bytes) / 1048576, label);
+  std::string text = fmt::format("{}: {:.1f} MiB at its high-water mark\n", label_,
+                                 static_cast<double>(high_water_) / 1048576);
+  for (const auto& [bytes, label] : rows)
+    text += fmt::format("  {:10.1f} MiB  {}\n", static_cast<double>(bytes) / 1048576, label);
   return text;
 }
 

@@ -1,4 +1,5 @@
-// A stack of memory for activations and scratch. Nothing is allocated per step once the largest step has been seen.
+// A stack of memory for activations and scratch. Nothing is allocated per step once the largest step has been
+// seen.
 #pragma once
 
 #include <map>
@@ -12,12 +13,13 @@ namespace longsight {
 
 class Arena {
  public:
-  explicit Arena(std::string label, Backend backend = Backend::host) : label_(std::move(label)), backend_(backend) {}
+  explicit Arena(std::string label, Backend backend = Backend::host)
+      : label_(std::move(label)), backend_(backend) {}
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Uninitialised memory, 64-byte aligned, until the arena is rewound behind it. Debug builds fill it with NaN.
-  // `label` is counted in the table of the high-water mark.
+  // Uninitialised memory, 64-byte aligned, until the arena is rewound behind it. Debug builds fill it with
+  // NaN. `label` is counted in the table of the high-water mark.
   Tensor take(DType dtype, Shape shape, std::string_view label);
 
   struct Mark {

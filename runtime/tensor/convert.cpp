@@ -1,10 +1,10 @@
 #include "runtime/tensor/convert.h"
 
-#include <immintrin.h>
-
 #include <bit>
 #include <cmath>
 #include <cstring>
+
+#include <immintrin.h>
 
 namespace longsight {
 namespace {
@@ -15,30 +15,48 @@ bool is_float(DType dtype) {
 
 double load(const void* data, DType dtype, i64 i) {
   switch (dtype) {
-    case DType::F32: return static_cast<const float*>(data)[i];
-    case DType::F64: return static_cast<const double*>(data)[i];
-    case DType::BF16: return f32_from_bf16(static_cast<const std::uint16_t*>(data)[i]);
-    default: return f32_from_f16(static_cast<const std::uint16_t*>(data)[i]);
+    case DType::F32:
+      return static_cast<const float*>(data)[i];
+    case DType::F64:
+      return static_cast<const double*>(data)[i];
+    case DType::BF16:
+      return f32_from_bf16(static_cast<const std::uint16_t*>(data)[i]);
+    default:
+      return f32_from_f16(static_cast<const std::uint16_t*>(data)[i]);
   }
 }
 
 void store(void* data, DType dtype, i64 i, double value) {
   switch (dtype) {
-    case DType::F32: static_cast<float*>(data)[i] = static_cast<float>(value); break;
-    case DType::F64: static_cast<double*>(data)[i] = value; break;
-    case DType::BF16: static_cast<std::uint16_t*>(data)[i] = bf16_from_f32(static_cast<float>(value)); break;
-    default: static_cast<std::uint16_t*>(data)[i] = f16_from_f32(static_cast<float>(value)); break;
+    case DType::F32:
+      static_cast<float*>(data)[i] = static_cast<float>(value);
+      break;
+    case DType::F64:
+      static_cast<double*>(data)[i] = value;
+      break;
+    case DType::BF16:
+      static_cast<std::uint16_t*>(data)[i] = bf16_from_f32(static_cast<float>(value));
+      break;
+    default:
+      static_cast<std::uint16_t*>(data)[i] = f16_from_f32(static_cast<float>(value));
+      break;
   }
 }
 
 }  // namespace
 
-float f32_from_bf16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+float f32_from_bf16(std::uint16_t bits) {
+  return std::bit_cast<float>(std::uint32_t{bits} << 16);
+}
 
 // x86-64-v3, the least that a build runs on, has F16C.
-float f32_from_f16(std::uint16_t bits) { return _cvtsh_ss(bits); }
+float f32_from_f16(std::uint16_t bits) {
+  return _cvtsh_ss(bits);
+}
 
-std::uint16_t f16_from_f32(float value) { return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT); }
+std::uint16_t f16_from_f32(float value) {
+  return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT);
+}
 
 std::uint16_t bf16_from_f32(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
@@ -52,7 +70,8 @@ void convert(void* to, DType to_type, const void* from, DType from_type, i64 cou
     std::memcpy(to, from, static_cast<std::size_t>(count * size_of(to_type)));
     return;
   }
-  check(is_float(to_type) && is_float(from_type), "no conversion from {} to {}", name_of(from_type), name_of(to_type));
+  check(is_float(to_type) && is_float(from_type), "no conversion from {} to {}", name_of(from_type),
+        name_of(to_type));
   for (i64 i = 0; i < count; ++i) store(to, to_type, i, load(from, from_type, i));
 }
 

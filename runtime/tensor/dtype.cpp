@@ -20,9 +20,13 @@ constexpr std::array<Entry, 7> kTypes{{{DType::F32, 4, "f32"},
 
 }  // namespace
 
-i64 size_of(DType dtype) { return kTypes[static_cast<std::size_t>(dtype)].bytes; }
+i64 size_of(DType dtype) {
+  return kTypes[static_cast<std::size_t>(dtype)].bytes;
+}
 
-const char* name_of(DType dtype) { return kTypes[static_cast<std::size_t>(dtype)].name; }
+const char* name_of(DType dtype) {
+  return kTypes[static_cast<std::size_t>(dtype)].name;
+}
 
 DType dtype_from_name(std::string_view name) {
   for (const auto& entry : kTypes) {

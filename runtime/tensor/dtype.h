@@ -12,9 +12,9 @@ namespace longsight {
 // Host ops compute in f32 (training) and f64 (proofs). The others are storage: ids (i64), pixels (u8), files.
 enum class DType { F32, F64, BF16, F16, I32, I64, U8 };
 
-i64 size_of(DType dtype);                        // bytes per element
-const char* name_of(DType dtype);                // "f32"
-DType dtype_from_name(std::string_view name);    // throws usage naming the known ones
+i64 size_of(DType dtype);                      // bytes per element
+const char* name_of(DType dtype);              // "f32"
+DType dtype_from_name(std::string_view name);  // throws usage naming the known ones
 
 template <class T>
 constexpr DType dtype_of() {
@@ -25,7 +25,8 @@ constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, std::uint8_t>) return DType::U8;
 }
 
-// Calls f(T{}) with the scalar type of a compute dtype: dispatch(x.dtype(), [&](auto zero) { using T = decltype(zero); ... });
+// Calls f(T{}) with the scalar type of a compute dtype: dispatch(x.dtype(), [&](auto zero) { using T =
+// decltype(zero); ... });
 template <class F>
 decltype(auto) dispatch(DType dtype, F&& f) {
   check(dtype == DType::F32 || dtype == DType::F64, "no host op computes in {}", name_of(dtype));

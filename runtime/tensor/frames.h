@@ -1,4 +1,5 @@
-// What forward leaves for backward: a stack of values, last in, first out. Popping another type than was pushed throws.
+// What forward leaves for backward: a stack of values, last in, first out. Popping another type than was
+// pushed throws.
 #pragma once
 
 #include <any>
@@ -21,7 +22,8 @@ class Frames {
   T pop() {
     check(!stack_.empty(), "backward pops a frame that no forward pushed");
     T* top = std::any_cast<T>(&stack_.back());
-    check(top != nullptr, "backward pops {} but forward pushed {}", typeid(T).name(), stack_.back().type().name());
+    check(top != nullptr, "backward pops {} but forward pushed {}", typeid(T).name(),
+          stack_.back().type().name());
     T frame = std::move(*top);
     stack_.pop_back();
     return frame;

@@ -1,4 +1,5 @@
-// Strided views: a matrix whose rows lie `stride` elements apart, and the heads of an attention projection in it.
+// Strided views: a matrix whose rows lie `stride` elements apart, and the heads of an attention projection in
+// it.
 #pragma once
 
 #include "runtime/tensor/tensor.h"
@@ -16,11 +17,13 @@ struct Matrix {
   explicit operator bool() const { return data != nullptr; }
 
   Matrix columns(i64 first, i64 count) const {
-    check(first >= 0 && count >= 0 && first + count <= cols, "columns {} to {} of {}", first, first + count, cols);
+    check(first >= 0 && count >= 0 && first + count <= cols, "columns {} to {} of {}", first, first + count,
+          cols);
     return {static_cast<std::byte*>(data) + first * size_of(dtype), dtype, rows, count, stride};
   }
   Matrix row_range(i64 first, i64 count) const {
-    check(first >= 0 && count >= 0 && first + count <= rows, "rows {} to {} of {}", first, first + count, rows);
+    check(first >= 0 && count >= 0 && first + count <= rows, "rows {} to {} of {}", first, first + count,
+          rows);
     return {static_cast<std::byte*>(data) + first * stride * size_of(dtype), dtype, count, cols, stride};
   }
   template <class T>
@@ -39,12 +42,16 @@ struct Matrix {
 // [T, heads, width] seen through a matrix: head h of row t begins at t * stride + h * width.
 struct Heads {
   Heads() = default;
-  Heads(const Tensor& x) : matrix(x), heads(x.extent(1)), width(x.extent(2)) {}  // NOLINT: implicit, x is [T, H, D]
+  Heads(const Tensor& x)
+      : matrix(x), heads(x.extent(1)), width(x.extent(2)) {}  // NOLINT: implicit, x is [T, H, D]
   Heads(Matrix m, i64 head_count, i64 head_width) : matrix(m), heads(head_count), width(head_width) {
-    check(m.cols == head_count * head_width, "{} columns are not {} heads of {}", m.cols, head_count, head_width);
+    check(m.cols == head_count * head_width, "{} columns are not {} heads of {}", m.cols, head_count,
+          head_width);
   }
   i64 rows() const { return matrix.rows; }
-  Heads range(i64 first, i64 count) const { return {matrix.columns(first * width, count * width), count, width}; }
+  Heads range(i64 first, i64 count) const {
+    return {matrix.columns(first * width, count * width), count, width};
+  }
 
   Matrix matrix;
   i64 heads = 0;

@@ -35,8 +35,12 @@ void ParameterRegistry::initialise(u64 seed) {
       T* x = values_view_.as<T>() + p.offset;
       for (i64 i = 0; i < p.elements(); ++i) {
         switch (p.init.kind) {
-          case Init::Kind::zeros: x[i] = 0; break;
-          case Init::Kind::ones: x[i] = 1; break;
+          case Init::Kind::zeros:
+            x[i] = 0;
+            break;
+          case Init::Kind::ones:
+            x[i] = 1;
+            break;
           // Rounded to f32 in f64 too, so that both dtypes start from the same model.
           case Init::Kind::normal:
             x[i] = static_cast<float>(p.init.deviation * random.normal(static_cast<u64>(i)));
@@ -68,7 +72,8 @@ Shape ParameterRegistry::joined_shape(ParameterId first, i64 count) const {
   i64 rows = 0;
   for (i64 i = 0; i < count; ++i) {
     const Parameter& p = (*this)[first + i];
-    check(p.shape.rank() == head.shape.rank() && (p.shape.rank() == 1 || p.elements() / p.shape[0] == head.elements() / head.shape[0]),
+    check(p.shape.rank() == head.shape.rank() &&
+              (p.shape.rank() == 1 || p.elements() / p.shape[0] == head.elements() / head.shape[0]),
           "{} {} and {} {} cannot be joined by rows", head.name, head.shape.text(), p.name, p.shape.text());
     rows += p.shape[0];
   }

@@ -1,6 +1,6 @@
-// The parameters of a model: one flat buffer of values and one of gradients, in registration order and without gaps,
-// so that neighbours in registration order (q, k and v; gate and up) can be used as one matrix, and optimizer shards
-// and reduction buckets are plain intervals.
+// The parameters of a model: one flat buffer of values and one of gradients, in registration order and
+// without gaps, so that neighbours in registration order (q, k and v; gate and up) can be used as one matrix,
+// and optimizer shards and reduction buckets are plain intervals.
 #pragma once
 
 #include <span>
@@ -13,20 +13,26 @@
 
 namespace longsight {
 
-// Random values at the start of a training run without a checkpoint; keyed by the parameter's name, so it does not
-// depend on ranks or on the order of registration.
+// Random values at the start of a training run without a checkpoint; keyed by the parameter's name, so it
+// does not depend on ranks or on the order of registration.
 struct Init {
   enum class Kind { normal, zeros, ones } kind = Kind::zeros;
   double deviation = 0;  // of `normal`
 };
-inline Init init_normal(double deviation) { return {Init::Kind::normal, deviation}; }
-inline Init init_zeros() { return {Init::Kind::zeros, 0}; }
-inline Init init_ones() { return {Init::Kind::ones, 0}; }
+inline Init init_normal(double deviation) {
+  return {Init::Kind::normal, deviation};
+}
+inline Init init_zeros() {
+  return {Init::Kind::zeros, 0};
+}
+inline Init init_ones() {
+  return {Init::Kind::ones, 0};
+}
 
 struct Parameter {
-  std::string name;       // as in the canonical Hugging Face file
-  Shape shape;            // as in the file: two or more dimensions are decayed
-  std::string part;       // "vision", "connector", "language": switched on and off together
+  std::string name;  // as in the canonical Hugging Face file
+  Shape shape;       // as in the file: two or more dimensions are decayed
+  std::string part;  // "vision", "connector", "language": switched on and off together
   Init init;
   bool used = true;       // false: carried from file to file, never run (a layer above the feature layer)
   bool trainable = true;  // has a gradient and optimizer state; set before allocate()
@@ -49,7 +55,8 @@ class ParameterRegistry {
     for (Parameter& p : parameters_) p.trainable = decide(static_cast<const Parameter&>(p));
   }
 
-  // Takes memory: values of all parameters; with `with_gradients` also gradients of the trainable ones that are used.
+  // Takes memory: values of all parameters; with `with_gradients` also gradients of the trainable ones that
+  // are used.
   void allocate(DType dtype, bool with_gradients);
   bool allocated() const { return allocated_; }
   void initialise(u64 seed);  // all values, from Init
@@ -64,12 +71,13 @@ class ParameterRegistry {
   bool has_grad(ParameterId id) const { return (*this)[id].grad_offset >= 0; }
   Tensor grad(ParameterId id) const;  // only where has_grad
 
-  // Neighbours [first, first + count) of registration joined along the rows: [sum of rows, row size]; for vectors [sum].
+  // Neighbours [first, first + count) of registration joined along the rows: [sum of rows, row size]; for
+  // vectors [sum].
   Tensor joined_value(ParameterId first, i64 count) const;
   bool all_have_grad(ParameterId first, i64 count) const;
   Tensor joined_grad(ParameterId first, i64 count) const;
 
-  Tensor values() const { return values_view_; }      // [all elements]
+  Tensor values() const { return values_view_; }        // [all elements]
   Tensor gradients() const { return gradients_view_; }  // [elements with a gradient], zero elements without
 
  private:

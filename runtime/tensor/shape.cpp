@@ -24,6 +24,8 @@ i64 Shape::elements() const {
   return product;
 }
 
-std::string Shape::text() const { return fmt::format("[{}]", fmt::join(extents(), ", ")); }
+std::string Shape::text() const {
+  return fmt::format("[{}]", fmt::join(extents(), ", "));
+}
 
 }  // namespace longsight

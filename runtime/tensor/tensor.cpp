@@ -1,9 +1,9 @@
 #include "runtime/tensor/tensor.h"
 
-#include <sys/mman.h>
-
 #include <bit>
 #include <cstring>
+
+#include <sys/mman.h>
 
 #include "runtime/tensor/convert.h"
 
@@ -16,8 +16,8 @@ i64 Tensor::row_size() const {
 }
 
 Tensor Tensor::row_range(i64 first, i64 count) const {
-  check(first >= 0 && count >= 0 && first + count <= rows(), "rows {} to {} of a tensor {}", first, first + count,
-        shape_.text());
+  check(first >= 0 && count >= 0 && first + count <= rows(), "rows {} to {} of a tensor {}", first,
+        first + count, shape_.text());
   std::array<i64, Shape::kMaxRank> extents{};
   std::copy(shape_.extents().begin(), shape_.extents().end(), extents.begin());
   extents[0] = count;
@@ -41,7 +41,8 @@ void copy(Tensor to, Tensor from, Stream) {
 
 Storage::Storage(i64 bytes, std::string label, Backend backend)
     : bytes_(bytes), label_(std::move(label)), backend_(backend) {
-  check(backend == Backend::host, "storage {} on {}: this build has no such backend", label_, name_of(backend));
+  check(backend == Backend::host, "storage {} on {}: this build has no such backend", label_,
+        name_of(backend));
   if (bytes == 0) return;
   // Anonymous pages are zero, cost nothing until touched, and may become huge pages.
   const auto size = static_cast<std::size_t>(bytes);
@@ -51,11 +52,14 @@ Storage::Storage(i64 bytes, std::string label, Backend backend)
   if (bytes >= (i64{8} << 20)) madvise(data, size, MADV_HUGEPAGE);
 }
 
-void StorageRelease::operator()(void* data) const noexcept { munmap(data, static_cast<std::size_t>(bytes)); }
+void StorageRelease::operator()(void* data) const noexcept {
+  munmap(data, static_cast<std::size_t>(bytes));
+}
 
 Tensor Storage::tensor(DType dtype, Shape shape, i64 byte_offset) const {
   check(byte_offset >= 0 && byte_offset + shape.elements() * size_of(dtype) <= bytes_,
-        "storage {} of {} bytes cannot hold {} {} at {}", label_, bytes_, name_of(dtype), shape.text(), byte_offset);
+        "storage {} of {} bytes cannot hold {} {} at {}", label_, bytes_, name_of(dtype), shape.text(),
+        byte_offset);
   // A tensor without elements still has a (non-null) address, so that it counts as present.
   static std::byte empty[64];
   return {data_ ? static_cast<std::byte*>(data_.get()) + byte_offset : empty, dtype, shape, backend_};

@@ -47,7 +47,8 @@ class Tensor {
 };
 
 void fill_zero(Tensor x, Stream);
-void copy(Tensor to, Tensor from, Stream);  // same shape; converts between f32, f64, bf16, f16 (round to nearest even)
+void copy(Tensor to, Tensor from,
+          Stream);  // same shape; converts between f32, f64, bf16, f16 (round to nearest even)
 
 struct StorageRelease {
   i64 bytes = 0;

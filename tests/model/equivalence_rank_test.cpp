@@ -1,7 +1,8 @@
-// The heart: loss and every parameter's gradient of n ranks against one, in f64, for every strategy and awkward shape.
-#include <doctest/doctest.h>
-
+// The heart: loss and every parameter's gradient of n ranks against one, in f64, for every strategy and
+// awkward shape.
 #include <cmath>
+
+#include <doctest/doctest.h>
 
 #include "model/vlm.h"
 #include "parallel/gradient_sync.h"
@@ -20,7 +21,8 @@ struct Case {
   std::vector<test::SampleShape> samples;
 };
 
-// Lengths are odd, images sit at edges and back to back; some micro-batches leave ranks without a token or an image row.
+// Lengths are odd, images sit at edges and back to back; some micro-batches leave ranks without a token or an
+// image row.
 const std::vector<Case> kCases{
     {"several images in one sample, none in another, one at an edge", {{29, 2}, {13, 0}, {21, 1}}},
     {"no image at all", {{17, 0}, {11, 0}}},
@@ -32,7 +34,8 @@ const std::vector<Case> kCases{
 // max|a - b| / max(max|b|, 1e-3 G) of the worst parameter; G the largest |b| of all.
 double worst_gradient_error(const ParameterRegistry& a, const ParameterRegistry& b) {
   double largest = 0;
-  for (i64 i = 0; i < b.gradients().elements(); ++i) largest = std::max(largest, std::abs(b.gradients().as<double>()[i]));
+  for (i64 i = 0; i < b.gradients().elements(); ++i)
+    largest = std::max(largest, std::abs(b.gradients().as<double>()[i]));
   double worst = 0;
   for (ParameterId id = 0; id < b.size(); ++id) {
     if (!b.has_grad(id)) continue;
@@ -48,7 +51,8 @@ double worst_gradient_error(const ParameterRegistry& a, const ParameterRegistry&
   return worst;
 }
 
-void check_layout(const Case& c, AttentionKind vision, AttentionKind language, FusionKind fusion, bool image_strategy_of_first_block_only = false) {
+void check_layout(const Case& c, AttentionKind vision, AttentionKind language, FusionKind fusion,
+                  bool image_strategy_of_first_block_only = false) {
   parallel::ProcessGroup& world = test_world();
   const auto model = test::tiny_model(DType::F64), reference = test::tiny_model(DType::F64);
   const auto samples = test::tiny_samples(model->config(), c.samples);
@@ -56,7 +60,8 @@ void check_layout(const Case& c, AttentionKind vision, AttentionKind language, F
   const double scale = 1 / static_cast<double>(std::max<i64>(batch.geometry.supervised(), 1));
   PassMemory memory;
 
-  auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision, model->language().blocks(), language, fusion);
+  auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision,
+                                     model->language().blocks(), language, fusion);
   if (image_strategy_of_first_block_only) plan.vision.front() = AttentionKind::images;
   double loss = 0;
   {
@@ -70,8 +75,9 @@ void check_layout(const Case& c, AttentionKind vision, AttentionKind language, F
   sum_gradients(model->parameters().gradients(), parallel::gradient_buckets(all), world, memory.scratch, {});
 
   parallel::SelfGroup self;
-  const auto alone = parallel::uniform_plan({1, 1, 1}, model->vision().blocks(), AttentionKind::local, model->language().blocks(),
-                                            AttentionKind::local, FusionKind::owner);
+  const auto alone =
+      parallel::uniform_plan({1, 1, 1}, model->vision().blocks(), AttentionKind::local,
+                             model->language().blocks(), AttentionKind::local, FusionKind::owner);
   Pass pass(*reference, batch, alone, true, self, memory, {});
   pass.forward();
   const double expected = pass.loss_and_backward(scale);
@@ -84,14 +90,16 @@ TEST_CASE("every layout has the gradients of one rank") {
   for (const Case& c : kCases) {
     for (AttentionKind vision : {AttentionKind::images, AttentionKind::ulysses, AttentionKind::gather}) {
       for (AttentionKind language : {AttentionKind::ulysses, AttentionKind::gather, AttentionKind::local}) {
-        for (FusionKind fusion : {FusionKind::owner, FusionKind::gather}) check_layout(c, vision, language, fusion);
+        for (FusionKind fusion : {FusionKind::owner, FusionKind::gather})
+          check_layout(c, vision, language, fusion);
       }
     }
   }
 }
 
 TEST_CASE("blocks of one tower may use different strategies") {
-  for (const Case& c : kCases) check_layout(c, AttentionKind::ulysses, AttentionKind::gather, FusionKind::owner, true);
+  for (const Case& c : kCases)
+    check_layout(c, AttentionKind::ulysses, AttentionKind::gather, FusionKind::owner, true);
 }
 
 }  // namespace

@@ -7,7 +7,8 @@ class RandomImage final : public data::ImageSource {
  public:
   RandomImage(i64 size, u64 seed, i64 index) : pixels_(DType::F32, {3, size, size}) {
     const Philox random(seed, fmt::format("image {}", index));
-    for (i64 i = 0; i < pixels_->elements(); ++i) pixels_->as<float>()[i] = static_cast<float>(random.normal(static_cast<u64>(i)));
+    for (i64 i = 0; i < pixels_->elements(); ++i)
+      pixels_->as<float>()[i] = static_cast<float>(random.normal(static_cast<u64>(i)));
   }
   Tensor pixels() override { return pixels_; }
 
@@ -38,30 +39,38 @@ std::unique_ptr<model::Vlm> tiny_model(DType dtype, const nlohmann::json& config
       using T = decltype(zero);
       for (i64 i = 0; i < value.elements(); ++i) {
         const double centre = p[id].init.kind == Init::Kind::ones ? 1 : 0;
-        value.as<T>()[i] = static_cast<T>(static_cast<float>(centre + 0.2 * random.normal(static_cast<u64>(i))));
+        value.as<T>()[i] =
+            static_cast<T>(static_cast<float>(centre + 0.2 * random.normal(static_cast<u64>(i))));
       }
     });
   }
   return model;
 }
 
-std::vector<model::Sample> tiny_samples(const model::ModelConfig& config, const std::vector<SampleShape>& shapes, u64 seed) {
+std::vector<model::Sample> tiny_samples(const model::ModelConfig& config,
+                                        const std::vector<SampleShape>& shapes, u64 seed) {
   std::vector<model::Sample> samples;
   i64 image = 0;
   for (std::size_t s = 0; s < shapes.size(); ++s) {
     const Philox random(seed, fmt::format("sample {}", s));
     model::Sample sample{.id = fmt::format("sample {}", s), .ids = {}, .labels = {}, .images = {}};
     const i64 visual = shapes[s].images * config.features_per_image();
-    check(shapes[s].tokens >= visual, "sample {}: {} tokens cannot hold {} visual ones", s, shapes[s].tokens, visual);
-    // The text before the images is as long as half of what is left, so images come early, late or at an edge.
+    check(shapes[s].tokens >= visual, "sample {}: {} tokens cannot hold {} visual ones", s, shapes[s].tokens,
+          visual);
+    // The text before the images is as long as half of what is left, so images come early, late or at an
+    // edge.
     const i64 before = (shapes[s].tokens - visual) / 2;
     for (i64 t = 0; t < shapes[s].tokens; ++t) {
       const bool placeholder = t >= before && t < before + visual;
-      const i64 id = placeholder ? config.image_token : static_cast<i64>(random.below(static_cast<u64>(config.image_token), static_cast<u64>(t)));
+      const i64 id =
+          placeholder
+              ? config.image_token
+              : static_cast<i64>(random.below(static_cast<u64>(config.image_token), static_cast<u64>(t)));
       sample.ids.push_back(id);
       sample.labels.push_back(!placeholder && random.uniform(static_cast<u64>(1000 + t)) < 0.6 ? id : -100);
     }
-    for (i64 i = 0; i < shapes[s].images; ++i) sample.images.push_back(std::make_shared<RandomImage>(config.vision.image_size, seed, image++));
+    for (i64 i = 0; i < shapes[s].images; ++i)
+      sample.images.push_back(std::make_shared<RandomImage>(config.vision.image_size, seed, image++));
     samples.push_back(std::move(sample));
   }
   return samples;

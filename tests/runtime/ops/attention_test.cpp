@@ -125,7 +125,8 @@ std::vector<InstructionSet> instruction_sets() {
 // in eps:
 //  - a score is a product of D terms, scaled, and its exponent is taken in base 2: its error is at most
 //    eps (D + 4) scale sum |q| |k|; lse is computed, stored and brought to base 2, each within eps |lse|; the
-//    exponential adds 2 eps; so a probability has the relative error `p_error` below, where normalising doubles it;
+//    exponential adds 2 eps; so a probability has the relative error `p_error` below, where normalising
+//    doubles it;
 //  - a sum of n terms has the relative error n eps of the sum of their sizes.
 struct Reference {
   Reference(const Problem& p, const Inputs& in, double eps) : value(DType::F64, p), bound(DType::F64, p) {
@@ -227,7 +228,8 @@ void check_within_bounds(const Results& out, const Reference& reference) {
   for (std::size_t r = 0; r < 6; ++r) {
     CAPTURE(kNames[r]);
     const T* x = (*out.all()[r])->template as<T>();
-    // Probabilities that are almost denormal are taken as zero; they meet factors of at most a few thousand here.
+    // Probabilities that are almost denormal are taken as zero; they meet factors of at most a few thousand
+    // here.
     const double dropped = 1e5 * static_cast<double>(std::numeric_limits<T>::min());
     const OwnedTensor &value = *reference.value.all()[r], &bound = *reference.bound.all()[r];
     i64 wrong = 0;

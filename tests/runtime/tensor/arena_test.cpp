@@ -113,6 +113,12 @@ TEST_CASE("an arena grows by blocks and a rewind spans them") {
   c.as<std::uint8_t>()[0] = 3;
   CHECK(a.as<std::uint8_t>()[0] == 1);
   CHECK(b.as<std::uint8_t>()[kHuge - 1] == 2);
+  const i64 used = arena.used();
+  {
+    const ArenaScope scope(arena);
+    bytes(arena, kHuge);
+  }
+  CHECK(arena.used() == used);
   arena.rewind(empty);
   CHECK(arena.used() == 0);
   CHECK(bytes(arena, 100).data() == a.data());

@@ -1,0 +1,372 @@
+// longsight bench: matrix products, attention, exchanges and whole training steps on synthetic data.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <sys/resource.h>
+
+#include "launch/planning.h"
+#include "launch/step.h"
+#include "launch/verb.h"
+#include "model/checkpoint.h"
+#include "parallel/optimizer.h"
+#include "runtime/base/json.h"
+#include "runtime/ops/attention.h"
+
+namespace longsight::launch {
+namespace {
+
+using Line = nlohmann::ordered_json;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+double peak_rss_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void fill_random(Tensor x, std::string_view name, double deviation = 1) {
+  const Philox random(1, name);
+  dispatch(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (i64 i = 0; i < x.elements(); ++i)
+      x.as<T>()[i] = static_cast<T>(deviation * (2 * random.uniform(static_cast<u64>(i)) - 1));
+  });
+}
+
+void print(const Line& line, bool json) {
+  if (json) {
+    fmt::print("{}\n", line.dump());
+    return;
+  }
+  for (const auto& [key, value] : line.items())
+    fmt::print("{:24} {}\n", key,
+               value.is_number_float() ? fmt::format("{:.4g}", value.get<double>()) : value.dump());
+}
+
+// Best rate of plain dnnl_sgemm over layer-like and square shapes, in GFLOP/s: the peak that shares are given
+// of.
+double gemm_peak(double seconds_each = 0.25) {
+  struct Case {
+    i64 m, n, k;
+  };
+  double best = 0;
+  for (const Case& c : {Case{1024, 1024, 1024}, Case{2048, 2048, 1024}, Case{4096, 1024, 1024}}) {
+    const OwnedTensor a(DType::F32, {c.m, c.k}), b(DType::F32, {c.n, c.k}), y(DType::F32, {c.m, c.n});
+    fill_random(a, "a");
+    fill_random(b, "b");
+    const double begin = now();
+    while (now() - begin < seconds_each) {
+      const double start = now();
+      check(dnnl_sgemm('N', 'T', c.m, c.n, c.k, 1.F, a->as<float>(), c.k, b->as<float>(), c.k, 0.F,
+                       y->as<float>(), c.n) == dnnl_success,
+            "sgemm");
+      best = std::max(best, 2.0 * static_cast<double>(c.m) * static_cast<double>(c.n) *
+                                static_cast<double>(c.k) / (now() - start) / 1e9);
+    }
+  }
+  return best;
+}
+
+struct Common {
+  i64 threads = 0;
+  bool json = false;
+  void add(CLI::App* verb) {
+    verb->add_option("--threads", threads, "of this rank (default: its share of the cores)");
+    verb->add_flag("--json", json, "one line of JSON, last on stdout");
+  }
+  void apply() const {
+    require(threads >= 0, ExitCode::usage, "--threads {}: at least 1", threads);
+    if (threads > 0) omp_set_num_threads(narrow<int>(threads));
+  }
+};
+
+void add_gemm(CLI::App* app, Run& run) {
+  CLI::App* verb = app->add_subcommand("gemm", "Rate of dnnl_sgemm");
+  auto c = std::make_shared<Common>();
+  c->add(verb);
+  verb->callback([c, &run] {
+    run = [c](Job& job) {
+      c->apply();
+      const double rate = gemm_peak(1.0);
+      if (job.leads()) print({{"threads", omp_get_max_threads()}, {"gflops", rate}}, c->json);
+      return ExitCode::done;
+    };
+  });
+}
+
+struct AttentionOptions : Common {
+  i64 tokens = 8192, heads = 6, kv_heads = 6, width = 64, repeats = 5;
+};
+
+void bench_attention(const AttentionOptions& o, bool leads) {
+  require(o.tokens > 0 && o.heads > 0 && o.kv_heads > 0 && o.width > 0 && o.repeats > 0 &&
+              o.heads % o.kv_heads == 0,
+          ExitCode::usage,
+          "--tokens, --heads, --kv-heads, --width and --repeats are positive, and --heads a multiple of "
+          "--kv-heads");
+  o.apply();
+  const auto take = [&](i64 heads, const char* name) {
+    OwnedTensor x(DType::F32, {o.tokens, heads, o.width});
+    fill_random(x, name, 1.7);
+    return x;
+  };
+  const OwnedTensor q = take(o.heads, "q"), k = take(o.kv_heads, "k"), v = take(o.kv_heads, "v"),
+                    d_o = take(o.heads, "d_o");
+  const OwnedTensor out = take(o.heads, "o"), dq = take(o.heads, "dq"), dk = take(o.kv_heads, "dk"),
+                    dv = take(o.kv_heads, "dv");
+  const OwnedTensor lse(DType::F32, {o.tokens, o.heads}), delta(DType::F32, {o.tokens, o.heads});
+  const std::vector<ops::AttentionSpan> spans{{0, o.tokens, 0, o.tokens, 0, true}};
+  const ops::AttentionProblem problem{.spans = spans,
+                                      .heads = {0, o.heads / o.kv_heads, 0},
+                                      .scale = 1 / std::sqrt(static_cast<double>(o.width))};
+  Arena scratch("scratch");
+  std::vector<double> forward, backward;
+  const double peak_before = gemm_peak();
+  for (i64 i = -1; i < o.repeats; ++i) {
+    const double a = now();
+    ops::attention(out.view(), Matrix(lse), q.view(), k.view(), v.view(), problem, scratch, {});
+    const double b = now();
+    ops::attention_delta(Matrix(delta), d_o.view(), out.view(), {});
+    ops::attention_backward(dq.view(), dk.view(), dv.view(), d_o.view(), Matrix(delta), Matrix(lse), q.view(),
+                            k.view(), v.view(), problem, scratch, {});
+    if (i < 0) continue;  // the first touches its memory
+    forward.push_back(b - a);
+    backward.push_back(now() - b);
+  }
+  const double peak = std::max(peak_before, gemm_peak());
+  // Forward: scores and result, half of them under the causal mask; backward counts 2.5 times as much.
+  const double flops = 4.0 * static_cast<double>(o.tokens) * static_cast<double>(o.tokens) / 2 *
+                       static_cast<double>(o.width * o.heads);
+  const double f = median(forward), b = median(backward);
+  if (!leads) return;
+  print({{"tokens", o.tokens},
+         {"heads", o.heads},
+         {"kv_heads", o.kv_heads},
+         {"width", o.width},
+         {"threads", omp_get_max_threads()},
+         {"seconds", f + b},
+         {"forward_seconds", f},
+         {"backward_seconds", b},
+         {"gflops", 3.5 * flops / (f + b) / 1e9},
+         {"forward_gflops", flops / f / 1e9},
+         {"gemm_peak_gflops", peak},
+         {"share_of_peak", 3.5 * flops / (f + b) / 1e9 / peak}},
+        o.json);
+}
+
+void add_attention(CLI::App* app, Run& run) {
+  CLI::App* verb = app->add_subcommand("attention", "Causal attention alone, forward and backward, f32");
+  auto o = std::make_shared<AttentionOptions>();
+  o->add(verb);
+  verb->add_option("--tokens", o->tokens, "length of the sequence");
+  verb->add_option("--heads", o->heads, "query heads");
+  verb->add_option("--kv-heads", o->kv_heads, "key and value heads");
+  verb->add_option("--width", o->width, "of a head");
+  verb->add_option("--repeats", o->repeats, "timed repeats; the median is printed");
+  verb->callback([o, &run] {
+    run = [o](Job& job) {
+      bench_attention(*o, job.leads());
+      return ExitCode::done;
+    };
+  });
+}
+
+struct ExchangeOptions : Common {
+  double mib = 8;
+  i64 repeats = 20;
+};
+
+void add_exchange(CLI::App* app, Run& run) {
+  CLI::App* verb = app->add_subcommand("exchange", "All-to-all of equal blocks between the ranks of the job");
+  auto o = std::make_shared<ExchangeOptions>();
+  o->add(verb);
+  verb->add_option("--mib", o->mib, "MiB from each rank to each rank");
+  verb->add_option("--repeats", o->repeats, "timed repeats; the median is printed");
+  verb->callback([o, &run] {
+    run = [o](Job& job) {
+      require(o->mib > 0 && o->repeats > 0, ExitCode::usage, "--mib and --repeats are positive");
+      const i64 ranks = job.world.size(), each = static_cast<i64>(o->mib * 1048576 / 4);
+      const OwnedTensor send(DType::F32, {ranks * each}), received(DType::F32, {ranks * each});
+      const std::vector<i64> counts(static_cast<std::size_t>(ranks), each);
+      std::vector<double> seconds;
+      for (i64 i = -1; i < o->repeats; ++i) {
+        job.world.barrier(job.stream);
+        const double start = now();
+        job.world.all_to_all_v(send, counts, received, counts, job.stream, "bench");
+        if (i >= 0)
+          seconds.push_back(job.world.all_reduce_max(now() - start, job.stream));
+        else
+          job.world.all_reduce_max(0.0, job.stream);
+      }
+      const double m = median(seconds);
+      const double sent = static_cast<double>((ranks - 1) * each * 4);
+      if (job.leads())
+        print({{"ranks", ranks},
+               {"mib_per_pair", o->mib},
+               {"seconds", m},
+               {"gb_per_second_and_rank", sent / m / 1e9}},
+              o->json);
+      return ExitCode::done;
+    };
+  });
+}
+
+struct StepOptions : Common {
+  std::string model;
+  i64 tokens = 2048, images = 8, steps = 5;
+  std::vector<std::string> overrides;
+};
+
+class RandomImage final : public data::ImageSource {
+ public:
+  RandomImage(i64 size, i64 index) : pixels_(DType::F32, {3, size, size}) {
+    fill_random(pixels_, fmt::format("image {}", index), 1.7);
+  }
+  Tensor pixels() override { return pixels_; }
+
+ private:
+  OwnedTensor pixels_;
+};
+
+// One sample: images at equal distances, text between them, all text supervised.
+model::Sample synthetic_sample(const model::ModelConfig& config, i64 tokens, i64 images) {
+  const i64 visual = config.features_per_image(), gap = images > 0 ? tokens / images : tokens;
+  require(tokens > 0 && images >= 0 && (images == 0 || gap >= visual), ExitCode::usage,
+          "{} tokens cannot hold {} images of {}", tokens, images, visual);
+  model::Sample sample{.id = "synthetic", .ids = {}, .labels = {}, .images = {}};
+  const Philox random(1, "text");
+  for (i64 t = 0; t < tokens; ++t) {
+    const bool placeholder = images > 0 && t / gap < images && t % gap < visual;
+    i64 id = static_cast<i64>(random.below(static_cast<u64>(config.text.vocab - 1), static_cast<u64>(t)));
+    if (id >= config.image_token) ++id;
+    sample.ids.push_back(placeholder ? config.image_token : id);
+    sample.labels.push_back(placeholder ? -100 : id);
+  }
+  for (i64 i = 0; i < images; ++i)
+    sample.images.push_back(std::make_shared<RandomImage>(config.vision.image_size, i));
+  return sample;
+}
+
+// Of a whole step: matrix products of all tokens, the causal half of attention, three times the forward pass.
+// The head is counted for every token, also where it has no label; that is how scripts/peers counts.
+double step_flops(const model::ModelConfig& c, i64 tokens, i64 images) {
+  const auto& v = c.vision;
+  const auto& t = c.text;
+  const auto d = [](i64 n) { return static_cast<double>(n); };
+  const double n = d(v.rows()), vw = d(v.width), lw = d(t.width), T = d(tokens);
+  const double vision =
+      d(images) * (n * d(c.vision_blocks_run()) * (4 * vw * vw + 2 * vw * d(v.intermediate)) * 2 +
+                   d(c.vision_blocks_run()) * 4 * n * n * vw + n * 2 * 3 * d(v.patch * v.patch) * vw);
+  const double connector = d(images) * d(v.patches()) * 2 * (d(c.connector_input()) * lw + lw * lw);
+  const double q = d(t.heads * t.head_width), kv = d(t.kv_heads * t.head_width);
+  const double language = T * d(t.layers) * 2 * (2 * lw * q + 2 * lw * kv + 3 * lw * d(t.intermediate)) +
+                          d(t.layers) * 2 * T * T * q + T * 2 * lw * d(t.vocab);
+  return 3 * (vision + connector + language);
+}
+
+ExitCode bench_step(Job& job, const StepOptions& o) {
+  o.apply();
+  const double process_start = now();
+  const LoadedConfig loaded = load_config("", o.overrides);
+  model::Vlm model(model::read_config(o.model));
+  model.parameters().allocate(DType::F32, true);
+  model.parameters().initialise(1);
+  const std::vector<model::Sample> samples{synthetic_sample(model.config(), o.tokens, o.images)};
+  const parallel::PlanResult planned = plan_run(loaded, model, job.world.size(), samples, DType::F32);
+  parallel::MeshGroups groups(planned.plan.mesh, job.world);
+  StepRunner runner(model, planned.plan, groups, job.stream);
+  parallel::AdamW optimizer(model.parameters());
+  const StepBatch batch =
+      deal_step(samples, model.config(), planned.plan.mesh, planned.plan.mesh.data_rank(job.world.rank()), 0);
+  const auto reached = [&](const Parameter& p) { return StepRunner::reached(p, batch); };
+  std::vector<double> seconds;
+  double loss = 0, communication = 0, first_step = 0;
+  for (i64 i = -2; i < o.steps; ++i) {
+    groups.reset_counters();
+    job.world.barrier(job.stream);
+    const double start = now();
+    loss = runner.run(batch) / static_cast<double>(batch.supervised);
+    runner.sum_gradients(batch);
+    const double norm = parallel::gradient_norm(model.parameters(), reached, job.stream);
+    optimizer.step(reached,
+                   {.lr = 1e-4,
+                    .beta1 = 0.9,
+                    .beta2 = 0.999,
+                    .eps = 1e-8,
+                    .weight_decay = 0.01,
+                    .gradient_scale = std::min(1.0, 1 / (norm + 1e-6))},
+                   job.stream);
+    job.world.barrier(job.stream);
+    if (i == -2) first_step = now() - process_start;
+    if (i < 0) continue;
+    seconds.push_back(now() - start);
+    communication = groups.counters().seconds;
+  }
+  const double rss = peak_rss_mib();
+  const i64 saved = job.world.all_reduce_max(runner.memory().saved.high_water(), job.stream);
+  const i64 scratch = job.world.all_reduce_max(runner.memory().scratch.high_water(), job.stream);
+  const double peak = job.world.all_reduce_sum(gemm_peak(), job.stream);
+  if (!job.leads()) return ExitCode::done;
+  const double m = median(seconds), gflops = step_flops(model.config(), o.tokens, o.images) / m / 1e9;
+  print({{"model", o.model},
+         {"tokens", o.tokens},
+         {"images", o.images},
+         {"ranks", job.world.size()},
+         {"threads", omp_get_max_threads()},
+         {"plan", planned.plan.text()},
+         {"seconds", m},
+         {"seconds_min", *std::min_element(seconds.begin(), seconds.end())},
+         {"seconds_max", *std::max_element(seconds.begin(), seconds.end())},
+         {"tokens_per_second", static_cast<double>(o.tokens) / m},
+         {"gflops", gflops},
+         {"gemm_peak_gflops", peak},
+         {"share_of_peak", gflops / peak},
+         {"peak_rss_mib", rss},
+         {"activation_mib", static_cast<double>(saved) / 1048576},
+         {"scratch_mib", static_cast<double>(scratch) / 1048576},
+         {"comm_seconds", communication},
+         {"seconds_to_first_step", first_step},
+         {"loss", loss}},
+        o.json);
+  return ExitCode::done;
+}
+
+void add_step(CLI::App* app, Run& run) {
+  CLI::App* verb =
+      app->add_subcommand("step", "A whole training step on synthetic data, f32, random weights");
+  auto o = std::make_shared<StepOptions>();
+  o->add(verb);
+  verb->add_option("--model", o->model, "folder with config.json, or the file")->required();
+  verb->add_option("--tokens", o->tokens, "of the one sample, visual tokens included");
+  verb->add_option("--images", o->images, "in it");
+  verb->add_option("--steps", o->steps, "timed steps after two to warm up; the median is printed")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("overrides", o->overrides, "configuration, key.path=value");
+  verb->callback([o, &run] { run = [o](Job& job) { return bench_step(job, *o); }; });
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Run& run) {
+  CLI::App* verb =
+      app.add_subcommand("bench", "Measure matrix products, attention, exchanges, training steps");
+  verb->require_subcommand(1);
+  add_gemm(verb, run);
+  add_attention(verb, run);
+  add_exchange(verb, run);
+  add_step(verb, run);
+}
+
+}  // namespace longsight::launch

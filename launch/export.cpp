@@ -1,0 +1,74 @@
+// longsight export: a Hugging Face folder of a run's model or of a save.
+#include <cmath>
+#include <filesystem>
+
+#include "launch/config.h"
+#include "launch/model_folder.h"
+#include "launch/verb.h"
+#include "parallel/plan.h"
+#include "runtime/base/log.h"
+
+namespace longsight::launch {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string source, out, dtype, names = "original";
+};
+
+// The dtype of what the run began with: the model of a run is kept in f32, whatever it came from.
+DType default_dtype(const std::string& source, const model::Vlm& model) {
+  if (!fs::exists(source + "/config.yaml")) return source_dtype(model.config());
+  const ModelSection begin = load_config(source + "/config.yaml", {}).config.model;
+  const std::string from = begin.from.empty() ? begin.config : begin.from;
+  if (fs::exists(from)) return source_dtype(model::read_config(from));
+  log_warn("{}, where the run began, is not there any more: the dtype is that of the run's model", from);
+  return source_dtype(model.config());
+}
+
+// Infinities would not be noticed before the model is used.
+void check_range(const model::Vlm& model) {
+  constexpr float kLargest = 65504;
+  for (ParameterId id = 0; id < model.parameters().size(); ++id) {
+    const Tensor value = model.parameters().value(id);
+    for (i64 i = 0; i < value.elements(); ++i) {
+      require(!(std::abs(value.as<float>()[i]) > kLargest), ExitCode::usage,
+              "--dtype f16: {} holds {}, beyond the range of f16; use bf16 or f32",
+              model.parameters()[id].name, value.as<float>()[i]);
+    }
+  }
+}
+
+ExitCode run_export(Job& job, const Options& o) {
+  static const std::vector<std::string> kNames{"original"}, kPlannedNames{"v5"};
+  parallel::require_available(o.names, "--hf-names", kNames, kPlannedNames);
+  const DType asked = o.dtype.empty() ? DType::F32 : dtype_from_name(o.dtype);
+  require(asked == DType::F32 || asked == DType::BF16 || asked == DType::F16, ExitCode::usage,
+          "--dtype {}: bf16, f16 or f32", o.dtype);
+  if (!job.leads()) return ExitCode::done;
+  require(!fs::exists(o.out), ExitCode::cannot_write, "{} exists already: choose another folder or remove it",
+          o.out);
+  const std::string folder = model_folder_of(o.source);
+  const auto model = model::load_model(folder, {});
+  const DType dtype = o.dtype.empty() ? default_dtype(o.source, *model) : asked;
+  if (dtype == DType::F16) check_range(*model);
+  export_model(*model, o.out, {.dtype = dtype, .companions_from = folder});
+  log_info("{} tensors of {} written to {} in {}", model->parameters().size(), folder, o.out, name_of(dtype));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Run& run) {
+  CLI::App* verb = app.add_subcommand("export", "Write a model as a Hugging Face folder");
+  auto o = std::make_shared<Options>();
+  verb->add_option("source", o->source, "run folder, one of its saves, or a model folder")->required();
+  verb->add_option("folder", o->out, "new folder")->required();
+  verb->add_option("--dtype", o->dtype,
+                   "bf16, f16 or f32 (default: that of the model that the run began with)");
+  verb->add_option("--hf-names", o->names, "tensor names: original (default)");
+  verb->callback([o, &run] { run = [o](Job& job) { return run_export(job, *o); }; });
+}
+
+}  // namespace longsight::launch

@@ -1,0 +1,175 @@
+// longsight generate: greedy answers, to one question or to the last turns of a data set.
+#include <algorithm>
+
+#include "launch/model_folder.h"
+#include "launch/output.h"
+#include "launch/progress.h"
+#include "launch/verb.h"
+#include "model/decoder.h"
+#include "runtime/base/log.h"
+#include "runtime/data/messages.h"
+
+namespace longsight::launch {
+namespace {
+
+// Samples that a rank answers between two exchanges of results, if there are several ranks.
+constexpr i64 kSamplesPerRound = 4;
+
+struct Options {
+  std::string model, prompt, data, dtype = "f32", chat;
+  std::vector<std::string> images;
+  i64 max_tokens = 128, limit = 0;
+  bool has_prompt = false;
+};
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n\f\v";
+  const std::size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+data::ChatSample question(const Options& o) {
+  data::ChatMessage message{.role = data::Role::user, .parts = {}, .loss = false};
+  for (std::size_t i = 0; i < o.images.size(); ++i) message.parts.push_back({.is_image = true, .text = {}});
+  message.parts.push_back({.is_image = false, .text = o.prompt});
+  return {.where = "--prompt", .id = {}, .messages = {std::move(message)}, .images = o.images};
+}
+
+// The last assistant turn of a sample: what it says, and how many such turns are in front of it.
+struct LastTurn {
+  i64 turn = -1;
+  std::string text;
+};
+LastTurn last_turn(const data::ChatSample& sample) {
+  LastTurn last;
+  for (const data::ChatMessage& message : sample.messages) {
+    if (message.role == data::Role::assistant) last = {last.turn + 1, text_of(message)};
+  }
+  return last;
+}
+
+class Generator {
+ public:
+  Generator(const Options& o, DType dtype, Stream stream)
+      : folder_(
+            open_model_folder(o.model, {.dtype = dtype, .with_gradients = false, .trainable = {}}, o.chat)),
+        decoder_(*folder_.model, stream),
+        options_{.max_tokens = o.max_tokens, .stop = folder_.samples->stop_tokens()} {}
+
+  std::string answer(const data::ChatSample& chat) {
+    const model::Sample prompt = folder_.samples->prompt(chat, cache_);
+    const model::Generated generated = generate(decoder_, prompt, options_);
+    cut_ += !generated.ended;
+    const i64 most = folder_.model->config().text.max_positions;
+    if (decoder_.length() > most && !warned_) {
+      warned_ = true;
+      log_warn("{}: {} positions are more than the {} that the model was made for (max_position_embeddings)",
+               chat.where, decoder_.length(), most);
+    }
+    return folder_.samples->text(generated.ids);
+  }
+  i64 cut() const { return cut_; }  // answers that ended at max_tokens
+
+ private:
+  ModelFolder folder_;
+  model::Decoder decoder_;
+  model::GreedyOptions options_;
+  data::EncodeCache cache_;
+  i64 cut_ = 0;
+  bool warned_ = false;
+};
+
+void answer_prompt(const Options& o, DType dtype, Stream stream) {
+  Generator generator(o, dtype, stream);
+  print_line(trimmed(generator.answer(question(o))));
+  if (generator.cut() > 0) log_info("the answer was cut at {} tokens (--max-tokens)", o.max_tokens);
+}
+
+// Sample i of a round belongs to rank i modulo the number of ranks; rank 0 prints them in the order of the
+// file.
+void answer_data(Job& job, const Options& o, DType dtype) {
+  const data::MessagesFile file(o.data);
+  const i64 samples = o.limit > 0 ? std::min(o.limit, file.size()) : file.size();
+  const i64 ranks = job.world.size(), round = ranks == 1 ? 1 : ranks * kSamplesPerRound;
+  Generator generator(o, dtype, job.stream);
+  Progress progress("generating", samples, job.leads());
+  i64 exact = 0;
+  for (i64 first = 0; first < samples; first += round) {
+    const i64 last = std::min(first + round, samples);
+    nlohmann::ordered_json mine = nlohmann::ordered_json::array();
+    for (i64 i = first + job.world.rank(); i < last; i += ranks) {
+      const data::ChatSample sample = file.sample(i);
+      const LastTurn reference = last_turn(sample);
+      const std::string generated = generator.answer(sample);
+      mine.push_back({{"id", sample.id.empty() ? sample.where : sample.id},
+                      {"turn", reference.turn},
+                      {"generated", generated},
+                      {"reference", reference.text},
+                      {"exact", trimmed(generated) == trimmed(reference.text)}});
+    }
+    const auto all = job.world.all_gather(mine.dump(), job.stream, "answers");
+    if (!job.leads()) continue;
+    std::vector<nlohmann::ordered_json> of_rank;
+    for (const std::string& text : all) of_rank.push_back(nlohmann::ordered_json::parse(text));
+    progress.clear();
+    for (i64 i = 0; i < last - first; ++i) {
+      const auto& line = of_rank[static_cast<std::size_t>(i % ranks)][static_cast<std::size_t>(i / ranks)];
+      exact += line["exact"].get<bool>();
+      print_line(line.dump());
+    }
+    progress.update(
+        last, fmt::format("exact {:.1f} %,", 100.0 * static_cast<double>(exact) / static_cast<double>(last)));
+  }
+  progress.clear();
+  const i64 cut = job.world.all_reduce_sum(generator.cut(), job.stream, "cut answers");
+  if (!job.leads()) return;
+  if (cut > 0) log_info("{} of {} answers were cut at {} tokens (--max-tokens)", cut, samples, o.max_tokens);
+  log_info("exact: {:.2f} % ({} of {})", 100.0 * static_cast<double>(exact) / static_cast<double>(samples),
+           exact, samples);
+}
+
+ExitCode run_generate(Job& job, const Options& o) {
+  require(o.has_prompt != !o.data.empty(), ExitCode::usage,
+          "generate: give either --prompt TEXT or --data FILE.jsonl");
+  require(o.data.empty() || o.images.empty(), ExitCode::usage,
+          "generate: --image belongs to --prompt; the samples of --data name their own images");
+  require(o.max_tokens >= 1, ExitCode::usage, "--max-tokens {}: at least 1", o.max_tokens);
+  require(o.limit >= 0, ExitCode::usage, "--limit {}: at least 1", o.limit);
+  const DType dtype = dtype_from_name(o.dtype);
+  require(dtype == DType::F32 || dtype == DType::F64, ExitCode::usage, "--dtype {}: f32 or f64", o.dtype);
+  if (!o.data.empty()) {
+    answer_data(job, o, dtype);
+  } else if (job.leads()) {
+    answer_prompt(o, dtype, job.stream);
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, Run& run) {
+  CLI::App* verb =
+      app.add_subcommand("generate", "Answer a question, or the last turn of each sample, greedily");
+  auto o = std::make_shared<Options>();
+  verb->add_option("--model", o->model, "Hugging Face model folder, or run folder")->required();
+  verb->add_option("--image", o->images, "images in front of the prompt, in this order");
+  CLI::Option* prompt = verb->add_option("--prompt", o->prompt, "the question; the answer goes to stdout");
+  verb->add_option(
+      "--data", o->data,
+      "JSONL chat file; one JSON line per sample goes to stdout (id, turn, generated, reference, "
+      "exact). Ranks share the samples");
+  verb->add_option("--max-tokens", o->max_tokens, "most tokens of an answer (default 128)");
+  verb->add_option("--dtype", o->dtype, "f32 (default) or f64");
+  std::vector<std::string> formats;
+  for (const data::ChatFormat& format : data::chat_formats()) formats.push_back(format.name);
+  verb->add_option("--chat", o->chat, "chat format, instead of the model folder's own")
+      ->check(CLI::IsMember(formats));
+  verb->add_option("--limit", o->limit, "only the first N samples");
+  verb->callback([o, prompt, &run] {
+    o->has_prompt = prompt->count() > 0;
+    run = [o](Job& job) { return run_generate(job, *o); };
+  });
+}
+
+}  // namespace longsight::launch

@@ -1,0 +1,136 @@
+// longsight inspect: what is in a safetensors file or a model folder.
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "launch/model_folder.h"
+#include "launch/output.h"
+#include "launch/verb.h"
+#include "model/detect.h"
+#include "runtime/base/log.h"
+
+namespace longsight::launch {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string path;
+  bool json = false;
+};
+
+struct Inspected {
+  std::string path;
+  std::vector<io::TensorEntry> tensors;
+  std::vector<model::DetectedModule> modules;      // of folders
+  std::vector<std::pair<std::string, i64>> parts;  // parameters, where there is a configuration
+};
+
+i64 bytes_of(const io::TensorEntry& tensor) {
+  return tensor.end - tensor.begin;
+}
+
+// A family that cannot be trained here can still be looked at.
+std::optional<model::ModelConfig> config_if_known(const std::string& folder) {
+  if (!fs::exists(folder + "/config.json")) return std::nullopt;
+  try {
+    return model::read_config(folder);
+  } catch (const Error& error) {
+    log_warn("{}", error.what());
+    return std::nullopt;
+  }
+}
+
+std::vector<std::pair<std::string, i64>> count_parts(const model::ModelConfig& config) {
+  const model::Vlm shape(config);
+  std::vector<std::pair<std::string, i64>> parts{
+      {"vision", 0}, {"connector", 0}, {"language", 0}, {"total", 0}};
+  for (const Parameter& p : shape.parameters().all()) {
+    for (auto& [part, count] : parts) {
+      if (part == p.part || part == "total") count += p.elements();
+    }
+  }
+  return parts;
+}
+
+Inspected inspect(const std::string& path) {
+  require(fs::exists(path), ExitCode::missing_input, "{}: no such file or folder", path);
+  const bool folder = fs::is_directory(path);
+  const bool run = folder && fs::exists(path + "/model/config.json");
+  Inspected found{.path = run ? model_folder_of(path) : path, .tensors = {}, .modules = {}, .parts = {}};
+  const io::SafetensorsSet set(found.path);
+  found.tensors = set.entries();
+  if (!folder) return found;
+  const std::vector<model::NamedShape> names = model::named_shapes(set);
+  if (const auto config = config_if_known(found.path)) {
+    found.modules = model::detect_modules(names, *config, found.path);
+    found.parts = count_parts(*config);
+  } else {
+    found.modules = model::detect_modules(names);
+  }
+  return found;
+}
+
+void print_json(const Inspected& found) {
+  nlohmann::ordered_json line{{"path", found.path}};
+  line["tensors"] = nlohmann::ordered_json::array();
+  for (const io::TensorEntry& t : found.tensors) {
+    line["tensors"].push_back(
+        {{"name", t.name},
+         {"dtype", t.stored_as},
+         {"shape", std::vector<i64>(t.shape.extents().begin(), t.shape.extents().end())},
+         {"bytes", bytes_of(t)}});
+  }
+  line["modules"] = nlohmann::ordered_json::array();
+  for (const model::DetectedModule& m : found.modules) {
+    line["modules"].push_back({{"kind", name_of(m.kind)},
+                               {"name", m.name},
+                               {"blocks", m.blocks},
+                               {"heads", m.heads},
+                               {"kv_heads", m.kv_heads},
+                               {"weights", m.weights},
+                               {"elements", m.elements}});
+  }
+  line["parameters"] = nlohmann::ordered_json::object();
+  for (const auto& [part, count] : found.parts) line["parameters"][part] = count;
+  print_line(line.dump());
+}
+
+void print_text(const Inspected& found) {
+  std::size_t name = 0, shape = 0;
+  i64 bytes = 0;
+  for (const io::TensorEntry& t : found.tensors) {
+    name = std::max(name, t.name.size());
+    shape = std::max(shape, t.shape.text().size());
+    bytes += bytes_of(t);
+  }
+  for (const io::TensorEntry& t : found.tensors) {
+    print_line(fmt::format("{:<{}}  {:<4}  {:<{}}  {:>12}", t.name, name, t.stored_as, t.shape.text(), shape,
+                           bytes_of(t)));
+  }
+  print_line(fmt::format("{}: {} tensors, {} bytes ({:.1f} MiB)", found.path, found.tensors.size(), bytes,
+                         static_cast<double>(bytes) / 1048576));
+  if (!found.modules.empty()) print_line("\nmodules\n" + model::module_table(found.modules));
+  if (!found.parts.empty()) print_line("parameters");
+  for (const auto& [part, count] : found.parts) print_line(fmt::format("{:<10}{:>16}", part, count));
+}
+
+ExitCode run_inspect(Job& job, const Options& o) {
+  if (!job.leads()) return ExitCode::done;
+  const Inspected found = inspect(o.path);
+  o.json ? print_json(found) : print_text(found);
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Run& run) {
+  CLI::App* verb =
+      app.add_subcommand("inspect", "List the tensors of a file or folder, and the modules of a model");
+  auto o = std::make_shared<Options>();
+  verb->add_option("path", o->path, "safetensors file, model folder or run folder")->required();
+  verb->add_flag("--json", o->json, "one line of JSON");
+  verb->callback([o, &run] { run = [o](Job& job) { return run_inspect(job, *o); }; });
+}
+
+}  // namespace longsight::launch

@@ -1,0 +1,71 @@
+// From conversations to what a model is fed: token ids, labels and images, made as the files of a model
+// folder say; and back from token ids to text.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/micro_batch.h"
+#include "runtime/data/bpe_tokenizer.h"
+#include "runtime/data/chat.h"
+#include "runtime/data/file_image.h"
+#include "runtime/data/tokenize_sample.h"
+
+namespace longsight::launch {
+
+// Immutable; any number of threads, each with an EncodeCache of its own.
+class SampleMaker {
+ public:
+  // Of a Hugging Face model folder: its tokenizer, preprocessor_config.json and chat template. `chat` names
+  // the format where the folder's own is not to be used; empty: the folder's. missing_input or bad_data, with
+  // the remedy, for what is missing or does not fit the configuration.
+  static std::unique_ptr<SampleMaker> of_model(const std::string& folder, const model::ModelConfig&,
+                                               const std::string& chat = "");
+  // Of a folder with a tokenizer, for a model that begins with random weights. What the folder lacks takes
+  // defaults: images as CLIP takes them at the tower's size, and the chat format llava.
+  static std::unique_ptr<SampleMaker> of_tokenizer(const std::string& folder, const model::ModelConfig&,
+                                                   const std::string& chat = "");
+  SampleMaker(const SampleMaker&) = delete;
+  SampleMaker& operator=(const SampleMaker&) = delete;
+
+  // The whole conversation, with labels. `shifts` has one entry for each image, or none. bad_data with
+  // sample.where; images are not opened yet.
+  model::Sample sample(const data::ChatSample&, data::EncodeCache&,
+                       std::span<const data::Shift> shifts = {}) const;
+  // The conversation up to its last assistant turn, and the head of that turn. No labels.
+  model::Sample prompt(const data::ChatSample&, data::EncodeCache&) const;
+
+  // Generated ids as text: special tokens, and ids that the model has but the tokenizer has not, are left
+  // out.
+  std::string text(std::span<const i64> ids) const;
+  // Ids that end an answer: the tokenizer's eos, the format's end-of-turn token, eos_token_id of
+  // generation_config.json.
+  const std::vector<i64>& stop_tokens() const { return stop_; }
+
+  const data::BpeTokenizer& tokenizer() const { return tokenizer_; }
+  const data::ChatFormat& format() const { return format_; }
+  const data::ImageRecipe& recipe() const { return recipe_; }
+
+  // Completes a model folder with preprocessor_config.json, processor_config.json, chat_template.json and
+  // generation_config.json, as far as it lacks them: what Hugging Face needs to use the model as it was
+  // trained.
+  void write_missing_files(const std::string& folder) const;
+
+ private:
+  SampleMaker(const std::string& folder, const model::ModelConfig&, const data::ChatFormat&,
+              data::ImageRecipe);
+  std::vector<i64> tokens_per_image(const data::ChatSample&) const;
+  model::Sample made(const data::ChatSample&, data::TokenizedSample, std::span<const data::Shift>) const;
+
+  model::ModelConfig config_;
+  data::BpeTokenizer tokenizer_;
+  const data::ChatFormat& format_;
+  data::ImageRecipe recipe_;
+  data::SampleTokenizer sample_tokenizer_;  // refers to the tokenizer here
+  data::DecodeOptions decode_;
+  std::vector<i64> stop_;
+};
+
+}  // namespace longsight::launch

@@ -1,0 +1,184 @@
+// Loss, logits, image features, every gradient and twelve optimizer steps against PyTorch (transformers 5.23,
+// float64).
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include <doctest/doctest.h>
+
+#include "launch/step.h"
+#include "model/batch_file.h"
+#include "model/checkpoint.h"
+#include "parallel/optimizer.h"
+#include "runtime/base/json.h"
+#include "runtime/io/safetensors.h"
+#include "tests/support/rank_test.h"
+
+namespace longsight::launch {
+namespace {
+
+using parallel::AttentionKind;
+
+const std::vector<std::string> kCases{"tests/goldens/llava-clip-llama", "tests/goldens/llava-multilayer"};
+
+parallel::Plan plan_of(const model::Vlm& model, AttentionKind vision, AttentionKind language) {
+  const i64 ranks = test_world().size();
+  return parallel::uniform_plan(parallel::make_mesh(ranks, ranks), model.vision().blocks(), vision,
+                                model.language().blocks(), language, parallel::FusionKind::owner);
+}
+
+std::set<std::string> names_in(const Json& list) {
+  std::set<std::string> names;
+  for (const Json& name : list) names.insert(name.get<std::string>());
+  return names;
+}
+
+double relative_l2(Tensor a, Tensor b) {
+  double difference = 0, size = 0;
+  for (i64 i = 0; i < a.elements(); ++i) {
+    const double x = a.as<double>()[i], y = b.as<double>()[i];
+    difference += (x - y) * (x - y);
+    size += y * y;
+  }
+  return std::sqrt(difference / size);
+}
+
+double l2(Tensor a) {
+  double size = 0;
+  for (i64 i = 0; i < a.elements(); ++i) size += a.as<double>()[i] * a.as<double>()[i];
+  return std::sqrt(size);
+}
+
+OwnedTensor read_f64(const io::SafetensorsFile& file, const std::string& name) {
+  OwnedTensor x(DType::F64, file.find(name)->shape);
+  file.read(name, x);
+  return x;
+}
+
+// Reference values are stored as f32 (relative rounding 6e-8); the bounds leave room for that and for what
+// PyTorch itself rounds to f32 (rotary frequencies).
+void check_gradients(const std::string& folder, AttentionKind vision, AttentionKind language) {
+  INFO(folder, ", vision ", name_of(vision), ", language ", name_of(language));
+  const auto model =
+      model::load_model(folder + "/model", {.dtype = DType::F64, .with_gradients = true, .trainable = {}});
+  const model::BatchFile batch = model::read_batch_file(folder + "/batch.safetensors", model->config());
+  const Json expected = read_json_file(folder + "/expected.json");
+  const io::SafetensorsFile values(folder + "/expected.safetensors");
+  const parallel::Plan plan = plan_of(*model, vision, language);
+  parallel::MeshGroups groups(plan.mesh, test_world());
+  StepRunner runner(*model, plan, groups, {});
+  const StepBatch step = deal_step(batch.samples, model->config(), plan.mesh, 0, 0);
+  CHECK(step.supervised == expected["n_supervised_tokens"].get<i64>());
+  CHECK(std::abs(runner.run(step) / static_cast<double>(step.supervised) - expected["loss"].get<double>()) <=
+        2e-6);
+  runner.sum_gradients(step);
+
+  const auto without = names_in(expected["parameters_without_gradient"]),
+             zero = names_in(expected["parameters_with_zero_gradient"]);
+  for (ParameterId id = 0; id < model->parameters().size(); ++id) {
+    const Parameter& p = model->parameters()[id];
+    INFO(p.name);
+    CHECK(StepRunner::reached(p, step) == !without.contains(p.name));
+    if (without.contains(p.name)) continue;
+    const Tensor grad = model->parameters().grad(id);
+    if (zero.contains(p.name))
+      CHECK(l2(grad) < 1e-6);
+    else
+      CHECK(relative_l2(grad, read_f64(values, "grad." + p.name)) <= 1e-5);
+  }
+}
+
+TEST_CASE("loss and gradients are those of PyTorch, for every strategy") {
+  for (const std::string& folder : kCases) {
+    check_gradients(folder, AttentionKind::ulysses, AttentionKind::ulysses);
+    check_gradients(folder, AttentionKind::images, AttentionKind::gather);
+    check_gradients(folder, AttentionKind::gather, AttentionKind::local);
+  }
+}
+
+TEST_CASE("logits and image features are those of PyTorch") {
+  for (const std::string& folder : kCases) {
+    INFO(folder);
+    const auto model =
+        model::load_model(folder + "/model", {.dtype = DType::F64, .with_gradients = false, .trainable = {}});
+    const model::BatchFile batch = model::read_batch_file(folder + "/batch.safetensors", model->config());
+    const io::SafetensorsFile values(folder + "/expected.safetensors");
+    const OwnedTensor logits = read_f64(values, "logits"), features = read_f64(values, "image_features");
+    const parallel::Plan plan = plan_of(*model, AttentionKind::ulysses, AttentionKind::ulysses);
+    const model::MicroBatch packed = model::pack(batch.samples, model->config());
+    model::PassMemory memory;
+    model::Pass pass(*model, packed, plan, false, test_world(), memory, {});
+    pass.forward();
+    const i64 begin = pass.layout().language.begin(test_world().rank()), vocab = model->config().text.vocab;
+    OwnedTensor mine(DType::F64, {pass.hidden().rows(), vocab});
+    pass.logits(mine);
+    double worst = 0;
+    for (i64 sample = 0; sample < batch.rows; ++sample) {
+      const i64 start = packed.geometry.samples.starts[static_cast<std::size_t>(sample)];
+      for (i64 t = 0; t < batch.samples[static_cast<std::size_t>(sample)].tokens(); ++t) {
+        const i64 row = start + t - begin;
+        if (row < 0 || row >= mine->rows()) continue;
+        for (i64 v = 0; v < vocab; ++v) {
+          worst = std::max(worst, std::abs(mine->as<double>()[row * vocab + v] -
+                                           logits->as<double>()[(sample * batch.columns + t) * vocab + v]));
+        }
+      }
+    }
+    CHECK(worst <= 1e-4);
+    worst = 0;
+    for (std::size_t i = 0; i < pass.owned_features().size(); ++i) {
+      const i64 width = features->row_size();
+      for (i64 c = 0; c < width; ++c) {
+        worst = std::max(worst, std::abs(pass.features().as<double>()[static_cast<i64>(i) * width + c] -
+                                         features->as<double>()[pass.owned_features()[i] * width + c]));
+      }
+    }
+    CHECK(worst <= 1e-4);
+    pass.loss();
+  }
+}
+
+TEST_CASE("twelve AdamW steps in f32 follow PyTorch's, and what has no gradient keeps its bits") {
+  for (const std::string& folder : kCases) {
+    INFO(folder);
+    const auto model =
+        model::load_model(folder + "/model", {.dtype = DType::F32, .with_gradients = true, .trainable = {}});
+    const auto untouched =
+        model::load_model(folder + "/model", {.dtype = DType::F32, .with_gradients = false, .trainable = {}});
+    const Json curve = read_json_file(folder + "/curve.json");
+    const auto without = names_in(read_json_file(folder + "/expected.json")["parameters_without_gradient"]);
+    const parallel::Plan plan = plan_of(*model, AttentionKind::ulysses, AttentionKind::ulysses);
+    parallel::MeshGroups groups(plan.mesh, test_world());
+    StepRunner runner(*model, plan, groups, {});
+    parallel::AdamW optimizer(model->parameters());
+    for (std::size_t s = 0; s < 12; ++s) {
+      const model::BatchFile batch = model::read_batch_file(
+          fmt::format("{}/{}.safetensors", folder, curve["batch_of_step"][s].get<std::string>()),
+          model->config());
+      const StepBatch step = deal_step(batch.samples, model->config(), plan.mesh, 0, 0);
+      const double loss = runner.run(step) / static_cast<double>(step.supervised);
+      runner.sum_gradients(step);
+      const auto reached = [&](const Parameter& p) { return StepRunner::reached(p, step); };
+      const double norm = parallel::gradient_norm(model->parameters(), reached, {});
+      CHECK(std::abs(loss - curve["loss"][s].get<double>()) <= 1e-3);
+      CHECK(std::abs(norm / curve["grad_norm_before_clipping"][s].get<double>() - 1) <= 2e-3);
+      optimizer.step(reached,
+                     {.lr = 1e-3,
+                      .beta1 = 0.9,
+                      .beta2 = 0.95,
+                      .eps = 1e-8,
+                      .weight_decay = 0.1,
+                      .gradient_scale = std::min(1.0, 1 / (norm + 1e-6))},
+                     {});
+    }
+    for (ParameterId id = 0; id < model->parameters().size(); ++id) {
+      if (!without.contains(model->parameters()[id].name)) continue;
+      const Tensor a = model->parameters().value(id), b = untouched->parameters().value(id);
+      INFO(model->parameters()[id].name);
+      CHECK(std::equal(a.as<float>(), a.as<float>() + a.elements(), b.as<float>()));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace longsight::launch

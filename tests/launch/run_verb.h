@@ -1,0 +1,42 @@
+// Runs a verb as main does, in the test's own process.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "launch/verb.h"
+#include "parallel/self_group.h"
+#include "tests/support/captured_stdout.h"
+
+namespace longsight::launch {
+
+struct VerbResult {
+  ExitCode code = ExitCode::internal;
+  std::string out;
+};
+
+// `arguments` begin with the verb. A command line that does not parse is a usage error, as in main.
+inline VerbResult run_verb(void (*add)(CLI::App&, Run&), std::vector<std::string> arguments,
+                           parallel::ProcessGroup& world) {
+  CLI::App app("test", "longsight");
+  app.require_subcommand(1);
+  Run verb;
+  add(app, verb);
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    fail(ExitCode::usage, "{}", error.what());
+  }
+  Job job{world, {}};
+  VerbResult result;
+  result.out = stdout_of([&] { result.code = verb(job); });
+  return result;
+}
+
+inline VerbResult run_verb(void (*add)(CLI::App&, Run&), std::vector<std::string> arguments) {
+  parallel::SelfGroup self;
+  return run_verb(add, std::move(arguments), self);
+}
+
+}  // namespace longsight::launch

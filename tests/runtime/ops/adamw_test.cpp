@@ -1,0 +1,114 @@
+#include "runtime/ops/adamw.h"
+
+#include "tests/support/failure.h"
+#include "tests/support/gradient_check.h"
+
+using namespace longsight;
+using namespace longsight::ops;
+
+namespace {
+
+constexpr Stream kStream{};
+
+struct State {
+  explicit State(DType dtype, i64 n)
+      : value(random_tensor(dtype, {n}, "value")),
+        gradient(random_tensor(dtype, {n}, "gradient")),
+        first(dtype, {n}),
+        second(dtype, {n}) {}
+  void step(const AdamWOptions& options) { adamw_step(value, gradient, first, second, options, kStream); }
+  OwnedTensor value, gradient, first, second;
+};
+
+}  // namespace
+
+TEST_CASE("three steps of AdamW are those of torch.optim.AdamW") {
+  // torch.optim.AdamW([1.0, -2.0, 0.5], lr=0.1, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.2) in float64,
+  // with the gradients [1, -0.5, 0], [0.25, 2, 0] and [-1, 0.125, 3]; worked out term by term here.
+  const double gradients[3][3] = {{1, -0.5, 0}, {0.25, 2, 0}, {-1, 0.125, 3}};
+  State s(DType::F64, 3);
+  double p[3] = {1, -2, 0.5}, m[3] = {}, v[3] = {};
+  std::copy_n(p, 3, s.value->as<double>());
+  for (int t = 1; t <= 3; ++t) {
+    // The gradient is stored four times too large: the clip factor brings it back.
+    for (int i = 0; i < 3; ++i) s.gradient->as<double>()[i] = 4 * gradients[t - 1][i];
+    s.step({.lr = 0.1,
+            .beta1 = 0.9,
+            .beta2 = 0.99,
+            .eps = 1e-3,
+            .weight_decay = 0.2,
+            .gradient_scale = 0.25,
+            .step = t});
+    for (int i = 0; i < 3; ++i) {
+      const double g = gradients[t - 1][i];
+      p[i] *= 1 - 0.1 * 0.2;
+      m[i] = 0.9 * m[i] + 0.1 * g;
+      v[i] = 0.99 * v[i] + 0.01 * g * g;
+      p[i] -=
+          0.1 / (1 - std::pow(0.9, t)) * m[i] / (std::sqrt(v[i]) / std::sqrt(1 - std::pow(0.99, t)) + 1e-3);
+    }
+    CHECK(relative_error(values_of(s.value), {p[0], p[1], p[2]}) < 1e-15);
+    CHECK(relative_error(values_of(s.first), {m[0], m[1], m[2]}) < 1e-15);
+    CHECK(relative_error(values_of(s.second), {v[0], v[1], v[2]}) < 1e-15);
+    CHECK(values_of(s.gradient) == std::vector<double>(3, 0.0));  // ready for the next step
+  }
+  // Step 1 moves by lr against the sign of the gradient (torch: 0.98 - 0.1 / 1.001 and so on), whatever its
+  // size.
+  State first(DType::F64, 1);
+  first.value->as<double>()[0] = 1;
+  first.gradient->as<double>()[0] = 1e-4;
+  first.step({.lr = 0.1, .eps = 0, .weight_decay = 0, .step = 1});
+  CHECK(first.value->as<double>()[0] == doctest::Approx(0.9).epsilon(1e-14));
+}
+
+TEST_CASE("AdamW in f32 agrees with f64 over several steps") {
+  State small(DType::F32, 1000), exact(DType::F64, 1000);
+  for (i64 t = 1; t <= 5; ++t) {
+    for (State* s : {&small, &exact}) {
+      fill_random(s->gradient, "gradient" + std::to_string(t), 0.01);
+      s->step({.lr = 1e-2, .weight_decay = 0.1, .step = t});
+    }
+  }
+  CHECK(relative_error(values_of(small.value), values_of(exact.value)) <
+        5 * 1.2e-7);  // a rounding or two per step
+}
+
+TEST_CASE("AdamW and the sum of squares have the same bits for every thread count") {
+  check_same_bits_for_every_thread_count([] {
+    State s(DType::F32, 70001);
+    std::vector<double> all = {sum_of_squares(s.gradient, kStream)};
+    s.step({.lr = 1e-2, .weight_decay = 0.1, .step = 3});
+    for (const auto& part : {values_of(s.value), values_of(s.first), values_of(s.second)}) {
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  });
+}
+
+TEST_CASE("the sum of squares is taken in f64") {
+  OwnedTensor x(DType::F32, {40000});
+  for (i64 i = 0; i < 40000; ++i) x->as<float>()[i] = 0.1F;
+  const double square = static_cast<double>(0.1F) * static_cast<double>(0.1F);
+  CHECK(sum_of_squares(x, kStream) == doctest::Approx(40000 * square).epsilon(1e-13));
+  x->as<float>()[123] = 3e38F;  // the square overflows in f32
+  CHECK(sum_of_squares(x, kStream) == doctest::Approx(9e76).epsilon(1e-6));
+  CHECK(sum_of_squares(OwnedTensor(DType::F64, {0}), kStream) == 0);
+}
+
+TEST_CASE("a NaN and an infinity come through the sum of squares") {
+  OwnedTensor x = random_tensor(DType::F32, {9000}, "x");
+  x->as<float>()[8999] = std::numeric_limits<float>::infinity();
+  CHECK(std::isinf(sum_of_squares(x, kStream)));
+  x->as<float>()[5] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(std::isnan(sum_of_squares(x, kStream)));
+}
+
+TEST_CASE("AdamW refuses buffers of another size or type, and step 0") {
+  State s(DType::F32, 4);
+  const OwnedTensor shorter(DType::F32, {3}), wide(DType::F64, {4});
+  CHECK(failure_of([&] { adamw_step(s.value, shorter, s.first, s.second, {}, kStream); }).code ==
+        ExitCode::internal);
+  CHECK(failure_of([&] { adamw_step(s.value, s.gradient, wide, s.second, {}, kStream); }).code ==
+        ExitCode::internal);
+  CHECK(failure_of([&] { s.step({.step = 0}); }).code == ExitCode::internal);
+}

@@ -1,0 +1,217 @@
+#include "runtime/ops/gemm.h"
+
+#include "runtime/ops/gemm_block.h"
+#include "tests/support/gradient_check.h"
+
+using namespace longsight;
+using namespace longsight::ops;
+
+namespace {
+
+struct Case {
+  i64 m, n, k;
+  bool a_transposed = false, b_transposed = false;
+};
+
+// A product with all its extras, on strided operands between guards.
+struct Operands {
+  Operands(DType dtype, const Case& size)
+      : a(dtype, size.a_transposed ? size.k : size.m, size.a_transposed ? size.m : size.k, 5),
+        b(dtype, size.b_transposed ? size.n : size.k, size.b_transposed ? size.k : size.n, 7),
+        c(dtype, size.m, size.n, 3),
+        addend(dtype, size.m, size.n, 1),
+        bias(dtype, 1, size.n),
+        sums(dtype, 1, size.m),
+        shape(size) {
+    a.randomise("a");
+    b.randomise("b");
+    addend.randomise("addend");
+    bias.randomise("bias");
+    sums.randomise("sums");
+  }
+
+  template <class T>
+  Gemm<T> problem() const {
+    Gemm<T> p{.m = shape.m, .n = shape.n, .k = shape.k};
+    p.a = a.view().as<T>();
+    p.lda = a.view().stride;
+    p.a_transposed = shape.a_transposed;
+    p.b = b.view().as<T>();
+    p.ldb = b.view().stride;
+    p.b_transposed = shape.b_transposed;
+    p.c = c.view().as<T>();
+    p.ldc = c.view().stride;
+    p.addend = addend.view().as<T>();
+    p.ld_addend = addend.view().stride;
+    p.bias = bias.view().as<T>();
+    if (shape.a_transposed) p.a_sums = sums.view().as<T>();
+    return p;
+  }
+
+  bool guards_intact() const {
+    return a.guards_intact() && b.guards_intact() && c.guards_intact() && addend.guards_intact() &&
+           bias.guards_intact() && sums.guards_intact();
+  }
+
+  GuardedMatrix a, b, c, addend, bias, sums;
+  Case shape;
+};
+
+std::vector<GemmIsa> instruction_sets() {
+  std::vector<GemmIsa> sets;
+  for (const GemmIsa isa : {GemmIsa::avx2, GemmIsa::avx512}) {
+    if (machine_has(isa)) sets.push_back(isa);
+  }
+  return sets;
+}
+
+std::vector<double> expected_product(const Operands& o) {
+  const auto a = o.a.values(), b = o.b.values(), addend = o.addend.values(), bias = o.bias.values();
+  const Case& s = o.shape;
+  std::vector<double> c;
+  for (i64 i = 0; i < s.m; ++i) {
+    for (i64 j = 0; j < s.n; ++j) {
+      double sum = addend[static_cast<std::size_t>(i * s.n + j)] + bias[static_cast<std::size_t>(j)];
+      for (i64 l = 0; l < s.k; ++l) {
+        sum += a[static_cast<std::size_t>(s.a_transposed ? l * s.m + i : i * s.k + l)] *
+               b[static_cast<std::size_t>(s.b_transposed ? j * s.k + l : l * s.n + j)];
+      }
+      c.push_back(sum);
+    }
+  }
+  return c;
+}
+
+std::vector<double> expected_sums(const Operands& o) {
+  const auto a = o.a.values();
+  auto sums = o.sums.values();
+  for (i64 l = 0; l < o.shape.k; ++l) {
+    for (i64 i = 0; i < o.shape.m; ++i) {
+      sums[static_cast<std::size_t>(i)] += a[static_cast<std::size_t>(l * o.shape.m + i)];
+    }
+  }
+  return sums;
+}
+
+// Sizes around the register tiles (9 x 48, 6 x 16), the packed depth and width, and nothing at all.
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const bool ta : {false, true}) {
+    for (const bool tb : {false, true}) {
+      for (const auto& [m, n, k] : std::vector<std::array<i64, 3>>{{1, 1, 1},
+                                                                   {9, 48, 8},
+                                                                   {10, 49, 9},
+                                                                   {5, 95, 13},
+                                                                   {75, 33, 4},
+                                                                   {3, 7, 0},
+                                                                   {0, 7, 3},
+                                                                   {2, 0, 3},
+                                                                   {21, kGemmWidth + 17, 10},
+                                                                   {19, 21, kGemmDepth + 3},
+                                                                   {100, 50, 2 * kGemmDepth}}) {
+        all.push_back({m, n, k, ta, tb});
+      }
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("a product of any shape, layout and stride is right and stays inside its matrix") {
+  for (const GemmIsa isa : instruction_sets()) {
+    for (const Case& shape : cases()) {
+      CAPTURE(static_cast<int>(isa));
+      CAPTURE(shape.m);
+      CAPTURE(shape.n);
+      CAPTURE(shape.k);
+      CAPTURE(shape.a_transposed);
+      CAPTURE(shape.b_transposed);
+      for (const DType dtype : {DType::F64, DType::F32}) {
+        Operands o(dtype, shape);
+        const auto sums = shape.a_transposed ? expected_sums(o) : o.sums.values();
+        dispatch(dtype, [&](auto zero) { gemm_with(isa, o.problem<decltype(zero)>()); });
+        // A sum of k products of size 1 is rounded k times; sqrt(k) stands for the size of the largest
+        // result.
+        const double epsilon = dtype == DType::F64 ? 1.2e-16 : 6e-8;
+        const double tolerance = epsilon * (16 + static_cast<double>(shape.k) / 4);
+        CHECK(relative_error(o.c.values(), expected_product(o)) < tolerance);
+        CHECK(relative_error(o.sums.values(), sums) < tolerance);
+        CHECK(o.guards_intact());
+      }
+    }
+  }
+}
+
+TEST_CASE("without an addend the old contents of the product do not matter") {
+  Operands o(DType::F32, {20, 50, 400});
+  auto p = o.problem<float>();
+  p.addend = nullptr;
+  p.bias = nullptr;
+  gemm(p);
+  const auto clean = o.c.values();
+  o.c.fill(std::numeric_limits<double>::quiet_NaN());
+  gemm(p);
+  CHECK(o.c.values() == clean);
+}
+
+TEST_CASE("a product has the same bits for every thread count, and a row whatever rows are beside it") {
+  for (const GemmIsa isa : instruction_sets()) {
+    for (const bool transposed : {false, true}) {
+      const Case shape{151, 203, 500, transposed, !transposed};
+      check_same_bits_for_every_thread_count([&] {
+        Operands o(DType::F32, shape);
+        gemm_with(isa, o.problem<float>());
+        auto all = o.c.values();
+        for (const double sum : o.sums.values()) all.push_back(sum);
+        return all;
+      });
+    }
+    Operands whole(DType::F32, {40, 70, 500, false, true});
+    auto p = whole.problem<float>();
+    gemm_with(isa, p);
+    const auto together = whole.c.values();
+    whole.c.fill(0);
+    for (i64 i = 0; i < 40; ++i) {
+      auto row = p;
+      row.m = 1;
+      row.a += i * p.lda;
+      row.c += i * p.ldc;
+      row.addend += i * p.ld_addend;
+      gemm_with(isa, row);
+    }
+    CHECK(whole.c.values() == together);
+  }
+}
+
+TEST_CASE("every element is reported as finished once, after its last addition") {
+  const int before = omp_get_max_threads();
+  for (const int threads : {1, 3}) {
+    omp_set_num_threads(threads);
+    Operands o(DType::F32, {130, kGemmWidth + 60, kGemmDepth + 100, false, true});
+    GuardedMatrix seen(DType::F32, o.shape.m, o.shape.n), count(DType::F32, o.shape.m, o.shape.n);
+    const auto p = o.problem<float>();
+    gemm(p, [&](i64 row, i64 rows, i64 column, i64 columns) {
+      for (i64 r = row; r < row + rows; ++r) {
+        for (i64 c = column; c < column + columns; ++c) {
+          seen.view().as<float>()[r * seen.view().stride + c] = p.c[r * p.ldc + c];
+          count.view().as<float>()[r * count.view().stride + c] += 1;
+        }
+      }
+    });
+    CHECK(seen.values() == o.c.values());
+    CHECK(count.values() == std::vector<double>(static_cast<std::size_t>(o.shape.m * o.shape.n), 1.0));
+  }
+  omp_set_num_threads(before);
+}
+
+TEST_CASE("inside a parallel region each thread runs its own product") {
+  const Case shape{60, 70, 300};
+  Operands alone(DType::F32, shape);
+  gemm(alone.problem<float>());
+  std::vector<Operands> mine;
+  for (int i = 0; i < 4; ++i) mine.emplace_back(DType::F32, shape);
+#pragma omp parallel for num_threads(2)
+  for (int i = 0; i < 4; ++i) gemm(mine[static_cast<std::size_t>(i)].problem<float>());
+  for (const Operands& o : mine) CHECK(o.c.values() == alone.c.values());
+}
