@@ -296,7 +296,9 @@ void check_tower(const Modules& modules, const Expected& e, const std::string& w
            e.blocks, e.tower);
     }
     if (count < e.blocks) {
-      const Member& first = members.front();
+      const auto weight = std::find_if(members.begin(), members.end(),
+                                       [](const Member& m) { return m.tensor->name.ends_with(".weight"); });
+      const Member& first = weight == members.end() ? members.front() : *weight;
       const std::string tail =
           first.tensor->name.substr(with_number(name, std::to_string(*first.place.block)).size());
       fail(ExitCode::bad_data, "{}{}{} is missing: the configuration has {} {} blocks", where,

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh Debian 12 to a trained vision-language model that names emoji it has never seen: packages, build, data,
 # training on two ranks that share every fused sequence, captions. About ten minutes on two cores, half of it training.
-# Training goes on where it was interrupted if this is run again.
+# A run that is there already is moved aside to runs/emoji.1, .2, ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,5 +1,7 @@
 #include "runtime/ops/gemm.h"
 
+#include <exception>
+
 #include "runtime/ops/gemm_block.h"
 #include "runtime/ops/host_threads.h"
 
@@ -81,13 +83,21 @@ void gemm_with(GemmIsa isa, const Gemm<T>& p, const TileDone& done) {
     run({0, p.m}, {0, p.n});
     return;
   }
-#pragma omp parallel num_threads(static_cast <int>(grid.rows * grid.columns))
+  const int team = static_cast<int>(grid.rows * grid.columns);
+  std::exception_ptr error;
+#pragma omp parallel num_threads(team)
   {
-    // A smaller team than asked for still computes every block.
-    for (i64 b = omp_get_thread_num(); b < grid.rows * grid.columns; b += omp_get_num_threads()) {
-      run(part(p.m, tile.rows, grid.rows, b / grid.columns), part(p.n, 16, grid.columns, b % grid.columns));
+    try {
+      // A smaller team than asked for still computes every block.
+      for (i64 i = omp_get_thread_num(); i < team; i += omp_get_num_threads()) {
+        run(part(p.m, tile.rows, grid.rows, i / grid.columns), part(p.n, 16, grid.columns, i % grid.columns));
+      }
+    } catch (...) {
+#pragma omp critical(gemm_error)
+      error = std::current_exception();
     }
   }
+  if (error) std::rethrow_exception(error);
 }
 
 template <class T>

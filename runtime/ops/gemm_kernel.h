@@ -1,6 +1,8 @@
 // Private to gemm_avx2.cpp and gemm_avx512.cpp: each compiles this text for its own instructions, hence the
-// unnamed namespace. No standard library template is used here: its instances would be shared with files for
-// smaller machines. NOLINTNEXTLINE: included after the target is chosen, by those two files only
+// unnamed namespace (NOLINT). No template of the standard library is used: its instances would be shared with
+// files for smaller machines.
+#pragma once
+
 #include <immintrin.h>
 
 #include "runtime/ops/gemm_block.h"

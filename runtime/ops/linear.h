@@ -1,5 +1,6 @@
 // Matrix products of the layers: y = x W^T + b, as Hugging Face and PyTorch store W [N, K].
-// f32 through oneDNN's dnnl_sgemm, f64 through Eigen. Same bits for every thread count.
+// f32 and f64 through the packed product of gemm.h. Same bits for every thread count; a row of y or dx also
+// has the same bits whatever rows are computed beside it. Shapes and types that do not fit throw.
 #pragma once
 
 #include "runtime/ops/activation.h"
@@ -10,7 +11,8 @@ namespace longsight::ops {
 struct LinearOptions {
   Tensor bias = {};      // [N], added to every row
   Matrix residual = {};  // [M, N], added; may be y itself
-  // With an activation, y holds what goes into it and `activated` [M, N] what comes out. Both are written in one pass.
+  // With an activation, y holds what goes into it and `activated` [M, N] what comes out, written in one pass;
+  // without backward both may be the same matrix.
   Activation activation = Activation::none;
   Matrix activated = {};
 };
@@ -23,7 +25,8 @@ enum class Write { overwrite, add };
 // dx [M, K] = or += dy [M, N] weight [N, K].
 void linear_backward_input(Matrix dx, Matrix dy, Tensor weight, Write, Stream);
 
-// dw [N, K] += dy [M, N]^T x [M, K];  db [N] += sum of the rows of dy (an empty Tensor: no bias).
+// dw [N, K] += dy [M, N]^T x [M, K];  db [N] += sum of the rows of dy. Either may be an empty Tensor: not
+// wanted.
 void linear_backward_weight(Tensor dw, Tensor db, Matrix dy, Matrix x, Stream);
 
 }  // namespace longsight::ops

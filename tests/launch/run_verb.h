@@ -6,6 +6,7 @@
 
 #include "launch/verb.h"
 #include "parallel/self_group.h"
+#include "runtime/base/log.h"
 #include "tests/support/captured_stdout.h"
 
 namespace longsight::launch {
@@ -28,6 +29,7 @@ inline VerbResult run_verb(void (*add)(CLI::App&, Run&), std::vector<std::string
   } catch (const CLI::ParseError& error) {
     fail(ExitCode::usage, "{}", error.what());
   }
+  init_log(0, 1, Verbosity::quiet);
   Job job{world, {}};
   VerbResult result;
   result.out = stdout_of([&] { result.code = verb(job); });

@@ -15,9 +15,9 @@ namespace {
 
 // Logits [T, V] of a sample by the pass that training makes, without a cache.
 OwnedTensor logits_without_cache(Vlm& model, const Sample& sample) {
-  const parallel::Plan plan =
-      parallel::uniform_plan(parallel::make_mesh(1, 1), model.vision().blocks(), parallel::AttentionKind::local,
-                             model.language().blocks(), parallel::AttentionKind::local, parallel::FusionKind::owner);
+  const parallel::Plan plan = parallel::uniform_plan(
+      parallel::make_mesh(1, 1), model.vision().blocks(), parallel::AttentionKind::local,
+      model.language().blocks(), parallel::AttentionKind::local, parallel::FusionKind::owner);
   const MicroBatch batch = pack({&sample, 1}, model.config());
   parallel::SelfGroup self;
   PassMemory memory;
@@ -47,7 +47,8 @@ Sample first_tokens(const Sample& sample, i64 tokens) {
   return prompt;
 }
 
-// A model whose first images end at token `images_end` of the sample, fed as a prompt of each length from there.
+// A model whose first images end at token `images_end` of the sample, fed as a prompt of each length from
+// there.
 template <class T>
 void check_splits(Vlm& model, const Sample& sample, i64 images_end, double bound) {
   const OwnedTensor expected = logits_without_cache(model, sample);
@@ -91,7 +92,8 @@ TEST_CASE("in f32 the logits are equal to rounding") {
   check_splits<float>(*model, samples[0], images_end(samples[0], model->config().image_token), 1e-4);
 }
 
-TEST_CASE("class rows are features where the configuration keeps them, and heads may be as many as KV heads") {
+TEST_CASE(
+    "class rows are features where the configuration keeps them, and heads may be as many as KV heads") {
   nlohmann::json config = test::tiny_config();
   config["vision_feature_select_strategy"] = "full";
   config["text_config"]["num_key_value_heads"] = 6;

@@ -1,5 +1,4 @@
-// Tensors for the tests of ops, and the comparison of a backward with central differences of its forward, in
-// f64.
+// Tensors for the tests of ops, and a backward compared with central differences of its forward, in f64.
 #pragma once
 
 #include <algorithm>

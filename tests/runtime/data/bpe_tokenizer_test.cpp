@@ -119,6 +119,36 @@ TEST_CASE("spans count bytes of the text as it was before NFC, stripping and pre
   CHECK(encoding.spans.back() == ByteSpan{8, 9});
 }
 
+TEST_CASE(
+    "of equal merges the leftmost comes first, and a merge undone by a better one is not made, in short and "
+    "long words") {
+  Json json = base();
+  json["pre_tokenizer"] =
+      Json::parse(R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})");
+  json["model"]["merges"] = Json::parse(R"([["b", "c"], ["a", "b"], ["a", "a"]])");
+  for (const auto& [piece, id] : {std::pair("bc", 782), std::pair("ab", 783), std::pair("aa", 784)}) {
+    json["model"]["vocab"].erase(piece);
+    json["model"]["vocab"][piece] = id;
+  }
+  const BpeTokenizer tokenizer(json, Json::object(), "t");
+  EncodeCache cache;
+  const i64 a = *tokenizer.id_of("a");
+  for (const int count : {5, 25, 40}) {
+    std::string as, abcs;
+    std::vector<i64> pairs, alternating;
+    for (int i = 0; i < count; ++i) {
+      as += "aa";
+      abcs += "abc";
+      pairs.push_back(784);
+      alternating.insert(alternating.end(), {a, 782});
+    }
+    pairs.push_back(a);
+    CAPTURE(count);
+    CHECK(tokenizer.encode(as + "a", cache, false).ids == pairs);
+    CHECK(tokenizer.encode(abcs, cache, false).ids == alternating);
+  }
+}
+
 TEST_CASE("a cache serves several tokenizers one after the other, and threads with a cache each agree") {
   const BpeTokenizer one = BpeTokenizer::from_folder(kFolder);
   Json json = base();

@@ -55,6 +55,7 @@ TEST_CASE("the Qwen2 and Llama-3 patterns") {
   CHECK(pieces(Pattern::llama3, "a \n \n  b") == Strings{"a", " \n \n", " ", " b"});
   CHECK(pieces(Pattern::llama3, "\tx\ny") == Strings{"\tx", "\n", "y"});
   CHECK(pieces(Pattern::llama3, "'\u017F 'x") == Strings{"'\u017F", " '", "x"});  // long s folds to s
+  CHECK(pieces(Pattern::llama3, "'\u017Fa") == Strings{"'\u017F", "a"});
   CHECK(pieces(Pattern::llama3, "你好。é") == Strings{"你好", "。é"});
 }
 

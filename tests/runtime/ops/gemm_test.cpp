@@ -131,8 +131,7 @@ TEST_CASE("a product of any shape, layout and stride is right and stays inside i
         Operands o(dtype, shape);
         const auto sums = shape.a_transposed ? expected_sums(o) : o.sums.values();
         dispatch(dtype, [&](auto zero) { gemm_with(isa, o.problem<decltype(zero)>()); });
-        // A sum of k products of size 1 is rounded k times; sqrt(k) stands for the size of the largest
-        // result.
+        // k roundings in a sum of k products, of which few may nearly cancel.
         const double epsilon = dtype == DType::F64 ? 1.2e-16 : 6e-8;
         const double tolerance = epsilon * (16 + static_cast<double>(shape.k) / 4);
         CHECK(relative_error(o.c.values(), expected_product(o)) < tolerance);

@@ -1,0 +1,166 @@
+// `longsight export` and `longsight inspect`.
+#include <cstring>
+#include <filesystem>
+
+#include <doctest/doctest.h>
+
+#include "model/checkpoint.h"
+#include "runtime/base/json.h"
+#include "runtime/io/safetensors.h"
+#include "tests/launch/run_verb.h"
+#include "tests/support/failure.h"
+#include "tests/support/scratch_folder.h"
+
+using namespace longsight;
+using namespace longsight::launch;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kModel = "tests/goldens/llava-clip-llama/model";
+
+void export_to(const std::string& source, const std::string& out, std::vector<std::string> more = {}) {
+  std::vector<std::string> arguments{"export", source, out};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const ExitCode code = run_verb(add_export, arguments).code;  // CHECK would keep what it throws
+  CHECK(code == ExitCode::done);
+}
+
+std::string stored_as(const std::string& folder) {
+  std::string types;
+  const io::SafetensorsSet set(folder);
+  for (const io::TensorEntry& entry : set.entries()) {
+    if (types.find(entry.stored_as) == std::string::npos) types += entry.stored_as;
+  }
+  return types;
+}
+
+Json module_of(const Json& found, const std::string& kind) {
+  for (const Json& module : found["modules"]) {
+    if (module["kind"] == kind) return module;
+  }
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("an exported model has the same values and companion files byte for byte") {
+  const ScratchFolder scratch;
+  export_to(kModel, scratch / "out");
+  const io::SafetensorsSet from(kModel), to(scratch / "out");
+  REQUIRE(from.entries().size() == to.entries().size());
+  for (const io::TensorEntry& entry : from.entries()) {
+    const OwnedTensor a = from.read(entry.name), b = to.read(entry.name);
+    REQUIRE(a->shape() == b->shape());
+    CHECK(std::memcmp(a->data(), b->data(), static_cast<std::size_t>(a->bytes())) == 0);
+  }
+  for (const char* file :
+       {"tokenizer.json", "preprocessor_config.json", "chat_template.json", "generation_config.json"}) {
+    CHECK(contents_of(scratch / "out/" + file) == contents_of(kModel + "/" + file));
+  }
+}
+
+TEST_CASE("the dtype is the one asked for, else that of the model that the run began with") {
+  const ScratchFolder scratch;
+  export_to(kModel, scratch / "bf16", {"--dtype", "bf16"});
+  CHECK(stored_as(scratch / "bf16") == "BF16");
+  CHECK(model::source_dtype(model::read_config(scratch / "bf16")) == DType::BF16);
+  export_to(scratch / "bf16", scratch / "again");
+  CHECK(stored_as(scratch / "again") == "BF16");
+
+  // A run that began with that one, its own model in f32.
+  fs::create_directory(scratch / "run");
+  export_to(scratch / "bf16", scratch / "run/model", {"--dtype", "f32"});
+  export_to(scratch / "run", scratch / "plain");
+  CHECK(stored_as(scratch / "plain") == "F32");
+  scratch.write("run/config.yaml", fmt::format("model: {{from: \"{}\"}}\n", scratch / "bf16"));
+  export_to(scratch / "run", scratch / "like_source");
+  CHECK(stored_as(scratch / "like_source") == "BF16");
+}
+
+TEST_CASE("export refuses what it cannot do, and writes nothing then") {
+  const ScratchFolder scratch;
+  const auto failure = [&](std::vector<std::string> more) {
+    return failure_of([&] { export_to(kModel, scratch / "out", std::move(more)); });
+  };
+  CHECK(failure({"--hf-names", "v5"}).code == ExitCode::usage);
+  CHECK(contains(failure({"--hf-names", "v5"}).message, "not available yet"));
+  CHECK(failure({"--dtype", "f64"}).code == ExitCode::usage);
+  CHECK(failure_of([&] { export_to(scratch / "none", scratch / "out"); }).code == ExitCode::missing_input);
+  CHECK(scratch.entries() == 0);
+  scratch.write("out", "a file");
+  CHECK(failure({}).code == ExitCode::cannot_write);
+  CHECK(contents_of(scratch / "out") == "a file");
+}
+
+TEST_CASE("values beyond the range of f16 are not made infinite") {
+  const ScratchFolder scratch;
+  const auto model = model::load_model(kModel, {});
+  const ParameterId id = model->parameters().find("multi_modal_projector.linear_1.bias");
+  model->parameters().value(id).as<float>()[3] = -70000;
+  model::export_model(*model, scratch / "large", {});
+  const Failure failure = failure_of([&] {
+    export_to(scratch / "large", scratch / "out", {"--dtype", "f16"});
+  });
+  CHECK(failure.code == ExitCode::usage);
+  CHECK(contains(failure.message, "multi_modal_projector.linear_1.bias holds -70000"));
+  export_to(scratch / "large", scratch / "out", {"--dtype", "bf16"});
+}
+
+TEST_CASE("inspect lists tensors, modules and parameters of a model folder") {
+  const Json found = Json::parse(run_verb(add_inspect, {"inspect", kModel, "--json"}).out);
+  const io::SafetensorsSet set(kModel);
+  i64 elements = 0;
+  for (const io::TensorEntry& entry : set.entries()) elements += entry.shape.elements();
+  CHECK(found["path"] == kModel);
+  REQUIRE(found["tensors"].size() == set.entries().size());
+  CHECK(found["tensors"][0]["name"] == set.entries()[0].name);
+  const Json* norm = nullptr;
+  for (const Json& tensor : found["tensors"]) {
+    if (tensor["name"] == "language_model.model.embed_tokens.weight") norm = &tensor;
+  }
+  REQUIRE(norm != nullptr);
+  CHECK(*norm == Json{{"name", "language_model.model.embed_tokens.weight"},
+                      {"dtype", "F32"},
+                      {"shape", {800, 64}},
+                      {"bytes", 800 * 64 * 4}});
+  const Json& parts = found["parameters"];
+  CHECK(parts["total"] == elements);
+  CHECK(parts["vision"].get<i64>() + parts["connector"].get<i64>() + parts["language"].get<i64>() ==
+        elements);
+  CHECK(parts["connector"] == 48 * 64 + 64 + 64 * 64 + 64);
+  const Json attention = module_of(found, "vision_attention");
+  CHECK(attention["heads"] == 4);
+  CHECK(attention["blocks"] == 3);
+
+  const std::string text = run_verb(add_inspect, {"inspect", kModel}).out;
+  CHECK(contains(text, "language_model.model.embed_tokens.weight"));
+  CHECK(contains(text, "vision_attention"));
+  CHECK(contains(text, fmt::format("total     {:>16}", elements)));
+}
+
+TEST_CASE(
+    "inspect looks at single files and at families that cannot be trained here, and refuses broken ones") {
+  const std::string file = "tests/goldens/llava-clip-llama/expected_samples/000.safetensors";
+  const Json found = Json::parse(run_verb(add_inspect, {"inspect", file, "--json"}).out);
+  CHECK(found["tensors"].size() == 3);
+  CHECK(found["modules"].empty());
+  CHECK(found["parameters"].empty());
+
+  const ScratchFolder scratch;
+  fs::create_directory(scratch / "other");
+  fs::copy_file(kModel + "/model.safetensors", scratch / "other/model.safetensors");
+  scratch.write("other/config.json", R"({"model_type": "unheard_of"})");
+  const Json other = Json::parse(run_verb(add_inspect, {"inspect", scratch / "other", "--json"}).out);
+  CHECK(module_of(other, "vision_attention")["blocks"] == 3);
+  CHECK(other["parameters"].empty());
+
+  CHECK(failure_of([&] {
+          run_verb(add_inspect, {"inspect", scratch / "none"});
+        }).code == ExitCode::missing_input);
+  scratch.write("other/model.safetensors", contents_of(kModel + "/model.safetensors").substr(0, 5000));
+  CHECK(failure_of([&] {
+          run_verb(add_inspect, {"inspect", scratch / "other"});
+        }).code == ExitCode::bad_data);
+}

@@ -1,0 +1,190 @@
+#include "launch/sample_maker.h"
+
+#include <filesystem>
+
+#include <doctest/doctest.h>
+
+#include "launch/model_folder.h"
+#include "runtime/base/json.h"
+#include "runtime/data/messages.h"
+#include "tests/support/failure.h"
+#include "tests/support/scratch_folder.h"
+
+using namespace longsight;
+using namespace longsight::launch;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kCase = "tests/goldens/llava-clip-llama";
+const std::string kModel = kCase + "/model";
+
+// A model folder of one's own, without the files named and without weights.
+std::string copy_of_model(const ScratchFolder& scratch, const std::vector<std::string>& without) {
+  const std::string folder = scratch / "model";
+  fs::create_directory(folder);
+  for (const auto& entry : fs::directory_iterator(kModel)) {
+    const std::string name = entry.path().filename().string();
+    if (name == "model.safetensors" || std::find(without.begin(), without.end(), name) != without.end())
+      continue;
+    fs::copy_file(entry.path(), folder + "/" + name);
+  }
+  return folder;
+}
+
+Failure failure_of_model(const std::string& folder) {
+  return failure_of([&] { SampleMaker::of_model(folder, model::read_config(folder)); });
+}
+
+void change(const std::string& file, const char* patch) {
+  Json json = read_json_file(file);
+  json.merge_patch(Json::parse(patch));
+  std::ofstream(file) << json.dump();
+}
+
+}  // namespace
+
+TEST_CASE("a prompt ends where the last answer begins, with the images that are in front of it") {
+  const auto maker = SampleMaker::of_model(kModel, model::read_config(kModel));
+  const data::MessagesFile file(kCase + "/samples.jsonl");
+  const Json golden = read_json_file("tests/goldens/generate/llava-clip-llama.json");
+  data::EncodeCache cache;
+  REQUIRE(file.size() == static_cast<i64>(golden["samples"].size()));
+  for (i64 i = 0; i < file.size(); ++i) {
+    const data::ChatSample chat = file.sample(i);
+    const model::Sample prompt = maker->prompt(chat, cache);
+    CHECK(prompt.tokens() == golden["samples"][static_cast<std::size_t>(i)]["prompt_tokens"]);
+    CHECK(prompt.images.size() == chat.images.size());
+    CHECK(supervised_tokens(prompt) == 0);
+    CHECK(prompt.id == fmt::format("{}/samples.jsonl:{}", kCase, i + 1));
+  }
+}
+
+TEST_CASE("ids that the tokenizer does not have are left out of the text, as special tokens are") {
+  const auto maker = SampleMaker::of_model(kModel, model::read_config(kModel));
+  const Json golden = read_json_file("tests/goldens/generate/llava-clip-llama.json");
+  for (const Json& sample : golden["samples"]) {
+    CHECK(maker->text(sample["ids"].get<std::vector<i64>>()) == sample["text"].get<std::string>());
+  }
+}
+
+TEST_CASE("an answer ends at the tokenizer's eos and at whatever generation_config.json says") {
+  const ScratchFolder scratch;
+  const std::string folder = copy_of_model(scratch, {});
+  const auto stop = [&] { return SampleMaker::of_model(folder, model::read_config(folder))->stop_tokens(); };
+  CHECK(stop() == std::vector<i64>{2});
+  change(folder + "/generation_config.json", R"({"eos_token_id": [7, 300]})");
+  CHECK(stop() == std::vector<i64>{2, 7, 300});
+  change(folder + "/generation_config.json", R"({"eos_token_id": "</s>"})");
+  CHECK(
+      contains(failure_of(stop).message, "generation_config.json: eos_token_id \"</s>\" is not a token id"));
+  fs::remove(folder + "/generation_config.json");
+  CHECK(stop() == std::vector<i64>{2});
+}
+
+TEST_CASE("augmentation shifts each image by its own shift") {
+  const auto maker = SampleMaker::of_model(kModel, model::read_config(kModel));
+  const data::ChatSample chat = data::MessagesFile(kCase + "/samples.jsonl").sample(2);
+  data::EncodeCache cache;
+  const std::vector<data::Shift> shifts{{0, 0}, {2, 1}};
+  const model::Sample plain = maker->sample(chat, cache), shifted = maker->sample(chat, cache, shifts);
+  const auto pixel = [](const model::Sample& s, std::size_t image, i64 y, i64 x) {
+    return s.images[image]->pixels().as<float>()[y * 56 + x];
+  };
+  CHECK(pixel(shifted, 0, 20, 20) == pixel(plain, 0, 20, 20));
+  CHECK(pixel(shifted, 1, 21, 22) == pixel(plain, 1, 20, 20));
+  CHECK(pixel(shifted, 1, 20, 20) != pixel(plain, 1, 20, 20));
+}
+
+TEST_CASE("what a model folder lacks is named, with what to do") {
+  const auto without = [](const std::vector<std::string>& files) {
+    const ScratchFolder scratch;
+    return failure_of_model(copy_of_model(scratch, files));
+  };
+  const Failure tokenizer = without({"tokenizer.json"});
+  CHECK(tokenizer.code == ExitCode::missing_input);
+  CHECK(contains(tokenizer.message, "model: no tokenizer.json; copy the tokenizer of the model there"));
+  const Failure images = without({"preprocessor_config.json"});
+  CHECK(images.code == ExitCode::missing_input);
+  CHECK(contains(images.message, "model: no preprocessor_config.json"));
+  const Failure chat = without({"chat_template.json", "tokenizer_config.json"});
+  CHECK(chat.code == ExitCode::bad_data);
+  CHECK(contains(chat.message, "no chat template"));
+}
+
+TEST_CASE("files of a model folder that do not fit each other are refused") {
+  const ScratchFolder scratch;
+  const std::string folder = copy_of_model(scratch, {});
+  change(folder + "/preprocessor_config.json", R"({"crop_size": {"height": 42, "width": 42}})");
+  const Failure size = failure_of_model(folder);
+  CHECK(size.code == ExitCode::bad_data);
+  CHECK(contains(size.message, "makes 42 x 42 pixels of an image of 640 x 480, but image_size"));
+  // Right for squares only.
+  change(folder + "/preprocessor_config.json", R"({"do_center_crop": false, "crop_size": null})");
+  CHECK(contains(failure_of_model(folder).message, "makes 74 x 56 pixels of an image of 640 x 480"));
+  change(folder + "/preprocessor_config.json",
+         R"({"size": {"shortest_edge": null, "height": 56, "width": 56}})");
+  CHECK(failure_of_model(folder) == Failure{});
+
+  change(folder + "/config.json", R"({"text_config": {"vocab_size": 700}, "image_token_index": 600})");
+  const Failure vocab = failure_of_model(folder);
+  CHECK(vocab.code == ExitCode::bad_data);
+  CHECK(contains(vocab.message, "tokenizer.json has 782 tokens, but the model's vocab_size is 700"));
+}
+
+TEST_CASE("the recipe of transformers 5 stands in processor_config.json") {
+  const ScratchFolder scratch;
+  const std::string folder = copy_of_model(scratch, {"preprocessor_config.json"});
+  const Json recipe = read_json_file(kModel + "/preprocessor_config.json");
+  std::ofstream(folder + "/processor_config.json") << Json{{"image_processor", recipe}}.dump();
+  const auto config = model::read_config(folder);
+  CHECK(SampleMaker::of_model(folder, config)->recipe() == SampleMaker::of_model(kModel, config)->recipe());
+}
+
+TEST_CASE("a tokenizer alone takes the images as CLIP does and the chat format llava") {
+  const ScratchFolder scratch;
+  const auto config = model::read_config(kModel);
+  const std::string folder =
+      copy_of_model(scratch, {"preprocessor_config.json", "chat_template.json", "tokenizer_config.json",
+                              "processor_config.json", "generation_config.json"});
+  const auto maker = SampleMaker::of_tokenizer(folder, config);
+  CHECK(maker->format().name == "llava");
+  CHECK(maker->recipe() == SampleMaker::of_model(kModel, config)->recipe());
+  CHECK(SampleMaker::of_tokenizer(folder, config, "vicuna")->format().name == "vicuna");
+  CHECK(failure_of([&] { SampleMaker::of_tokenizer(scratch / "nowhere", config); }) ==
+        Failure{ExitCode::missing_input, scratch / "nowhere: no such folder"});
+
+  // What it wrote into a model folder is what it reads from one.
+  maker->write_missing_files(folder);
+  const auto again = SampleMaker::of_model(folder, config);
+  CHECK(again->recipe() == maker->recipe());
+  CHECK(again->format().name == "llava");
+  CHECK(again->stop_tokens() == maker->stop_tokens());
+  CHECK(read_json_file(folder + "/processor_config.json")["num_additional_image_tokens"] == 1);
+}
+
+TEST_CASE("files that a model folder has are left as they are") {
+  const ScratchFolder scratch;
+  const std::string folder = copy_of_model(scratch, {});
+  const auto maker = SampleMaker::of_model(folder, model::read_config(folder), "vicuna");
+  for (const auto& entry : fs::directory_iterator(folder)) std::ofstream(entry.path()) << "{}";
+  maker->write_missing_files(folder);
+  for (const auto& entry : fs::directory_iterator(folder)) CHECK(contents_of(entry.path().string()) == "{}");
+}
+
+TEST_CASE("a run folder stands for its model; one without a model says what is missing") {
+  const ScratchFolder scratch;
+  CHECK(model_folder_of(kModel) == kModel);
+  fs::create_directory(scratch / "run");
+  CHECK(failure_of([&] { model_folder_of(scratch / "run"); }) ==
+        Failure{ExitCode::missing_input,
+                scratch / "run: neither a model folder (config.json) nor a run (model/config.json)"});
+  scratch.write("run/config.yaml", "");
+  CHECK(contains(failure_of([&] { model_folder_of(scratch / "run"); }).message,
+                 "the run has no final model yet"));
+  fs::create_directory(scratch / "run/model");
+  scratch.write("run/model/config.json", "{}");
+  CHECK(model_folder_of(scratch / "run") == scratch / "run/model");
+  CHECK(failure_of([&] { model_folder_of(scratch / "none"); }).code == ExitCode::missing_input);
+}

@@ -1,0 +1,78 @@
+#include "model/config.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/failure.h"
+#include "tests/support/tiny_model.h"
+
+namespace longsight::model {
+namespace {
+
+using Json = nlohmann::json;
+
+Json with(std::initializer_list<std::pair<const char*, Json>> changes) {
+  Json config = test::tiny_config();
+  for (const auto& [pointer, value] : changes) config[Json::json_pointer(pointer)] = value;
+  return config;
+}
+
+void refused(const Json& config, const std::string& what) {
+  const auto failure = failure_of([&] { read_model_config(config, "config.json"); });
+  INFO(failure.message);
+  CHECK(static_cast<int>(failure.code) >= 64);
+  CHECK(contains(failure.message, what));
+}
+
+TEST_CASE("keys that are absent take the defaults of their class") {
+  const Json config = Json::parse(R"({"model_type": "llava", "text_config": {"vocab_size": 32064, "rms_norm_eps": 1e-5}})");
+  const ModelConfig c = read_model_config(config, "config.json");
+  CHECK(c.text.width == 4096);
+  CHECK(c.text.layers == 32);
+  CHECK(c.text.kv_heads == 32);
+  CHECK(c.text.head_width == 128);
+  // A wholly absent tower is CLIP ViT-L/14 at 336 pixels.
+  CHECK(c.vision.width == 1024);
+  CHECK(c.vision.patches() == 576);
+  CHECK(c.connector.feature_layers == std::vector<i64>{23});
+  CHECK(c.image_token == 32000);
+  CHECK(c.features_per_image() == 576);
+}
+
+TEST_CASE("RoPE is read in the old and the new form") {
+  CHECK(read_model_config(with({{"/text_config/rope_theta", 5e5}}), "c").text.rope.theta == 5e5);
+  CHECK(read_model_config(with({{"/text_config/rope_parameters", {{"rope_theta", 7e4}, {"rope_type", "default"}}}}), "c").text.rope.theta == 7e4);
+  const auto linear = read_model_config(with({{"/text_config/rope_scaling", {{"type", "linear"}, {"factor", 4.0}}}}), "c").text.rope;
+  CHECK(linear.scaling == RopeConfig::Scaling::linear);
+  CHECK(linear.factor == 4);
+  refused(with({{"/text_config/rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2.0}}}}), "dynamic");
+}
+
+TEST_CASE("what changes the computation and is not supported is refused by name") {
+  refused(with({{"/model_type", "chameleon"}}), "chameleon");
+  refused(with({{"/vision_config/model_type", "siglip_vision_model"}}), "siglip_vision_model");
+  refused(with({{"/text_config/model_type", "mistral"}}), "mistral");
+  refused(with({{"/text_config/hidden_act", "mish"}}), "mish");
+  refused(with({{"/vision_config/num_channels", 4}}), "num_channels");
+  refused(with({{"/vision_feature_select_strategy", "cls"}}), "cls");
+  refused(with({{"/vision_feature_layer", 9}}), "vision_feature_layer");
+  refused(with({{"/text_config/num_key_value_heads", 4}}), "num_key_value_heads");
+  refused(with({{"/text_config/hidden_size", "wide"}}), "hidden_size");
+  refused(with({{"/text_config/head_dim", 7}}), "head_dim");
+  refused(with({{"/image_token_index", 97}}), "image_token_index");
+}
+
+TEST_CASE("dropout and unknown keys are reported, not applied") {
+  const auto c = read_model_config(with({{"/text_config/attention_dropout", 0.1}, {"/text_config/frobnicate", 1}}), "c");
+  REQUIRE(c.warnings.size() == 2);
+  CHECK(contains(c.warnings[0] + c.warnings[1], "attention_dropout"));
+  CHECK(contains(c.warnings[0] + c.warnings[1], "frobnicate"));
+}
+
+TEST_CASE("either tie flag ties") {
+  CHECK_FALSE(read_model_config(test::tiny_config(), "c").text.tied);
+  CHECK(read_model_config(with({{"/tie_word_embeddings", true}}), "c").text.tied);
+  CHECK(read_model_config(with({{"/text_config/tie_word_embeddings", true}}), "c").text.tied);
+}
+
+}  // namespace
+}  // namespace longsight::model
