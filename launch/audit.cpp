@@ -93,7 +93,6 @@ ExitCode run_audit(Job& job, const Options& o) {
   require(o.layouts == "plan" || o.layouts == "all", ExitCode::usage, "--layouts {}: plan or all", o.layouts);
   require(o.batches >= 1, ExitCode::usage, "--batches {}: at least 1", o.batches);
   const DType dtype = dtype_from_name(o.dtype);
-  require(dtype == DType::F32 || dtype == DType::F64, ExitCode::usage, "--dtype {}: f32 or f64", o.dtype);
   const double bound = dtype == DType::F64 ? 1e-9 : 1e-4;
 
   const LoadedConfig loaded = load_config(o.config, o.overrides);
@@ -190,7 +189,8 @@ void add_audit(CLI::App& app, Run& run) {
   verb->add_option("--layouts", o->layouts,
                    "plan (default): the layout that training would use; all: every one there is");
   verb->add_option("--batches", o->batches, "steps of data to compare on (default 1)");
-  verb->add_option("--dtype", o->dtype, "f64 (default, bound 1e-9) or f32 (bound 1e-4)");
+  verb->add_option("--dtype", o->dtype, "f64 (default, bound 1e-9) or f32 (bound 1e-4)")
+      ->check(CLI::IsMember({"f64", "f32"}));
   verb->add_flag("--json", o->json, "one line of JSON, last on stdout");
   verb->add_option("overrides", o->overrides, "key.path=value");
   verb->callback([o, &run] { run = [o](Job& job) { return run_audit(job, *o); }; });

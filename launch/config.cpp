@@ -1,5 +1,7 @@
 #include "launch/config.h"
 
+#include <filesystem>
+
 namespace longsight::launch {
 namespace {
 
@@ -58,6 +60,13 @@ void check_values(const YamlDocument& doc, const Config& c) {
   doc.require_at(c.output.keep >= 1, "output.keep", "{} must be at least 1", c.output.keep);
 }
 
+void check_there(const YamlDocument& doc, const std::string& key, const std::string& path) {
+  std::error_code error;
+  const bool there = path.empty() || std::filesystem::exists(path, error);
+  require(there, ExitCode::missing_input, "{}: {}: {} ({}); paths are relative to the working directory", key,
+          path, error ? error.message() : "no such file or folder", doc.place_of(key));
+}
+
 }  // namespace
 
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
@@ -68,6 +77,22 @@ LoadedConfig load_config(const std::string& path, const std::vector<std::string>
   read_fields(loaded.document, loaded.config);
   check_values(loaded.document, loaded.config);
   return loaded;
+}
+
+void check_inputs(const LoadedConfig& loaded) {
+  const YamlDocument& doc = loaded.document;
+  const Config& c = loaded.config;
+  check_there(doc, "model.from", c.model.from);
+  check_there(doc, "model.config", c.model.config);
+  check_there(doc, "model.tokenizer", c.model.tokenizer);
+  for (const auto& [key, sources] : {std::pair("data.train", &c.data.train), std::pair("data.eval", &c.data.eval)}) {
+    for (std::size_t i = 0; i < sources->size(); ++i) {
+      const DataSource& source = (*sources)[i];
+      check_there(doc, fmt::format("{}.{}.messages", key, i), source.messages);
+      for (std::size_t n = 0; n < source.tensors.size(); ++n)
+        check_there(doc, fmt::format("{}.{}.tensors.{}", key, i, n), source.tensors[n]);
+    }
+  }
 }
 
 }  // namespace longsight::launch

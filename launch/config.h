@@ -203,4 +203,7 @@ struct LoadedConfig {
 // reading other files.
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
 
+// Every file and folder that model and data name is there: missing_input with the key and its place.
+void check_inputs(const LoadedConfig&);
+
 }  // namespace longsight::launch

@@ -4,6 +4,7 @@
 
 #include "launch/config.h"
 #include "launch/model_folder.h"
+#include "launch/output.h"
 #include "launch/verb.h"
 #include "parallel/plan.h"
 #include "runtime/base/log.h"
@@ -50,6 +51,7 @@ ExitCode run_export(Job& job, const Options& o) {
   require(!fs::exists(o.out), ExitCode::cannot_write, "{} exists already: choose another folder or remove it",
           o.out);
   const std::string folder = model_folder_of(o.source);
+  require_writable_folder(o.out);
   const auto model = model::load_model(folder, {});
   const DType dtype = o.dtype.empty() ? default_dtype(o.source, *model) : asked;
   if (dtype == DType::F16) check_range(*model);

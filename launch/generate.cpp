@@ -13,7 +13,7 @@ namespace longsight::launch {
 namespace {
 
 // Samples that a rank answers between two exchanges of results, if there are several ranks.
-constexpr i64 kSamplesPerRound = 4;
+constexpr i64 kSamplesPerRound = 2;
 
 struct Options {
   std::string model, prompt, data, dtype = "f32", chat;

@@ -1,4 +1,5 @@
 // longsight gradients: loss and gradients of a ready batch, as safetensors.
+#include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/step.h"
 #include "launch/verb.h"
@@ -38,11 +39,13 @@ void gather_to_places(Tensor all, Tensor mine, const std::vector<i64>& index, pa
 ExitCode run_gradients(Job& job, const Options& o) {
   const LoadedConfig loaded = load_config("", o.overrides);
   const DType dtype = dtype_from_name(o.dtype);
-  require(dtype == DType::F32 || dtype == DType::F64, ExitCode::usage, "--dtype {}: f32 or f64", o.dtype);
+  if (job.leads()) require_writable_file(o.out);
   const auto model = model::load_model(
       o.model,
       {.dtype = dtype, .with_gradients = true, .trainable = trainable_parts(loaded.config.model.train)});
   const model::BatchFile batch = model::read_batch_file(o.batch, model->config());
+  require(batch.supervised() > 0, ExitCode::bad_data,
+          "{}: no supervised token (every label is -100): there is no loss", o.batch);
   const parallel::PlanResult planned = plan_run(loaded, *model, job.world.size(), batch.samples, dtype);
   parallel::MeshGroups groups(planned.plan.mesh, job.world);
   const parallel::Mesh& mesh = planned.plan.mesh;
@@ -117,7 +120,7 @@ void add_gradients(CLI::App& app, Run& run) {
   verb->add_option("--batch", o->batch, "safetensors file: input_ids, labels, attention_mask, pixel_values")
       ->required();
   verb->add_option("--out", o->out, "safetensors file to write")->required();
-  verb->add_option("--dtype", o->dtype, "f64 (default) or f32");
+  verb->add_option("--dtype", o->dtype, "f64 (default) or f32")->check(CLI::IsMember({"f64", "f32"}));
   verb->add_flag("--logits", o->logits, "write logits and image features too");
   verb->add_option("overrides", o->overrides, "configuration, key.path=value");
   verb->callback([o, &run] { run = [o](Job& job) { return run_gradients(job, *o); }; });

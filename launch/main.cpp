@@ -10,6 +10,7 @@
 
 #include "launch/verb.h"
 #include "runtime/base/log.h"
+#include "runtime/base/suggest.h"
 
 namespace {
 
@@ -34,6 +35,22 @@ int end_job(int rank, int ranks, ExitCode code, const std::string& message) {
   return static_cast<int>(code);
 }
 
+// CLI11 says only that a command is required.
+void refuse_unknown_command(CLI::App& app, int argc, char** argv) {
+  CLI::App* at = &app;
+  for (int i = 1; i < argc && at->get_require_subcommand_min() > 0 && argv[i][0] != '-'; ++i) {
+    std::vector<std::string> names;
+    CLI::App* next = nullptr;
+    for (CLI::App* command : at->get_subcommands(nullptr)) {
+      names.push_back(command->get_name());
+      if (command->get_name() == argv[i]) next = command;
+    }
+    require(next != nullptr, ExitCode::usage, "unknown command \"{}\"{} (longsight{} --help lists the commands)",
+            argv[i], did_you_mean(argv[i], names), at == &app ? "" : " " + at->get_name());
+    at = next;
+  }
+}
+
 int run(int argc, char** argv, int& rank, int& ranks) {
   parallel::MpiSession session(argc, argv);
   rank = session.world().rank();
@@ -51,6 +68,7 @@ int run(int argc, char** argv, int& rank, int& ranks) {
                     launch::add_inspect, launch::add_data, launch::add_bench}) {
     add(app, verb);
   }
+  refuse_unknown_command(app, argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

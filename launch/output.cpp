@@ -3,15 +3,44 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+
+#include <unistd.h>
 
 #include "runtime/base/error.h"
 
 namespace longsight::launch {
+namespace {
+
+namespace fs = std::filesystem;
+
+// By making a file: permission bits say little about root, full disks and read-only file systems.
+void try_folder(const fs::path& folder, const std::string& path) {
+  std::string name = ((folder.empty() ? fs::path(".") : folder) / ".longsight-XXXXXX").string();
+  const int descriptor = ::mkstemp(name.data());
+  require(descriptor >= 0, ExitCode::cannot_write, "cannot write {}: {}", path, std::strerror(errno));
+  ::close(descriptor);
+  ::unlink(name.c_str());
+}
+
+}  // namespace
 
 void print_line(std::string_view line) {
   const bool written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() &&
                        std::fputc('\n', stdout) != EOF && std::fflush(stdout) == 0;
   require(written, ExitCode::cannot_write, "cannot write to stdout: {}", std::strerror(errno));
+}
+
+void require_writable_file(const std::string& path) {
+  require(!fs::is_directory(path), ExitCode::cannot_write, "cannot write {}: it is a folder", path);
+  try_folder(fs::path(path).parent_path(), path);
+}
+
+void require_writable_folder(const std::string& path) {
+  fs::path folder = path;
+  std::error_code ignored;
+  while (!folder.empty() && !fs::exists(folder, ignored)) folder = folder.parent_path();
+  try_folder(folder, path);
 }
 
 }  // namespace longsight::launch

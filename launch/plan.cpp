@@ -3,8 +3,6 @@
 #include "launch/run_model.h"
 #include "launch/training_data.h"
 #include "launch/verb.h"
-#include "model/checkpoint.h"
-#include "model/model_shape.h"
 #include "parallel/plan_report.h"
 
 namespace longsight::launch {
@@ -44,22 +42,10 @@ parallel::HardwareProfile read_hardware(const std::string& path) {
   return file.profile;
 }
 
-// Shapes are enough: no weight is read, nothing is allocated.
-std::unique_ptr<model::Vlm> model_without_weights(const LoadedConfig& loaded) {
-  const ModelSection& m = loaded.config.model;
-  loaded.document.require_at(!m.from.empty() || !m.config.empty(), "model",
-                             "name the model: from: FOLDER, or config: FILE");
-  auto model = std::make_unique<model::Vlm>(model::read_config(m.from.empty() ? m.config : m.from));
-  model->parameters().set_trainable(trainable_parts(m.train));
-  return model;
-}
-
 ExitCode run_plan(Job& job, const Options& o) {
   const LoadedConfig loaded = load_config(o.config, o.overrides);
   require(o.ranks.value_or(1) >= 1, ExitCode::usage, "--ranks {}: at least 1", o.ranks.value_or(1));
-  RunModel run{.model = model_without_weights(loaded),
-               .companions = loaded.config.model.from.empty() ? loaded.config.model.tokenizer
-                                                              : loaded.config.model.from};
+  const RunModel run = open_run_shape(loaded);  // shapes are enough
   // Without data in the configuration, or data to read, a step of equal lengths is assumed and the plan says
   // so.
   std::vector<model::Sample> samples;

@@ -1,6 +1,7 @@
 #include "launch/planning.h"
 
 #include "model/model_shape.h"
+#include "parallel/plan_rules.h"
 
 namespace longsight::launch {
 namespace {
@@ -13,6 +14,16 @@ std::optional<parallel::AttentionKind> attention(const YamlDocument& doc, const 
                                                  const OrAuto<std::string>& value) {
   if (value.is_auto()) return std::nullopt;
   return parallel::attention_from_name(*value.value, place(doc, key));
+}
+
+// What the planner refuses names the key; here the place in the file is known too.
+template <class F>
+void with_place(const YamlDocument& doc, const std::string& key, F&& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    fail(error.code(), "{} ({})", error.what(), doc.place_of(key));
+  }
 }
 
 }  // namespace
@@ -42,9 +53,26 @@ parallel::PlanOptions plan_options(const LoadedConfig& loaded) {
   return options;
 }
 
+void check_parallel(const LoadedConfig& loaded, const model::Vlm& model, i64 ranks) {
+  const YamlDocument& doc = loaded.document;
+  const parallel::PlanOptions options = plan_options(loaded);
+  if (options.sequence)
+    with_place(doc, "parallel.sequence", [&] { parallel::make_mesh(ranks, *options.sequence); });
+  // Rule by rule: what one more of them breaks is its own fault.
+  const parallel::ModelShape shape = model::model_shape(model, DType::F32);
+  parallel::PlanOptions so_far = options;
+  so_far.rules.clear();
+  with_place(doc, "parallel.language.attention", [&] { block_requests(shape, so_far); });
+  for (std::size_t i = 0; i < options.rules.size(); ++i) {
+    so_far.rules.push_back(options.rules[i]);
+    with_place(doc, fmt::format("parallel.rules.{}", i), [&] { block_requests(shape, so_far); });
+  }
+}
+
 parallel::PlanResult plan_run(const LoadedConfig& loaded, const model::Vlm& model, i64 ranks,
                               std::span<const model::Sample> samples, DType dtype,
                               const parallel::HardwareProfile& hardware) {
+  check_parallel(loaded, model, ranks);
   parallel::PlanRequest request{.model = model::model_shape(model, dtype),
                                 .world = ranks,
                                 .hardware = hardware,

@@ -14,7 +14,11 @@ std::function<bool(const Parameter&)> trainable_parts(const TrainParts&);
 // place.
 parallel::PlanOptions plan_options(const LoadedConfig&);
 
-// `samples` are those of a typical step; may be empty.
+// That the configuration's parallel section fits this model (weights are not needed) and number of ranks:
+// usage, with the place, for a degree that does not divide, a rule without a block, a wrong strategy.
+void check_parallel(const LoadedConfig&, const model::Vlm&, i64 ranks);
+
+// Includes check_parallel. `samples` are those of a typical step; may be empty.
 parallel::PlanResult plan_run(const LoadedConfig&, const model::Vlm&, i64 ranks,
                               std::span<const model::Sample> samples, DType,
                               const parallel::HardwareProfile& = {});

@@ -16,4 +16,8 @@ struct RunModel {
 // With gradients for the parts that `model.train` names, if asked for.
 RunModel open_run_model(const LoadedConfig&, DType, bool with_gradients);
 
+// The same without values: no weight is read and nothing allocated. What is wrong with data and plan can be
+// said before gigabytes are read.
+RunModel open_run_shape(const LoadedConfig&);
+
 }  // namespace longsight::launch

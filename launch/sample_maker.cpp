@@ -137,7 +137,7 @@ model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSam
       .id = chat.where, .ids = std::move(tokens.ids), .labels = std::move(tokens.labels), .images = {}};
   for (std::size_t i = 0; i < tokens.image_positions.size(); ++i) {
     sample.images.push_back(std::make_shared<data::FileImage>(
-        chat.images[i], recipe_, shifts.empty() ? data::Shift{} : shifts[i], decode_));
+        chat.images[i], recipe_, shifts.empty() ? data::Shift{} : shifts[i], decode_, chat.where));
   }
   check_sample(sample, config_);
   return sample;

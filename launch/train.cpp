@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "launch/evaluate.h"
+#include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/progress.h"
 #include "launch/run_folder.h"
@@ -46,6 +47,11 @@ class Prefetch {
       : data_(data), config_(config), plan_(plan), rank_(rank), limit_(limit) {
     start(std::move(first));
   }
+  // Until the next step is ready, or has failed.
+  void wait() {
+    next_.wait();
+    if (failed_) std::rethrow_exception(failed_);
+  }
   StepBatch take(bool more) {
     StepBatch step = next_.get();
     if (more) start({});
@@ -84,23 +90,28 @@ class Trainer {
   Trainer(Job& job, const LoadedConfig& loaded)
       : job_(job),
         loaded_(loaded),
-        run_(open_run_model(loaded, DType::F32, true)),
-        data_(open_training_data(loaded, run_)),
-        eval_(open_eval_data(loaded, run_)) {}
+        shape_(open_run_shape(loaded)),
+        data_(open_training_data(loaded, shape_)),
+        eval_(open_eval_data(loaded, shape_)) {
+    check_before_start();
+    run_ = open_run_model(loaded, DType::F32, true);
+  }
 
   ExitCode run() {
     const Config& config = loaded_.config;
-    loaded_.document.require_at(!config.output.dir.empty(), "output.dir", "name the folder of the run");
     std::vector<model::Sample> first = data_->next();
     const i64 steps = step_count(loaded_, *data_, static_cast<i64>(first.size()));
     const parallel::PlanResult planned = plan_run(loaded_, *run_.model, job_.world.size(), first, DType::F32);
     parallel::MeshGroups groups(planned.plan.mesh, job_.world);
     StepRunner runner(*run_.model, planned.plan, groups, job_.stream);
     parallel::AdamW optimizer(run_.model->parameters());
-    if (job_.leads()) open_folder(planned);
-    log_info("{}", planned.plan.text());
     Prefetch prefetch(*data_, run_.model->config(), planned.plan, job_.world.rank(),
                       config.memory.micro_batch_tokens.value_or(0), std::move(first));
+    // A run that cannot begin on some rank leaves no folder behind.
+    prefetch.wait();
+    job_.world.barrier(job_.stream);
+    if (job_.leads()) open_folder(planned);
+    log_info("{}", planned.plan.text());
 
     Progress progress("training", steps, job_.leads());
     for (i64 step = 1; step <= steps; ++step) {
@@ -117,7 +128,7 @@ class Trainer {
       require(std::isfinite(loss) && std::isfinite(norm), ExitCode::non_finite,
               "step {}: loss {} and gradient norm {}: lower train.optimizer.lr, or look at the samples of "
               "this step",
-              step, loss, norm);
+              step, std::abs(loss), std::abs(norm));  // without the sign of a NaN
       const OptimizerSection& o = config.train.optimizer;
       const double lr = learning_rate(o, step, steps);
       optimizer.step(reached,
@@ -151,6 +162,15 @@ class Trainer {
   }
 
  private:
+  // All that can be known before weights are read and a folder is made.
+  void check_before_start() {
+    loaded_.document.require_at(!loaded_.config.output.dir.empty(), "output.dir",
+                                "name the folder of the run");
+    check_parallel(loaded_, *shape_.model, job_.world.size());
+    if (job_.leads()) require_writable_folder(loaded_.config.output.dir);
+    data_->check_share(job_.world.rank(), job_.world.size());
+  }
+
   void write_model(const std::string& folder) const {
     model::write_model_files(*run_.model, folder, {.dtype = DType::F32, .companions_from = run_.companions});
     complete_model_folder(loaded_, run_, folder);
@@ -201,6 +221,7 @@ class Trainer {
 
   Job& job_;
   const LoadedConfig& loaded_;
+  RunModel shape_;  // its configuration is that of the data
   RunModel run_;
   std::unique_ptr<TrainingData> data_;
   std::vector<std::vector<model::Sample>> eval_;

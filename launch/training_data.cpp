@@ -56,6 +56,13 @@ class MessagesData final : public TrainingData {
     return samples;
   }
   i64 samples_drawn() const override { return drawn_; }
+  void check_share(i64 rank, i64 ranks) const override {
+    data::EncodeCache cache;
+    for (const Source& s : sources_) {
+      for (i64 i = rank; i < s.file.size(); i += ranks)
+        refuse_overlong(maker_->sample(s.file.sample(i), cache), limit_);
+    }
+  }
 
  private:
   struct Source {
@@ -120,6 +127,13 @@ class BatchData final : public TrainingData {
     return samples;
   }
   i64 samples_drawn() const override { return drawn_; }
+  void check_share(i64 rank, i64 ranks) const override {
+    for (i64 i = rank; i < static_cast<i64>(files_.size()); i += ranks) {
+      const std::string& file = files_[static_cast<std::size_t>(i)];
+      require(model::read_batch_file(file, config_).supervised() > 0, ExitCode::bad_data,
+              "{}: no supervised token (every label is -100): a step has nothing to learn from", file);
+    }
+  }
 
  private:
   std::vector<std::string> files_;
@@ -141,7 +155,7 @@ std::unique_ptr<TrainingData> open_training_data(const LoadedConfig& loaded, con
 
 std::vector<std::vector<model::Sample>> open_eval_data(const LoadedConfig& loaded, const RunModel& run) {
   std::vector<std::vector<model::Sample>> steps;
-  i64 tokens = 0;
+  i64 tokens = 0, supervised = 0;
   const i64 limit = loaded.config.train.tokens_per_step;
   const auto add = [&](model::Sample sample) {
     if (steps.empty() || tokens + sample.tokens() > limit) {
@@ -149,6 +163,7 @@ std::vector<std::vector<model::Sample>> open_eval_data(const LoadedConfig& loade
       tokens = 0;
     }
     tokens += sample.tokens();
+    supervised += supervised_tokens(sample);
     steps.back().push_back(std::move(sample));
   };
   std::unique_ptr<SampleMaker> maker;
@@ -166,6 +181,10 @@ std::vector<std::vector<model::Sample>> open_eval_data(const LoadedConfig& loade
       refuse_overlong(sample, limit);
       add(std::move(sample));
     }
+  }
+  if (!loaded.config.data.eval.empty()) {
+    require(supervised > 0, ExitCode::bad_data, "data.eval ({}): no supervised token in the held-out data",
+            loaded.document.place_of("data.eval"));
   }
   return steps;
 }

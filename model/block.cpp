@@ -9,7 +9,7 @@ namespace longsight::model {
 namespace {
 
 // Rows of an MLP that are worked on at a time: the widest activations exist for this many rows only.
-constexpr i64 kMlpRows = 1024;
+constexpr i64 kMlpRows = 2048;
 
 struct AttentionSaved {
   Arena::Mark begin;  // of everything the block saved

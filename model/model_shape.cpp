@@ -8,7 +8,7 @@ using parallel::PartParameters;
 using parallel::TowerShape;
 
 bool trained(const ParameterRegistry& p, ParameterId id) {
-  return id != kNone && p[id].used && p[id].trainable;
+  return id != kNone && p[id].trainable;
 }
 
 bool trained(const ParameterRegistry& p, const NormIds& ids) {

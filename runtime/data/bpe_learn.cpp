@@ -285,6 +285,8 @@ void write_tokenizer(const std::string& folder, const BpeVocabulary& vocabulary,
   const auto write = [&folder](const char* name, const OrderedJson& json) {
     io::write_file(folder + "/" + name, json.dump(2) + "\n");
   };
+  // Processors look for the template in a file of its own, tokenizers also in their config.
+  if (!roles.chat_template.empty()) io::write_file(folder + "/chat_template.jinja", roles.chat_template);
   write("tokenizer.json", tokenizer);
   write("tokenizer_config.json", config);
   write("special_tokens_map.json", names);

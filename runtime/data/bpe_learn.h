@@ -31,13 +31,13 @@ struct TokenizerRoles {
   std::string eos = "</s>";
   std::string unk = "<unk>";
   std::string pad = "<pad>";
-  bool add_bos = true;        // in front of each text
+  bool add_bos = true;             // in front of each text
   std::string chat_template = {};  // Jinja, see chat.h; empty: none
 };
 
-// Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json into an existing folder;
-// AutoTokenizer makes a PreTrainedTokenizerFast of them. `usage` for a role whose token is not among the
-// special ones; cannot_write.
+// Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and, with a chat template,
+// chat_template.jinja into an existing folder; AutoTokenizer makes a PreTrainedTokenizerFast of them. `usage`
+// for a role whose token is not among the special ones; cannot_write.
 void write_tokenizer(const std::string& folder, const BpeVocabulary& vocabulary, const TokenizerRoles& roles);
 
 }  // namespace longsight::data

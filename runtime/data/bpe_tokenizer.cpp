@@ -525,7 +525,10 @@ void BpeTokenizer::read_added_tokens(const Json& added, const std::string& sourc
     entry.rstrip = boolean(token, "rstrip", source);
     special_[static_cast<std::size_t>(entry.id)] = entry.special;
     if (boolean(token, "normalized", source, !entry.special)) {
-      normalized_.add(nfc_ ? NfcText(entry.content).text() : entry.content, added_.size());
+      const std::string text = nfc_ ? NfcText(entry.content).text() : entry.content;
+      normalized_.add(text, added_.size());
+      // The library looks for the normalised text, and that is also what it decodes to.
+      bytes_[static_cast<std::size_t>(entry.id)] = bytes_of_alphabet(text).value_or(text);
     } else {
       raw_.add(entry.content, added_.size());
     }

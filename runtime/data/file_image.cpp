@@ -4,12 +4,23 @@
 
 namespace longsight::data {
 
-FileImage::FileImage(std::string path, ImageRecipe recipe, Shift shift, DecodeOptions decode)
-    : path_(std::move(path)), recipe_(recipe), shift_(shift), decode_(std::move(decode)) {}
+FileImage::FileImage(std::string path, ImageRecipe recipe, Shift shift, DecodeOptions decode,
+                     std::string sample)
+    : path_(std::move(path)),
+      recipe_(recipe),
+      shift_(shift),
+      decode_(std::move(decode)),
+      sample_(std::move(sample)) {}
 
 Tensor FileImage::pixels() {
-  std::call_once(once_,
-                 [this] { pixels_ = pixel_values(recipe_, decode_image_file(path_, decode_), shift_); });
+  std::call_once(once_, [this] {
+    try {
+      pixels_ = pixel_values(recipe_, decode_image_file(path_, decode_), shift_);
+    } catch (const Error& error) {
+      if (sample_.empty()) throw;
+      fail(error.code(), "{}: {}", sample_, error.what());
+    }
+  });
   return pixels_;
 }
 

@@ -12,8 +12,9 @@ namespace longsight::data {
 
 class FileImage final : public ImageSource {
  public:
-  // The shift is the augmentation of prepare_image.
-  FileImage(std::string path, ImageRecipe recipe, Shift shift = {}, DecodeOptions decode = {});
+  // The shift is the augmentation of prepare_image. `sample` says in errors which sample the image belongs to.
+  FileImage(std::string path, ImageRecipe recipe, Shift shift = {}, DecodeOptions decode = {},
+            std::string sample = "");
 
   // Of several threads that ask at the same time one works. What fails (missing_input, bad_data; the file is
   // named) fails again for the next one that asks.
@@ -26,6 +27,7 @@ class FileImage final : public ImageSource {
   ImageRecipe recipe_;
   Shift shift_;
   DecodeOptions decode_;
+  std::string sample_;
   std::once_flag once_;
   OwnedTensor pixels_;
 };

@@ -19,7 +19,7 @@ Activation activation_from_hf(std::string_view name, std::string_view where) {
   if (name == "quick_gelu") return Activation::quick_gelu;
   if (name == "silu" || name == "swish") return Activation::silu;
   if (name == "relu") return Activation::relu;
-  fail(ExitCode::usage,
+  fail(ExitCode::bad_data,
        "{}: no activation function {} (there are gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, silu, swish, "
        "relu)",
        where, name);

@@ -21,6 +21,7 @@ template <>
 struct Simd<float> {
   typedef float Vector __attribute__((vector_size(kVectorBytes)));
   typedef std::int32_t Integer __attribute__((vector_size(kVectorBytes)));
+  typedef std::uint32_t Bits __attribute__((vector_size(kVectorBytes)));
   static constexpr float kRound =
       12582912.f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   static constexpr int kMantissa = 23;
@@ -33,6 +34,7 @@ template <>
 struct Simd<double> {
   typedef double Vector __attribute__((vector_size(kVectorBytes)));
   typedef std::int64_t Integer __attribute__((vector_size(kVectorBytes)));
+  typedef std::uint64_t Bits __attribute__((vector_size(kVectorBytes)));
   static constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr int kMantissa = 52;
   static constexpr double kSmallest = -1021;
@@ -103,7 +105,7 @@ LONGSIGHT_INLINE void store_tail(T* to, Vec<T> x, i64 count) {
 template <class T>
 LONGSIGHT_INLINE Vec<T> exp2_of(Vec<T> x) {
   using S = Simd<T>;
-  using Integer = typename S::Integer;
+  using Bits = typename S::Bits;
   const Vec<T> shifted = x + S::kRound;
   const Vec<T> r = x - (shifted - S::kRound);
   constexpr int terms = sizeof S::kPower / sizeof S::kPower[0];
@@ -111,7 +113,7 @@ LONGSIGHT_INLINE Vec<T> exp2_of(Vec<T> x) {
 #pragma GCC unroll 16
   for (int i = terms - 2; i >= 0; --i) p = p * r + S::kPower[i];
   p = p * r + T(1);
-  const Integer bits = reinterpret_cast<Integer>(p) + (reinterpret_cast<Integer>(shifted) << S::kMantissa);
+  const Bits bits = reinterpret_cast<Bits>(p) + (reinterpret_cast<Bits>(shifted) << S::kMantissa);
   return x < S::kSmallest ? Vec<T>{} : reinterpret_cast<Vec<T>>(bits);
 }
 

@@ -1,114 +1,126 @@
 #include "runtime/ops/gemm.h"
 
-#include <exception>
+#include <Eigen/Core>
+#include <algorithm>
 
-#include "runtime/ops/gemm_block.h"
-#include "runtime/ops/host_threads.h"
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
 
 namespace longsight::ops {
 namespace {
 
-struct GemmBuffer {};
+// Rows of c that one thread computes at a time: about a quarter of them, for the threads to share, but few
+// blocks, for each packs b for itself. A weight's gradient (a transposed) has few rows and a long k. Never a
+// function of the number of threads.
+i64 rows_of_block(i64 rows, bool a_transposed) {
+  const i64 quarter = ceil_div(ceil_div(rows, 4), 32) * 32;
+  return std::clamp<i64>(quarter, 32, a_transposed ? 192 : 512);
+}
 
-// How many rows and columns of blocks the threads form.
-struct Grid {
-  i64 rows = 1;
-  i64 columns = 1;
-};
+constexpr i64 kSumColumns = 64;
 
-// The grid whose slowest thread is done first. In units of one multiply-add: packing an element of b costs
-// about 16, reading one of a about 6; every row of blocks packs b again, every column reads a again.
-Grid choose_grid(i64 m, i64 n, i64 threads, GemmTile tile) {
-  Grid best;
-  i64 best_cost = 0;
-  for (i64 columns = 1; columns <= threads; ++columns) {
-    const Grid grid{threads / columns, columns};
-    const i64 rows_each = ceil_div(ceil_div(m, tile.rows), grid.rows) * tile.rows;
-    const i64 columns_each = ceil_div(ceil_div(n, 16), grid.columns) * 16;
-    const i64 cost = rows_each * columns_each + 16 * columns_each + 6 * rows_each;
-    if (columns == 1 || cost < best_cost) {
-      best = grid;
-      best_cost = cost;
+// Rows [row, row + rows) of c (+)= op(a) op(b). Inside a parallel region oneDNN stays on the calling thread.
+void product(const Gemm<float>& g, i64 row, i64 rows, bool add) {
+  const float* a = g.a + (g.a_transposed ? row : row * g.lda);
+  const dnnl_status_t status =
+      dnnl_sgemm(g.a_transposed ? 'T' : 'N', g.b_transposed ? 'T' : 'N', rows, g.n, g.k, 1.F, a, g.lda, g.b,
+                 g.ldb, add ? 1.F : 0.F, g.c + row * g.ldc, g.ldc);
+  check(status == dnnl_success, "dnnl_sgemm of {} x {} x {}: status {}", rows, g.n, g.k,
+        static_cast<int>(status));
+}
+
+void product(const Gemm<double>& g, i64 row, i64 rows, bool add) {
+  using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using Stride = Eigen::OuterStride<>;
+  using In = Eigen::Map<const RowMajor, 0, Stride>;
+  Eigen::Map<RowMajor, 0, Stride> c(g.c + row * g.ldc, rows, g.n, Stride(g.ldc));
+  const In a(g.a + (g.a_transposed ? row : row * g.lda), g.a_transposed ? g.k : rows,
+             g.a_transposed ? rows : g.k, Stride(g.lda));
+  const In b(g.b, g.b_transposed ? g.n : g.k, g.b_transposed ? g.k : g.n, Stride(g.ldb));
+  if (!add) c.setZero();
+  if (g.a_transposed && g.b_transposed) {
+    c.noalias() += a.transpose() * b.transpose();
+  } else if (g.a_transposed) {
+    c.noalias() += a.transpose() * b;
+  } else if (g.b_transposed) {
+    c.noalias() += a * b.transpose();
+  } else {
+    c.noalias() += a * b;
+  }
+}
+
+// What is added to the product goes into c first: the product then reads it while it is in the cache. Returns
+// whether c holds anything.
+template <class T>
+bool fill(const Gemm<T>& g, i64 row, i64 rows) {
+  if (g.bias == nullptr && (g.addend == nullptr || g.addend == g.c)) return g.addend != nullptr;
+  for (i64 r = row; r < row + rows; ++r) {
+    T* c = g.c + r * g.ldc;
+    const T* addend = g.addend == nullptr ? nullptr : g.addend + r * g.ld_addend;
+    if (addend == nullptr) {
+      std::copy(g.bias, g.bias + g.n, c);
+    } else if (g.bias == nullptr) {
+      std::copy(addend, addend + g.n, c);
+    } else {
+      for (i64 j = 0; j < g.n; ++j) c[j] = addend[j] + g.bias[j];
     }
   }
-  return best;
+  return true;
 }
 
-// Part `index` of `parts` of [0, size), cut at multiples of `unit`.
-struct Range {
-  i64 first;
-  i64 count;
-};
-Range part(i64 size, i64 unit, i64 parts, i64 index) {
-  const i64 units = ceil_div(size, unit);
-  const i64 first = std::min(size, units * index / parts * unit),
-            last = std::min(size, units * (index + 1) / parts * unit);
-  return {first, last - first};
+template <class T>
+void add_row_sums(const Gemm<T>& g, i64 first) {
+  const i64 last = std::min(g.m, first + kSumColumns);
+  for (i64 r = 0; r < g.k; ++r) {
+    for (i64 c = first; c < last; ++c) g.a_sums[c] += g.a[r * g.lda + c];
+  }
 }
 
-void call_done(const void* context, i64 row, i64 rows, i64 column, i64 columns) {
-  (*static_cast<const TileDone*>(context))(row, rows, column, columns);
+// f(block) for every block, each on one thread. Errors are not thrown through the parallel region.
+template <class F>
+void for_blocks(i64 count, F&& f) {
+  std::exception_ptr failure;
+#pragma omp parallel if (count > 1 && !omp_in_parallel())
+  {
+    // In a region of one thread oneDNN would start threads of its own and may split k among them.
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+#pragma omp for schedule(dynamic)
+    for (i64 block = 0; block < count; ++block) {
+      try {
+        f(block);
+      } catch (...) {
+#pragma omp critical
+        failure = std::current_exception();
+      }
+    }
+    omp_set_num_threads(threads);
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
 
-bool machine_has(GemmIsa isa) {
-  return isa == GemmIsa::avx2 || (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"));
-}
-
 template <class T>
-void gemm_with(GemmIsa isa, const Gemm<T>& p, const TileDone& done) {
-  check(p.m >= 0 && p.n >= 0 && p.k >= 0, "product of [{}, {}] and [{}, {}]", p.m, p.k, p.k, p.n);
-  check(p.a_sums == nullptr || p.a_transposed, "sums of a are only taken of a transposed operand");
-  if (p.m == 0 || (p.n == 0 && p.a_sums == nullptr)) return;
-  const bool wide = isa == GemmIsa::avx512;
-  const GemmTile tile = wide ? kGemmTileAvx512 : kGemmTileAvx2;
-  const auto run = [&](Range rows, Range columns) {
-    if (rows.count == 0 || (columns.count == 0 && p.n > 0)) return;
-    GemmBlock<T> block{p, rows.first, rows.count, columns.first, columns.count};
-    block.scratch = static_cast<T*>(thread_buffer<GemmBuffer>(kGemmScratchBytes));
-    if (done) {
-      block.done = call_done;
-      block.context = &done;
-    }
-    wide ? gemm_block_avx512(block) : gemm_block_avx2(block);
-  };
-  const i64 threads =
-      omp_in_parallel() || p.m * std::max<i64>(p.n, 1) * std::max<i64>(p.k, 1) < (i64{1} << 19)
-          ? 1
-          : omp_get_max_threads();
-  const Grid grid = p.n == 0 ? Grid{threads, 1} : choose_grid(p.m, p.n, threads, tile);
-  if (grid.rows * grid.columns == 1) {
-    run({0, p.m}, {0, p.n});
-    return;
+void gemm(const Gemm<T>& g, const RowsDone& done) {
+  if (g.a_sums != nullptr) {
+    for_blocks(ceil_div(g.m, kSumColumns), [&](i64 block) { add_row_sums(g, block * kSumColumns); });
   }
-  const int team = static_cast<int>(grid.rows * grid.columns);
-  std::exception_ptr error;
-#pragma omp parallel num_threads(team)
-  {
-    try {
-      // A smaller team than asked for still computes every block.
-      for (i64 i = omp_get_thread_num(); i < team; i += omp_get_num_threads()) {
-        run(part(p.m, tile.rows, grid.rows, i / grid.columns), part(p.n, 16, grid.columns, i % grid.columns));
-      }
-    } catch (...) {
-#pragma omp critical(gemm_error)
-      error = std::current_exception();
+  if (g.m == 0 || g.n == 0) return;
+  const i64 block_rows = rows_of_block(g.m, g.a_transposed);
+  for_blocks(ceil_div(g.m, block_rows), [&](i64 block) {
+    const i64 row = block * block_rows, rows = std::min(block_rows, g.m - row);
+    const bool add = fill(g, row, rows);
+    if (g.k > 0) {
+      product(g, row, rows, add);
+    } else if (!add) {
+      for (i64 r = row; r < row + rows; ++r) std::fill(g.c + r * g.ldc, g.c + r * g.ldc + g.n, T{});
     }
-  }
-  if (error) std::rethrow_exception(error);
+    if (done) done(row, rows);
+  });
 }
 
-template <class T>
-void gemm(const Gemm<T>& problem, const TileDone& done) {
-  static const GemmIsa isa = machine_has(GemmIsa::avx512) ? GemmIsa::avx512 : GemmIsa::avx2;
-  gemm_with(isa, problem, done);
-}
-
-template void gemm(const Gemm<float>&, const TileDone&);
-template void gemm(const Gemm<double>&, const TileDone&);
-template void gemm_with(GemmIsa, const Gemm<float>&, const TileDone&);
-template void gemm_with(GemmIsa, const Gemm<double>&, const TileDone&);
+template void gemm(const Gemm<float>&, const RowsDone&);
+template void gemm(const Gemm<double>&, const RowsDone&);
 
 }  // namespace longsight::ops

@@ -1,7 +1,6 @@
-// The matrix product behind the layers, for f32 and f64, with the additions that would otherwise be passes of
-// their own. Our own packed product (Goto and van de Geijn 2008): one row of C depends on the same row of A
-// and on B alone, so its bits depend neither on the number of threads nor on how many rows are multiplied at
-// once.
+// The one place where matrix products are computed: f32 by oneDNN's dnnl_sgemm, f64 by Eigen, with the
+// additions that would otherwise be passes of their own. The result is cut into blocks of fixed size, each
+// computed by one thread, so its bits do not depend on the number of threads.
 #pragma once
 
 #include <functional>
@@ -32,17 +31,11 @@ struct Gemm {
   T* a_sums = nullptr;      // [m], or none: += the sum over k of op(a); only with a_transposed
 };
 
-// Called once for each finished piece of c: rows [row, row + rows), columns [column, column + columns).
-using TileDone = std::function<void(i64 row, i64 rows, i64 column, i64 columns)>;
+// Called once for each finished block of c: rows [row, row + rows), while they are in the cache.
+using RowsDone = std::function<void(i64 row, i64 rows)>;
 
 // Runs on all threads, or on the calling thread alone inside a parallel region.
 template <class T>
-void gemm(const Gemm<T>& problem, const TileDone& done = {});
-
-// The vector instructions that the kernels are compiled for; `gemm` takes the widest that the machine has.
-enum class GemmIsa { avx2, avx512 };
-bool machine_has(GemmIsa isa);
-template <class T>
-void gemm_with(GemmIsa isa, const Gemm<T>& problem, const TileDone& done = {});
+void gemm(const Gemm<T>& problem, const RowsDone& done = {});
 
 }  // namespace longsight::ops

@@ -52,14 +52,13 @@ void linear(Matrix y, Matrix x, Tensor weight, const LinearOptions& options, Str
       gemm(product);
       return;
     }
-    // The activation reads each tile of y while it is still in the cache.
+    // The activation reads each block of y while it is still in the cache.
     const Matrix out = options.activated;
     T* const activated = out.as<T>();
     with_activation(options.activation, [&](auto f) {
-      gemm(product, [&, f](i64 row, i64 rows, i64 column, i64 columns) {
+      gemm(product, [&, f](i64 row, i64 rows) {
         for (i64 r = row; r < row + rows; ++r) {
-          apply_activation(f, activated + r * out.stride + column, product.c + r * product.ldc + column,
-                           columns);
+          apply_activation(f, activated + r * out.stride, product.c + r * product.ldc, product.n);
         }
       });
     });

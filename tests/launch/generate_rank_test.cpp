@@ -9,7 +9,7 @@ using namespace longsight::launch;
 
 TEST_CASE("ranks share the samples, and rank 0 prints all lines in the order of the file") {
   const std::string folder = "tests/goldens/llava-clip-llama";
-  // Seven samples: ranks have unequal shares. Twice the file: more than a round of one rank.
+  // Seven samples: two rounds on two and on three ranks, the second one with unequal shares.
   const std::vector<std::string> arguments{
       "generate",     "--model", folder + "/model", "--data", folder + "/samples.jsonl",
       "--max-tokens", "5",       "--dtype",         "f64"};

@@ -192,6 +192,25 @@ TEST_CASE("where nothing is known about lengths, the whole world shares each seq
   CHECK(result.batch.assumed);
   CHECK(result.batch.tokens == 2048);
   CHECK(failure_of([] { make_plan(request_of(llava_shape(16, 32, 32), 8, {})); }).code == ExitCode::usage);
+  // Even where the one sample that is assumed would be faster alone.
+  PlanRequest slow_links = request_of(tiny_shape(4, 8, 8), 8, unknown);
+  slow_links.batch.tokens_per_step = 16;
+  slow_links.hardware.latency = 1;
+  CHECK(make_plan(slow_links).plan.mesh.sequence == 8);
+  slow_links.batch.samples = {{16, 1, 3}};
+  CHECK(make_plan(slow_links).plan.mesh.sequence == 1);
+}
+
+TEST_CASE("a step lasts as long as on its slowest data group") {
+  const auto seconds = [](std::vector<SampleStatistics> samples) {
+    PlanOptions options;
+    options.sequence = 1;
+    return make_plan(request_of(tiny_shape(4, 8, 8), 2, of(std::move(samples)), options)).step.seconds;
+  };
+  const double alone = seconds({{1000, 1, 10}});
+  CHECK(seconds({{1000, 1, 10}, {20, 1, 10}}) == alone);
+  CHECK(seconds({{20, 1, 10}, {1000, 1, 10}}) == alone);
+  CHECK(seconds({{1000, 1, 10}, {1000, 1, 10}, {20, 1, 10}}) > alone);
 }
 
 TEST_CASE("a memory budget makes ranks share sequences that alone would be faster to split") {

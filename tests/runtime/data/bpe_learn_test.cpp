@@ -82,6 +82,9 @@ TEST_CASE("the written files are read back: ids, names of special tokens and the
   CHECK(tokenizer.token(encoding.ids[2]) == "Ġgrinning");
   CHECK(tokenizer.decode(encoding.ids, true) == " grinning");
   CHECK(chat_format_of_folder(folder.path()).name == "llava");
+  CHECK(contents_of(folder / "chat_template.jinja") == chat_format("llava").chat_template);
+  CHECK(read_json_file(folder / "tokenizer_config.json")["chat_template"] ==
+        chat_format("llava").chat_template);
   CHECK(read_json_file(folder / "special_tokens_map.json")["unk_token"] == "<unk>");
 
   const ScratchFolder bare;

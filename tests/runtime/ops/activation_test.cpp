@@ -42,7 +42,7 @@ TEST_CASE("Hugging Face names of activations") {
   CHECK(activation_from_hf("relu", "config.json") == Activation::relu);
   const Failure unknown =
       failure_of([] { activation_from_hf("mish", "config.json: vision_config.hidden_act"); });
-  CHECK(unknown.code == ExitCode::usage);
+  CHECK(unknown.code == ExitCode::bad_data);
   CHECK(contains(unknown.message, "config.json: vision_config.hidden_act"));
   CHECK(contains(unknown.message, "mish"));
 }

@@ -391,8 +391,8 @@ TEST_CASE("a query that sees no key gets zero, minus infinity and no gradient") 
       for (i64 c = 0; c < 16; ++c) {
         const i64 i = (t * 2 + h) * 16 + c;
         CHECK((out.o->as<float>()[i] == 0) == blind);
-        // The first query that sees anything sees one key: its probability is 1 whatever the score.
-        CHECK((out.dq->as<float>()[i] == 0) == blind);
+        // Query 50 sees one key: its probability is 1 whatever the score, its gradient zero up to rounding.
+        if (t != 50) CHECK((out.dq->as<float>()[i] == 0) == blind);
         // Keys 70 and later are seen by nobody.
         CHECK((out.dv->as<float>()[i] == 0) == (t >= 70));
       }

@@ -1,0 +1,133 @@
+"""Runs the longsight binary as a user would, alone or under mpirun, and looks at what it leaves behind."""
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+import uuid
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+MARK = "LONGSIGHT_TEST_JOB"
+
+
+class Result:
+    def __init__(self, code, stdout, stderr, survivors):
+        self.code, self.stdout, self.stderr, self.survivors = code, stdout, stderr, survivors
+
+    def errors(self):
+        """What longsight itself says went wrong, without the rank in front."""
+        return [line.split("error: ", 1)[1] for line in self.stderr.splitlines()
+                if line.startswith("error: ") or (line.startswith("[rank ") and "] error: " in line)]
+
+
+def processes_of(mark):
+    """Processes that carry the mark in their environment, zombies not counted."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environment:
+                if f"{MARK}={mark}".encode() in environment.read().split(b"\0"):
+                    found.append(int(pid))
+        except OSError:
+            pass  # ended meanwhile, or not ours to read
+    return found
+
+
+def run_job(command, folder, seconds):
+    """Fails the test if the job does not end by itself within `seconds`, or a process of it is left."""
+    mark = uuid.uuid4().hex
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, MARK: mark}, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        stdout, stderr = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        for pid in processes_of(mark):
+            os.kill(pid, signal.SIGKILL)
+        stdout, stderr = process.communicate()
+        raise AssertionError(f"still running after {seconds} s: {' '.join(command)}\n{stderr}") from None
+    deadline = time.monotonic() + 2
+    while (survivors := processes_of(mark)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return Result(process.returncode, stdout, stderr, survivors)
+
+
+def tree(folder):
+    """Path and content of every file, and every folder; what links lead to is not entered."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        for name in folders:
+            found[os.path.join(place, name)] = None
+        for name in files:
+            with open(os.path.join(place, name), "rb") as file:
+                found[os.path.join(place, name)] = file.read()
+    return found
+
+
+class JobTest(unittest.TestCase):
+    """Every test has an empty working directory with links to the configs and goldens of the repository."""
+    seconds = float(os.environ.get("LONGSIGHT_TEST_SECONDS", 5))
+    binary = os.environ.get("LONGSIGHT_BINARY", os.path.join(ROOT, "build", "host", "longsight"))
+    mpirun = os.environ.get("LONGSIGHT_MPIRUN", "mpirun")
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="longsight-test-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        os.symlink(os.path.join(ROOT, "configs"), self.path("configs"))
+        os.symlink(os.path.join(ROOT, "tests", "goldens"), self.path("goldens"))
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def write(self, name, content):
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        with open(self.path(name), "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+        return name
+
+    def read(self, name):
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
+    def copy(self, source, name):
+        """Of a folder of the repository, as plain files."""
+        shutil.copytree(self.path(source), self.path(name))
+        return name
+
+    def run_longsight(self, *arguments, ranks=1, seconds=None):
+        command = [self.binary, *arguments]
+        if ranks > 1:
+            command = [self.mpirun, "-n", str(ranks), *command]
+        result = run_job(command, self.folder, seconds or self.seconds)
+        self.assertEqual(result.survivors, [], "processes of the job are left")
+        return result
+
+
+def read_safetensors(data):
+    """Header and the bytes behind it."""
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8:8 + length]), data[8 + length:]
+
+
+def make_safetensors(header, body):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def tensor_bytes(data):
+    """Bytes, dtype and shape of every tensor of a file, by name."""
+    header, body = read_safetensors(data)
+    return {name: (entry["dtype"], entry["shape"], body[slice(*entry["data_offsets"])])
+            for name, entry in header.items() if name != "__metadata__"}
+
+
+def pack_safetensors(tensors):
+    """The reverse of tensor_bytes."""
+    header, body = {}, b""
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
+        body += data
+    return make_safetensors(header, body)
