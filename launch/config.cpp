@@ -85,7 +85,8 @@ void check_inputs(const LoadedConfig& loaded) {
   check_there(doc, "model.from", c.model.from);
   check_there(doc, "model.config", c.model.config);
   check_there(doc, "model.tokenizer", c.model.tokenizer);
-  for (const auto& [key, sources] : {std::pair("data.train", &c.data.train), std::pair("data.eval", &c.data.eval)}) {
+  for (const auto& [key, sources] :
+       {std::pair("data.train", &c.data.train), std::pair("data.eval", &c.data.eval)}) {
     for (std::size_t i = 0; i < sources->size(); ++i) {
       const DataSource& source = (*sources)[i];
       check_there(doc, fmt::format("{}.{}.messages", key, i), source.messages);

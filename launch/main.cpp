@@ -45,8 +45,9 @@ void refuse_unknown_command(CLI::App& app, int argc, char** argv) {
       names.push_back(command->get_name());
       if (command->get_name() == argv[i]) next = command;
     }
-    require(next != nullptr, ExitCode::usage, "unknown command \"{}\"{} (longsight{} --help lists the commands)",
-            argv[i], did_you_mean(argv[i], names), at == &app ? "" : " " + at->get_name());
+    require(next != nullptr, ExitCode::usage,
+            "unknown command \"{}\"{} (longsight{} --help lists the commands)", argv[i],
+            did_you_mean(argv[i], names), at == &app ? "" : " " + at->get_name());
     at = next;
   }
 }

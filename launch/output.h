@@ -9,8 +9,8 @@ namespace longsight::launch {
 // A line, out of the process when it returns. cannot_write: a full disk, a closed pipe.
 void print_line(std::string_view line);
 
-// cannot_write if no file can be made at `path` (its folder must be there), or nothing below the folder `path`
-// (made with the folders above it that are missing). Leaves nothing behind.
+// cannot_write if no file can be made at `path` (its folder must be there), or nothing below the folder
+// `path` (made with the folders above it that are missing). Leaves nothing behind.
 void require_writable_file(const std::string& path);
 void require_writable_folder(const std::string& path);
 

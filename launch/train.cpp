@@ -47,13 +47,11 @@ class Prefetch {
       : data_(data), config_(config), plan_(plan), rank_(rank), limit_(limit) {
     start(std::move(first));
   }
-  // Until the next step is ready, or has failed.
-  void wait() {
-    next_.wait();
-    if (failed_) std::rethrow_exception(failed_);
-  }
+  // Returns when the next step is ready; throws what went wrong with it.
+  void wait() { ready_ = next_.get(); }
   StepBatch take(bool more) {
-    StepBatch step = next_.get();
+    StepBatch step = ready_ ? std::move(*ready_) : next_.get();
+    ready_.reset();
     if (more) start({});
     return step;
   }
@@ -73,12 +71,12 @@ class Prefetch {
   const parallel::Plan& plan_;
   i64 rank_, limit_;
   std::future<StepBatch> next_;
+  std::optional<StepBatch> ready_;
 };
 
 i64 step_count(const LoadedConfig& loaded, const TrainingData& data, i64 samples_per_step) {
   const TrainSection& t = loaded.config.train;
   if (t.steps) return *t.steps;
-  loaded.document.require_at(t.epochs.has_value(), "train", "say how long to train: steps: N or epochs: X");
   // Steps hold as many samples as fit; their mean over the first step stands for all.
   return std::max<i64>(1,
                        static_cast<i64>(std::ceil(*t.epochs * static_cast<double>(data.samples_per_epoch()) /
@@ -87,13 +85,16 @@ i64 step_count(const LoadedConfig& loaded, const TrainingData& data, i64 samples
 
 class Trainer {
  public:
-  Trainer(Job& job, const LoadedConfig& loaded)
-      : job_(job),
-        loaded_(loaded),
-        shape_(open_run_shape(loaded)),
-        data_(open_training_data(loaded, shape_)),
-        eval_(open_eval_data(loaded, shape_)) {
-    check_before_start();
+  Trainer(Job& job, const LoadedConfig& loaded) : job_(job), loaded_(loaded), shape_(open_run_shape(loaded)) {
+    // What can be known to be wrong is said before weights are read and a folder is made.
+    const TrainSection& t = loaded.config.train;
+    loaded.document.require_at(!loaded.config.output.dir.empty(), "output.dir", "name the folder of the run");
+    loaded.document.require_at(t.steps || t.epochs, "train", "say how long to train: steps: N or epochs: X");
+    check_parallel(loaded, *shape_.model, job.world.size());
+    if (job.leads()) require_writable_folder(loaded.config.output.dir);
+    data_ = open_training_data(loaded, shape_);
+    eval_ = open_eval_data(loaded, shape_);
+    data_->check_share(job.world.rank(), job.world.size());
     run_ = open_run_model(loaded, DType::F32, true);
   }
 
@@ -162,15 +163,6 @@ class Trainer {
   }
 
  private:
-  // All that can be known before weights are read and a folder is made.
-  void check_before_start() {
-    loaded_.document.require_at(!loaded_.config.output.dir.empty(), "output.dir",
-                                "name the folder of the run");
-    check_parallel(loaded_, *shape_.model, job_.world.size());
-    if (job_.leads()) require_writable_folder(loaded_.config.output.dir);
-    data_->check_share(job_.world.rank(), job_.world.size());
-  }
-
   void write_model(const std::string& folder) const {
     model::write_model_files(*run_.model, folder, {.dtype = DType::F32, .companions_from = run_.companions});
     complete_model_folder(loaded_, run_, folder);

@@ -20,8 +20,8 @@ class TrainingData {
   // Samples of one pass over the data.
   virtual i64 samples_per_epoch() const = 0;
   virtual i64 samples_drawn() const = 0;
-  // Looks at this rank's share of the samples, so that what is wrong with one (bad_data, missing_input) is said
-  // before the first step and not hours later. Pictures are not decoded.
+  // Looks at this rank's share of the samples, so that what is wrong with one (bad_data, missing_input) is
+  // said before the first step and not hours later. Pictures are not decoded.
   virtual void check_share(i64 rank, i64 ranks) const = 0;
 };
 

@@ -1,10 +1,10 @@
 #include "runtime/base/philox.h"
 
-#include <xxhash.h>
-
 #include <bit>
 #include <cmath>
 #include <numbers>
+
+#include <xxhash.h>
 
 #include "runtime/base/error.h"
 
@@ -43,7 +43,8 @@ double Philox::uniform(std::uint64_t index) const {
 
 double Philox::normal(std::uint64_t index) const {
   const auto b = block(index);
-  const double u = (static_cast<double>((std::uint64_t{b[0]} | std::uint64_t{b[1]} << 32) >> 11) + 1) * 0x1p-53;
+  const double u =
+      (static_cast<double>((std::uint64_t{b[0]} | std::uint64_t{b[1]} << 32) >> 11) + 1) * 0x1p-53;
   const double v = static_cast<double>((std::uint64_t{b[2]} | std::uint64_t{b[3]} << 32) >> 11) * 0x1p-53;
   return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);  // u in (0, 1]
 }

@@ -12,7 +12,8 @@ namespace longsight::data {
 
 class FileImage final : public ImageSource {
  public:
-  // The shift is the augmentation of prepare_image. `sample` says in errors which sample the image belongs to.
+  // The shift is the augmentation of prepare_image. `sample` says in errors which sample the image belongs
+  // to.
   FileImage(std::string path, ImageRecipe recipe, Shift shift = {}, DecodeOptions decode = {},
             std::string sample = "");
 

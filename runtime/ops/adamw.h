@@ -15,9 +15,12 @@ struct AdamWOptions {
   i64 step = 1;               // of these parameters, from 1
 };
 
-// value, first_moment and second_moment [n] are updated; gradient [n] is read and then set to zero for the next step.
-void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment, const AdamWOptions&, Stream);
+// value, first_moment and second_moment [n] are updated; gradient [n] is read and then set to zero for the
+// next step.
+void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment, const AdamWOptions&,
+                Stream);
 
-double sum_of_squares(Tensor x, Stream);  // in f64, same bits for every thread count; NaN and infinity come through
+double sum_of_squares(Tensor x,
+                      Stream);  // in f64, same bits for every thread count; NaN and infinity come through
 
 }  // namespace longsight::ops

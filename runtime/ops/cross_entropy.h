@@ -1,4 +1,5 @@
-// Final projection and cross-entropy in row chunks, fused with their gradient: the logits [S, V] never exist as a whole.
+// Final projection and cross-entropy in row chunks, fused with their gradient: the logits [S, V] never exist
+// as a whole.
 #pragma once
 
 #include <span>

@@ -1,6 +1,5 @@
 // Matrix products of the layers: y = x W^T + b, as Hugging Face and PyTorch store W [N, K].
-// f32 and f64 through the packed product of gemm.h. Same bits for every thread count; a row of y or dx also
-// has the same bits whatever rows are computed beside it. Shapes and types that do not fit throw.
+// f32 and f64 through gemm.h. Same bits for every thread count. Shapes and types that do not fit throw.
 #pragma once
 
 #include "runtime/ops/activation.h"

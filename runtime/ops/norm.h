@@ -1,4 +1,5 @@
-// Layer norm and RMS norm over the last dimension (LayerNorm: Ba et al. 2016; RMSNorm: Zhang and Sennrich 2019).
+// Layer norm and RMS norm over the last dimension (LayerNorm: Ba et al. 2016; RMSNorm: Zhang and Sennrich
+// 2019).
 #pragma once
 
 #include "runtime/tensor/matrix.h"
@@ -13,11 +14,12 @@ void rms_norm_again(Tensor y, Tensor x, Tensor rstd, Tensor gain, Stream);
 // x and rstd as forward saw them. Same bits for every thread count.
 void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rstd, Tensor gain, Stream);
 
-// y [T, C] = (x - mean) * rstd * gain + bias, rstd = 1 / sqrt(variance + eps);  mean [T] and rstd [T] are written.
+// y [T, C] = (x - mean) * rstd * gain + bias, rstd = 1 / sqrt(variance + eps);  mean [T] and rstd [T] are
+// written.
 void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tensor bias, double eps, Stream);
 void layer_norm_again(Tensor y, Tensor x, Tensor mean, Tensor rstd, Tensor gain, Tensor bias, Stream);
 // dx, d_gain, d_bias are added to; d_gain and d_bias may be empty.
-void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Tensor x, Tensor mean, Tensor rstd,
-                         Tensor gain, Stream);
+void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Tensor x, Tensor mean,
+                         Tensor rstd, Tensor gain, Stream);
 
 }  // namespace longsight::ops

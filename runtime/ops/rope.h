@@ -1,5 +1,5 @@
-// Rotary position embedding (Su et al. 2021), in the half-split form of Hugging Face: channel i turns with channel
-// i + D/2 by an angle that the caller gives per row, so 1-D, 2-D and multimodal RoPE are the same op.
+// Rotary position embedding (Su et al. 2021), in the half-split form of Hugging Face: channel i turns with
+// channel i + D/2 by an angle that the caller gives per row, so 1-D, 2-D and multimodal RoPE are the same op.
 #pragma once
 
 #include "runtime/tensor/matrix.h"

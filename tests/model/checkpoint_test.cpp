@@ -1,8 +1,8 @@
 #include "model/checkpoint.h"
 
-#include <doctest/doctest.h>
-
 #include <filesystem>
+
+#include <doctest/doctest.h>
 
 #include "model/families/llava.h"
 #include "runtime/base/json.h"
@@ -16,7 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 const std::string kGolden = "tests/goldens/llava-clip-llama/model";
 
-std::string bytes_of(const std::string& path) { return read_whole_file(path, i64{1} << 30, ExitCode::bad_data); }
+std::string bytes_of(const std::string& path) {
+  return read_whole_file(path, i64{1} << 30, ExitCode::bad_data);
+}
 
 // A copy of the golden folder with its tensors changed by `change`.
 template <class F>
@@ -41,7 +43,8 @@ TEST_CASE("export and load give the same bits, under the original names") {
   const auto again = load_model(scratch.path() + "/out", {});
   const Tensor a = model->parameters().values(), b = again->parameters().values();
   CHECK(std::equal(a.as<float>(), a.as<float>() + a.elements(), b.as<float>()));
-  const io::SafetensorsFile from(kGolden + "/model.safetensors"), to(scratch.path() + "/out/model.safetensors");
+  const io::SafetensorsFile from(kGolden + "/model.safetensors"),
+      to(scratch.path() + "/out/model.safetensors");
   REQUIRE(from.entries().size() == to.entries().size());
   for (std::size_t i = 0; i < from.entries().size(); ++i) {
     CHECK(from.entries()[i].name == to.entries()[i].name);
@@ -49,7 +52,8 @@ TEST_CASE("export and load give the same bits, under the original names") {
   }
   CHECK(bytes_of(kGolden + "/tokenizer.json") == bytes_of(scratch.path() + "/out/tokenizer.json"));
   CHECK(read_json_file(kGolden + "/config.json") == read_json_file(scratch.path() + "/out/config.json"));
-  CHECK(failure_of([&] { export_model(*model, scratch.path() + "/out", {}); }).code == ExitCode::cannot_write);
+  CHECK(failure_of([&] { export_model(*model, scratch.path() + "/out", {}); }).code ==
+        ExitCode::cannot_write);
 }
 
 TEST_CASE("a dropped, renamed or reshaped tensor is refused by name, each of them") {
@@ -79,15 +83,20 @@ TEST_CASE("a dropped, renamed or reshaped tensor is refused by name, each of the
 }
 
 TEST_CASE("names of all generations of files mean the same tensors") {
-  for (const char* canonical : {"language_model.model.layers.3.mlp.up_proj.weight", "language_model.lm_head.weight",
-                                "vision_tower.vision_model.encoder.layers.0.mlp.fc1.bias", "multi_modal_projector.linear_1.weight"}) {
+  for (const char* canonical :
+       {"language_model.model.layers.3.mlp.up_proj.weight", "language_model.lm_head.weight",
+        "vision_tower.vision_model.encoder.layers.0.mlp.fc1.bias", "multi_modal_projector.linear_1.weight"}) {
     CHECK(canonical_llava_name(canonical) == canonical);
   }
-  CHECK(canonical_llava_name("model.language_model.layers.3.mlp.up_proj.weight") == "language_model.model.layers.3.mlp.up_proj.weight");
+  CHECK(canonical_llava_name("model.language_model.layers.3.mlp.up_proj.weight") ==
+        "language_model.model.layers.3.mlp.up_proj.weight");
   CHECK(canonical_llava_name("lm_head.weight") == "language_model.lm_head.weight");
-  CHECK(canonical_llava_name("model.vision_tower.vision_model.post_layernorm.bias") == "vision_tower.vision_model.post_layernorm.bias");
-  CHECK(canonical_llava_name("vision_tower.embeddings.class_embedding") == "vision_tower.vision_model.embeddings.class_embedding");
-  CHECK(canonical_llava_name("model.multi_modal_projector.linear_2.bias") == "multi_modal_projector.linear_2.bias");
+  CHECK(canonical_llava_name("model.vision_tower.vision_model.post_layernorm.bias") ==
+        "vision_tower.vision_model.post_layernorm.bias");
+  CHECK(canonical_llava_name("vision_tower.embeddings.class_embedding") ==
+        "vision_tower.vision_model.embeddings.class_embedding");
+  CHECK(canonical_llava_name("model.multi_modal_projector.linear_2.bias") ==
+        "multi_modal_projector.linear_2.bias");
 }
 
 TEST_CASE("a head in the file is checked against the tie of the configuration") {

@@ -24,7 +24,8 @@ void refused(const Json& config, const std::string& what) {
 }
 
 TEST_CASE("keys that are absent take the defaults of their class") {
-  const Json config = Json::parse(R"({"model_type": "llava", "text_config": {"vocab_size": 32064, "rms_norm_eps": 1e-5}})");
+  const Json config =
+      Json::parse(R"({"model_type": "llava", "text_config": {"vocab_size": 32064, "rms_norm_eps": 1e-5}})");
   const ModelConfig c = read_model_config(config, "config.json");
   CHECK(c.text.width == 4096);
   CHECK(c.text.layers == 32);
@@ -40,8 +41,12 @@ TEST_CASE("keys that are absent take the defaults of their class") {
 
 TEST_CASE("RoPE is read in the old and the new form") {
   CHECK(read_model_config(with({{"/text_config/rope_theta", 5e5}}), "c").text.rope.theta == 5e5);
-  CHECK(read_model_config(with({{"/text_config/rope_parameters", {{"rope_theta", 7e4}, {"rope_type", "default"}}}}), "c").text.rope.theta == 7e4);
-  const auto linear = read_model_config(with({{"/text_config/rope_scaling", {{"type", "linear"}, {"factor", 4.0}}}}), "c").text.rope;
+  CHECK(read_model_config(
+            with({{"/text_config/rope_parameters", {{"rope_theta", 7e4}, {"rope_type", "default"}}}}), "c")
+            .text.rope.theta == 7e4);
+  const auto linear =
+      read_model_config(with({{"/text_config/rope_scaling", {{"type", "linear"}, {"factor", 4.0}}}}), "c")
+          .text.rope;
   CHECK(linear.scaling == RopeConfig::Scaling::linear);
   CHECK(linear.factor == 4);
   refused(with({{"/text_config/rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2.0}}}}), "dynamic");
@@ -62,7 +67,8 @@ TEST_CASE("what changes the computation and is not supported is refused by name"
 }
 
 TEST_CASE("dropout and unknown keys are reported, not applied") {
-  const auto c = read_model_config(with({{"/text_config/attention_dropout", 0.1}, {"/text_config/frobnicate", 1}}), "c");
+  const auto c =
+      read_model_config(with({{"/text_config/attention_dropout", 0.1}, {"/text_config/frobnicate", 1}}), "c");
   REQUIRE(c.warnings.size() == 2);
   CHECK(contains(c.warnings[0] + c.warnings[1], "attention_dropout"));
   CHECK(contains(c.warnings[0] + c.warnings[1], "frobnicate"));

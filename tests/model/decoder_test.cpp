@@ -145,6 +145,14 @@ TEST_CASE("the answer is the likeliest token each time, as found by forwards wit
   CHECK(generate(decoder, samples[0], {.max_tokens = 1}).ids == std::vector<i64>{expected[0]});
 }
 
+TEST_CASE("of equally likely tokens the first is taken") {
+  const auto model = test::tiny_model(DType::F32, test::tiny_config(), false);
+  fill_zero(model->parameters().value(model->ids().language.head), {});
+  Decoder decoder(*model, {});
+  CHECK(generate(decoder, test::tiny_samples(model->config(), {{5, 0}})[0], {.max_tokens = 2}).ids ==
+        std::vector<i64>{0, 0});
+}
+
 TEST_CASE("logits that are not finite, placeholders without an image and a full cache are errors") {
   const auto model = test::tiny_model(DType::F32, test::tiny_config(), false);
   const auto samples = test::tiny_samples(model->config(), {{12, 1}});

@@ -1,8 +1,8 @@
 #include "parallel/cuts.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
+
+#include <doctest/doctest.h>
 
 #include "parallel/head_split.h"
 #include "runtime/base/philox.h"
@@ -29,7 +29,8 @@ TEST_CASE("cuts at boundaries fall on boundaries, in order, even with fewer boun
   const Philox random(1, "boundaries");
   for (u64 trial = 0; trial < 50; ++trial) {
     std::vector<i64> boundaries{0};
-    for (u64 i = 0; i < trial % 7; ++i) boundaries.push_back(boundaries.back() + 1 + static_cast<i64>(random.below(30, trial * 10 + i)));
+    for (u64 i = 0; i < trial % 7; ++i)
+      boundaries.push_back(boundaries.back() + 1 + static_cast<i64>(random.below(30, trial * 10 + i)));
     for (i64 ranks : {1, 2, 3, 8}) {
       const Cuts cuts = cuts_at(boundaries, ranks);
       CHECK(cuts.at.back() == boundaries.back());
@@ -58,7 +59,8 @@ TEST_CASE("vision cuts never fall inside a merge block, nor between images only 
       // Legal: the start of an image, or a whole number of blocks behind its class row.
       bool legal = cut == g.images.rows();
       for (i64 i = 0; i < g.images.count(); ++i) {
-        const i64 first = g.images.starts[static_cast<std::size_t>(i)], last = g.images.starts[static_cast<std::size_t>(i) + 1];
+        const i64 first = g.images.starts[static_cast<std::size_t>(i)],
+                  last = g.images.starts[static_cast<std::size_t>(i) + 1];
         legal |= cut == first || (cut > first && cut < last && (cut - first - 1) % 4 == 0);
       }
       CHECK(legal);

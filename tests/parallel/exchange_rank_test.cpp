@@ -1,4 +1,5 @@
-// The exchanges between streams: placement (a value says where it came from) and adjoint (<Ax, y> = <x, A'y>), exact in small integers.
+// The exchanges between streams: placement (a value says where it came from) and adjoint (<Ax, y> = <x,
+// A'y>), exact in small integers.
 #include <doctest/doctest.h>
 
 #include "parallel/fusion_exchange.h"
@@ -44,12 +45,17 @@ Geometry make_geometry(u64 seed) {
   return g;
 }
 
-Layout make_cuts(const Geometry& g, i64 ranks) { return {.ranks = ranks, .language = even_cuts(g.samples.rows(), ranks), .vision = even_cuts(g.images.rows(), ranks)}; }
+Layout make_cuts(const Geometry& g, i64 ranks) {
+  return {.ranks = ranks,
+          .language = even_cuts(g.samples.rows(), ranks),
+          .vision = even_cuts(g.images.rows(), ranks)};
+}
 
 OwnedTensor integers(i64 rows, u64 seed) {
   OwnedTensor x(DType::F64, {rows, kColumns});
   const Philox random(seed, fmt::format("values {}", test_world().rank()));
-  for (i64 i = 0; i < x->elements(); ++i) x->as<double>()[i] = static_cast<double>(random.below(19, static_cast<u64>(i))) - 9;
+  for (i64 i = 0; i < x->elements(); ++i)
+    x->as<double>()[i] = static_cast<double>(random.below(19, static_cast<u64>(i))) - 9;
   return x;
 }
 
@@ -69,16 +75,20 @@ TEST_CASE("a visual token's row arrives at its position, and text rows stay as t
       const auto fusion = make_fusion_exchange(kind, g, layout, world);
       OwnedTensor features(DType::F64, {static_cast<i64>(fusion->owned().size()), kColumns});
       for (i64 i = 0; i < features->rows(); ++i) {
-        for (i64 c = 0; c < kColumns; ++c) features->as<double>()[i * kColumns + c] = static_cast<double>(100 * fusion->owned()[static_cast<std::size_t>(i)] + c);
+        for (i64 c = 0; c < kColumns; ++c)
+          features->as<double>()[i * kColumns + c] =
+              static_cast<double>(100 * fusion->owned()[static_cast<std::size_t>(i)] + c);
       }
       OwnedTensor tokens(DType::F64, {layout.language.rows(world.rank()), kColumns});
       for (i64 i = 0; i < tokens->elements(); ++i) tokens->as<double>()[i] = -1;
       fusion->forward(tokens, features, scratch, {});
       std::vector<double> expected(static_cast<std::size_t>(tokens->elements()), -1);
       for (i64 f = 0; f < g.features(); ++f) {
-        const i64 row = g.feature_positions[static_cast<std::size_t>(f)] - layout.language.begin(world.rank());
+        const i64 row =
+            g.feature_positions[static_cast<std::size_t>(f)] - layout.language.begin(world.rank());
         if (row < 0 || row >= tokens->rows()) continue;
-        for (i64 c = 0; c < kColumns; ++c) expected[static_cast<std::size_t>(row * kColumns + c)] = static_cast<double>(100 * f + c);
+        for (i64 c = 0; c < kColumns; ++c)
+          expected[static_cast<std::size_t>(row * kColumns + c)] = static_cast<double>(100 * f + c);
       }
       CHECK(std::equal(expected.begin(), expected.end(), tokens->as<double>()));
     }
@@ -93,7 +103,8 @@ TEST_CASE("backward of the fusion exchange is its adjoint") {
     const Layout layout = make_cuts(g, world.size());
     for (FusionKind kind : {FusionKind::owner, FusionKind::gather}) {
       const auto fusion = make_fusion_exchange(kind, g, layout, world);
-      const OwnedTensor x = integers(static_cast<i64>(fusion->owned().size()), seed), y = integers(layout.language.rows(world.rank()), seed + 1);
+      const OwnedTensor x = integers(static_cast<i64>(fusion->owned().size()), seed),
+                        y = integers(layout.language.rows(world.rank()), seed + 1);
       OwnedTensor ax(DType::F64, y->shape()), aty(DType::F64, x->shape());
       fusion->forward(ax, x, scratch, {});
       fusion->backward(aty, y, scratch, {});
@@ -102,7 +113,8 @@ TEST_CASE("backward of the fusion exchange is its adjoint") {
   }
 }
 
-TEST_CASE("supervised rows are balanced with their targets, and their gradient goes back to where they were") {
+TEST_CASE(
+    "supervised rows are balanced with their targets, and their gradient goes back to where they were") {
   ProcessGroup& world = test_world();
   Arena scratch("scratch");
   for (u64 seed = 0; seed < 20; ++seed) {
@@ -112,7 +124,8 @@ TEST_CASE("supervised rows are balanced with their targets, and their gradient g
     const i64 begin = layout.language.begin(world.rank()), rows = layout.language.rows(world.rank());
     CHECK(balance.rows() <= (g.supervised() + world.size() - 1) / world.size());
     OwnedTensor hidden(DType::F64, {rows, kColumns}), got(DType::F64, {balance.rows(), kColumns});
-    for (i64 i = 0; i < hidden->elements(); ++i) hidden->as<double>()[i] = static_cast<double>(begin * kColumns + i);
+    for (i64 i = 0; i < hidden->elements(); ++i)
+      hidden->as<double>()[i] = static_cast<double>(begin * kColumns + i);
     balance.forward(got, hidden, scratch, {});
     const i64 first = g.supervised() * world.rank() / world.size();
     for (i64 i = 0; i < balance.rows(); ++i) {

@@ -93,7 +93,8 @@ TEST_CASE("large logits neither overflow nor lose the loss") {
 TEST_CASE("the loss in f32 agrees with f64 over a large vocabulary") {
   Problem small(DType::F32, 9, 64, 5003, 0.3), exact(DType::F64, 9, 64, 5003, 0.3);
   CHECK(small.with_gradient() == doctest::Approx(exact.with_gradient()).epsilon(1e-6));
-  // A logit of size 10 is a sum of 64 products: about sqrt(64) roundings of 6e-7, and the probabilities move by as much.
+  // A logit of size 10 is a sum of 64 products: about sqrt(64) roundings of 6e-7, and the probabilities move
+  // by as much.
   CHECK(relative_error(values_of(small.dx), values_of(exact.dx)) < 5e-6);
   CHECK(relative_error(values_of(small.d_weight), values_of(exact.d_weight)) < 5e-6);
 }
