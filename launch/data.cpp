@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 // By id.
 const std::vector<std::string> kSpecialTokens{"<unk>", "<s>", "</s>", "<image>", "<pad>"};
 constexpr std::array kFiles{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                            "chat_template.json"};
+                            "chat_template.jinja"};
 
 struct Options {
   i64 vocab = 0;
@@ -86,8 +86,6 @@ ExitCode run_tokenizer(Job& job, const Options& o) {
   if (!parent.empty()) io::ensure_folder(parent);
   io::TemporaryFolder out(o.out);
   data::write_tokenizer(out.path(), vocabulary, {.chat_template = format.chat_template});
-  io::write_file(out.path() + "/chat_template.json",
-                 nlohmann::json{{"chat_template", format.chat_template}}.dump(2) + "\n");
   out.commit(there ? io::TemporaryFolder::Existing::replace : io::TemporaryFolder::Existing::refuse);
 
   const i64 tokens = static_cast<i64>(vocabulary.tokens.size());

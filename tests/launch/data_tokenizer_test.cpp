@@ -46,7 +46,7 @@ TEST_CASE("the tokenizer has the special tokens first, the size asked for, and t
   data::EncodeCache cache;
   CHECK(tokenizer.encode("ASSISTANT:", cache, false).ids.size() < 8);
   CHECK(data::chat_format_of_folder(scratch / "new/tokenizer").name == "llava");
-  CHECK(fs::exists(scratch / "new/tokenizer/chat_template.json"));
+  CHECK(fs::exists(scratch / "new/tokenizer/chat_template.jinja"));
 }
 
 TEST_CASE("the chat format can be chosen among those that need no other special tokens") {

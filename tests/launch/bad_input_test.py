@@ -1,0 +1,364 @@
+#!/usr/bin/python3
+"""Bad input to the real binary: the exit code, one line that says where and what to do, no process and no file left."""
+import json
+import os
+import shutil
+import struct
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from jobs import JobTest, make_safetensors, pack_safetensors, read_safetensors, tensor_bytes, tree  # noqa: E402
+
+USAGE, BAD_DATA, MISSING, CANNOT_WRITE, NON_FINITE = 64, 65, 66, 73, 76
+GOLDEN = "goldens/llava-clip-llama"
+MODEL = GOLDEN + "/model"
+FROM_SCRATCH = ["model.config=''", "model.tokenizer=''"]  # makes room for model.from
+NORM = "language_model.model.norm.weight"
+
+
+class BadInputTest(JobTest):
+    def refused(self, code, says, *arguments, ranks=1, leaves=(), seconds=None):
+        """The job ends with `code`, its one error has every text of `says`, and it leaves nothing but `leaves`."""
+        with self.subTest(arguments=" ".join(arguments), ranks=ranks):
+            before = tree(self.folder)
+            result = self.run_longsight(*arguments, ranks=ranks, seconds=seconds)
+            said = f"\n{result.stderr}"
+            self.assertEqual(result.code, code, said)
+            errors = result.errors()
+            # Ranks that fail alike may speak before they are ended; one alone says one thing.
+            self.assertEqual(len(set(errors)), 1, said)
+            self.assertTrue(ranks > 1 or len(errors) == 1, said)
+            for text in [says] if isinstance(says, str) else says:
+                self.assertIn(text, errors[0])
+            self.assertNotIn("terminate called", result.stderr)
+            after = tree(self.folder)
+            left = {os.path.relpath(path, self.folder) for path in after if path not in before}
+            self.assertEqual(left - set(leaves), set())
+            for path, content in before.items():
+                self.assertEqual(after[path], content, path)
+            return result
+
+    def train(self, code, says, *overrides, **options):
+        return self.refused(code, says, "train", "configs/tiny.yaml", "output.dir=run", *overrides, **options)
+
+    # configuration
+
+    def config(self, name, train="{steps: 3}", rest=""):
+        return self.write(name, f"""model: {{config: configs/models/tiny.json, tokenizer: configs/tiny/tokenizer}}
+data:
+  train: [{{messages: configs/tiny/tiny.jsonl}}]
+output: {{dir: run}}
+train: {train}
+{rest}""")
+
+    def test_yaml_mistakes_are_named_with_line_and_column(self):
+        name = self.config("key.yaml", "{stepz: 3}")
+        self.refused(USAGE, ['unknown key "stepz" in train', "key.yaml:5:9", 'did you mean "steps"?'], "train", name)
+        self.refused(USAGE, "key.yaml:5:9", "plan", name)
+        name = self.config("twice.yaml", "\n  steps: 3\n  steps: 4")
+        self.refused(USAGE, ['duplicate key "steps"', "line 6", "twice.yaml:7:3"], "train", name)
+        name = self.config("type.yaml", "{steps: many}")
+        self.refused(USAGE, ["train.steps: expected an integer", '"many"', "type.yaml:5:16"], "train", name)
+        name = self.config("nested.yaml", rest="memory: 160")
+        self.refused(USAGE, ["memory: expected a mapping", "nested.yaml:6:9"], "audit", name)
+        name = self.config("endless.yaml", "{}")
+        self.refused(USAGE, ["steps: N or epochs: X", "endless.yaml:5:8"], "train", name)
+        name = self.write("syntax.yaml", "model: {config: x\ntrain: {steps: 1}\n")
+        self.refused(USAGE, "syntax.yaml:", "train", name)
+        self.refused(MISSING, "nowhere.yaml", "train", "nowhere.yaml")
+        self.refused(MISSING, "configs: neither a configuration nor a run folder", "eval", "configs")
+
+    def test_overrides_are_checked_like_the_file(self):
+        self.train(USAGE, ['unknown key "lrr" in train.optimizer', "command line: ", 'did you mean "lr"?'],
+                   "train.optimizer.lrr=1")
+        self.train(USAGE, ["key.path=value", "command line: steps"], "steps")
+        self.refused(USAGE, 'unknown key "stepz"', "gradients", "--model", MODEL, "--batch",
+                     GOLDEN + "/batch.safetensors", "--out", "out.safetensors", "train.stepz=1")
+
+    def test_numbers_out_of_range_are_refused(self):
+        for key, value in [("train.steps", "-1"), ("train.tokens_per_step", "-5"), ("train.optimizer.lr", "-1"),
+                           ("train.optimizer.lr", ".nan"), ("train.seed", "-1"), ("data.augment.shift", "-1"),
+                           ("memory.micro_batch_tokens", "-1"), ("output.keep", "-1"), ("train.eval_every", "-1"),
+                           ("output.save_every", "-1"), ("train.optimizer.clip", "-1"), ("parallel.sequence", "-1"),
+                           ("train.steps", "99999999999999999999")]:
+            self.train(USAGE, [key + ":", f"(command line: {key}={value})"], f"{key}={value}")
+        self.refused(USAGE, "--ranks -4", "plan", "configs/tiny.yaml", "--ranks", "-4")
+        self.refused(USAGE, "--batches -1", "audit", "configs/tiny.yaml", "--batches", "-1")
+        self.refused(USAGE, "--max-tokens -3", "generate", "--model", MODEL, "--prompt", "x", "--max-tokens", "-3")
+
+    def test_what_is_not_built_yet_is_refused_by_name(self):
+        for key, value in [("parallel.zero", "2"), ("memory.recompute", "all"), ("parallel.vision.attention", "ring"),
+                           ("parallel.language.attention", "ring"), ("output.resume", "runs/old"),
+                           ("memory.budget", "4GiB")]:
+            self.train(USAGE, [key, "not available yet", f"(command line: {key}={value})"], f"{key}={value}")
+        self.refused(USAGE, ["--hf-names", "v5 is not available yet"], "export", MODEL, "out", "--hf-names", "v5")
+
+    def test_a_plan_that_cannot_be_is_refused_with_the_choices(self):
+        self.train(USAGE, ["parallel.vision.attention", "ulises", "did you mean ulysses?", "command line: "],
+                   "parallel.vision.attention=ulises")
+        self.train(USAGE, ["parallel.language.attention", "images is a strategy of vision blocks", "command line: "],
+                   "parallel.language.attention=images")
+        self.train(USAGE, ["parallel.rules[1]", '"vison.*" names no block', "vision.0-1, language.0-1",
+                           "command line: parallel.rules.1="],
+                   "parallel.rules=[{blocks: vision.0, attention: local}]",
+                   "parallel.rules.1={blocks: vison.*, attention: local}")
+        self.train(USAGE, ["parallel.rules[0]", '"vision.7-9" names no block', "command line: "],
+                   "parallel.rules=[{blocks: vision.7-9, attention: local}]")
+        name = self.config("degree.yaml", rest="parallel: {sequence: 2}")
+        self.refused(USAGE, ["parallel.sequence: 2 does not divide 3 ranks; use one of 1, 3", "degree.yaml:6:22"],
+                     "train", name, ranks=3)
+        self.refused(USAGE, "2 does not divide 3 ranks", "plan", name, "--ranks", "3")
+
+    def test_a_command_line_that_makes_no_sense_is_refused(self):
+        self.refused(USAGE, ['unknown command "trian"', 'did you mean "train"?'], "trian", "configs/tiny.yaml")
+        self.refused(USAGE, ['unknown command "tokenzer"', 'did you mean "tokenizer"?'], "data", "tokenzer")
+        self.refused(USAGE, "--nonsense", "train", "configs/tiny.yaml", "--nonsense")
+        self.refused(USAGE, "config is required", "train")
+        self.refused(USAGE, "subcommand is required")
+        self.refused(USAGE, "--layouts nonsense: plan or all", "audit", "configs/tiny.yaml", "--layouts", "nonsense",
+                     ranks=3)
+        self.refused(USAGE, ["--dtype", "f16"], "audit", "configs/tiny.yaml", "--dtype", "f16")
+        self.refused(USAGE, "--prompt TEXT or --data", "generate", "--model", MODEL)
+
+    # models
+
+    def model(self, name, weights=None, **config):
+        """The golden's model with other weights, or other values in its config.json (part__key=value)."""
+        self.copy(MODEL, name)
+        if weights is not None:
+            self.write(name + "/model.safetensors", weights)
+        if config:
+            whole = json.loads(self.read(name + "/config.json"))
+            for path, value in config.items():
+                *parts, key = path.split("__")
+                target = whole
+                for part in parts:
+                    target = target[part]
+                target[key] = value
+            self.write(name + "/config.json", json.dumps(whole))
+        return name
+
+    def refused_model(self, code, says, name, **options):
+        self.train(code, says, *FROM_SCRATCH, "model.from=" + name, **options)
+
+    def test_a_model_that_is_not_there_is_named(self):
+        self.refused_model(MISSING, ["model.from: nowhere", "command line: model.from=nowhere"], "nowhere")
+        self.train(MISSING, ["model.config: nowhere.json", "command line: "], "model.config=nowhere.json")
+        self.train(MISSING, ["model.tokenizer: nowhere", "command line: "], "model.tokenizer=nowhere")
+        self.train(USAGE, ["model.tokenizer", "longsight data tokenizer"], "model.tokenizer=''")
+        for file, says in [("tokenizer.json", "no tokenizer.json"), ("model.safetensors", "model.safetensors"),
+                           ("preprocessor_config.json", "no preprocessor_config.json"),
+                           ("config.json", "config.json")]:
+            name = self.model("without_" + file.split(".")[0])
+            os.remove(self.path(name, file))
+            self.refused_model(MISSING, [name, says], name)
+        self.refused(MISSING, "nowhere", "export", "nowhere", "out")
+        self.refused(MISSING, "nowhere", "inspect", "nowhere", ranks=3)
+        self.refused(MISSING, "nowhere", "generate", "--model", "nowhere", "--prompt", "x")
+        self.refused(MISSING, "nowhere", "batch", "--model", "nowhere", "--data", "x.jsonl", "--out", "out")
+
+    def test_broken_weights_are_refused_before_a_folder_is_made(self):
+        whole = self.read(MODEL + "/model.safetensors")
+        header, body = read_safetensors(whole)
+        self.refused_model(BAD_DATA, ["header_cut/model.safetensors", "a header of"], self.model("header_cut", whole[:100]),
+                           ranks=3)
+        self.refused_model(BAD_DATA, ["data_cut/model.safetensors", "data_offsets"], self.model("data_cut", whole[:-100]))
+        self.refused_model(BAD_DATA, ["empty/model.safetensors"], self.model("empty", b""))
+        lying = json.loads(json.dumps(header))
+        lying[NORM]["data_offsets"][1] += 4
+        self.refused_model(BAD_DATA, ["lying/model.safetensors", f'tensor "{NORM}"', "data_offsets"],
+                           self.model("lying", make_safetensors(lying, body)))
+        tensors = tensor_bytes(whole)
+        without = {name: value for name, value in tensors.items() if name != NORM}
+        self.refused_model(BAD_DATA, ["missing does not fit config.json: missing", NORM],
+                           self.model("missing", pack_safetensors(without)))
+        surplus = {**tensors, "surplus.weight": tensors[NORM]}
+        self.refused_model(BAD_DATA, ["surplus does not fit config.json: unexpected", "surplus.weight"],
+                           self.model("surplus", pack_safetensors(surplus)))
+        dtype, (width,), data = tensors[NORM]
+        shaped = {**tensors, NORM: (dtype, [width // 2, 2], data)}
+        self.refused_model(BAD_DATA, ["shape does not fit config.json: wrong shape", NORM, f"[{width // 2}, 2]"],
+                           self.model("shape", pack_safetensors(shaped)))
+        self.refused(BAD_DATA, "header_cut/model.safetensors", "export", "header_cut", "out")
+        self.refused(BAD_DATA, "header_cut/model.safetensors", "inspect", "header_cut")
+        self.refused(BAD_DATA, "header_cut/model.safetensors", "gradients", "--model", "header_cut", "--batch",
+                     GOLDEN + "/batch.safetensors", "--out", "out.safetensors", ranks=3)
+
+    def test_a_configuration_that_is_not_supported_is_refused_by_key(self):
+        for name, says, change in [
+                ("family", ["model_type", "qwen2_vl", "available: llava"], {"model_type": "qwen2_vl"}),
+                ("rope", ["text_config: rope_scaling", '"dynamic" is not available yet'],
+                 {"text_config__rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}),
+                ("act", ["text_config: hidden_act", "swish2", "silu"], {"text_config__hidden_act": "swish2"}),
+                ("tower", ["vision_config: model_type", "siglip_vision_model", "available: clip_vision_model"],
+                 {"vision_config__model_type": "siglip_vision_model"}),
+                ("heads", ["num_attention_heads 5 is not a multiple"], {"text_config__num_attention_heads": 5}),
+                ("type", ["text_config: hidden_size must be an integer"], {"text_config__hidden_size": "wide"}),
+                ("negative", ["num_hidden_layers = -2 must be positive"], {"text_config__num_hidden_layers": -2}),
+                ("deeper", ["missing", "layers.*"], {"text_config__num_hidden_layers": 40})]:
+            self.refused_model(BAD_DATA, [name, *says], self.model(name, **change))
+        name = self.model("syntax")
+        self.write(name + "/config.json", '{"model_type": "llava",\n "text_config": {')
+        self.refused_model(BAD_DATA, "syntax/config.json:2:17: not valid JSON", name)
+
+    # data
+
+    def sample(self, text, *images, **message):
+        return json.dumps({"images": images, "messages": [{"role": "user", "content": text},
+                                                          {"role": "assistant", "content": "x", **message}]}) + "\n"
+
+    def data(self, name, *lines, at=4):
+        """The tiny training set with other lines in the middle, in a folder with its pictures."""
+        if not os.path.exists(self.path("data")):
+            self.copy("configs/tiny/png", "data/png")
+        tiny = self.read("configs/tiny/tiny.jsonl").decode().splitlines(keepends=True)
+        self.write("data/" + name, "".join(tiny[:at] + list(lines) + tiny[at:]))
+        return f"data.train=[{{messages: data/{name}}}]"
+
+    def test_bad_samples_are_named_by_file_and_line_before_the_run_begins(self):
+        for name, code, says, line in [
+                ("syntax", BAD_DATA, "not valid JSON", '{"messages": [}\n'),
+                ("count", BAD_DATA, "2 <image> in the messages, but 1 images",
+                 self.sample("<image><image>?", "png/red_square.png")),
+                ("missing", MISSING, "data/png/nowhere.png", self.sample("<image>?", "png/nowhere.png")),
+                ("unlabelled", BAD_DATA, "nothing to learn", self.sample("?", loss=False)),
+                ("unanswered", BAD_DATA, "no assistant message",
+                 json.dumps({"messages": [{"role": "user", "content": "?"}]}) + "\n"),
+                ("long", BAD_DATA, "do not fit into a step of train.tokens_per_step = 768", self.sample("word " * 900))]:
+            # The last line: nothing of the first steps comes near it.
+            last = len(self.read("configs/tiny/tiny.jsonl").splitlines())
+            self.train(code, [f"data/{name}.jsonl:{last + 1}", says], self.data(name + ".jsonl", line, at=last))
+        self.train(BAD_DATA, "data/three.jsonl:3:15: not valid JSON", self.data("three.jsonl", '{"messages": [}\n', at=2),
+                   ranks=3)
+
+    def test_an_overlong_sample_at_the_end_is_found_by_the_rank_that_looks_at_it(self):
+        self.train(BAD_DATA, ["data/long.jsonl:2: ", "raise it, or shorten the sample"],
+                   self.data("long.jsonl", self.sample("word " * 900), at=1), ranks=3)
+
+    def test_data_sets_that_are_not_there_or_empty_are_named(self):
+        self.write("empty.jsonl", "")
+        self.train(BAD_DATA, "empty.jsonl: no samples", "data.train=[{messages: empty.jsonl}]")
+        self.train(MISSING, ["data.train.0.messages: nowhere.jsonl", "command line: "],
+                   "data.train=[{messages: nowhere.jsonl}]")
+        self.train(MISSING, ["data.eval.0.messages: nowhere.jsonl", "command line: "],
+                   "data.eval=[{messages: nowhere.jsonl}]", ranks=3)
+        self.train(USAGE, ["data.train", "{messages: FILE.jsonl}"], "data.train=[]")
+        self.train(USAGE, ["data.train.0", "messages: FILE.jsonl"], "data.train=[{}]")
+        self.refused(MISSING, "nowhere.jsonl", "generate", "--model", MODEL, "--data", "nowhere.jsonl")
+        self.refused(MISSING, "nowhere.png", "generate", "--model", MODEL, "--prompt", "x", "--image", "nowhere.png")
+        self.refused(MISSING, "nowhere.jsonl", "batch", "--model", MODEL, "--data", "nowhere.jsonl", "--out", "out")
+
+    def corrupt_images(self):
+        """Name and content of pictures that cannot be decoded to the end."""
+        png = self.read("configs/tiny/png/red_square.png")
+        jpeg = self.read(GOLDEN + "/images/photo.jpg")
+        self.data("tiny.jsonl")
+        return {"cut.png": png[:len(png) // 2], "cut.jpg": jpeg[:len(jpeg) // 2],
+                "flipped.png": png[:60] + b"\0\0\0\0" + png[64:], "text.png": b"no picture"}
+
+    def test_a_corrupt_image_ends_the_run_wherever_it_is_decoded(self):
+        for name, content in self.corrupt_images().items():
+            self.write("data/png/" + name, content)
+            data = self.data(name + ".jsonl", self.sample("<image>?", "png/" + name))
+            # The first step holds every sample: it is found before there is a run folder.
+            self.train(BAD_DATA, [f"data/{name}.jsonl:5: data/png/{name}: "], data)
+        for name, degree in [("cut.png", 1), ("cut.jpg", 3)]:
+            self.train(BAD_DATA, [f"data/{name}.jsonl:5: data/png/{name}: corrupt "], f"parallel.sequence={degree}",
+                       f"data.train=[{{messages: data/{name}.jsonl}}]", ranks=3)
+        name = "cut.jpg"
+        self.refused(BAD_DATA, f"data/png/{name}: corrupt JPEG", "eval", "configs/tiny.yaml",
+                     f"data.eval=[{{messages: data/{name}.jsonl}}]", ranks=3)
+        self.refused(BAD_DATA, f"data/png/{name}: corrupt JPEG", "batch", "--model", MODEL, "--data",
+                     f"data/{name}.jsonl", "--out", "out")
+        self.refused(BAD_DATA, f"data/png/{name}: corrupt JPEG", "generate", "--model", MODEL, "--data",
+                     f"data/{name}.jsonl", "--max-tokens", "1", ranks=3)
+
+    def test_a_corrupt_image_in_the_middle_of_training_keeps_what_was_measured(self):
+        name = "cut.png"
+        self.write("data/png/" + name, self.corrupt_images()[name])
+        result = self.refused(BAD_DATA, f"data/png/{name}: corrupt PNG", "train", "configs/tiny.yaml", "output.dir=run",
+                              "train.tokens_per_step=100", "data.eval=[]", "parallel.sequence=3", "train.steps=200",
+                              self.data("late.jsonl", self.sample("<image>?", "png/" + name), at=18), ranks=3,
+                              leaves={"run", *("run/" + f for f in ("config.yaml", "plan.txt", "plan.json",
+                                                                    "metrics.jsonl"))})
+        self.assertGreaterEqual(len(self.read("run/metrics.jsonl").splitlines()), 1, result.stderr)
+
+    # ready batches
+
+    def batch(self, name, change):
+        tensors = tensor_bytes(self.read(GOLDEN + "/batch.safetensors"))
+        change(tensors)
+        return self.write(name + ".safetensors", pack_safetensors(tensors))
+
+    @staticmethod
+    def set_number(tensor, index, value):
+        def change(tensors):
+            dtype, shape, data = tensors[tensor]
+            numbers = list(struct.unpack(f"<{len(data) // 8}q", data))
+            numbers[index] = value
+            tensors[tensor] = dtype, shape, struct.pack(f"<{len(numbers)}q", *numbers)
+        return change
+
+    def test_batches_that_do_not_fit_the_model_are_refused(self):
+        config = json.loads(self.read(MODEL + "/config.json"))
+        token = config.get("image_token_index", config.get("image_token_id"))
+        ids = tensor_bytes(self.read(GOLDEN + "/batch.safetensors"))["input_ids"][2]
+        place = struct.unpack(f"<{len(ids) // 8}q", ids).index(token)
+
+        def without_labels(tensors):
+            dtype, shape, data = tensors["labels"]
+            tensors["labels"] = dtype, shape, struct.pack("<q", -100) * (len(data) // 8)
+
+        def without_an_image(tensors):
+            dtype, shape, data = tensors["pixel_values"]
+            tensors["pixel_values"] = dtype, [shape[0] - 1, *shape[1:]], data[:-len(data) // shape[0]]
+
+        cases = [("placeholder", ["row 0", "15 image placeholder tokens", "16 of an image"],
+                  self.set_number("input_ids", place, 5)),
+                 ("id", ["row 0", "token id 999999 is outside the vocabulary"], self.set_number("input_ids", 0, 999999)),
+                 ("negative", ["row 0", "token id -1"], self.set_number("input_ids", 0, -1)),
+                 ("label", ["row 0", "label 999999"], self.set_number("labels", 0, 999999)),
+                 ("mask", ["row 0", "attention_mask is not ones followed by zeros"],
+                  self.set_number("attention_mask", 1, 0)),
+                 ("unlabelled", ["no supervised token"], without_labels),
+                 ("missing", ["tensor labels is missing"], lambda t: t.pop("labels")),
+                 ("surplus", ["tensor image_grid_thw"], lambda t: t.update(image_grid_thw=t["labels"])),
+                 ("images", ["placeholders for more images"], without_an_image)]
+        for name, says, change in cases:
+            file = self.batch(name, change)
+            self.refused(BAD_DATA, [file, *says], "gradients", "--model", MODEL, "--batch", file, "--out",
+                         "out.safetensors")
+        # The second file of a run is looked at before its first step, by whichever rank.
+        for name, says, _ in cases[:1] + cases[5:6]:
+            self.train(BAD_DATA, [name + ".safetensors", *says], *FROM_SCRATCH, "model.from=" + MODEL, "data.eval=[]",
+                       f"data.train=[{{tensors: [{GOLDEN}/batch.safetensors, {name}.safetensors]}}]", ranks=3)
+
+    # output
+
+    def test_places_that_cannot_be_written_are_found_before_the_work(self):
+        file = self.write("file", "in the way")
+        for target in [file, file + "/run", "/proc/longsight-test"]:
+            self.refused(CANNOT_WRITE, "cannot write " + target, "train", "configs/tiny.yaml", "output.dir=" + target,
+                         ranks=3 if target == file else 1)
+        batch = ["gradients", "--model", MODEL, "--batch", GOLDEN + "/batch.safetensors", "--out"]
+        for target in [file + "/out", "nowhere/out", "/proc/out"]:
+            self.refused(CANNOT_WRITE, "cannot write " + target, *batch, target)
+        self.refused(CANNOT_WRITE, "configs", *batch, "configs")
+        self.refused(CANNOT_WRITE, "file/out", "export", MODEL, "file/out")
+        self.refused(CANNOT_WRITE, "file exists already", "export", MODEL, "file")
+        self.refused(CANNOT_WRITE, "file/out", "batch", "--model", MODEL, "--data", GOLDEN + "/samples.jsonl", "--out",
+                     "file/out")
+
+    def test_a_non_finite_loss_stops_before_the_update(self):
+        for ranks in [1, 3]:
+            shutil.rmtree(self.path("run"), ignore_errors=True)
+            self.train(NON_FINITE, ["step 2: loss nan", "train.optimizer.lr"], "train.optimizer.lr=1e30",
+                       "train.optimizer.warmup=0", "train.steps=5", ranks=ranks,
+                       leaves={"run", *("run/" + f for f in ("config.yaml", "plan.txt", "plan.json", "metrics.jsonl"))})
+            lines = [json.loads(line) for line in self.read("run/metrics.jsonl").splitlines()]
+            self.assertEqual([line["step"] for line in lines], [1])
+
+
+if __name__ == "__main__":
+    unittest.main()

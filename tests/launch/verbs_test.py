@@ -1,0 +1,163 @@
+#!/usr/bin/python3
+"""The verbs as a user runs them, on committed models and data: they end well, and what they write is as documented."""
+import json
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from jobs import JobTest, tensor_bytes  # noqa: E402
+
+GOLDEN = "goldens/llava-clip-llama"
+MODEL = GOLDEN + "/model"
+METRICS = {"step", "loss", "grad_norm", "lr", "tokens", "visual_tokens", "supervised_tokens", "seconds",
+           "tokens_per_second", "gflops", "data_seconds", "comm_seconds", "memory_mib", "predicted_seconds",
+           "predicted_memory_mib"}
+
+
+class VerbsTest(JobTest):
+    seconds = float(os.environ.get("LONGSIGHT_TEST_SECONDS", 60))
+
+    def done(self, *arguments, ranks=1):
+        result = self.run_longsight(*arguments, ranks=ranks)
+        self.assertEqual(result.code, 0, result.stderr)
+        self.assertEqual(result.errors(), [])
+        return result
+
+    def json_line(self, *arguments, ranks=1):
+        """The only line on stdout."""
+        lines = self.done(*arguments, ranks=ranks).stdout.splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        return json.loads(lines[0])
+
+    def train(self, run, *overrides, ranks=1):
+        self.done("train", "configs/tiny.yaml", "train.steps=3", "output.dir=" + run, *overrides, ranks=ranks)
+        return [json.loads(line) for line in self.read(run + "/metrics.jsonl").splitlines()]
+
+    def weights(self, folder):
+        return tensor_bytes(self.read(folder + "/model.safetensors"))
+
+    def test_training_writes_the_documented_run_and_goes_alike_on_two_ranks(self):
+        alone, together = self.train("alone"), self.train("together", ranks=2)
+        for run, lines in [("alone", alone), ("together", together)]:
+            self.assertEqual([line["step"] for line in lines], [1, 2, 3])
+            for line in lines:
+                self.assertEqual(set(line), METRICS)
+                self.assertGreater(line["supervised_tokens"], 0)
+                self.assertGreater(line["predicted_seconds"], 0)
+                self.assertLessEqual(line["tokens"], 768)
+            self.assertLess(lines[-1]["loss"], lines[0]["loss"])
+            for name in ["config.yaml", "plan.txt", "plan.json", "model/config.json", "model/tokenizer.json",
+                         "model/preprocessor_config.json"]:
+                self.assertTrue(os.path.exists(self.path(run, name)), name)
+            self.assertEqual([name for name in os.listdir(self.path(run)) if ".tmp" in name], [])
+        for a, b in zip(alone, together):
+            for key in ["tokens", "visual_tokens", "supervised_tokens", "lr"]:
+                self.assertEqual(a[key], b[key])
+            # f32: sums of a few hundred terms in another order, through three steps.
+            self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-4 * a["loss"])
+
+        # The run is what the other verbs take.
+        held_out = self.json_line("eval", "alone", "--json")
+        written = json.loads(self.read("alone/eval.jsonl").splitlines()[-1])
+        self.assertEqual(held_out["samples"], 5)
+        self.assertAlmostEqual(held_out["loss"], written["loss"], delta=1e-5 * written["loss"])
+        again = self.json_line("eval", "configs/tiny.yaml", "model.from=alone/model", "model.config=''",
+                               "model.tokenizer=''", "--json", ranks=2)
+        self.assertAlmostEqual(again["loss"], held_out["loss"], delta=1e-5 * held_out["loss"])
+        answers = self.done("generate", "--model", "alone", "--data", "configs/tiny/tiny_eval.jsonl", "--max-tokens", "3")
+        lines = [json.loads(line) for line in answers.stdout.splitlines()]
+        self.assertEqual(len(lines), 5)
+        for line in lines:
+            self.assertEqual(list(line), ["id", "turn", "generated", "reference", "exact"])
+            self.assertEqual(line["exact"], line["generated"].strip() == line["reference"].strip())
+        self.assertRegex(answers.stderr, r"exact: [0-9.]+ % \([0-9] of 5\)")
+        self.assertEqual(set(self.json_line("inspect", "alone", "--json")), {"path", "tensors", "modules", "parameters"})
+        self.done("export", "alone", "exported", "--dtype", "f32")
+        self.assertEqual(self.weights("exported"), self.weights("alone/model"))
+
+    def test_a_second_run_moves_the_first_aside(self):
+        first = self.train("run", "train.steps=1", "data.eval=[]")
+        self.train("run", "train.steps=1", "data.eval=[]", "train.seed=2")
+        self.assertEqual(json.loads(self.read("run.1/metrics.jsonl"))["loss"], first[0]["loss"])
+        self.assertNotEqual(json.loads(self.read("run/metrics.jsonl"))["loss"], first[0]["loss"])
+
+    def test_the_audit_of_every_layout_on_three_ranks_passes(self):
+        line = self.json_line("audit", "configs/tiny.yaml", "--layouts", "all", "--json", ranks=3)
+        self.assertEqual(list(line), ["ranks", "layouts", "loss_relative_error", "parameters", "worst_parameter",
+                                      "worst_relative_error"])
+        self.assertEqual(line["ranks"], 3)
+        self.assertEqual(line["layouts"], 1 + 3 * 3 * 2)  # one for sequence 1; vision x language x exchange for 3
+        self.assertEqual(line["parameters"], len(tensor_bytes(self.model_of_tiny())))
+        self.assertLessEqual(line["worst_relative_error"], 1e-9)
+        self.assertLessEqual(line["loss_relative_error"], 1e-9)
+
+    def model_of_tiny(self):
+        self.train("untrained", "train.steps=0", "data.eval=[]")
+        return self.read("untrained/model/model.safetensors")
+
+    def test_frozen_parts_keep_their_bits_and_pass_the_audit(self):
+        before = tensor_bytes(self.model_of_tiny())
+        self.train("frozen", "model.train.vision=false", "model.train.connector=false", "data.eval=[]", ranks=2)
+        after = self.weights("frozen/model")
+        self.assertEqual(set(after), set(before))
+        for name, value in before.items():
+            if name.startswith("language_model."):
+                self.assertNotEqual(after[name], value, name)
+            else:
+                self.assertEqual(after[name], value, name)
+        for part, prefix in [("vision", "vision_tower."), ("language", "language_model."),
+                             ("connector", "multi_modal_projector.")]:
+            line = self.json_line("audit", "configs/tiny.yaml", f"model.train.{part}=false", "train.tokens_per_step=200",
+                                  "--json", ranks=2)
+            # Every vision block up to the feature layer counts as the model's own, so names decide.
+            self.assertEqual(line["parameters"], sum(not name.startswith(prefix) for name in before))
+            self.assertLessEqual(line["worst_relative_error"], 1e-9)
+
+    def test_a_plan_has_the_documented_keys_and_needs_no_ranks(self):
+        plan = self.json_line("plan", "configs/tiny.yaml", "--ranks", "6", "--json", "parallel.sequence=3")
+        for key in ["mesh", "blocks", "split", "memory", "exchange_bytes", "predicted_seconds", "rejected"]:
+            self.assertIn(key, plan)
+        kinds = {block["kind"] for block in plan["blocks"]}
+        self.assertLessEqual({"vision_attention", "language_attention", "projection"}, kinds)
+        for block in plan["blocks"]:
+            self.assertLessEqual({"name", "kind", "heads", "kv_heads", "strategy", "recompute", "reason"}, set(block))
+        for other in plan["rejected"]:
+            self.assertTrue(other)
+        self.assertIn("language_attention", self.done("plan", "configs/tiny.yaml").stdout)
+
+    def test_an_export_of_an_export_has_the_same_bits(self):
+        self.done("export", MODEL, "once", "--dtype", "f32")
+        self.done("export", "once", "twice", "--dtype", "f32")
+        self.assertEqual(self.weights("once"), self.weights(MODEL))
+        self.assertEqual(self.read("twice/model.safetensors"), self.read("once/model.safetensors"))
+
+    def test_samples_as_training_would_feed_them_are_those_of_the_reference(self):
+        self.done("batch", "--model", MODEL, "--data", GOLDEN + "/samples.jsonl", "--out", "samples")
+        expected = self.path(GOLDEN, "expected_samples")
+        self.assertEqual(sorted(os.listdir(self.path("samples"))), sorted(os.listdir(expected)))
+        for name in os.listdir(expected):
+            made, reference = (tensor_bytes(self.read(f"{folder}/{name}"))
+                               for folder in ["samples", GOLDEN + "/expected_samples"])
+            self.assertEqual(set(made), set(reference))
+            for tensor in ["input_ids", "labels"]:
+                self.assertEqual(made[tensor][2], reference[tensor][2], f"{name}: {tensor}")
+
+    def test_inspect_lists_what_the_file_holds(self):
+        line = self.json_line("inspect", MODEL, "--json")
+        self.assertEqual({t["name"] for t in line["tensors"]}, set(self.weights(MODEL)))
+        self.assertEqual(line["parameters"]["total"], sum(line["parameters"][part] for part in
+                                                          ["vision", "connector", "language"]))
+
+    def test_gradients_on_two_ranks_are_those_of_one(self):
+        batch = ["--model", MODEL, "--batch", GOLDEN + "/batch.safetensors"]
+        self.done("gradients", *batch, "--out", "one.safetensors")
+        self.done("gradients", *batch, "--out", "two.safetensors", ranks=2)
+        one, two = (tensor_bytes(self.read(name)) for name in ["one.safetensors", "two.safetensors"])
+        self.assertEqual(set(one), set(two))
+        self.assertEqual(one["supervised_tokens"], two["supervised_tokens"])
+        self.assertTrue(any(name.startswith("grad.vision_tower.") for name in one))
+
+
+if __name__ == "__main__":
+    unittest.main()
