@@ -52,9 +52,10 @@ double worst_gradient_error(const ParameterRegistry& a, const ParameterRegistry&
 }
 
 void check_layout(const Case& c, AttentionKind vision, AttentionKind language, FusionKind fusion,
-                  bool image_strategy_of_first_block_only = false) {
+                  bool image_strategy_of_first_block_only = false,
+                  const nlohmann::json& config = test::tiny_config()) {
   parallel::ProcessGroup& world = test_world();
-  const auto model = test::tiny_model(DType::F64), reference = test::tiny_model(DType::F64);
+  const auto model = test::tiny_model(DType::F64, config), reference = test::tiny_model(DType::F64, config);
   const auto samples = test::tiny_samples(model->config(), c.samples);
   const MicroBatch batch = pack(samples, model->config());
   const double scale = 1 / static_cast<double>(std::max<i64>(batch.geometry.supervised(), 1));
@@ -94,6 +95,16 @@ TEST_CASE("every layout has the gradients of one rank") {
           check_layout(c, vision, language, fusion);
       }
     }
+  }
+}
+
+TEST_CASE("a KV head whose query heads are on several ranks gets the sum of their gradients") {
+  // With 3 KV heads two ranks share one, with 2 three ranks do, with 1 all.
+  for (i64 kv_heads : {1, 2, 3}) {
+    auto config = test::tiny_config();
+    config["text_config"]["num_key_value_heads"] = kv_heads;
+    check_layout(kCases.front(), AttentionKind::ulysses, AttentionKind::ulysses, FusionKind::owner, false,
+                 config);
   }
 }
 
