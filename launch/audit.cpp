@@ -2,6 +2,7 @@
 // data.
 #include <cmath>
 
+#include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"
 #include "launch/step.h"
@@ -164,16 +165,15 @@ ExitCode run_audit(Job& job, const Options& o) {
       line["parameters"] = parameters;
       line["worst_parameter"] = worst.parameter;
       line["worst_relative_error"] = worst.gradient;
-      fmt::print("{}\n", line.dump());
+      print_line(line.dump());
     } else {
-      fmt::print("{} layouts on {} ranks, {} parameters, {}\n", layouts, job.world.size(), parameters,
-                 o.dtype);
-      fmt::print("  loss: worst relative difference {:.3g}\n", worst.loss);
-      fmt::print("  gradients: worst relative difference {:.3g} ({}; {})\n", worst.gradient, worst.parameter,
-                 worst.layout);
-      fmt::print("{} (bound {:g})\n", good ? "equal to one rank" : "NOT equal to one rank", bound);
+      print_line(fmt::format("{} layouts on {} ranks, {} parameters, {}", layouts, job.world.size(),
+                             parameters, o.dtype));
+      print_line(fmt::format("  loss: worst relative difference {:.3g}", worst.loss));
+      print_line(fmt::format("  gradients: worst relative difference {:.3g} ({}; {})", worst.gradient,
+                             worst.parameter, worst.layout));
+      print_line(fmt::format("{} (bound {:g})", good ? "equal to one rank" : "NOT equal to one rank", bound));
     }
-    std::fflush(stdout);
   }
   job.world.barrier(job.stream);
   return good ? ExitCode::done : ExitCode::internal;

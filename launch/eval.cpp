@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "launch/evaluate.h"
+#include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"
 #include "launch/training_data.h"
@@ -43,13 +44,12 @@ ExitCode run_eval(Job& job, const Options& o) {
   const EvalResult result = evaluate_loss(steps, *run.model, runner, job.world.rank());
   if (!job.leads()) return ExitCode::done;
   if (o.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"loss", result.loss},
-                                              {"samples", result.samples},
-                                              {"supervised_tokens", result.supervised}}
-                           .dump());
+    print_line(nlohmann::ordered_json{
+        {"loss", result.loss}, {"samples", result.samples}, {"supervised_tokens", result.supervised}}
+                   .dump());
   } else {
-    fmt::print("held-out loss {:.6f} over {} samples, {} supervised tokens\n", result.loss, result.samples,
-               result.supervised);
+    print_line(fmt::format("held-out loss {:.6f} over {} samples, {} supervised tokens", result.loss,
+                           result.samples, result.supervised));
   }
   return ExitCode::done;
 }

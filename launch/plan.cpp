@@ -1,4 +1,5 @@
 // longsight plan: what a run would do, without doing it.
+#include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"
 #include "launch/training_data.h"
@@ -54,10 +55,9 @@ ExitCode run_plan(Job& job, const Options& o) {
       plan_run(loaded, *run.model, o.ranks.value_or(job.world.size()), samples, DType::F32,
                o.hardware.empty() ? parallel::HardwareProfile{} : read_hardware(o.hardware));
   if (!job.leads()) return ExitCode::done;
-  if (o.json)
-    fmt::print("{}\n", plan_json(result).dump());
-  else
-    fmt::print("{}", plan_table(result));
+  std::string text = o.json ? plan_json(result).dump() : plan_table(result);
+  if (text.ends_with('\n')) text.pop_back();
+  print_line(text);
   return ExitCode::done;
 }
 

@@ -23,6 +23,9 @@ void append(std::vector<std::string>& to, const std::vector<std::string>& keys) 
 i64 positive(ConfigReader& reader, const char* key, i64 fallback) {
   const i64 value = reader.integer(key, fallback);
   require(value > 0, ExitCode::bad_data, "{}: {} = {} must be positive", reader.where(), key, value);
+  // The product of any two fits into 64 bits.
+  require(value < i64{1} << 31, ExitCode::bad_data, "{}: {} = {} is larger than any model has it",
+          reader.where(), key, value);
   return value;
 }
 

@@ -18,11 +18,11 @@ NORM = "language_model.model.norm.weight"
 
 
 class BadInputTest(JobTest):
-    def refused(self, code, says, *arguments, ranks=1, leaves=(), seconds=None):
+    def refused(self, code, says, *arguments, ranks=1, leaves=(), **options):
         """The job ends with `code`, its one error has every text of `says`, and it leaves nothing but `leaves`."""
         with self.subTest(arguments=" ".join(arguments), ranks=ranks):
             before = tree(self.folder)
-            result = self.run_longsight(*arguments, ranks=ranks, seconds=seconds)
+            result = self.run_longsight(*arguments, ranks=ranks, **options)
             said = f"\n{result.stderr}"
             self.assertEqual(result.code, code, said)
             errors = result.errors()
@@ -196,6 +196,8 @@ train: {train}
                 ("heads", ["num_attention_heads 5 is not a multiple"], {"text_config__num_attention_heads": 5}),
                 ("type", ["text_config: hidden_size must be an integer"], {"text_config__hidden_size": "wide"}),
                 ("negative", ["num_hidden_layers = -2 must be positive"], {"text_config__num_hidden_layers": -2}),
+                ("wide", ["text_config: hidden_size = 6597069766656 is larger"],
+                 {"text_config__hidden_size": 6 << 40}),
                 ("deeper", ["missing", "layers.*"], {"text_config__num_hidden_layers": 40})]:
             self.refused_model(BAD_DATA, [name, *says], self.model(name, **change))
         name = self.model("syntax")
@@ -278,7 +280,7 @@ train: {train}
         name = "cut.png"
         self.write("data/png/" + name, self.corrupt_images()[name])
         result = self.refused(BAD_DATA, f"data/png/{name}: corrupt PNG", "train", "configs/tiny.yaml", "output.dir=run",
-                              "train.tokens_per_step=100", "data.eval=[]", "parallel.sequence=3", "train.steps=200",
+                              "train.tokens_per_step=130", "data.eval=[]", "parallel.sequence=3", "train.steps=200",
                               self.data("late.jsonl", self.sample("<image>?", "png/" + name), at=18), ranks=3,
                               leaves={"run", *("run/" + f for f in ("config.yaml", "plan.txt", "plan.json",
                                                                     "metrics.jsonl"))})
@@ -349,6 +351,13 @@ train: {train}
         self.refused(CANNOT_WRITE, "file exists already", "export", MODEL, "file")
         self.refused(CANNOT_WRITE, "file/out", "batch", "--model", MODEL, "--data", GOLDEN + "/samples.jsonl", "--out",
                      "file/out")
+
+    def test_results_that_cannot_be_written_are_not_lost_in_silence(self):
+        with open("/dev/full", "w") as full:
+            for command in [["audit", "configs/tiny.yaml", "train.tokens_per_step=130", "--json"],
+                            ["plan", "configs/tiny.yaml"], ["inspect", MODEL, "--json"],
+                            ["eval", "configs/tiny.yaml"]]:
+                self.refused(CANNOT_WRITE, "cannot write to stdout", *command, stdout=full)
 
     def test_a_non_finite_loss_stops_before_the_update(self):
         for ranks in [1, 3]:

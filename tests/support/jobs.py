@@ -37,22 +37,22 @@ def processes_of(mark):
     return found
 
 
-def run_job(command, folder, seconds):
+def run_job(command, folder, seconds, stdout=subprocess.PIPE):
     """Fails the test if the job does not end by itself within `seconds`, or a process of it is left."""
     mark = uuid.uuid4().hex
     process = subprocess.Popen(command, cwd=folder, env={**os.environ, MARK: mark}, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+                               stdout=stdout, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        stdout, stderr = process.communicate(timeout=seconds)
+        out, stderr = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         for pid in processes_of(mark):
             os.kill(pid, signal.SIGKILL)
-        stdout, stderr = process.communicate()
+        _, stderr = process.communicate()
         raise AssertionError(f"still running after {seconds} s: {' '.join(command)}\n{stderr}") from None
     deadline = time.monotonic() + 2
     while (survivors := processes_of(mark)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return Result(process.returncode, stdout, stderr, survivors)
+    return Result(process.returncode, out, stderr, survivors)
 
 
 def tree(folder):
@@ -97,11 +97,11 @@ class JobTest(unittest.TestCase):
         shutil.copytree(self.path(source), self.path(name))
         return name
 
-    def run_longsight(self, *arguments, ranks=1, seconds=None):
+    def run_longsight(self, *arguments, ranks=1, seconds=None, **options):
         command = [self.binary, *arguments]
         if ranks > 1:
             command = [self.mpirun, "-n", str(ranks), *command]
-        result = run_job(command, self.folder, seconds or self.seconds)
+        result = run_job(command, self.folder, seconds or self.seconds, **options)
         self.assertEqual(result.survivors, [], "processes of the job are left")
         return result
 

@@ -1,0 +1,134 @@
+// One tile of keys against one tile of queries: scores and probabilities once more, then dv, dk and dq.
+#pragma once
+
+#include "runtime/ops/attention_copies.inl"
+#include "runtime/ops/attention_products.inl"
+
+namespace longsight::ops {
+namespace {
+
+// Scores lie [queries][keys]: k and v are brought into the transposed layout once for all queries of the key
+// tile.
+template <class T>
+struct BackwardScratch {
+  T *k_transposed, *v_transposed, *k, *dk, *dv, *q, *d_o, *dq, *scores, *d_scores, *lse, *delta;
+  static constexpr i64 kKeyPanel = kBackwardKeys * kLanes<T>;
+  static constexpr i64 kQueryPanel = kBackwardQueries * kLanes<T>;
+  static i64 padded(i64 width) { return vectors_of(width, kLanes<T>) * kLanes<T>; }
+  static i64 size(i64 width) {
+    return padded(width) * (5 * kBackwardKeys + 3 * kBackwardQueries) +
+           kBackwardQueries * (2 * kBackwardKeys + 2);
+  }
+  BackwardScratch(T* base, i64 width) {
+    const auto take = [&](i64 count) { return std::exchange(base, base + count); };
+    for (T** x : {&k_transposed, &v_transposed, &k, &dk, &dv}) *x = take(padded(width) * kBackwardKeys);
+    for (T** x : {&q, &d_o, &dq}) *x = take(padded(width) * kBackwardQueries);
+    for (T** x : {&scores, &d_scores}) *x = take(kBackwardQueries * kBackwardKeys);
+    for (T** x : {&lse, &delta}) *x = take(kBackwardQueries);
+  }
+};
+
+template <class T>
+void begin_keys(const KeyTile<T>& tile, T* scratch) {
+  using Scratch = BackwardScratch<T>;
+  const Scratch at(scratch, tile.width);
+  copy_transposed<T>(at.k_transposed, tile.k, tile.k_stride, tile.keys, tile.width,
+                     static_cast<T>(tile.scale * kLog2e));
+  copy_transposed<T>(at.v_transposed, tile.v, tile.v_stride, tile.keys, tile.width, 1);
+  copy_rows<T>(at.k, Scratch::kKeyPanel, tile.k, tile.k_stride, tile.keys, tile.width,
+               static_cast<T>(tile.scale));
+  clear_rows<T>(at.dk, Scratch::kKeyPanel, tile.keys, tile.width);
+  clear_rows<T>(at.dv, Scratch::kKeyPanel, tile.keys, tile.width);
+}
+
+// scores become probabilities p, d_scores become p * (d_p - delta).
+template <class T, bool kMasked>
+LONGSIGHT_INLINE void softmax_gradient(const BackwardScratch<T>& at, i64 queries, i64 keys, i64 offset) {
+  constexpr i64 L = kLanes<T>, ld = kBackwardKeys;
+  const Vec<T> lanes = lane_numbers<T>();
+  for (i64 i = 0; i < queries; ++i) {
+    T *s = at.scores + i * ld, *ds = at.d_scores + i * ld;
+    const T lse = at.lse[i], delta = at.delta[i];
+    const i64 visible = kMasked ? clamped(i + offset + 1, 0, keys) : keys;
+    i64 j = 0;
+    for (; j < visible; j += L) {
+      Vec<T> p = exp2_of<T>(load(s + j) - lse);
+      Vec<T> d = p * (load(ds + j) - delta);
+      if constexpr (kMasked) {
+        const auto seen = lanes < static_cast<T>(visible - j);
+        p = seen ? p : Vec<T>{};
+        d = seen ? d : Vec<T>{};
+      }
+      store<T>(s + j, p);
+      store<T>(ds + j, d);
+    }
+    for (; j < keys; j += L) {
+      store<T>(s + j, Vec<T>{});
+      store<T>(ds + j, Vec<T>{});
+    }
+  }
+}
+
+template <class T>
+void visit_queries(const KeyTile<T>& own, const QueryTile<T>& tile, T* scratch) {
+  constexpr i64 ld = kBackwardKeys;
+  using Scratch = BackwardScratch<T>;
+  constexpr i64 key_panel = Scratch::kKeyPanel, query_panel = Scratch::kQueryPanel;
+  const i64 queries = tile.queries, keys = own.keys, offset = tile.offset, width = own.width;
+  const Scratch at(scratch, width);
+  copy_rows<T>(at.q, query_panel, tile.q, tile.q_stride, queries, width, 1);
+  copy_rows<T>(at.d_o, query_panel, tile.d_o, tile.d_o_stride, queries, width, 1);
+  for (i64 i = 0; i < queries; ++i) {
+    at.lse[i] = tile.lse[i * tile.lse_stride] * static_cast<T>(kLog2e);
+    at.delta[i] = tile.delta[i * tile.delta_stride];
+  }
+  // The next visit reads the queries behind these; after the last one dk and dv are written.
+  const i64 more = tile.queries_after, keys_now = more > 0 ? 0 : keys;
+  const Upcoming<T> next_q{tile.q + queries * tile.q_stride, tile.q_stride, more, width};
+  const Upcoming<T> next_do{tile.d_o + queries * tile.d_o_stride, tile.d_o_stride, more, width};
+  const Upcoming<T> dq{tile.dq, tile.dq_stride, queries, width};
+  const Upcoming<T> dk{own.dk, own.dk_stride, keys_now, width}, dv{own.dv, own.dv_stride, keys_now, width};
+
+  const auto keys_seen = [&](i64 first, i64 count) {
+    return Range{0, clamped(first + count + offset, 0, keys)};
+  };
+  const auto queries_seeing = [&](i64 first, i64) {
+    return Range{clamped(first - offset, 0, queries), queries};
+  };
+  tile_scores<T, ld>(at.scores, at.q, query_panel, queries, at.k_transposed, keys, width, next_q, keys_seen);
+  tile_scores<T, ld>(at.d_scores, at.d_o, query_panel, queries, at.v_transposed, keys, width, next_do,
+                     keys_seen);
+  if (keys - 1 > offset) {
+    softmax_gradient<T, true>(at, queries, keys, offset);
+  } else {
+    softmax_gradient<T, false>(at, queries, keys, offset);
+  }
+  tile_columns<T, ld>(at.dv, key_panel, at.scores, keys, at.d_o, query_panel, width, dv, queries_seeing);
+  tile_columns<T, ld>(at.dk, key_panel, at.d_scores, keys, at.q, query_panel, width, dk, queries_seeing);
+  tile_rows<T, ld>(at.dq, query_panel, at.d_scores, queries, at.k, key_panel, width, dq, keys_seen);
+}
+
+template <class T>
+void write_dq(const KeyTile<T>& own, const QueryTile<T>& tile, bool add, const T* scratch) {
+  using Scratch = BackwardScratch<T>;
+  const Scratch at(const_cast<T*>(scratch), own.width);
+  const auto one = [](i64) { return T(1); };
+  if (add) {
+    write_rows<true>(tile.dq, tile.dq_stride, at.dq, Scratch::kQueryPanel, tile.queries, own.width, one);
+  } else {
+    write_rows<false>(tile.dq, tile.dq_stride, at.dq, Scratch::kQueryPanel, tile.queries, own.width, one);
+  }
+}
+
+template <class T>
+void finish_keys(const KeyTile<T>& own, const T* scratch) {
+  using Scratch = BackwardScratch<T>;
+  const Scratch at(const_cast<T*>(scratch), own.width);
+  write_rows<false>(own.dk, own.dk_stride, at.dk, Scratch::kKeyPanel, own.keys, own.width,
+                    [scale = static_cast<T>(own.scale)](i64) { return scale; });
+  write_rows<false>(own.dv, own.dv_stride, at.dv, Scratch::kKeyPanel, own.keys, own.width,
+                    [](i64) { return T(1); });
+}
+
+}  // namespace
+}  // namespace longsight::ops
