@@ -5,8 +5,8 @@
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
-#include <sys/resource.h>
 
+#include "launch/measure.h"
 #include "launch/planning.h"
 #include "launch/step.h"
 #include "launch/verb.h"
@@ -20,20 +20,10 @@ namespace {
 
 using Line = nlohmann::ordered_json;
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t n = values.size();
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
-double peak_rss_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
 void fill_random(Tensor x, std::string_view name, double deviation = 1) {
@@ -306,7 +296,7 @@ ExitCode bench_step(Job& job, const StepOptions& o) {
                     .beta2 = 0.999,
                     .eps = 1e-8,
                     .weight_decay = 0.01,
-                    .gradient_scale = std::min(1.0, 1 / (norm + 1e-6))},
+                    .gradient_scale = parallel::clip_factor(norm, 1)},
                    job.stream);
     job.world.barrier(job.stream);
     if (i == -2) first_step = now() - process_start;
@@ -314,7 +304,7 @@ ExitCode bench_step(Job& job, const StepOptions& o) {
     seconds.push_back(now() - start);
     communication = groups.counters().seconds;
   }
-  const double rss = peak_rss_mib();
+  const double rss = peak_memory_mib();
   const i64 saved = job.world.all_reduce_max(runner.memory().saved.high_water(), job.stream);
   const i64 scratch = job.world.all_reduce_max(runner.memory().scratch.high_water(), job.stream);
   const double peak = job.world.all_reduce_sum(gemm_peak(), job.stream);

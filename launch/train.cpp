@@ -3,9 +3,8 @@
 #include <cmath>
 #include <future>
 
-#include <sys/resource.h>
-
 #include "launch/evaluate.h"
+#include "launch/measure.h"
 #include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/progress.h"
@@ -28,16 +27,6 @@ struct Options {
   std::string config;
   std::vector<std::string> overrides;
 };
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double peak_memory_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
 
 // The next step's samples and images, made while the current one runs.
 class Prefetch {
@@ -138,7 +127,7 @@ class Trainer {
                       .beta2 = o.betas[1],
                       .eps = o.eps,
                       .weight_decay = o.weight_decay,
-                      .gradient_scale = std::min(1.0, o.clip / (norm + 1e-6))},
+                      .gradient_scale = parallel::clip_factor(norm, o.clip)},
                      job_.stream);
       const double seconds = now() - start;
       if (job_.leads()) {

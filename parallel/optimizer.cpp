@@ -1,5 +1,6 @@
 #include "parallel/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace longsight::parallel {
@@ -70,6 +71,10 @@ double gradient_norm(const ParameterRegistry& p, const std::function<bool(const 
             stream);
       });
   return std::sqrt(sum);
+}
+
+double clip_factor(double norm, double clip) {
+  return std::min(1.0, clip / (norm + 1e-6));
 }
 
 }  // namespace longsight::parallel

@@ -32,4 +32,8 @@ class AdamW {
 double gradient_norm(const ParameterRegistry& parameters,
                      const std::function<bool(const Parameter&)>& reached, Stream stream);
 
+// What gradients of this norm are multiplied by, as torch.nn.utils.clip_grad_norm_ does: min(1, clip / (norm
+// + 1e-6)).
+double clip_factor(double norm, double clip);
+
 }  // namespace longsight::parallel

@@ -168,7 +168,7 @@ TEST_CASE("twelve AdamW steps in f32 follow PyTorch's, and what has no gradient 
                       .beta2 = 0.95,
                       .eps = 1e-8,
                       .weight_decay = 0.1,
-                      .gradient_scale = std::min(1.0, 1 / (norm + 1e-6))},
+                      .gradient_scale = parallel::clip_factor(norm, 1)},
                      {});
     }
     for (ParameterId id = 0; id < model->parameters().size(); ++id) {
