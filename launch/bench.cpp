@@ -221,13 +221,16 @@ struct StepOptions : Common {
 
 class RandomImage final : public data::ImageSource {
  public:
-  RandomImage(i64 size, i64 index) : pixels_(DType::F32, {3, size, size}) {
+  RandomImage(i64 size, data::ImageLayout layout, i64 index)
+      : pixels_(DType::F32, {3, size, size}), layout_(layout) {
     fill_random(pixels_, fmt::format("image {}", index), 1.7);
   }
   Tensor pixels() override { return pixels_; }
+  const data::ImageLayout& layout() const override { return layout_; }
 
  private:
   OwnedTensor pixels_;
+  data::ImageLayout layout_;
 };
 
 // One sample: images at equal distances, text between them, all text supervised.
@@ -245,7 +248,8 @@ model::Sample synthetic_sample(const model::ModelConfig& config, i64 tokens, i64
     sample.labels.push_back(placeholder ? -100 : id);
   }
   for (i64 i = 0; i < images; ++i)
-    sample.images.push_back(std::make_shared<RandomImage>(config.vision.image_size, i));
+    sample.images.push_back(
+        std::make_shared<RandomImage>(config.vision.image_size, config.image_layout(), i));
   return sample;
 }
 

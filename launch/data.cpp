@@ -60,7 +60,7 @@ std::vector<std::string> read_texts(const Options& o, const data::ChatFormat& fo
     const data::MessagesFile file(path);
     for (i64 i = 0; i < file.size(); ++i) {
       const data::ChatSample sample = file.sample(i);
-      const std::vector<i64> one_token_each(sample.images.size(), 1);
+      const std::vector<i64> one_token_each(sample.media.size(), 1);
       texts.push_back(render_chat(format, sample, "<image>", one_token_each).text);
     }
   }

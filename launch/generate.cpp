@@ -31,9 +31,13 @@ std::string_view trimmed(std::string_view text) {
 
 data::ChatSample question(const Options& o) {
   data::ChatMessage message{.role = data::Role::user, .parts = {}, .loss = false};
-  for (std::size_t i = 0; i < o.images.size(); ++i) message.parts.push_back({.is_image = true, .text = {}});
-  message.parts.push_back({.is_image = false, .text = o.prompt});
-  return {.where = "--prompt", .id = {}, .messages = {std::move(message)}, .images = o.images};
+  std::vector<data::ChatMedia> media;
+  for (const std::string& image : o.images) {
+    message.parts.push_back({.kind = data::PartKind::image});
+    media.push_back({.video = false, .frames = {{.path = image}}});
+  }
+  message.parts.push_back({.text = o.prompt});
+  return {.where = "--prompt", .id = {}, .messages = {std::move(message)}, .media = std::move(media)};
 }
 
 // The last assistant turn of a sample: what it says, and how many such turns are in front of it.

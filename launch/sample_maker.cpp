@@ -128,7 +128,7 @@ SampleMaker::SampleMaker(const std::string& folder, const model::ModelConfig& co
 }
 
 std::vector<i64> SampleMaker::tokens_per_image(const data::ChatSample& chat) const {
-  return std::vector<i64>(chat.images.size(), config_.features_per_image());
+  return std::vector<i64>(chat.media.size(), config_.features_per_image());
 }
 
 model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSample tokens,
@@ -136,8 +136,9 @@ model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSam
   model::Sample sample{
       .id = chat.where, .ids = std::move(tokens.ids), .labels = std::move(tokens.labels), .images = {}};
   for (std::size_t i = 0; i < tokens.image_positions.size(); ++i) {
-    sample.images.push_back(std::make_shared<data::FileImage>(
-        chat.images[i], recipe_, shifts.empty() ? data::Shift{} : shifts[i], decode_, chat.where));
+    sample.images.push_back(
+        std::make_shared<data::FileImage>(chat.media[i].frames.front(), recipe_, config_.image_layout(),
+                                          shifts.empty() ? data::Shift{} : shifts[i], decode_, chat.where));
   }
   check_sample(sample, config_);
   return sample;
@@ -145,8 +146,8 @@ model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSam
 
 model::Sample SampleMaker::sample(const data::ChatSample& chat, data::EncodeCache& cache,
                                   std::span<const data::Shift> shifts) const {
-  check(shifts.empty() || shifts.size() == chat.images.size(), "{} shifts for {} images", shifts.size(),
-        chat.images.size());
+  check(shifts.empty() || shifts.size() == chat.media.size(), "{} shifts for {} images", shifts.size(),
+        chat.media.size());
   return made(chat, sample_tokenizer_.tokenize(chat, tokens_per_image(chat), cache), shifts);
 }
 

@@ -91,7 +91,7 @@ class MessagesData final : public TrainingData {
       const auto pixels = [&](std::size_t i) {
         return static_cast<i64>(random.below(static_cast<u64>(2 * shift_ + 1), i)) - shift_;
       };
-      for (std::size_t i = 0; i < chat.images.size(); ++i)
+      for (std::size_t i = 0; i < chat.media.size(); ++i)
         shifts.push_back({pixels(2 * i), pixels(2 * i + 1)});
     }
     model::Sample sample = maker_->sample(chat, cache_, shifts);

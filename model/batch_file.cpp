@@ -10,7 +10,9 @@ namespace {
 
 class StoredImage final : public data::ImageSource {
  public:
-  StoredImage(std::shared_ptr<OwnedTensor> all, i64 index) : all_(std::move(all)), index_(index) {}
+  StoredImage(std::shared_ptr<OwnedTensor> all, i64 index, data::ImageLayout layout)
+      : all_(std::move(all)), index_(index), layout_(layout) {}
+  const data::ImageLayout& layout() const override { return layout_; }
   Tensor pixels() override {
     const Tensor image = all_->view().row_range(index_, 1);
     return image.reshape({image.extent(1), image.extent(2), image.extent(3)});
@@ -19,6 +21,7 @@ class StoredImage final : public data::ImageSource {
  private:
   std::shared_ptr<OwnedTensor> all_;
   i64 index_;
+  data::ImageLayout layout_;
 };
 
 OwnedTensor read_matrix(const io::SafetensorsFile& file, const std::string& name, const Shape* like) {
@@ -90,7 +93,7 @@ BatchFile read_batch_file(const std::string& path, const ModelConfig& config) {
     for (i64 n = placeholders / config.features_per_image(); n > 0; --n, ++image) {
       require(image < (*pixels)->rows(), ExitCode::bad_data,
               "{}: placeholders for more images than the {} in pixel_values", s.id, (*pixels)->rows());
-      s.images.push_back(std::make_shared<StoredImage>(pixels, image));
+      s.images.push_back(std::make_shared<StoredImage>(pixels, image, config.image_layout()));
     }
     check_sample(s, config);
     batch.samples.push_back(std::move(s));

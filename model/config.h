@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/data/image_source.h"
 #include "runtime/ops/activation.h"
 
 namespace longsight::model {
@@ -74,6 +75,9 @@ struct ModelConfig {
   i64 vision_blocks_run()
       const;  // blocks up to the highest feature layer; the others have no gradient and do not run
   i64 features_per_image() const;
+  data::ImageLayout image_layout() const {
+    return {.tiles = 1, .rows = vision.grid(), .columns = vision.grid()};
+  }
   i64 connector_input() const { return vision.width * static_cast<i64>(connector.feature_layers.size()); }
 };
 

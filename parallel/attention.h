@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "parallel/cuts.h"
 #include "parallel/plan.h"
@@ -19,6 +20,8 @@ struct AttentionShape {
   i64 kv_heads = 0;
   i64 width = 0;  // of a head
   bool causal = false;
+  i64 window =
+      0;  // of causal attention: a query sees the last `window` keys up to itself only; 0: all of them
 
   double scale() const;  // of the scores: width^-1/2
   i64 q_columns() const { return heads * width; }
@@ -31,6 +34,9 @@ struct AttentionShape {
 struct AttentionStream {
   const PackedSequences& sequences;
   const Cuts& cuts;
+  // Of causal attention, for each sequence: its first prefix[s] rows are seen by every row of the sequence.
+  // Empty: none.
+  std::span<const i64> prefixes = {};
 };
 
 struct AttentionWorkspace {

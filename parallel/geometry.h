@@ -20,8 +20,13 @@ struct PackedSequences {
 struct Geometry {
   PackedSequences samples;  // language stream: tokens of each sample
   PackedSequences images;   // vision stream: class row (if the tower has one), then patch rows, of each image
-  i64 class_rows = 0;       // rows at the head of an image that are no patches
-  i64 merge = 1;            // patch rows that one connector row merges; a cut never falls inside such a block
+                            // (of each tile, or temporal patch of a video: what attention does not cross)
+  PackedSequences windows;  // vision stream once more, for blocks with window attention: each image is one or
+                            // several windows. Without windows: no rows
+  std::vector<i64> prefixes;  // of each sample: its first tokens, which all of its tokens see (prefix
+                              // attention). Empty: causal attention only
+  i64 class_rows = 0;         // rows at the head of an image that are no patches
+  i64 merge = 1;  // patch rows that one connector row merges; a cut never falls inside such a block
 
   // Feature f (one connector row, in the order in which the model splices them) comes from the block that
   // begins at row feature_rows[f] of the vision stream and stands at token feature_positions[f] of the

@@ -150,12 +150,12 @@ class Renderer {
     const i64 begin = position();
     if (format_.images_first) {
       for (const ChatPart& part : message.parts) {
-        if (part.is_image) image();
+        if (!part.is_text()) image();
       }
     }
     i64 end = begin;  // of the last text
     for (const ChatPart& part : message.parts) {
-      if (part.is_image) {
+      if (!part.is_text()) {
         if (!format_.images_first) image();
         continue;
       }
@@ -206,8 +206,7 @@ void render_messages(Renderer& renderer, const ChatFormat& format, const ChatSam
                      std::size_t count) {
   const bool has_system = !sample.messages.empty() && sample.messages.front().role == Role::system;
   if (!format.default_system.empty() && !has_system) {
-    renderer.message(
-        {.role = Role::system, .parts = {{.is_image = false, .text = format.default_system}}, .loss = false});
+    renderer.message({.role = Role::system, .parts = {{.text = format.default_system}}, .loss = false});
   }
   for (std::size_t i = 0; i < count; ++i) renderer.message(sample.messages[i]);
 }

@@ -1,18 +1,24 @@
-// A conversation with images, as the data readers give it and the chat formats render it.
+// A conversation with images and videos, as the data readers give it and the chat formats render it.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "runtime/data/media_file.h"
+
 namespace longsight::data {
 
 enum class Role { system, user, assistant };
 
-// An image, or text. Images are taken from ChatSample::images in order of appearance.
+enum class PartKind { text, image, video };
+
+// Text, or an image or a video; these are taken from ChatSample::media in order of appearance.
 struct ChatPart {
-  bool is_image = false;
-  std::string text;  // of an image: empty
+  PartKind kind = PartKind::text;
+  std::string text = {};  // of an image or video: empty
+
+  bool is_text() const { return kind == PartKind::text; }
 };
 
 struct ChatMessage {
@@ -21,11 +27,20 @@ struct ChatMessage {
   bool loss = false;  // an assistant's message that is to be learned
 };
 
+// One image, or the frames of a video in order.
+struct ChatMedia {
+  bool video = false;
+  std::vector<MediaFile> frames;  // an image has one
+  double frames_per_second = 0;   // of a video; 0: not known
+
+  friend bool operator==(const ChatMedia&, const ChatMedia&) = default;
+};
+
 struct ChatSample {
   std::string where;  // "train.jsonl:12", for messages
   std::string id;     // of the data set, may be empty
   std::vector<ChatMessage> messages;
-  std::vector<std::string> images;  // paths that can be opened
+  std::vector<ChatMedia> media;
 };
 
 // The text parts of a message, joined.

@@ -4,10 +4,11 @@
 
 namespace longsight::data {
 
-FileImage::FileImage(std::string path, ImageRecipe recipe, Shift shift, DecodeOptions decode,
-                     std::string sample)
-    : path_(std::move(path)),
+FileImage::FileImage(MediaFile file, ImageRecipe recipe, ImageLayout layout, Shift shift,
+                     DecodeOptions decode, std::string sample)
+    : file_(std::move(file)),
       recipe_(recipe),
+      layout_(layout),
       shift_(shift),
       decode_(std::move(decode)),
       sample_(std::move(sample)) {}
@@ -15,7 +16,7 @@ FileImage::FileImage(std::string path, ImageRecipe recipe, Shift shift, DecodeOp
 Tensor FileImage::pixels() {
   std::call_once(once_, [this] {
     try {
-      pixels_ = pixel_values(recipe_, decode_image_file(path_, decode_), shift_);
+      pixels_ = pixel_values(recipe_, decode_image_file(file_.path, decode_), shift_);
     } catch (const Error& error) {
       if (sample_.empty()) throw;
       fail(error.code(), "{}: {}", sample_, error.what());

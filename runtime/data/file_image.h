@@ -7,25 +7,27 @@
 #include "runtime/data/image_decode.h"
 #include "runtime/data/image_processor.h"
 #include "runtime/data/image_source.h"
+#include "runtime/data/media_file.h"
 
 namespace longsight::data {
 
 class FileImage final : public ImageSource {
  public:
-  // The shift is the augmentation of prepare_image. `sample` says in errors which sample the image belongs
+  // `layout` is the one that the recipe gives for the size in the header of the image. The shift is the
+  // augmentation of prepare_image. `sample` says in errors which sample the image belongs
   // to.
-  FileImage(std::string path, ImageRecipe recipe, Shift shift = {}, DecodeOptions decode = {},
-            std::string sample = "");
+  FileImage(MediaFile file, ImageRecipe recipe, ImageLayout layout, Shift shift = {},
+            DecodeOptions decode = {}, std::string sample = "");
 
   // Of several threads that ask at the same time one works. What fails (missing_input, bad_data; the file is
   // named) fails again for the next one that asks.
   Tensor pixels() override;
-
-  const std::string& path() const { return path_; }
+  const ImageLayout& layout() const override { return layout_; }
 
  private:
-  std::string path_;
+  MediaFile file_;
   ImageRecipe recipe_;
+  ImageLayout layout_;
   Shift shift_;
   DecodeOptions decode_;
   std::string sample_;

@@ -5,10 +5,23 @@
 
 namespace longsight::data {
 
+// How an image goes through the vision tower; known from the image's header, without its pixels. Each tile is
+// a sequence of its own for attention.
+struct ImageLayout {
+  i64 tiles = 1;    // tiles of the same size, a thumbnail included; of a video: its temporal patches
+  i64 rows = 0;     // patches of a tile along its height
+  i64 columns = 0;  // and along its width
+
+  i64 patches() const { return tiles * rows * columns; }
+  friend bool operator==(const ImageLayout&, const ImageLayout&) = default;
+};
+
 class ImageSource {
  public:
   virtual ~ImageSource() = default;
-  // [3, H, W] f32, processed as the model takes it. Safe to call from several threads; errors name the file.
+  virtual const ImageLayout& layout() const = 0;
+  // As the model takes it, f32: [tiles, 3, H, W], or for towers that take patches (Qwen2-VL)
+  // [tiles * rows * columns, 3 * temporal * P * P]. Safe to call from several threads; errors name the file.
   virtual Tensor pixels() = 0;
 };
 

@@ -101,7 +101,7 @@ class Reader {
       for (const Json& part : content) add_part(message, part, where);
     }
     bool has_image = false, has_text = false;
-    for (const ChatPart& part : message.parts) (part.is_image ? has_image : has_text) = true;
+    for (const ChatPart& part : message.parts) (part.is_text() ? has_text : has_image) = true;
     require(has_image || has_text, ExitCode::bad_data, "{}: empty content", where);
     require(message.role != Role::assistant || has_text, ExitCode::bad_data, "{}: an answer without text",
             where);
@@ -140,15 +140,15 @@ class Reader {
           before.remove_suffix(1);
         }
       }
-      if (!before.empty()) message.parts.push_back({.is_image = false, .text = std::string(before)});
+      if (!before.empty()) message.parts.push_back({.text = std::string(before)});
       if (!found) return;
       add_image(message, next_listed());
     }
   }
 
   void add_image(ChatMessage& message, std::string path) {
-    message.parts.push_back({.is_image = true, .text = {}});
-    sample_.images.push_back(std::move(path));
+    message.parts.push_back({.kind = PartKind::image});
+    sample_.media.push_back({.video = false, .frames = {{.path = std::move(path)}}});
   }
 
   // Counts further than the list goes; read() compares in the end.
@@ -195,7 +195,9 @@ std::string MessagesFile::image_path(const std::string& path, const std::string&
 ChatSample MessagesFile::sample(i64 index) const {
   const std::string where = lines_.where(index);
   ChatSample sample = Reader(where).read(lines_.json(index));
-  for (std::string& image : sample.images) image = image_path(image, where);
+  for (ChatMedia& media : sample.media) {
+    for (MediaFile& frame : media.frames) frame.path = image_path(frame.path, where);
+  }
   return sample;
 }
 

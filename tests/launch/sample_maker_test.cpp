@@ -55,7 +55,7 @@ TEST_CASE("a prompt ends where the last answer begins, with the images that are 
     const data::ChatSample chat = file.sample(i);
     const model::Sample prompt = maker->prompt(chat, cache);
     CHECK(prompt.tokens() == golden["samples"][static_cast<std::size_t>(i)]["prompt_tokens"]);
-    CHECK(prompt.images.size() == chat.images.size());
+    CHECK(prompt.images.size() == chat.media.size());
     CHECK(supervised_tokens(prompt) == 0);
     CHECK(prompt.id == fmt::format("{}/samples.jsonl:{}", kCase, i + 1));
   }

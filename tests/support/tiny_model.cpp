@@ -5,15 +5,18 @@ namespace {
 
 class RandomImage final : public data::ImageSource {
  public:
-  RandomImage(i64 size, u64 seed, i64 index) : pixels_(DType::F32, {3, size, size}) {
+  RandomImage(i64 size, data::ImageLayout layout, u64 seed, i64 index)
+      : pixels_(DType::F32, {3, size, size}), layout_(layout) {
     const Philox random(seed, fmt::format("image {}", index));
     for (i64 i = 0; i < pixels_->elements(); ++i)
       pixels_->as<float>()[i] = static_cast<float>(random.normal(static_cast<u64>(i)));
   }
   Tensor pixels() override { return pixels_; }
+  const data::ImageLayout& layout() const override { return layout_; }
 
  private:
   OwnedTensor pixels_;
+  data::ImageLayout layout_;
 };
 
 }  // namespace
@@ -70,7 +73,8 @@ std::vector<model::Sample> tiny_samples(const model::ModelConfig& config,
       sample.labels.push_back(!placeholder && random.uniform(static_cast<u64>(1000 + t)) < 0.6 ? id : -100);
     }
     for (i64 i = 0; i < shapes[s].images; ++i)
-      sample.images.push_back(std::make_shared<RandomImage>(config.vision.image_size, seed, image++));
+      sample.images.push_back(
+          std::make_shared<RandomImage>(config.vision.image_size, config.image_layout(), seed, image++));
     samples.push_back(std::move(sample));
   }
   return samples;

@@ -15,10 +15,10 @@ ChatMessage say(Role role, std::vector<ChatPart> parts) {
   return {.role = role, .parts = std::move(parts), .loss = role == Role::assistant};
 }
 ChatPart text(std::string value) {
-  return {.is_image = false, .text = std::move(value)};
+  return {.text = std::move(value)};
 }
 ChatPart image() {
-  return {.is_image = true, .text = {}};
+  return {.kind = PartKind::image};
 }
 
 ChatSample conversation() {
@@ -27,7 +27,7 @@ ChatSample conversation() {
           .messages = {say(Role::user, {text("Look: "), image(), text("What?")}),
                        say(Role::assistant, {text("A "), text("cat.")}),
                        say(Role::user, {image(), text("And?")}), say(Role::assistant, {text("Höhle.")})},
-          .images = {"a.png", "b.png"}};
+          .media = {{.frames = {{.path = "a.png"}}}, {.frames = {{.path = "b.png"}}}}};
 }
 
 const std::vector<i64> kCounts{2, 1};
@@ -123,7 +123,7 @@ TEST_CASE("a prompt ends with the head of the last answer and supervises nothing
 TEST_CASE("texts and prompts are those of transformers' apply_chat_template") {
   for (const Json& one : read_json_file("tests/goldens/tokenizer/chats.json")) {
     const std::string name = one["format"];
-    ChatSample sample{.where = "here", .id = {}, .messages = {}, .images = {}};
+    ChatSample sample{.where = "here", .id = {}, .messages = {}, .media = {}};
     std::vector<i64> counts;
     for (const Json& message : one["messages"]) {
       const std::string role = message["role"];

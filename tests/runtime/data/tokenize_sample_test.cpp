@@ -25,13 +25,9 @@ std::vector<i64> integers(const io::SafetensorsFile& file, const char* name) {
 ChatSample chat(std::string question, std::string answer) {
   return {.where = "f.jsonl:3",
           .id = {},
-          .messages = {{.role = Role::user,
-                        .parts = {{.is_image = false, .text = std::move(question)}},
-                        .loss = false},
-                       {.role = Role::assistant,
-                        .parts = {{.is_image = false, .text = std::move(answer)}},
-                        .loss = true}},
-          .images = {}};
+          .messages = {{.role = Role::user, .parts = {{.text = std::move(question)}}, .loss = false},
+                       {.role = Role::assistant, .parts = {{.text = std::move(answer)}}, .loss = true}},
+          .media = {}};
 }
 
 }  // namespace
@@ -43,13 +39,13 @@ TEST_CASE("ids and labels of the golden samples equal those of the Hugging Face 
   EncodeCache cache;
   for (i64 i = 0; i < file.size(); ++i) {
     const ChatSample sample = file.sample(i);
-    const std::vector<i64> counts(sample.images.size(), kTokensPerImage);
+    const std::vector<i64> counts(sample.media.size(), kTokensPerImage);
     const TokenizedSample got = samples.tokenize(sample, counts, cache);
     const io::SafetensorsFile expected(fmt::format("{}/expected_samples/{:03}.safetensors", kCase, i));
     CAPTURE(i);
     CHECK(got.ids == integers(expected, "input_ids"));
     CHECK(got.labels == integers(expected, "labels"));
-    REQUIRE(got.image_positions.size() == sample.images.size());
+    REQUIRE(got.image_positions.size() == sample.media.size());
     for (const i64 at : got.image_positions) {
       CHECK(got.ids[static_cast<std::size_t>(at - 1)] != kImage);
       for (i64 k = 0; k < kTokensPerImage; ++k) CHECK(got.ids[static_cast<std::size_t>(at + k)] == kImage);
@@ -99,7 +95,7 @@ TEST_CASE("images that touch keep their own positions") {
   format.behind_image = "";
   const SampleTokenizer samples(tokenizer, format, kImage);
   ChatSample sample = chat("x", "y");
-  sample.messages[0].parts = {{.is_image = true, .text = {}}, {.is_image = true, .text = {}}};
+  sample.messages[0].parts = {{.kind = PartKind::image}, {.kind = PartKind::image}};
   EncodeCache cache;
   const std::vector<i64> counts{3, 2};
   const TokenizedSample got = samples.tokenize(sample, counts, cache);
