@@ -11,6 +11,8 @@
 #include "launch/step.h"
 #include "launch/verb.h"
 #include "model/checkpoint.h"
+#include "model/flops.h"
+#include "model/synthetic.h"
 #include "parallel/optimizer.h"
 #include "runtime/base/json.h"
 #include "runtime/ops/attention.h"
@@ -219,55 +221,35 @@ struct StepOptions : Common {
   std::vector<std::string> overrides;
 };
 
-class RandomImage final : public data::ImageSource {
- public:
-  RandomImage(i64 size, data::ImageLayout layout, i64 index)
-      : pixels_(DType::F32, {3, size, size}), layout_(layout) {
-    fill_random(pixels_, fmt::format("image {}", index), 1.7);
-  }
-  Tensor pixels() override { return pixels_; }
-  const data::ImageLayout& layout() const override { return layout_; }
-
- private:
-  OwnedTensor pixels_;
-  data::ImageLayout layout_;
-};
-
 // One sample: images at equal distances, text between them, all text supervised.
 model::Sample synthetic_sample(const model::ModelConfig& config, i64 tokens, i64 images) {
-  const i64 visual = config.features_per_image(), gap = images > 0 ? tokens / images : tokens;
+  require(images == 0 || config.has_vision(), ExitCode::usage,
+          "--images {} for a model without a vision tower", images);
+  const data::ImageLayout layout = model::synthetic_layout(config, 32, 32);
+  const i64 visual = images > 0 ? config.features(layout) : 0, gap = images > 0 ? tokens / images : tokens;
   require(tokens > 0 && images >= 0 && (images == 0 || gap >= visual), ExitCode::usage,
           "{} tokens cannot hold {} images of {}", tokens, images, visual);
   model::Sample sample{.id = "synthetic", .ids = {}, .labels = {}, .images = {}};
   const Philox random(1, "text");
   for (i64 t = 0; t < tokens; ++t) {
     const bool placeholder = images > 0 && t / gap < images && t % gap < visual;
-    i64 id = static_cast<i64>(random.below(static_cast<u64>(config.text.vocab - 1), static_cast<u64>(t)));
-    if (id >= config.image_token) ++id;
+    i64 id = static_cast<i64>(random.below(static_cast<u64>(config.text.vocab), static_cast<u64>(t)));
+    while (config.is_placeholder(id)) id = (id + 1) % config.text.vocab;
     sample.ids.push_back(placeholder ? config.image_token : id);
     sample.labels.push_back(placeholder ? -100 : id);
   }
   for (i64 i = 0; i < images; ++i)
-    sample.images.push_back(
-        std::make_shared<RandomImage>(config.vision.image_size, config.image_layout(), i));
+    sample.images.push_back(model::synthetic_image(config, layout, 1, fmt::format("image {}", i)));
   return sample;
 }
 
-// Of a whole step: matrix products of all tokens, the causal half of attention, three times the forward pass.
-// The head is counted for every token, also where it has no label; that is how scripts/peers counts.
-double step_flops(const model::ModelConfig& c, i64 tokens, i64 images) {
-  const auto& v = c.vision;
-  const auto& t = c.text;
-  const auto d = [](i64 n) { return static_cast<double>(n); };
-  const double n = d(v.rows()), vw = d(v.width), lw = d(t.width), T = d(tokens);
-  const double vision =
-      d(images) * (n * d(c.vision_blocks_run()) * (4 * vw * vw + 2 * vw * d(v.intermediate)) * 2 +
-                   d(c.vision_blocks_run()) * 4 * n * n * vw + n * 2 * 3 * d(v.patch * v.patch) * vw);
-  const double connector = d(images) * d(v.patches()) * 2 * (d(c.connector_input()) * lw + lw * lw);
-  const double q = d(t.heads * t.head_width), kv = d(t.kv_heads * t.head_width);
-  const double language = T * d(t.layers) * 2 * (2 * lw * q + 2 * lw * kv + 3 * lw * d(t.intermediate)) +
-                          d(t.layers) * 2 * T * T * q + T * 2 * lw * d(t.vocab);
-  return 3 * (vision + connector + language);
+// Of a whole step: three times the forward pass. The head is counted for every token, also where it has no
+// label; that is how scripts/peers counts.
+double step_flops(const model::ModelConfig& config, const model::Sample& sample) {
+  const model::MicroBatch packed = model::pack({&sample, 1}, config);
+  const double unlabelled = static_cast<double>(sample.tokens() - packed.geometry.supervised());
+  return 3 * (model::forward_flops(config, packed.geometry) +
+              unlabelled * 2 * static_cast<double>(config.text.width * config.text.vocab));
 }
 
 ExitCode bench_step(Job& job, const StepOptions& o) {
@@ -313,7 +295,7 @@ ExitCode bench_step(Job& job, const StepOptions& o) {
   const i64 scratch = job.world.all_reduce_max(runner.memory().scratch.high_water(), job.stream);
   const double peak = job.world.all_reduce_sum(gemm_peak(), job.stream);
   if (!job.leads()) return ExitCode::done;
-  const double m = median(seconds), gflops = step_flops(model.config(), o.tokens, o.images) / m / 1e9;
+  const double m = median(seconds), gflops = step_flops(model.config(), samples.front()) / m / 1e9;
   print({{"model", o.model},
          {"tokens", o.tokens},
          {"images", o.images},

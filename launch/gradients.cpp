@@ -99,10 +99,12 @@ ExitCode run_gradients(Job& job, const Options& o) {
     out.push_back({"logits", logits->reshape({batch.rows, batch.columns, vocab}), dtype});
     out.push_back({"image_features", features, dtype});
   }
+  std::vector<OwnedTensor> gradients;
   for (ParameterId id = 0; id < model->parameters().size(); ++id) {
     const Parameter& p = model->parameters()[id];
-    if (StepRunner::reached(p, step))
-      out.push_back({"grad." + model->name_in_file(id), model->parameters().grad(id), dtype});
+    if (!StepRunner::reached(p, step)) continue;
+    gradients.push_back(in_file_order(*model, id, model->parameters().grad(id)));
+    out.push_back({"grad." + model->name_in_file(id), gradients.back(), dtype});
   }
   io::write_safetensors(o.out, out);
   log_info("loss {:.9g} over {} supervised tokens; {} gradients written to {}", loss, step.supervised,

@@ -81,7 +81,13 @@ parallel::PlanResult plan_run(const LoadedConfig& loaded, const model::Vlm& mode
   request.batch.tokens_per_step = loaded.config.train.tokens_per_step;
   request.batch.micro_batch_tokens = loaded.config.memory.micro_batch_tokens.value_or(0);
   for (const model::Sample& s : samples) {
-    request.batch.samples.push_back({s.tokens(), static_cast<i64>(s.images.size()), supervised_tokens(s)});
+    parallel::SampleStatistics statistics{
+        .tokens = s.tokens(), .images = 0, .supervised = supervised_tokens(s), .patches = 0};
+    for (const auto& image : s.images) {
+      statistics.images += image->layout().tiles;
+      statistics.patches += image->layout().patches();
+    }
+    request.batch.samples.push_back(statistics);
   }
   return make_plan(request);
 }

@@ -128,7 +128,7 @@ SampleMaker::SampleMaker(const std::string& folder, const model::ModelConfig& co
 }
 
 std::vector<i64> SampleMaker::tokens_per_image(const data::ChatSample& chat) const {
-  return std::vector<i64>(chat.media.size(), config_.features_per_image());
+  return std::vector<i64>(chat.media.size(), config_.features(config_.tile_layout()));
 }
 
 model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSample tokens,
@@ -137,7 +137,7 @@ model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSam
       .id = chat.where, .ids = std::move(tokens.ids), .labels = std::move(tokens.labels), .images = {}};
   for (std::size_t i = 0; i < tokens.image_positions.size(); ++i) {
     sample.images.push_back(
-        std::make_shared<data::FileImage>(chat.media[i].frames.front(), recipe_, config_.image_layout(),
+        std::make_shared<data::FileImage>(chat.media[i].frames.front(), recipe_, config_.tile_layout(),
                                           shifts.empty() ? data::Shift{} : shifts[i], decode_, chat.where));
   }
   check_sample(sample, config_);
@@ -170,12 +170,13 @@ void SampleMaker::write_missing_files(const std::string& folder) const {
   nlohmann::ordered_json preprocessor = json_of(recipe_);
   preprocessor["processor_class"] = "LlavaProcessor";
   write("preprocessor_config.json", preprocessor);
-  write("processor_config.json",
-        {{"processor_class", "LlavaProcessor"},
-         {"image_token", tokenizer_.token(config_.image_token)},
-         {"patch_size", config_.vision.patch},
-         {"num_additional_image_tokens", 1},  // the class token, with both strategies
-         {"vision_feature_select_strategy", config_.connector.drop_first_row ? "default" : "full"}});
+  write(
+      "processor_config.json",
+      {{"processor_class", "LlavaProcessor"},
+       {"image_token", tokenizer_.token(config_.image_token)},
+       {"patch_size", config_.vision.patch},
+       {"num_additional_image_tokens", config_.vision.class_rows()},  // the class token, with both strategies
+       {"vision_feature_select_strategy", config_.connector.drop_first_row ? "default" : "full"}});
   if (!fs::exists(folder + "/chat_template.jinja")) {
     write("chat_template.json", {{"chat_template", format_.chat_template}});
   }

@@ -14,8 +14,8 @@ StepBatch deal_step(std::span<const model::Sample> samples, const model::ModelCo
     step.tokens += s.tokens();
     step.supervised += supervised_tokens(s);
     step.images += static_cast<i64>(s.images.size());
+    step.visual_tokens += visual_tokens(s, config);
   }
-  step.visual_tokens = step.images * config.features_per_image();
   const auto dealt = parallel::deal_samples(lengths, mesh.data, limit);
   for (const std::vector<i64>& members : dealt[static_cast<std::size_t>(data_rank)]) {
     std::vector<model::Sample> mine;
@@ -29,9 +29,12 @@ void prepare_images(const StepBatch& step, const parallel::Plan& plan, i64 seque
   for (const model::MicroBatch& batch : step.micro_batches) {
     const parallel::Layout layout = make_layout(plan, batch.geometry);
     const i64 begin = layout.vision.begin(sequence_rank), end = layout.vision.end(sequence_rank);
-    for (std::size_t i = 0; i < batch.images.size(); ++i) {
-      if (batch.geometry.images.starts[i] < end && batch.geometry.images.starts[i + 1] > begin)
-        batch.images[i]->pixels();
+    std::size_t tile = 0;  // first of the image
+    for (const auto& image : batch.images) {
+      const std::size_t next = tile + static_cast<std::size_t>(image->layout().tiles);
+      if (batch.geometry.images.starts[tile] < end && batch.geometry.images.starts[next] > begin)
+        image->pixels();
+      tile = next;
     }
   }
 }

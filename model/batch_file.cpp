@@ -3,27 +3,25 @@
 #include <algorithm>
 #include <set>
 
-#include "runtime/io/safetensors.h"
+#include "model/batch_images.h"
+#include "model/rope_table.h"
 
 namespace longsight::model {
 namespace {
 
-class StoredImage final : public data::ImageSource {
- public:
-  StoredImage(std::shared_ptr<OwnedTensor> all, i64 index, data::ImageLayout layout)
-      : all_(std::move(all)), index_(index), layout_(layout) {}
-  const data::ImageLayout& layout() const override { return layout_; }
-  Tensor pixels() override {
-    const Tensor image = all_->view().row_range(index_, 1);
-    return image.reshape({image.extent(1), image.extent(2), image.extent(3)});
-  }
+std::set<std::string> known_tensors(const ModelConfig& config) {
+  std::set<std::string> known{"input_ids", "labels", "attention_mask"};
+  if (!config.has_vision()) return known;
+  known.insert("pixel_values");
+  if (config.vision.image_size == 0)
+    known.insert({"image_grid_thw", "pixel_values_videos", "video_grid_thw", "second_per_grid_ts"});
+  known.insert("mm_token_type_ids");
+  if (config.prefix_attention) known.insert("token_type_ids");
+  if (config.vision.positions == VisionConfig::Positions::spread) known.insert("pixel_attention_mask");
+  return known;
+}
 
- private:
-  std::shared_ptr<OwnedTensor> all_;
-  i64 index_;
-  data::ImageLayout layout_;
-};
-
+// A matrix i64 [B, S]; `like` (may be null) is the shape that it must have.
 OwnedTensor read_matrix(const io::SafetensorsFile& file, const std::string& name, const Shape* like) {
   const io::TensorEntry* entry = file.find(name);
   require(entry != nullptr, ExitCode::bad_data, "{}: tensor {} is missing", file.path(), name);
@@ -34,6 +32,22 @@ OwnedTensor read_matrix(const io::SafetensorsFile& file, const std::string& name
   return file.read(name);
 }
 
+// The rows of a matrix that may be absent.
+class Rows {
+ public:
+  Rows(const io::SafetensorsFile& file, const std::string& name, const Shape& shape) : columns_(shape[1]) {
+    if (file.find(name) != nullptr) matrix_ = read_matrix(file, name, &shape);
+  }
+  bool present() const { return static_cast<bool>(matrix_.view()); }
+  std::span<const i64> row(i64 r, i64 count) const {
+    return {matrix_->as<i64>() + r * columns_, static_cast<std::size_t>(count)};
+  }
+
+ private:
+  i64 columns_;
+  OwnedTensor matrix_;
+};
+
 // Tokens of a row: the prefix of ones of its mask.
 i64 prefix_of_ones(std::span<const i64> mask, const std::string& where) {
   const auto end = std::find_if(mask.begin(), mask.end(), [](i64 m) { return m != 1; });
@@ -41,6 +55,67 @@ i64 prefix_of_ones(std::span<const i64> mask, const std::string& where) {
           "{}: attention_mask is not ones followed by zeros (padding belongs on the right)", where);
   return end - mask.begin();
 }
+
+// Tokens in front of the first 1; behind it everything is suffix.
+i64 prefix_of_zeros(std::span<const i64> types, const std::string& where) {
+  const auto end = std::find(types.begin(), types.end(), 1);
+  require(std::all_of(types.begin(), end, [](i64 t) { return t == 0; }) &&
+              std::all_of(end, types.end(), [](i64 t) { return t == 1; }),
+          ExitCode::bad_data, "{}: token_type_ids is not zeros (prefix) followed by ones (suffix)", where);
+  return end - types.begin();
+}
+
+void check_modalities(std::span<const i64> types, const Sample& s, const ModelConfig& config) {
+  for (std::size_t t = 0; t < types.size(); ++t) {
+    const i64 expected = s.ids[t] < 0                     ? 0
+                         : s.ids[t] == config.image_token ? 1
+                         : s.ids[t] == config.video_token ? 2
+                                                          : 0;
+    require(types[t] == expected, ExitCode::bad_data,
+            "{}: mm_token_type_ids is {} at token {}, whose id {} makes it {}", s.id, types[t], t, s.ids[t],
+            expected);
+  }
+}
+
+// Hands out images and videos as their placeholders come: the k-th placeholder of the batch takes the k-th
+// feature row, so images belong to rows by count.
+class Dealer {
+ public:
+  Dealer(const io::SafetensorsFile& file, const ModelConfig& config)
+      : config_(config), images_(read_batch_images(file, config)) {}
+
+  void deal(Sample& s) {
+    i64 open = 0;  // features of the last image that have no placeholder yet
+    for (i64 id : s.ids) {
+      if (!config_.is_placeholder(id)) continue;
+      if (open == 0) open = take(s, id != config_.image_token);
+      --open;
+    }
+    require(open == 0, ExitCode::bad_data, "{}: {} image placeholder tokens too few for the {} images here",
+            s.id, open, s.images.size());
+  }
+  void finish(const std::string& path) const {
+    require(image_ == images_.images.size(), ExitCode::bad_data,
+            "{}: {} images in pixel_values but placeholders for {}", path, images_.images.size(), image_);
+    require(video_ == images_.videos.size(), ExitCode::bad_data,
+            "{}: {} videos in pixel_values_videos but placeholders for {}", path, images_.videos.size(),
+            video_);
+  }
+
+ private:
+  i64 take(Sample& s, bool video) {
+    const auto& from = video ? images_.videos : images_.images;
+    std::size_t& next = video ? video_ : image_;
+    require(next < from.size(), ExitCode::bad_data, "{}: placeholders for more {} than the {} in {}", s.id,
+            video ? "videos" : "images", from.size(), video ? "pixel_values_videos" : "pixel_values");
+    s.images.push_back(from[next++]);
+    return config_.features(s.images.back()->layout());
+  }
+
+  const ModelConfig& config_;
+  BatchImages images_;
+  std::size_t image_ = 0, video_ = 0;
+};
 
 }  // namespace
 
@@ -52,54 +127,33 @@ i64 BatchFile::supervised() const {
 
 BatchFile read_batch_file(const std::string& path, const ModelConfig& config) {
   const io::SafetensorsFile file(path);
-  static const std::set<std::string> kKnown{"input_ids", "labels", "attention_mask", "pixel_values"};
+  const std::set<std::string> known = known_tensors(config);
   for (const auto& entry : file.entries()) {
-    require(kKnown.contains(entry.name), ExitCode::bad_data, "{}: tensor {} is not an input of a {} model",
+    require(known.contains(entry.name), ExitCode::bad_data, "{}: tensor {} is not an input of a {} model",
             path, entry.name, config.family);
   }
-  const OwnedTensor ids = read_matrix(file, "input_ids", nullptr);
-  const Shape shape = ids->shape();
-  const OwnedTensor labels = read_matrix(file, "labels", &shape);
-  const bool masked = file.find("attention_mask") != nullptr;
-  const OwnedTensor mask = masked ? read_matrix(file, "attention_mask", &shape) : OwnedTensor();
-
-  auto pixels = std::make_shared<OwnedTensor>(
-      DType::F32, Shape{0, 3, config.vision.image_size, config.vision.image_size});
-  if (const io::TensorEntry* entry = file.find("pixel_values"); entry != nullptr) {
-    const Shape one{3, config.vision.image_size, config.vision.image_size};
-    require(entry->dtype == DType::F32 && entry->shape.rank() == 4 && entry->shape[1] == one[0] &&
-                entry->shape[2] == one[1] && entry->shape[3] == one[2],
-            ExitCode::bad_data, "{}: pixel_values is {} {}, not F32 [images, 3, {}, {}]", path,
-            entry->stored_as, entry->shape.text(), one[1], one[2]);
-    *pixels = file.read("pixel_values");
-  }
+  const Shape shape = read_matrix(file, "input_ids", nullptr)->shape();
+  const Rows ids(file, "input_ids", shape), labels(file, "labels", shape),
+      mask(file, "attention_mask", shape), modalities(file, "mm_token_type_ids", shape),
+      types(file, "token_type_ids", shape);
+  require(labels.present(), ExitCode::bad_data, "{}: tensor labels is missing", path);
+  Dealer dealer(file, config);
   BatchFile batch{.rows = shape[0], .columns = shape[1], .samples = {}};
-  i64 image = 0;
   for (i64 row = 0; row < batch.rows; ++row) {
     Sample s{.id = fmt::format("{}: row {}", path, row), .ids = {}, .labels = {}, .images = {}};
-    const i64* row_ids = ids->as<i64>() + row * batch.columns;
-    const i64* row_labels = labels->as<i64>() + row * batch.columns;
-    const i64 tokens =
-        masked ? prefix_of_ones(
-                     {mask->as<i64>() + row * batch.columns, static_cast<std::size_t>(batch.columns)}, s.id)
-               : batch.columns;
-    s.ids.assign(row_ids, row_ids + tokens);
-    s.labels.assign(row_labels, row_labels + tokens);
-    // The k-th placeholder of the batch takes the k-th feature row: images belong to rows by count.
-    const i64 placeholders = std::count(s.ids.begin(), s.ids.end(), config.image_token);
-    require(placeholders % config.features_per_image() == 0, ExitCode::bad_data,
-            "{}: {} image placeholder tokens are no multiple of the {} of an image", s.id, placeholders,
-            config.features_per_image());
-    for (i64 n = placeholders / config.features_per_image(); n > 0; --n, ++image) {
-      require(image < (*pixels)->rows(), ExitCode::bad_data,
-              "{}: placeholders for more images than the {} in pixel_values", s.id, (*pixels)->rows());
-      s.images.push_back(std::make_shared<StoredImage>(pixels, image, config.image_layout()));
-    }
+    const i64 tokens = mask.present() ? prefix_of_ones(mask.row(row, batch.columns), s.id) : batch.columns;
+    const auto row_ids = ids.row(row, tokens), row_labels = labels.row(row, tokens);
+    s.ids.assign(row_ids.begin(), row_ids.end());
+    s.labels.assign(row_labels.begin(), row_labels.end());
+    if (modalities.present()) check_modalities(modalities.row(row, tokens), s, config);
+    if (types.present()) s.prefix = prefix_of_zeros(types.row(row, tokens), s.id);
+    // The reference counts with the padded length of the batch.
+    if (depends_on_length(config.text.rope)) s.rope_length = batch.columns;
+    dealer.deal(s);
     check_sample(s, config);
     batch.samples.push_back(std::move(s));
   }
-  require(image == (*pixels)->rows(), ExitCode::bad_data,
-          "{}: {} images in pixel_values but placeholders for {}", path, (*pixels)->rows(), image);
+  dealer.finish(path);
   return batch;
 }
 

@@ -1,10 +1,11 @@
 // A pre-norm transformer block, of both towers: x += attention(norm(x)); x += mlp(norm(x)).
 // Saved for backward per row (widths in elements): middle C, output C, attention result H D, projection (H +
-// 2 Hkv) D, MLP input F or 2 F, and norm statistics. Norm outputs and activations are computed again.
+// 2 Hkv) D, MLP input F or 2 F, and norm statistics; with norms of q and k their inputs, (H + Hkv) D. Norm
+// outputs and activations are computed again.
 #pragma once
 
 #include "model/layers.h"
-#include "model/workspace.h"
+#include "runtime/ops/rope.h"
 
 namespace longsight::model {
 
@@ -15,6 +16,7 @@ struct BlockShape {
   i64 head_width = 0;
   i64 intermediate = 0;
   double eps = 0;
+  double qk_eps = 0;  // of the norms of q and k, where there are
   ops::Activation activation = ops::Activation::none;
   bool gated = false;  // MLP of the form act(gate) * up
 
@@ -54,7 +56,9 @@ class Block {
 
 // The MLP alone: y = x + down(act(up(norm(x)))), x being the frame's. In row chunks, so that scratch does not
 // grow with the sequence. up [T, F or 2F] receives what goes into the activation. Shared with decoding.
-void mlp(Tensor y, const NormFrame&, Tensor up, const BlockShape&, const BlockIds&, const ParameterRegistry&,
-         Arena& scratch, Stream);
+void mlp(Tensor y, const NormFrame&, Tensor up, const BlockShape&, const BlockIds&, const Workspace&);
+
+// q and k of qkv [T, (H + 2 Hkv) D] are turned in place; nothing without a table.
+void turn(Matrix qkv, const BlockShape&, const RopeTable&, ops::Turn, Stream);
 
 }  // namespace longsight::model

@@ -93,14 +93,25 @@ bool same_values(const io::SafetensorsSet& file, const io::TensorEntry& a, const
   return std::memcmp(x->data(), y->data(), static_cast<std::size_t>(x->bytes())) == 0;
 }
 
-constexpr const char* kHead = "language_model.lm_head.weight";
-constexpr const char* kEmbedding = "language_model.model.embed_tokens.weight";
+// Rows of `x` in another order: row i of the result is row order[i] of x, or with `back` the other way round.
+void permute_rows(Tensor x, const std::vector<i64>& order, bool back, Stream stream) {
+  if (order.empty()) return;
+  const OwnedTensor before(x.dtype(), x.shape());
+  copy(before, x, stream);
+  for (i64 i = 0; i < x.rows(); ++i) {
+    const i64 other = order[static_cast<std::size_t>(i)];
+    copy(x.row_range(back ? other : i, 1), before->row_range(back ? i : other, 1), stream);
+  }
+}
 
 }  // namespace
 
 ModelConfig read_config(const std::string& path) {
   const std::string file = fs::is_directory(path) ? path + "/config.json" : path;
-  return read_model_config(read_json_file(file), file);
+  ModelConfig config = read_model_config(read_json_file(file), file);
+  if (const auto complete = family_of(config).complete; complete != nullptr)
+    complete(config, fs::path(file).parent_path().string());
+  return config;
 }
 
 std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& options) {
@@ -108,16 +119,20 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
   ModelConfig config = read_config(folder);
   const io::SafetensorsSet file(folder);
   auto entries = canonical_entries(file, family_of(config));
-  if (config.text.tied && entries.contains(kHead) && entries.contains(kEmbedding)) {
-    if (same_values(file, *entries[kHead], *entries[kEmbedding])) {
-      entries.erase(kHead);
+  const std::string head = config.text.names.head + ".weight",
+                    embedding = config.text.names.embedding + ".weight";
+  if (config.text.tied && entries.contains(head) && entries.contains(embedding)) {
+    if (same_values(file, *entries[head], *entries[embedding])) {
+      entries.erase(head);
     } else {
       // As transformers does: the values decide, not the flag.
       log_warn("{}: config.json ties the head to the embedding, but their values differ: they are kept apart",
                folder);
       config.text.tied = false;
       config.source["tie_word_embeddings"] = false;
-      if (config.source.contains("text_config")) config.source["text_config"]["tie_word_embeddings"] = false;
+      for (const char* part : {"text_config", "llm_config"}) {
+        if (config.source.contains(part)) config.source[part]["tie_word_embeddings"] = false;
+      }
     }
   }
   for (const std::string& warning : config.warnings) log_warn("{}", warning);
@@ -148,9 +163,17 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     const std::string& name = entries[parameters[id].name]->name;
     file.read(name, parameters.value(id));
+    permute_rows(parameters.value(id), file_row_order(model->config(), parameters[id]), false, {});
     model->set_name_in_file(id, name);
   }
   return model;
+}
+
+OwnedTensor in_file_order(const Vlm& model, ParameterId id, Tensor x) {
+  OwnedTensor result(x.dtype(), x.shape());
+  copy(result, x, {});
+  permute_rows(result, file_row_order(model.config(), model.parameters()[id]), true, {});
+  return result;
 }
 
 DType source_dtype(const ModelConfig& config) {
@@ -170,17 +193,23 @@ void write_model_files(const Vlm& model, const std::string& folder, const Export
   Json config = model.config().source;
   // Both spellings name the dtype of the weights; a file keeps the one it has.
   config[config.contains("dtype") ? "dtype" : "torch_dtype"] = name;
-  for (const char* part : {"text_config", "vision_config"}) {
+  for (const char* part : {"text_config", "llm_config", "vision_config"}) {
     for (const char* key : {"dtype", "torch_dtype"}) {
       if (config.contains(part) && config[part].contains(key)) config[part][key] = name;
     }
   }
-  if (!config.contains("architectures")) config["architectures"] = {"LlavaForConditionalGeneration"};
+  if (!config.contains("architectures")) config["architectures"] = {family_of(model.config()).architecture};
   io::write_file(folder + "/config.json", config.dump(2) + "\n");
   std::vector<io::NamedTensor> tensors;
   const ParameterRegistry& parameters = model.parameters();
-  for (ParameterId id = 0; id < parameters.size(); ++id)
-    tensors.push_back({parameters[id].name, parameters.value(id), options.dtype});
+  std::vector<OwnedTensor> reordered;
+  for (ParameterId id = 0; id < parameters.size(); ++id) {
+    const Tensor value = parameters.value(id);
+    tensors.push_back({parameters[id].name, value, options.dtype});
+    if (file_row_order(model.config(), parameters[id]).empty()) continue;
+    reordered.push_back(in_file_order(model, id, value));
+    tensors.back().value = reordered.back();
+  }
   io::write_safetensors_folder(folder, tensors);
   if (options.companions_from.empty()) return;
   for (const char* file : kCompanions) {

@@ -34,6 +34,9 @@ void export_model(const Vlm&, const std::string& folder, const ExportOptions&);
 // The same into a folder that is there already and holds no weights.
 void write_model_files(const Vlm&, const std::string& folder, const ExportOptions&);
 
+// A value or gradient of this parameter with its rows as the file has them.
+OwnedTensor in_file_order(const Vlm&, ParameterId, Tensor);
+
 // The dtype that the source configuration names, f32 if none.
 DType source_dtype(const ModelConfig&);
 

@@ -6,12 +6,18 @@
 
 namespace longsight::model {
 
+bool VisionConfig::windowed(i64 block) const {
+  return window > 0 && std::find(full_blocks.begin(), full_blocks.end(), block) == full_blocks.end();
+}
+
 i64 ModelConfig::vision_blocks_run() const {
+  if (!has_vision()) return 0;
   return *std::max_element(connector.feature_layers.begin(), connector.feature_layers.end());
 }
 
-i64 ModelConfig::features_per_image() const {
-  return vision.rows() - (connector.drop_first_row ? 1 : 0);
+i64 ModelConfig::features_per_tile(const data::ImageLayout& layout) const {
+  if (vision.merge > 1) return layout.rows / vision.merge * (layout.columns / vision.merge);
+  return rows_per_tile(layout) - (connector.drop_first_row ? 1 : 0);
 }
 
 ModelConfig read_model_config(const nlohmann::json& file, const std::string& path) {
@@ -29,7 +35,7 @@ ModelConfig read_model_config(const nlohmann::json& file, const std::string& pat
   std::string known;
   for (const Family& family : families())
     known += (known.empty() ? "" : ", ") + std::string(family.model_type);
-  fail(ExitCode::bad_data, "{}: model_type \"{}\" is not available yet (available: {})", path, type, known);
+  fail(ExitCode::bad_data, "{}: model_type \"{}\" is not available (available: {})", path, type, known);
 }
 
 }  // namespace longsight::model

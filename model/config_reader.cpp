@@ -69,6 +69,40 @@ void ConfigReader::refuse_unless(const std::string& key, const json& only, const
           key, value == nullptr ? "" : value->dump(), reason);
 }
 
+i64 ConfigReader::positive(const std::string& key, i64 fallback) {
+  const i64 value = integer(key, fallback);
+  require(value > 0, ExitCode::bad_data, "{}: {} = {} must be positive", where_, key, value);
+  // The product of any two fits into 64 bits.
+  require(value < i64{1} << 31, ExitCode::bad_data, "{}: {} = {} is larger than any model has it", where_,
+          key, value);
+  return value;
+}
+
+i64 ConfigReader::square(const std::string& key, i64 fallback) {
+  const json* value = find(key);
+  if (value == nullptr || !value->is_array()) return positive(key, fallback);
+  require(value->size() == 2 && (*value)[0] == (*value)[1] && (*value)[0].is_number_integer() &&
+              (*value)[0].get<i64>() > 0 && (*value)[0].get<i64>() < i64{1} << 31,
+          ExitCode::bad_data, "{}: {} = {} is not supported: height and width must be equal", where_, key,
+          value->dump());
+  return (*value)[0].get<i64>();
+}
+
+bool ConfigReader::is_null(const std::string& key) const {
+  const auto found = object_.find(key);
+  return found != object_.end() && found->is_null();
+}
+
+void ConfigReader::note_dropout(const std::string& key, std::vector<std::string>& warnings) {
+  if (const double rate = number(key, 0); rate != 0)
+    warnings.push_back(fmt::format("{}: {} = {} is not applied", where_, key, rate));
+}
+
+void ConfigReader::note_unread(std::vector<std::string>& warnings) const {
+  for (const std::string& key : unread())
+    warnings.push_back(key + " is not known; it is carried over and changes nothing");
+}
+
 void ConfigReader::ignore(std::initializer_list<const char*> keys) {
   seen_.insert(keys.begin(), keys.end());
 }

@@ -27,8 +27,18 @@ class ConfigReader {
   // The key may only have this value (or be absent): options that change the computation and are not
   // supported.
   void refuse_unless(const std::string& key, const nlohmann::json& only, const std::string& reason);
+  i64 positive(const std::string& key, i64 fallback);  // at least 1, and small enough for products of two
+  // An edge length, given as a number or as [height, width] with equal ones.
+  i64 square(const std::string& key, i64 fallback);
+  bool is_null(const std::string& key) const;  // present, and null
+
   void ignore(std::initializer_list<const char*> keys);  // known not to change the computation
   std::vector<std::string> unread() const;               // dotted names of keys that nobody asked for
+
+  // Dropout is reported, not applied.
+  void note_dropout(const std::string& key, std::vector<std::string>& warnings);
+  // Unread keys as warnings: carried over, without effect.
+  void note_unread(std::vector<std::string>& warnings) const;
 
   const std::string& where() const { return where_; }
 

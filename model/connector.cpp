@@ -6,8 +6,10 @@ namespace longsight::model {
 namespace {
 
 struct ConnectorSaved {
-  Tensor input;   // [F, L * C_vision]
-  Tensor before;  // [F, C]: into the activation
+  NormFrame row_norm;     // of the chosen rows [F * merged, L * C_vision]
+  NormFrame joined_norm;  // of the joined rows [F, merged * L * C_vision]
+  Tensor input;           // of the first linear layer; where a norm makes it, it is made again
+  Tensor before;          // [F, middle]: into the activation
 };
 
 }  // namespace
@@ -15,61 +17,115 @@ struct ConnectorSaved {
 Connector::Connector(const ModelConfig& config, const ConnectorIds& ids)
     : vision_width_(config.vision.width),
       text_width_(config.text.width),
+      middle_(config.connector.middle),
+      merged_(config.vision.merged()),
+      row_norm_eps_(config.connector.row_norm_eps),
+      joined_norm_eps_(config.connector.joined_norm_eps),
       layers_(config.connector.feature_layers),
       activation_(config.connector.activation),
       ids_(ids) {}
 
+// All rows of the merge blocks that begin at these rows.
+std::vector<i64> Connector::block_rows(std::span<const i64> source_rows) const {
+  std::vector<i64> rows;
+  for (i64 first : source_rows) {
+    for (i64 i = 0; i < merged_; ++i) rows.push_back(first + i);
+  }
+  return rows;
+}
+
+// ---- forward
+
 Tensor Connector::forward(const std::vector<Tensor>& states, std::span<const i64> source_rows,
                           const Workspace& w) const {
   const DType dtype = w.parameters.dtype();
-  const i64 rows = static_cast<i64>(source_rows.size());
+  const i64 rows = static_cast<i64>(source_rows.size()), joined_width = merged_ * chosen_width();
   Tensor features = w.saved.take(dtype, {rows, text_width_}, "connector output");
-  ConnectorSaved saved{.input = w.saved.take(dtype, {rows, vision_width_ * static_cast<i64>(layers_.size())},
-                                             "connector input"),
-                       .before = w.saved.take(dtype, {rows, text_width_}, "connector middle")};
+  Tensor x = w.saved.take(dtype, {rows * merged_, chosen_width()}, "connector input");
+  const std::vector<i64> chosen = block_rows(source_rows);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const Matrix columns = Matrix(saved.input).columns(static_cast<i64>(l) * vision_width_, vision_width_);
-    ops::gather_rows(columns, states[static_cast<std::size_t>(layers_[l])], source_rows, w.stream);
+    const Matrix columns = Matrix(x).columns(static_cast<i64>(l) * vision_width_, vision_width_);
+    ops::gather_rows(columns, states[static_cast<std::size_t>(layers_[l])], chosen, w.stream);
   }
-  const ArenaScope scope(w.scratch);
-  Tensor activated = w.scratch.take(dtype, {rows, text_width_}, "connector activated");
-  linear(saved.before, saved.input, ids_.first, w.parameters, w.stream,
-         {.activation = activation_, .activated = activated});
-  linear(features, activated, ids_.second, w.parameters, w.stream);
+  ConnectorSaved saved;
+  if (ids_.row_norm.present()) {
+    saved.row_norm = norm_frame(x, ids_.row_norm, w.saved);
+    x = w.saved.take(dtype, x.shape(), "connector rows, normed");
+    norm_rows(x, saved.row_norm, 0, ids_.row_norm, row_norm_eps_, w.parameters, w.stream);
+  }
+  x = x.reshape({rows, joined_width});
+  if (ids_.joined_norm.present()) {
+    saved.joined_norm = norm_frame(x, ids_.joined_norm, w.saved);
+    x = w.saved.take(dtype, x.shape(), "connector blocks, normed");
+    norm_rows(x, saved.joined_norm, 0, ids_.joined_norm, joined_norm_eps_, w.parameters, w.stream);
+  }
+  saved.input = x;
+  if (!ids_.second.present()) {
+    linear(features, x, ids_.first, w);
+  } else {
+    saved.before = w.saved.take(dtype, {rows, middle_}, "connector middle");
+    const ArenaScope scope(w.scratch);
+    Tensor activated = w.scratch.take(dtype, {rows, middle_}, "connector activated");
+    linear(saved.before, x, ids_.first, w, {.activation = activation_, .activated = activated});
+    linear(features, activated, ids_.second, w);
+  }
   w.frames.push(saved);
   return features;
 }
+
+// ---- backward
 
 Tensor Connector::backward(Tensor d_features, bool needs_input, const Workspace& w) const {
   const auto saved = w.frames.pop<ConnectorSaved>();
   const DType dtype = d_features.dtype();
   const i64 rows = d_features.rows();
-  Tensor d_input;
-  if (needs_input) d_input = w.scratch.take(dtype, saved.input.shape(), "gradient of connector input");
+  const bool below_first = needs_input || model::any_grad(ids_.row_norm, w.parameters) ||
+                           model::any_grad(ids_.joined_norm, w.parameters);
+  Tensor d_chosen;
+  if (below_first)
+    d_chosen = w.scratch.take(dtype, {rows * merged_, chosen_width()}, "gradient of connector input");
   const ArenaScope scope(w.scratch);
-  Tensor activated = w.scratch.take(dtype, {rows, text_width_}, "connector activated");
-  Tensor d_middle = w.scratch.take(dtype, {rows, text_width_}, "gradient of connector middle");
-  ops::activation(activated, saved.before, activation_, w.stream);
-  linear_backward_weight(d_features, activated, ids_.second, w.parameters, w.stream);
-  linear_backward_input(d_middle, d_features, ids_.second, ops::Write::overwrite, w.parameters, w.stream);
-  ops::activation_backward(d_middle, d_middle, saved.before, activation_, w.stream);
-  linear_backward_weight(d_middle, saved.input, ids_.first, w.parameters, w.stream);
-  if (needs_input)
-    linear_backward_input(d_input, d_middle, ids_.first, ops::Write::overwrite, w.parameters, w.stream);
-  return d_input;
+  Tensor d_middle = d_features;
+  if (ids_.second.present()) {
+    Tensor activated = w.scratch.take(dtype, {rows, middle_}, "connector activated");
+    d_middle = w.scratch.take(dtype, {rows, middle_}, "gradient of connector middle");
+    ops::activation(activated, saved.before, activation_, w.stream);
+    linear_backward_weight(d_features, activated, ids_.second, w);
+    linear_backward_input(d_middle, d_features, ids_.second, ops::Write::overwrite, w);
+    ops::activation_backward(d_middle, d_middle, saved.before, activation_, w.stream);
+  }
+  linear_backward_weight(d_middle, saved.input, ids_.first, w);
+  if (!below_first) return {};
+
+  // What comes out of a norm's backward is added to: each goes into a fresh tensor of zeros.
+  Tensor d = d_chosen.reshape(saved.input.shape());
+  linear_backward_input(d, d_middle, ids_.first, ops::Write::overwrite, w);
+  const auto through = [&](const NormFrame& frame, const NormIds& ids, const Shape& shape) {
+    const ArenaScope inner(w.scratch);
+    Tensor d_output = w.scratch.take(dtype, shape, "gradient of connector norm");
+    copy(d_output, d.reshape(shape), w.stream);
+    fill_zero(d, w.stream);
+    norm_backward(d.reshape(shape), d_output, frame, 0, ids, w.parameters, w.stream);
+  };
+  if (ids_.joined_norm.present()) through(saved.joined_norm, ids_.joined_norm, saved.input.shape());
+  if (ids_.row_norm.present()) through(saved.row_norm, ids_.row_norm, d_chosen.shape());
+  return needs_input ? d_chosen : Tensor();
 }
 
-void Connector::add_state_gradient(Tensor d_state, Tensor d_input, i64 k, std::span<const i64> source_rows,
+void Connector::add_state_gradient(Tensor d_state, Tensor d_chosen, i64 k, std::span<const i64> source_rows,
                                    const Workspace& w) const {
+  std::vector<i64> chosen;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l] != k) continue;
-    const Matrix columns = Matrix(d_input).columns(static_cast<i64>(l) * vision_width_, vision_width_);
-    ops::scatter_add_rows(d_state, columns, source_rows, w.stream);
+    if (chosen.empty()) chosen = block_rows(source_rows);
+    const Matrix columns = Matrix(d_chosen).columns(static_cast<i64>(l) * vision_width_, vision_width_);
+    ops::scatter_add_rows(d_state, columns, chosen, w.stream);
   }
 }
 
 bool Connector::any_grad(const ParameterRegistry& p) const {
-  return model::any_grad(ids_.first, p) || model::any_grad(ids_.second, p);
+  return model::any_grad(ids_.row_norm, p) || model::any_grad(ids_.joined_norm, p) ||
+         model::any_grad(ids_.first, p) || (ids_.second.present() && model::any_grad(ids_.second, p));
 }
 
 }  // namespace longsight::model

@@ -1,8 +1,9 @@
-// The vision-language projection: chosen hidden states of the tower, side by side, through two linear layers.
+// The vision-language projection: chosen hidden states of the tower, side by side; a norm of these rows; the
+// rows of a merge block joined to one; a norm of that; one linear layer, or two with an activation between.
+// Norms are there where the family has them.
 #pragma once
 
 #include "model/layers.h"
-#include "model/workspace.h"
 
 namespace longsight::model {
 
@@ -10,21 +11,28 @@ class Connector {
  public:
   Connector(const ModelConfig&, const ConnectorIds&);
 
-  // features [F, C]: row i is made of rows source_rows[i] of the hidden states. In the saved arena. Row-wise:
-  // no collective.
+  // features [F, C]: row i is made of the rows of the hidden states that the merge block beginning at row
+  // source_rows[i] holds. In the saved arena. Row-wise: no collective.
   Tensor forward(const std::vector<Tensor>& hidden_states, std::span<const i64> source_rows,
                  const Workspace&) const;
-  // Returns the gradient of the joined input [F, L * C_vision], in scratch; empty if `needs_input` is false.
+  // Returns the gradient of the chosen rows, [F * merged, L * C_vision], in scratch; empty if `needs_input`
+  // is false.
   Tensor backward(Tensor d_features, bool needs_input, const Workspace&) const;
-  // Adds the part of d_input that belongs to hidden state k to d_state [rows, C_vision].
-  void add_state_gradient(Tensor d_state, Tensor d_input, i64 k, std::span<const i64> source_rows,
+  // Adds the part of d_chosen that belongs to hidden state k to d_state [rows, C_vision].
+  void add_state_gradient(Tensor d_state, Tensor d_chosen, i64 k, std::span<const i64> source_rows,
                           const Workspace&) const;
 
   bool any_grad(const ParameterRegistry&) const;
 
  private:
+  std::vector<i64> block_rows(std::span<const i64> source_rows) const;
+  i64 chosen_width() const { return vision_width_ * static_cast<i64>(layers_.size()); }
+
   i64 vision_width_;
   i64 text_width_;
+  i64 middle_;
+  i64 merged_;  // rows of a merge block
+  double row_norm_eps_, joined_norm_eps_;
   std::vector<i64> layers_;
   ops::Activation activation_;
   ConnectorIds ids_;

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "model/rope_table.h"
+#include "model/vision_stream.h"
 #include "runtime/ops/attention.h"
-#include "runtime/ops/patches.h"
-#include "runtime/ops/rope.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::model {
@@ -15,12 +13,7 @@ namespace longsight::model {
 Decoder::Decoder(Vlm& model, Stream stream)
     : model_(model),
       workspace_{{memory_.saved, memory_.scratch, memory_.frames, stream}, model.parameters()},
-      uncut_{.at = {0, model.config().vision.rows()}},
-      logits_(model.parameters().dtype(), {1, model.config().text.vocab}, "logits") {
-  one_image_.append(model.config().vision.rows());
-  vision_attention_ = make_attention(parallel::AttentionKind::local, model.vision_attention(),
-                                     {one_image_, uncut_}, self_, "vision");
-}
+      logits_(model.parameters().dtype(), {1, model.config().text.vocab}, "logits") {}
 
 Tensor Decoder::start(const Sample& prompt, i64 more) {
   check_sample(prompt, model_.config());
@@ -31,14 +24,22 @@ Tensor Decoder::start(const Sample& prompt, i64 more) {
                                   "fused embeddings");
   model_.language().embed(x, prompt.ids, model_.parameters(), workspace_.stream);
   place_images(x, prompt);
-  return run(x);
+  std::vector<data::ImageLayout> layouts;
+  for (const auto& image : prompt.images) layouts.push_back(image->layout());
+  const std::vector<Position> positions = positions_of(prompt.ids, layouts, model_.config());
+  next_position_ = next_position(positions, model_.config());
+  // What is asked is all prefix; what is answered is not.
+  prefix_ = model_.config().prefix_attention ? prompt.tokens() : 0;
+  return run(x, positions);
 }
 
 Tensor Decoder::step(i64 id) {
   const ArenaScope scope(memory_.scratch);
   Tensor x = memory_.scratch.take(model_.parameters().dtype(), {1, model_.language().width()}, "embedding");
   model_.language().embed(x, {&id, 1}, model_.parameters(), workspace_.stream);
-  return run(x);
+  const Position position{next_position_, next_position_, next_position_};
+  ++next_position_;
+  return run(x, {&position, 1});
 }
 
 void Decoder::reserve(i64 positions) {
@@ -59,56 +60,59 @@ Tensor Decoder::cached(i64 block, i64 first, i64 rows) const {
 void Decoder::place_images(Tensor x, const Sample& prompt) {
   std::vector<i64> places;
   for (i64 t = 0; t < prompt.tokens(); ++t) {
-    if (prompt.ids[static_cast<std::size_t>(t)] == model_.config().image_token) places.push_back(t);
+    if (model_.config().is_placeholder(prompt.ids[static_cast<std::size_t>(t)])) places.push_back(t);
   }
-  const auto each = static_cast<std::size_t>(model_.config().features_per_image());
-  for (std::size_t i = 0; i < prompt.images.size(); ++i) {
+  std::size_t placed = 0;
+  for (const auto& image : prompt.images) {
     const ArenaScope saved(memory_.saved);
-    ops::scatter_rows(x, features(*prompt.images[i]), std::span(places).subspan(i * each, each),
-                      workspace_.stream);
+    const Tensor rows = features(image);
+    const auto count = static_cast<std::size_t>(rows.rows());
+    ops::scatter_rows(x, rows, std::span(places).subspan(placed, count), workspace_.stream);
+    placed += count;
     memory_.frames.drop_to(0);  // no backward
   }
 }
 
-// [features of an image, C], in the saved arena.
-Tensor Decoder::features(data::ImageSource& image) {
-  const VisionConfig& v = model_.config().vision;
-  const Tensor pixels = image.pixels();
-  check(pixels.shape() == Shape({3, v.image_size, v.image_size}), "pixels {} for images of {}",
-        pixels.shape().text(), v.image_size);
-  VisionRows rows{.count = v.rows(), .patches = {}, .patch_rows = {}, .class_rows = {0}, .positions = {}};
-  rows.patch_rows.resize(static_cast<std::size_t>(v.patches()));
-  std::iota(rows.patch_rows.begin(), rows.patch_rows.end(), 1);
-  rows.positions.resize(static_cast<std::size_t>(v.rows()));
-  std::iota(rows.positions.begin(), rows.positions.end(), 0);
-  rows.patches =
-      memory_.saved.take(model_.parameters().dtype(), {v.patches(), 3 * v.patch * v.patch}, "patches");
-  ops::patch_rows(rows.patches, pixels, v.patch, 0, workspace_.stream);
-  const BlockAttention attention(static_cast<std::size_t>(model_.vision().blocks()), vision_attention_.get());
-  const std::vector<Tensor> states = model_.vision().forward(rows, attention, workspace_);
-  std::vector<i64> source(static_cast<std::size_t>(model_.config().features_per_image()));
-  std::iota(source.begin(), source.end(), model_.config().connector.drop_first_row ? 1 : 0);
-  return model_.connector().forward(states, source, workspace_);
+// [features of an image, C], in the saved arena. Images run one by one, so memory is that of one.
+Tensor Decoder::features(const std::shared_ptr<data::ImageSource>& image) {
+  const ModelConfig& config = model_.config();
+  MicroBatch one;
+  append_image(one, image, config);
+  const parallel::Geometry& g = one.geometry;
+  const VisionRows rows = vision_rows(one, config, 0, g.images.rows(), model_.parameters().dtype(),
+                                      memory_.saved, workspace_.stream);
+  const parallel::Cuts uncut{.at = {0, g.images.rows()}};
+  const auto attention = [&](const parallel::PackedSequences& sequences) {
+    return make_attention(parallel::AttentionKind::local, model_.vision_attention(), {sequences, uncut},
+                          self_, "vision");
+  };
+  const auto whole = attention(g.images),
+             windows = attention(config.vision.window > 0 ? g.windows : g.images);
+  BlockAttention of_blocks;
+  for (i64 i = 0; i < model_.vision().blocks(); ++i)
+    of_blocks.push_back(config.vision.windowed(i) ? windows.get() : whole.get());
+  const std::vector<Tensor> states = model_.vision().forward(rows, of_blocks, workspace_);
+  return model_.connector().forward(states, g.feature_rows, workspace_);
 }
 
 // ---- language
 
 // Rows x [n, C] of the next n positions through all blocks; their keys and values stay. x is overwritten.
-Tensor Decoder::run(Tensor x) {
+Tensor Decoder::run(Tensor x, std::span<const Position> positions) {
   const i64 rows = x.rows();
   check(length_ + rows <= capacity_, "{} positions in a cache of {}", length_ + rows, capacity_);
   Arena& scratch = memory_.scratch;
-  std::vector<i64> positions(static_cast<std::size_t>(rows));
-  std::iota(positions.begin(), positions.end(), length_);
-  const RopeTable rope = rope_table(model_.config().text, positions, x.dtype(), scratch);
+  // With dynamic RoPE new keys turn by the length so far; those in the cache stay as they are.
+  const std::vector<i64> lengths(
+      depends_on_length(model_.config().text.rope) ? static_cast<std::size_t>(rows) : 0, length_ + rows);
+  const RopeTable rope = rope_table(model_.config().text, positions, lengths, x.dtype(), scratch);
   Tensor middle = scratch.take(x.dtype(), x.shape(), "block middle");
   for (i64 i = 0; i < model_.language().blocks(); ++i) {
     const ArenaScope scope(scratch);
     const Block& block = model_.language().block(i);
     attend(middle, x, i, rope);
     Tensor up = scratch.take(x.dtype(), {rows, block.shape().mlp_input()}, "mlp input");
-    mlp(x, norm_frame(middle, block.ids().mlp_norm, scratch), up, block.shape(), block.ids(),
-        model_.parameters(), scratch, workspace_.stream);
+    mlp(x, norm_frame(middle, block.ids().mlp_norm, scratch), up, block.shape(), block.ids(), workspace_);
   }
   length_ += rows;
   model_.language().logits(logits_, x.row_range(rows - 1, 1), workspace_);
@@ -128,18 +132,20 @@ void Decoder::attend(Tensor y, Tensor x, i64 block, const RopeTable& rope) {
   Tensor normed = scratch.take(x.dtype(), x.shape(), "norm output");
   norm_rows(normed, norm_frame(x, ids.attention_norm, scratch), 0, ids.attention_norm, s.eps, p, stream);
   const Matrix qkv = scratch.take(x.dtype(), {rows, s.projection()}, "q, k, v");
-  linear(qkv, normed, ids.qkv, p, stream);
-  const i64 turned = s.heads + s.kv_heads;
-  ops::rope(Heads(qkv.columns(0, turned * d), turned, d), rope.cos, rope.sin, ops::Turn::forward, stream);
+  linear(qkv, normed, ids.qkv, workspace_);
+  turn(qkv, s, rope, ops::Turn::forward, stream);
   ops::copy_matrix(cached(block, length_, rows), qkv.columns(s.heads * d, 2 * s.kv_heads * d), stream);
 
   const Matrix kv = cached(block, 0, length_ + rows);
+  const parallel::AttentionShape shape = model_.language_attention(model_.config().text.windowed(block));
   const ops::AttentionSpan span{.q_begin = 0,
                                 .q_rows = rows,
                                 .k_begin = 0,
                                 .k_rows = length_ + rows,
                                 .diagonal = length_,
-                                .causal = true};
+                                .causal = true,
+                                .window = shape.window,
+                                .prefix = prefix_};
   Tensor result = scratch.take(x.dtype(), {rows, s.heads * d}, "attention result");
   Tensor lse = scratch.take(x.dtype(), {rows, s.heads}, "attention log-sums");
   ops::attention(Heads(result, s.heads, d), lse, Heads(qkv.columns(0, s.heads * d), s.heads, d),
@@ -147,9 +153,9 @@ void Decoder::attend(Tensor y, Tensor x, i64 block, const RopeTable& rope) {
                  Heads(kv.columns(s.kv_heads * d, s.kv_heads * d), s.kv_heads, d),
                  {.spans = {&span, 1},
                   .heads = {.first_q = 0, .group = s.heads / s.kv_heads, .first_kv = 0},
-                  .scale = model_.language_attention().scale()},
+                  .scale = shape.scale()},
                  scratch, stream);
-  linear(y, result, ids.out, p, stream, {.residual = x});
+  linear(y, result, ids.out, workspace_, {.residual = x});
 }
 
 // ---- greedy

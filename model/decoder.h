@@ -31,8 +31,8 @@ class Decoder {
  private:
   void reserve(i64 positions);
   void place_images(Tensor x, const Sample& prompt);
-  Tensor features(data::ImageSource& image);
-  Tensor run(Tensor x);
+  Tensor features(const std::shared_ptr<data::ImageSource>& image);
+  Tensor run(Tensor x, std::span<const Position> positions);
   void attend(Tensor y, Tensor x, i64 block, const RopeTable&);
   Tensor cached(i64 block, i64 first, i64 rows) const;
 
@@ -40,16 +40,14 @@ class Decoder {
   PassMemory memory_;
   Workspace workspace_;
 
-  // Attention of the vision tower over one image: images run one by one, so memory is that of one.
   parallel::SelfGroup self_;
-  parallel::PackedSequences one_image_;
-  parallel::Cuts uncut_;
-  std::unique_ptr<parallel::AttentionStrategy> vision_attention_;
 
   OwnedTensor cache_;  // [blocks, capacity, 2 Hkv D]: K, then V of each position
   OwnedTensor logits_;
   i64 capacity_ = 0;
   i64 length_ = 0;
+  i64 next_position_ = 0;
+  i64 prefix_ = 0;
 };
 
 struct GreedyOptions {

@@ -1,5 +1,7 @@
 #include "model/flops.h"
 
+#include <algorithm>
+
 namespace longsight::model {
 namespace {
 
@@ -7,30 +9,59 @@ double real(i64 n) {
   return static_cast<double>(n);
 }
 
+// Pairs of query and key that see each other, over sequences where all do.
+double all_pairs(const parallel::PackedSequences& sequences) {
+  double pairs = 0;
+  for (i64 s = 0; s < sequences.count(); ++s) {
+    const double n = real(sequences.length(s));
+    pairs += n * n;
+  }
+  return pairs;
+}
+
+// The same where a query sees the keys up to itself, at most `window` of them (0: all), and the prefix.
+double causal_pairs(const parallel::Geometry& g, i64 window) {
+  double pairs = 0;
+  for (i64 s = 0; s < g.samples.count(); ++s) {
+    const double n = real(g.samples.length(s));
+    const double w = window > 0 ? std::min(n, real(window)) : n;
+    const double prefix = g.prefixes.empty() ? 0 : real(g.prefixes[static_cast<std::size_t>(s)]);
+    pairs += w * (w + 1) / 2 + (n - w) * w + prefix * (prefix - 1) / 2;
+  }
+  return pairs;
+}
+
+double vision_flops(const ModelConfig& c, const parallel::Geometry& g) {
+  const VisionConfig& v = c.vision;
+  const double width = real(v.width), rows = real(g.images.rows());
+  const double row = 2 * (4 * width * width + (v.gated ? 3 : 2) * width * real(v.intermediate));
+  double flops = (rows - real(g.images.count() * v.class_rows())) * 2 * real(v.patch_inputs()) * width;
+  for (i64 block = 0; block < c.vision_blocks_run(); ++block)
+    flops += rows * row + 4 * width * all_pairs(v.windowed(block) ? g.windows : g.images);
+  return flops;
+}
+
+double connector_flops(const ModelConfig& c, const parallel::Geometry& g) {
+  const double in = real(c.connector_input()), middle = real(c.connector.middle), out = real(c.text.width);
+  return real(g.features()) * 2 * (c.connector.middle > 0 ? in * middle + middle * out : in * out);
+}
+
+double language_flops(const ModelConfig& c, const parallel::Geometry& g) {
+  const TextConfig& t = c.text;
+  const double q = real(t.heads * t.head_width), kv = real(t.kv_heads * t.head_width);
+  const double row =
+      2 * (2 * real(t.width) * q + 2 * real(t.width) * kv + 3 * real(t.width) * real(t.intermediate));
+  double flops = real(g.supervised()) * 2 * real(t.width) * real(t.vocab);
+  for (i64 block = 0; block < t.layers; ++block)
+    flops += real(g.samples.rows()) * row + 4 * q * causal_pairs(g, t.windowed(block) ? t.window : 0);
+  return flops;
+}
+
 }  // namespace
 
 double forward_flops(const ModelConfig& c, const parallel::Geometry& g) {
-  const VisionConfig& v = c.vision;
-  const TextConfig& t = c.text;
-  const double images = real(g.images.count()), rows = real(g.images.rows()), tokens = real(g.samples.rows());
-  const double vision_row =
-      2.0 * (4 * real(v.width) * real(v.width) + 2 * real(v.width) * real(v.intermediate));
-  const double vision_pairs = images * real(v.rows()) * real(v.rows());
-  const double vision = real(c.vision_blocks_run()) * (rows * vision_row + 4 * vision_pairs * real(v.width)) +
-                        images * real(v.patches()) * 2 * 3 * real(v.patch * v.patch) * real(v.width);
-  const double connector =
-      real(g.features()) * 2 * (real(c.connector_input()) * real(t.width) + real(t.width) * real(t.width));
-  double pairs = 0;
-  for (i64 s = 0; s < g.samples.count(); ++s) {
-    const double n = real(g.samples.starts[static_cast<std::size_t>(s) + 1] -
-                          g.samples.starts[static_cast<std::size_t>(s)]);
-    pairs += n * (n + 1) / 2;
-  }
-  const double q = real(t.heads * t.head_width), kv = real(t.kv_heads * t.head_width);
-  const double language_row =
-      2 * (2 * real(t.width) * q + 2 * real(t.width) * kv + 3 * real(t.width) * real(t.intermediate));
-  const double language = real(t.layers) * (tokens * language_row + 4 * pairs * q);
-  return vision + connector + language + real(g.supervised()) * 2 * real(t.width) * real(t.vocab);
+  const double vision = c.has_vision() ? vision_flops(c, g) + connector_flops(c, g) : 0;
+  return vision + language_flops(c, g);
 }
 
 }  // namespace longsight::model

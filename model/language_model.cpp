@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/ops/cross_entropy.h"
+#include "runtime/ops/row_scale.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::model {
@@ -16,7 +17,11 @@ i64 loss_chunk_rows(i64 vocab) {
 }  // namespace
 
 LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
-    : width_(config.text.width), vocab_(config.text.vocab), eps_(config.text.eps), ids_(ids) {
+    : width_(config.text.width),
+      vocab_(config.text.vocab),
+      eps_(config.text.eps),
+      embedding_scale_(config.text.embedding_scale),
+      ids_(ids) {
   const TextConfig& t = config.text;
   const BlockShape shape{.width = t.width,
                          .heads = t.heads,
@@ -24,6 +29,7 @@ LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
                          .head_width = t.head_width,
                          .intermediate = t.intermediate,
                          .eps = t.eps,
+                         .qk_eps = 0,
                          .activation = t.activation,
                          .gated = true};
   for (const BlockIds& block : ids.blocks) blocks_.emplace_back(shape, block);
@@ -34,6 +40,7 @@ LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
 void LanguageModel::embed(Tensor x, std::span<const i64> ids, const ParameterRegistry& p,
                           Stream stream) const {
   ops::gather_rows(x, p.value(ids_.embedding), ids, stream);
+  if (embedding_scale_ != 1) ops::scale_matrix(x, embedding_scale_, stream);
 }
 
 void LanguageModel::embed_backward(Tensor dx, std::span<const i64> ids, std::span<const i64> text_rows,
@@ -45,6 +52,7 @@ void LanguageModel::embed_backward(Tensor dx, std::span<const i64> ids, std::spa
   Tensor text =
       w.scratch.take(dx.dtype(), {static_cast<i64>(text_rows.size()), width_}, "gradient of text embeddings");
   ops::gather_rows(text, dx, text_rows, w.stream);
+  if (embedding_scale_ != 1) ops::scale_matrix(text, embedding_scale_, w.stream);
   ops::scatter_add_rows(w.parameters.grad(ids_.embedding), text, text_ids, w.stream);
 }
 

@@ -15,7 +15,8 @@ class LanguageModel {
   const Block& block(i64 i) const { return blocks_[static_cast<std::size_t>(i)]; }
   i64 width() const { return width_; }
 
-  // x [T, C] = embedding rows of the ids; rows of visual tokens are overwritten later by the fusion exchange.
+  // x [T, C] = embedding rows of the ids, scaled where the family does so; rows of visual tokens are
+  // overwritten later by the fusion exchange.
   void embed(Tensor x, std::span<const i64> ids, const ParameterRegistry&, Stream) const;
   // Adds the rows of dx that are text to the embedding's gradient.
   void embed_backward(Tensor dx, std::span<const i64> ids, std::span<const i64> text_rows,
@@ -42,6 +43,7 @@ class LanguageModel {
   i64 width_;
   i64 vocab_;
   double eps_;
+  double embedding_scale_;
   LanguageIds ids_;
   std::vector<Block> blocks_;
 };

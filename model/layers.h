@@ -3,19 +3,19 @@
 #pragma once
 
 #include "model/parameter_ids.h"
+#include "model/workspace.h"
 #include "runtime/ops/linear.h"
-#include "runtime/tensor/arena.h"
 
 namespace longsight::model {
 
-// y [M, N] = x [M, K] W^T + b (+ residual, + activation: see ops::LinearOptions).
-void linear(Matrix y, Matrix x, const LinearIds&, const ParameterRegistry&, Stream,
-            ops::LinearOptions options = {});
-// dW += dy^T x, db += sum of dy, for those of the joined parameters that have a gradient.
-void linear_backward_weight(Matrix dy, Matrix x, const LinearIds&, const ParameterRegistry&, Stream);
+// y [M, N] = s * (x [M, K] W^T + b) (+ residual, + activation: see ops::LinearOptions). Where the ids have a
+// layer scale s, it is folded into a copy of the weights, and there is no activation.
+void linear(Matrix y, Matrix x, const LinearIds&, const Workspace&, ops::LinearOptions options = {});
+// dW += dy^T x, db += sum of dy (and the scale's gradient), for those of the joined parameters that have a
+// gradient.
+void linear_backward_weight(Matrix dy, Matrix x, const LinearIds&, const Workspace&);
 // dx = or += dy W.
-void linear_backward_input(Matrix dx, Matrix dy, const LinearIds&, ops::Write, const ParameterRegistry&,
-                           Stream);
+void linear_backward_input(Matrix dx, Matrix dy, const LinearIds&, ops::Write, const Workspace&);
 bool any_grad(const LinearIds&, const ParameterRegistry&);
 
 // Layer norm where the ids have a bias, RMS norm where they have none.

@@ -16,6 +16,7 @@ bool trained(const ParameterRegistry& p, const NormIds& ids) {
 }
 
 bool trained(const ParameterRegistry& p, const LinearIds& ids) {
+  if (trained(p, ids.scale)) return true;
   for (i64 part = 0; part < ids.parts; ++part) {
     if (trained(p, ids.weight + part) || (ids.bias != kNone && trained(p, ids.bias + part))) return true;
   }
@@ -27,7 +28,8 @@ bool matrices_trained(const ParameterRegistry& p, const BlockIds& b) {
 }
 
 bool trained(const ParameterRegistry& p, const BlockIds& b) {
-  return matrices_trained(p, b) || trained(p, b.attention_norm) || trained(p, b.mlp_norm);
+  return matrices_trained(p, b) || trained(p, b.attention_norm) || trained(p, b.mlp_norm) ||
+         trained(p, b.q_norm) || trained(p, b.k_norm);
 }
 
 // Backward runs from the last block down to the lowest one that, or below which, something is trained.
@@ -60,22 +62,25 @@ ModelShape shape_of(const ModelConfig& config, const ModelIds& ids, const Parame
     part.values += parameter.elements();
     if (parameter.used && parameter.trainable) part.trained += parameter.elements();
   }
-  shape.vision_embedding_trained = trained(p, ids.vision.class_embedding) || trained(p, ids.vision.patch) ||
+  shape.vision_embedding_trained = trained(p, ids.vision.class_row) ||
+                                   (config.has_vision() && trained(p, ids.vision.patch)) ||
                                    trained(p, ids.vision.position) || trained(p, ids.vision.pre_norm);
   shape.token_embedding_trained = trained(p, ids.language.embedding);
   shape.head_trained = trained(p, ids.language.head);
 
   shape.vision = {.name = "vision",
-                  .module = "vision_tower.vision_model.encoder.layers",
+                  .module = v.names.root + v.names.blocks,
                   .width = v.width,
                   .heads = v.heads,
                   .kv_heads = v.heads,
                   .head_width = v.head_width(),
                   .intermediate = v.intermediate,
-                  .norm_statistics = 2};
+                  .gated = v.gated,
+                  .norm_statistics = v.rms ? 1 : 2,
+                  .qk_norm = v.qk_norm};
   set_backward(shape.vision, ids.vision.blocks, shape.vision_embedding_trained, p);
   shape.language = {.name = "language",
-                    .module = "language_model.model.layers",
+                    .module = t.names.blocks,
                     .width = t.width,
                     .heads = t.heads,
                     .kv_heads = t.kv_heads,
@@ -86,12 +91,23 @@ ModelShape shape_of(const ModelConfig& config, const ModelIds& ids, const Parame
   set_backward(shape.language, ids.language.blocks,
                shape.features_need_gradient() || shape.token_embedding_trained, p);
 
-  shape.patch_inputs = 3 * v.patch * v.patch;
-  shape.class_rows = v.rows() - v.patches();
-  shape.rows_per_image = v.rows();
-  shape.features_per_image = config.features_per_image();
-  shape.first_feature_row = v.rows() - config.features_per_image();
-  shape.connector_input = config.connector_input();
+  shape.patch_inputs = v.patch_inputs();
+  shape.vision_pre_norm = v.pre_norm;
+  shape.vision_rope = v.rope;
+  shape.class_rows = v.class_rows();
+  shape.merge = v.merged();
+  if (config.has_vision()) {
+    // Where images have any size: one of 448 pixels an edge.
+    const i64 grid = v.image_size > 0 ? v.grid() : 448 / v.patch / v.merge * v.merge;
+    shape.patches_per_tile = grid * grid;
+    const data::ImageLayout tile{.tiles = 1, .rows = grid, .columns = grid};
+    shape.first_feature_row = config.rows_per_tile(tile) - config.features_per_tile(tile) * shape.merge;
+  }
+  const NormIds& row_norm = ids.connector.row_norm;
+  shape.connector = {.input = config.connector_input(),
+                     .middle = config.connector.middle,
+                     .row_norm_statistics = row_norm.present() ? (row_norm.bias == kNone ? 1 : 2) : 0,
+                     .joined_norm_statistics = ids.connector.joined_norm.present() ? 2 : 0};
   shape.vocab = t.vocab;
   return shape;
 }

@@ -9,8 +9,14 @@ struct EmbeddingSaved {
   NormFrame norm;
 };
 
-Tensor as_matrix(Tensor weight) {
+// A convolution's weight as the matrix of a product with patch rows.
+Tensor as_rows(Tensor weight) {
   return weight.reshape({weight.extent(0), weight.row_size()});
+}
+
+// [positions, C], also where the file has a leading dimension of one.
+Tensor position_table(Tensor stored) {
+  return stored.shape().rank() == 3 ? stored.reshape({stored.extent(1), stored.extent(2)}) : stored;
 }
 
 }  // namespace
@@ -24,13 +30,15 @@ VisionTower::VisionTower(const ModelConfig& config, const VisionIds& ids)
                          .head_width = v.head_width(),
                          .intermediate = v.intermediate,
                          .eps = v.eps,
+                         .qk_eps = 1e-6,
                          .activation = v.activation,
-                         .gated = false};
+                         .gated = v.gated};
   for (const BlockIds& block : ids.blocks) blocks_.emplace_back(shape, block);
 }
 
 bool VisionTower::needs_gradient_below(i64 count, const ParameterRegistry& p) const {
-  if (p.has_grad(ids_.class_embedding) || p.has_grad(ids_.patch) || p.has_grad(ids_.position) ||
+  const auto trained = [&](ParameterId id) { return id != kNone && p.has_grad(id); };
+  if (trained(ids_.class_row) || any_grad(ids_.patch, p) || trained(ids_.position) ||
       any_grad(ids_.pre_norm, p))
     return true;
   for (i64 k = 0; k < count; ++k) {
@@ -45,30 +53,34 @@ std::vector<Tensor> VisionTower::forward(const VisionRows& rows, const BlockAtte
                                          const Workspace& w) const {
   std::vector<Tensor> states{forward_embedding(rows, w)};
   for (std::size_t k = 0; k < blocks_.size(); ++k)
-    states.push_back(blocks_[k].forward(states.back(), {}, *attention[k], w));
+    states.push_back(blocks_[k].forward(states.back(), rows.rope, *attention[k], w));
   return states;
 }
 
 Tensor VisionTower::forward_embedding(const VisionRows& rows, const Workspace& w) const {
   const DType dtype = w.parameters.dtype();
+  const ParameterRegistry& p = w.parameters;
   Tensor x = w.saved.take(dtype, {rows.count, width_}, "vision embedding");
-  Tensor y = w.saved.take(dtype, {rows.count, width_}, "vision embedding");
   {
     const ArenaScope scope(w.scratch);
     Tensor embedded = w.scratch.take(dtype, {rows.patches.rows(), width_}, "patch embedding");
-    ops::linear(embedded, rows.patches, as_matrix(w.parameters.value(ids_.patch)), {}, w.stream);
+    ops::LinearOptions options;
+    if (ids_.patch.bias != kNone) options.bias = p.value(ids_.patch.bias);
+    ops::linear(embedded, rows.patches, as_rows(p.value(ids_.patch.weight)), options, w.stream);
     ops::scatter_rows(x, embedded, rows.patch_rows, w.stream);
   }
-  const Tensor class_embedding = w.parameters.value(ids_.class_embedding);
-  for (i64 row : rows.class_rows) copy(x.row_range(row, 1).reshape({width_}), class_embedding, w.stream);
-  {
+  for (i64 row : rows.class_rows)
+    copy(x.row_range(row, 1).reshape({width_}), p.value(ids_.class_row).reshape({width_}), w.stream);
+  if (ids_.position != kNone) {
     const ArenaScope scope(w.scratch);
     Tensor position = w.scratch.take(dtype, {rows.count, width_}, "position embedding");
-    ops::gather_rows(position, w.parameters.value(ids_.position), rows.positions, w.stream);
+    ops::gather_rows(position, position_table(p.value(ids_.position)), rows.positions, w.stream);
     ops::add_matrix(x, position, w.stream);
   }
+  if (!ids_.pre_norm.present()) return x;
+  Tensor y = w.saved.take(dtype, {rows.count, width_}, "vision embedding");
   EmbeddingSaved saved{.norm = norm_frame(x, ids_.pre_norm, w.saved)};
-  norm_rows(y, saved.norm, 0, ids_.pre_norm, eps_, w.parameters, w.stream);
+  norm_rows(y, saved.norm, 0, ids_.pre_norm, eps_, p, w.stream);
   w.frames.push(saved);
   return y;
 }
@@ -76,23 +88,28 @@ Tensor VisionTower::forward_embedding(const VisionRows& rows, const Workspace& w
 // ---- backward
 
 void VisionTower::backward_embedding(Tensor dy, const VisionRows& rows, const Workspace& w) const {
-  const auto saved = w.frames.pop<EmbeddingSaved>();
+  const ParameterRegistry& p = w.parameters;
   const ArenaScope scope(w.scratch);
-  Tensor dx = w.scratch.take(dy.dtype(), dy.shape(), "gradient of vision embedding");
-  fill_zero(dx, w.stream);
-  norm_backward(dx, dy, saved.norm, 0, ids_.pre_norm, w.parameters, w.stream);
-  if (w.parameters.has_grad(ids_.position)) {
-    ops::scatter_add_rows(w.parameters.grad(ids_.position), dx, rows.positions, w.stream);
+  Tensor dx = dy;
+  if (ids_.pre_norm.present()) {
+    const auto saved = w.frames.pop<EmbeddingSaved>();
+    dx = w.scratch.take(dy.dtype(), dy.shape(), "gradient of vision embedding");
+    fill_zero(dx, w.stream);
+    norm_backward(dx, dy, saved.norm, 0, ids_.pre_norm, p, w.stream);
   }
-  if (w.parameters.has_grad(ids_.class_embedding)) {
-    const Tensor d_class = w.parameters.grad(ids_.class_embedding).reshape({1, width_});
+  if (ids_.position != kNone && p.has_grad(ids_.position))
+    ops::scatter_add_rows(position_table(p.grad(ids_.position)), dx, rows.positions, w.stream);
+  if (ids_.class_row != kNone && p.has_grad(ids_.class_row)) {
+    const Tensor d_class = p.grad(ids_.class_row).reshape({1, width_});
     for (i64 row : rows.class_rows) ops::add_matrix(d_class, dx.row_range(row, 1), w.stream);
   }
-  if (w.parameters.has_grad(ids_.patch)) {
+  if (any_grad(ids_.patch, p)) {
     Tensor d_embedded =
         w.scratch.take(dy.dtype(), {rows.patches.rows(), width_}, "gradient of patch embedding");
     ops::gather_rows(d_embedded, dx, rows.patch_rows, w.stream);
-    ops::linear_backward_weight(as_matrix(w.parameters.grad(ids_.patch)), {}, d_embedded, rows.patches,
+    const Tensor d_weight = p.has_grad(ids_.patch.weight) ? as_rows(p.grad(ids_.patch.weight)) : Tensor();
+    const bool bias = ids_.patch.bias != kNone && p.has_grad(ids_.patch.bias);
+    ops::linear_backward_weight(d_weight, bias ? p.grad(ids_.patch.bias) : Tensor(), d_embedded, rows.patches,
                                 w.stream);
   }
 }

@@ -1,4 +1,4 @@
-// The vision transformer (CLIP): patch embedding, class token, positions, norm, blocks.
+// The vision transformer: patch embedding; class token, positions and norm where the tower has them; blocks.
 #pragma once
 
 #include "model/block.h"
@@ -8,10 +8,11 @@ namespace longsight::model {
 // This rank's rows of the vision stream: a range that may begin and end inside an image, or be empty.
 struct VisionRows {
   i64 count = 0;
-  Tensor patches;               // [patch rows, 3 P P]
+  Tensor patches;               // [patch rows, inputs of a patch]
   std::vector<i64> patch_rows;  // row of each patch
   std::vector<i64> class_rows;  // rows that are class tokens
-  std::vector<i64> positions;   // index of each row in the position table
+  std::vector<i64> positions;   // index of each row in the position table; empty without one
+  RopeTable rope;               // angles of each row; empty without 2-D RoPE
 };
 
 // Strategy of each block that runs.
@@ -39,7 +40,7 @@ class VisionTower {
     d_state(blocks(), d);
     for (i64 k = blocks() - 1; k >= 0; --k) {
       if (!needs_gradient_below(k + 1, w.parameters)) return;
-      blocks_[static_cast<std::size_t>(k)].backward(d, {}, *attention[static_cast<std::size_t>(k)], w);
+      blocks_[static_cast<std::size_t>(k)].backward(d, rows.rope, *attention[static_cast<std::size_t>(k)], w);
       d_state(k, d);
     }
     if (needs_gradient_below(0, w.parameters)) backward_embedding(d, rows, w);

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "model/rope_table.h"
-#include "runtime/ops/patches.h"
+#include "model/vision_stream.h"
 
 namespace longsight::model {
 
@@ -23,12 +23,16 @@ const std::string& Vlm::name_in_file(ParameterId id) const {
 
 parallel::AttentionShape Vlm::vision_attention() const {
   const VisionConfig& v = config_.vision;
-  return {.heads = v.heads, .kv_heads = v.heads, .width = v.head_width(), .causal = false};
+  return {.heads = v.heads, .kv_heads = v.heads, .width = v.head_width(), .causal = false, .window = 0};
 }
 
-parallel::AttentionShape Vlm::language_attention() const {
+parallel::AttentionShape Vlm::language_attention(bool windowed) const {
   const TextConfig& t = config_.text;
-  return {.heads = t.heads, .kv_heads = t.kv_heads, .width = t.head_width, .causal = true};
+  return {.heads = t.heads,
+          .kv_heads = t.kv_heads,
+          .width = t.head_width,
+          .causal = true,
+          .window = windowed ? t.window : 0};
 }
 
 Pass::Pass(Vlm& model, const MicroBatch& batch, const parallel::Plan& plan, bool with_gradient,
@@ -54,7 +58,7 @@ Pass::Pass(Vlm& model, const MicroBatch& batch, const parallel::Plan& plan, bool
   const i64 me = group.rank(), begin = layout_.language.begin(me), rows = layout_.language.rows(me);
   ids_.assign(batch.ids.begin() + begin, batch.ids.begin() + begin + rows);
   for (i64 row = 0; row < rows; ++row) {
-    if (ids_[static_cast<std::size_t>(row)] != model.config().image_token) text_rows_.push_back(row);
+    if (!model.config().is_placeholder(ids_[static_cast<std::size_t>(row)])) text_rows_.push_back(row);
   }
   for (i64 f : parts_->fusion->owned()) {
     source_rows_.push_back(batch.geometry.feature_rows[static_cast<std::size_t>(f)] -
@@ -70,27 +74,38 @@ Pass::~Pass() {
 Pass::Parts Pass::make_parts(parallel::ProcessGroup& group) const {
   const parallel::Geometry& g = batch_.geometry;
   Parts parts;
-  // One strategy serves all blocks of a tower that are planned for it.
-  const auto strategies = [&](const std::vector<AttentionKind>& kinds, i64 blocks,
-                              const parallel::AttentionShape& shape, const parallel::AttentionStream& stream,
-                              const char* label) {
+  // One strategy serves all blocks of a tower that are planned for it and see the same keys.
+  const auto strategies = [&](const std::vector<AttentionKind>& kinds, i64 blocks, const char* label,
+                              auto&& windowed, auto&& made_for) {
     check(static_cast<i64>(kinds.size()) == blocks, "a plan for {} {} blocks of {}", kinds.size(), label,
           blocks);
-    std::map<AttentionKind, parallel::AttentionStrategy*> made;
+    std::map<std::pair<AttentionKind, bool>, parallel::AttentionStrategy*> made;
     BlockAttention result;
-    for (AttentionKind kind : kinds) {
-      if (!made.contains(kind)) {
-        parts.owned.push_back(make_attention(kind, shape, stream, group, label));
-        made[kind] = parts.owned.back().get();
+    for (i64 i = 0; i < blocks; ++i) {
+      const std::pair key(kinds[static_cast<std::size_t>(i)], windowed(i));
+      if (!made.contains(key)) {
+        parts.owned.push_back(made_for(key.first, key.second));
+        made[key] = parts.owned.back().get();
       }
-      result.push_back(made[kind]);
+      result.push_back(made[key]);
     }
     return result;
   };
-  parts.vision = strategies(plan_.vision, model_.vision().blocks(), model_.vision_attention(),
-                            {g.images, layout_.vision}, "vision");
-  parts.language = strategies(plan_.language, model_.language().blocks(), model_.language_attention(),
-                              {g.samples, layout_.language}, "language");
+  const ModelConfig& config = model_.config();
+  parts.vision = strategies(
+      plan_.vision, model_.vision().blocks(), "vision", [&](i64 i) { return config.vision.windowed(i); },
+      [&](AttentionKind kind, bool windowed) {
+        return make_attention(kind, model_.vision_attention(),
+                              {windowed ? g.windows : g.images, layout_.vision}, group,
+                              windowed ? "vision windows" : "vision");
+      });
+  parts.language = strategies(
+      plan_.language, model_.language().blocks(), "language", [&](i64 i) { return config.text.windowed(i); },
+      [&](AttentionKind kind, bool windowed) {
+        return make_attention(kind, model_.language_attention(windowed),
+                              {g.samples, layout_.language, g.prefixes}, group,
+                              windowed ? "language windows" : "language");
+      });
   parts.fusion = make_fusion_exchange(plan_.fusion, g, layout_, group);
   parts.loss = std::make_unique<parallel::LossBalance>(g, layout_, group);
   return parts;
@@ -136,59 +151,27 @@ bool Pass::embeddings_need_gradient() const {
   return features_need_gradient() || model_.parameters().has_grad(model_.ids().language.embedding);
 }
 
-VisionRows Pass::vision_rows() const {
-  const VisionConfig& v = model_.config().vision;
-  const parallel::Geometry& g = batch_.geometry;
-  const i64 begin = layout_.vision.begin(group_.rank()), end = layout_.vision.end(group_.rank());
-  VisionRows rows{.count = end - begin, .patches = {}, .patch_rows = {}, .class_rows = {}, .positions = {}};
-  struct Piece {
-    i64 image, first_patch, count;
-  };
-  std::vector<Piece> pieces;
-  for (i64 image = 0; image < g.images.count(); ++image) {
-    const i64 start = g.images.starts[static_cast<std::size_t>(image)];
-    const i64 first = std::max(begin, start),
-              last = std::min(end, g.images.starts[static_cast<std::size_t>(image) + 1]);
-    if (first >= last) continue;
-    for (i64 row = first; row < last; ++row) {
-      rows.positions.push_back(row - start);
-      (row == start ? rows.class_rows : rows.patch_rows).push_back(row - begin);
-    }
-    const i64 first_patch = std::max<i64>(first - start - g.class_rows, 0);
-    pieces.push_back({image, first_patch, last - start - g.class_rows - first_patch});
-  }
-  const DType dtype = model_.parameters().dtype();
-  rows.patches =
-      memory_.saved.take(dtype, {static_cast<i64>(rows.patch_rows.size()), 3 * v.patch * v.patch}, "patches");
-  i64 row = 0;
-  for (const Piece& piece : pieces) {
-    if (piece.count == 0) continue;  // only the class row of this image is here
-    const Tensor pixels = batch_.images[static_cast<std::size_t>(piece.image)]->pixels();
-    check(pixels.shape() == Shape({3, v.image_size, v.image_size}), "pixels {} for images of {}",
-          pixels.shape().text(), v.image_size);
-    ops::patch_rows(rows.patches.row_range(row, piece.count), pixels, v.patch, piece.first_patch,
-                    workspace_.stream);
-    row += piece.count;
-  }
-  return rows;
-}
-
 // ---- forward
 
 void Pass::forward() {
   const DType dtype = model_.parameters().dtype();
   const i64 me = group_.rank(), width = model_.language().width();
   if (has_images()) {
-    vision_rows_ = vision_rows();
+    vision_rows_ = vision_rows(batch_, model_.config(), layout_.vision.begin(me), layout_.vision.end(me),
+                               dtype, memory_.saved, workspace_.stream);
     const std::vector<Tensor> states = model_.vision().forward(vision_rows_, parts_->vision, workspace_);
     features_ = model_.connector().forward(states, source_rows_, workspace_);
   }
   Tensor x = memory_.saved.take(dtype, {layout_.language.rows(me), width}, "fused embeddings");
   model_.language().embed(x, ids_, model_.parameters(), workspace_.stream);
   if (has_images()) parts_->fusion->forward(x, features_, memory_.scratch, workspace_.stream);
-  const std::span<const i64> positions(batch_.positions.data() + layout_.language.begin(me),
-                                       static_cast<std::size_t>(x.rows()));
-  rope_ = rope_table(model_.config().text, positions, dtype, memory_.saved);
+  const auto mine = [&](const auto& of_all) {
+    if (of_all.empty()) return std::span(of_all);
+    return std::span(of_all).subspan(static_cast<std::size_t>(layout_.language.begin(me)),
+                                     static_cast<std::size_t>(x.rows()));
+  };
+  rope_ = rope_table(model_.config().text, mine(batch_.positions), mine(batch_.rope_lengths), dtype,
+                     memory_.saved);
   hidden_ = model_.language().forward(x, rope_, parts_->language, workspace_);
 }
 

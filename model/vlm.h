@@ -36,7 +36,8 @@ class Vlm {
 
   // Attention of the two towers, as the strategies and the planner see it.
   parallel::AttentionShape vision_attention() const;
-  parallel::AttentionShape language_attention() const;
+  // `windowed`: of the blocks with a sliding window.
+  parallel::AttentionShape language_attention(bool windowed) const;
 
  private:
   ModelConfig config_;
@@ -88,7 +89,6 @@ class Pass {
   };
   Parts make_parts(parallel::ProcessGroup& group) const;
   parallel::Schedule make_schedule(const Parts&) const;
-  VisionRows vision_rows() const;
   void backward(Tensor d_hidden);
 
   bool has_images() const { return batch_.geometry.images.count() > 0; }

@@ -22,6 +22,8 @@ BatchShape batch_shape(const Geometry& g) {
   BatchShape shape;
   shape.frame.samples = g.samples;
   shape.frame.images = g.images;
+  shape.frame.windows = g.windows;
+  shape.frame.prefixes = g.prefixes;
   shape.frame.class_rows = g.class_rows;
   shape.frame.merge = g.merge;
   for (i64 f = 0; f < g.features(); ++f) {
@@ -90,22 +92,34 @@ std::vector<std::vector<std::vector<i64>>> deal_samples(std::span<const i64> tok
   return dealt;
 }
 
+namespace {
+
+// Where only the sum is known, merge blocks are spread evenly over the tiles.
+i64 patches_of(const SampleStatistics& s, i64 image, const ModelShape& model) {
+  if (s.patches == 0) return model.patches_per_tile;
+  const i64 blocks = s.patches / model.merge;
+  return (blocks * (image + 1) / s.images - blocks * image / s.images) * model.merge;
+}
+
+}  // namespace
+
 BatchShape pack_statistics(std::span<const SampleStatistics> samples, const ModelShape& model) {
   BatchShape shape;
   shape.frame.class_rows = model.class_rows;
   shape.frame.merge = model.merge;
   for (const SampleStatistics& s : samples) {
-    require(s.images * model.features_per_image <= s.tokens, ExitCode::bad_data,
-            "a sample of {} tokens with {} image{} of {} visual tokens each", s.tokens, s.images,
-            s.images == 1 ? "" : "s", model.features_per_image);
     const i64 start = shape.frame.samples.rows();
     i64 position = start;
     for (i64 image = 0; image < s.images; ++image) {
-      const i64 first = shape.frame.images.rows() + model.first_feature_row;
-      shape.features.push_back({first, model.merge, position, model.features_per_image});
-      position += model.features_per_image;
-      shape.frame.images.append(model.rows_per_image);
+      const i64 patches = patches_of(s, image, model), features = model.features_of_tile(patches);
+      shape.features.push_back(
+          {shape.frame.images.rows() + model.first_feature_row, model.merge, position, features});
+      position += features;
+      shape.frame.images.append(model.rows_of_tile(patches));
     }
+    require(position - start <= s.tokens, ExitCode::bad_data,
+            "a sample of {} tokens with {} image{} of {} visual tokens together", s.tokens, s.images,
+            s.images == 1 ? "" : "s", position - start);
     shape.frame.samples.append(s.tokens);
     // The last token has no next one.
     const i64 supervised = std::clamp<i64>(s.supervised, 0, s.tokens - 1);

@@ -37,8 +37,9 @@ BatchShape batch_shape(const Geometry& geometry);
 // One sample of the data, as far as costs depend on it.
 struct SampleStatistics {
   i64 tokens = 0;  // visual ones included
-  i64 images = 0;
+  i64 images = 0;  // sequences of the vision tower: tiles, temporal patches of videos
   i64 supervised = 0;
+  i64 patches = 0;  // of all of these together; 0: each has the model's typical number
 };
 
 // The samples of a typical optimizer step.

@@ -158,10 +158,14 @@ PassCost pass_cost(const ModelShape& m, const Plan& plan, const BatchShape& batc
 
     const FeatureTraffic traffic = feature_traffic(batch, layout);
     const double features = number(*std::max_element(traffic.owned.begin(), traffic.owned.end()));
-    const double products = 2 * features * number(width) * number(m.connector_input + width);
+    const double products =
+        2 * features *
+        (number(m.connector.input) * number(m.connector.middle > 0 ? m.connector.middle : width) +
+         number(m.connector.middle) * number(width));
     cost.connector.gemm_flops =
         with_gradients(products, m.features_need_gradient(), m.connector_parameters.trained > 0);
-    cost.connector.touched_bytes = 2 * features * number(bytes * (m.connector_input + 2 * width));
+    cost.connector.touched_bytes =
+        2 * features * number(bytes * (m.connector.input + m.connector.middle + width));
 
     cost.fusion.wire = fusion_wire(plan.fusion, traffic, width, bytes);
     if (m.features_need_gradient()) cost.fusion.wire += cost.fusion.wire;

@@ -14,6 +14,9 @@ struct PackedSequences {
 
   i64 count() const { return static_cast<i64>(starts.size()) - 1; }
   i64 rows() const { return starts.back(); }
+  i64 length(i64 s) const {
+    return starts[static_cast<std::size_t>(s) + 1] - starts[static_cast<std::size_t>(s)];
+  }
   void append(i64 length) { starts.push_back(starts.back() + length); }
 };
 

@@ -43,6 +43,10 @@ class TowerMemory {
   i64 saved(AttentionKind kind) const {
     const i64 attention = take(rows_ * t_.width) + take(rows_ * result()) + norm() + saved_by_strategy(kind);
     const i64 mlp = take(rows_ * t_.width) + norm() + take(rows_ * t_.mlp_input());
+    if (t_.qk_norm) {
+      const i64 q = t_.heads * t_.head_width, k = t_.kv_heads * t_.head_width;
+      return attention + mlp + take(rows_ * q) + take(rows_ * k) + 2 * take(rows_);
+    }
     return attention + mlp;
   }
 
@@ -179,17 +183,28 @@ std::vector<i64> rows_sent(const std::vector<RowRange>& needed, const Cuts& cuts
   return sent;
 }
 
+i64 saved_by_connector(const ModelShape& m, const RankRows& r, const TowerMemory& memory) {
+  const ConnectorShape& c = m.connector;
+  const i64 input = memory.take(r.features * c.input);
+  i64 bytes = memory.take(r.features * m.language.width) + input;
+  if (c.row_norm_statistics > 0) bytes += c.row_norm_statistics * memory.take(r.features * m.merge) + input;
+  if (c.joined_norm_statistics > 0) bytes += c.joined_norm_statistics * memory.take(r.features) + input;
+  if (c.middle > 0) bytes += memory.take(r.features * c.middle);
+  return bytes;
+}
+
 // ---- the order of forward
 
 i64 saved(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
   const TowerMemory vision = vision_memory(m, r), language = language_memory(m, r);
   i64 bytes = 0;
   if (r.images) {
-    bytes += vision.take((r.vision - r.class_rows) * m.patch_inputs);
-    bytes +=
-        2 * vision.take(r.vision * m.vision.width) + vision.norm();  // embedding, before and after its norm
-    bytes += saved_by_blocks(vision, plan.vision);
-    bytes += 2 * vision.take(r.features * m.language.width) + vision.take(r.features * m.connector_input);
+    const i64 patches = r.vision - r.class_rows;
+    bytes += vision.take(patches * m.patch_inputs);
+    bytes += vision.take(r.vision * m.vision.width);  // embedding
+    if (m.vision_pre_norm) bytes += vision.take(r.vision * m.vision.width) + vision.norm();
+    if (m.vision_rope) bytes += 2 * vision.take(patches * (m.vision.head_width / 2));
+    bytes += saved_by_blocks(vision, plan.vision) + saved_by_connector(m, r, vision);
   }
   bytes += language.take(r.language * m.language.width);
   bytes += 2 * language.take(r.language * (m.language.head_width / 2));  // angles
@@ -211,7 +226,7 @@ i64 scratch(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
   if (r.images) {
     const i64 embedding = std::max(take(patches * m.vision.width), take(r.vision * m.vision.width));
     const i64 blocks = largest(plan.vision, [&](AttentionKind kind) { return vision.forward(kind); });
-    forward = std::max({forward, embedding, blocks, take(r.features * c), exchange});
+    forward = std::max({forward, embedding, blocks, take(r.features * m.connector.middle), exchange});
   }
 
   // All of backward holds the gradient of the language rows.
@@ -225,13 +240,14 @@ i64 scratch(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
   i64 backward = std::max(
       {head, text, largest(plan.language, [&](AttentionKind kind) { return language.backward(kind); })});
   if (r.images && m.features_need_gradient()) {
-    i64 below = std::max(exchange, 2 * take(r.features * c));
+    const i64 middle = 2 * take(r.features * m.connector.middle);
+    i64 below = std::max(exchange, middle);
     if (m.vision_trained()) {
       const i64 d = take(r.vision * m.vision.width);
       const i64 blocks = largest(plan.vision, [&](AttentionKind kind) { return vision.backward(kind); });
-      below = std::max(below, take(r.features * m.connector_input) +
-                                  std::max(2 * take(r.features * c),
-                                           d + std::max(blocks, d + take(patches * m.vision.width))));
+      const i64 embedding = take(patches * m.vision.width) + (m.vision_pre_norm ? d : 0);
+      below = std::max(
+          below, take(r.features * m.connector.input) + std::max(middle, d + std::max(blocks, embedding)));
     }
     backward = std::max(backward, take(r.features * c) + below);
   }

@@ -33,6 +33,7 @@ struct TowerShape {
   bool gated = false;       // MLP of the form act(gate) * up
   bool causal = false;      // attention sees earlier rows of the same sequence only
   i64 norm_statistics = 1;  // numbers kept per row and norm: 1 RMS norm, 2 layer norm
+  bool qk_norm = false;     // norms of q and k, whose inputs are kept
   i64 backward_blocks =
       0;  // how many, from the last, run backward: those above the lowest thing that is trained
   bool weight_gradients =
@@ -40,6 +41,15 @@ struct TowerShape {
 
   i64 projection() const { return (heads + 2 * kv_heads) * head_width; }  // columns of q, k, v
   i64 mlp_input() const { return gated ? 2 * intermediate : intermediate; }
+};
+
+// From rows of the vision tower to rows of the language model: norm of the rows, rows of a merge block
+// joined, norm of that, one or two linear layers.
+struct ConnectorShape {
+  i64 input = 0;                   // columns of the first linear layer
+  i64 middle = 0;                  // columns between the two; 0: there is one
+  i64 row_norm_statistics = 0;     // numbers kept per row that goes into the join; 0: no norm
+  i64 joined_norm_statistics = 0;  // and per joined row
 };
 
 struct PartParameters {
@@ -51,13 +61,14 @@ struct ModelShape {
   TowerShape vision;
   TowerShape language;
 
-  i64 patch_inputs = 0;        // 3 P P
-  i64 class_rows = 0;          // rows of an image before its patches
-  i64 merge = 1;               // patch rows that one connector row merges
-  i64 rows_per_image = 0;      // class rows included
-  i64 features_per_image = 0;  // visual tokens
-  i64 first_feature_row = 0;   // of an image: the row that its first visual token is made of
-  i64 connector_input = 0;     // columns
+  i64 patch_inputs = 0;         // values of a patch
+  bool vision_pre_norm = true;  // a norm of the embedding
+  bool vision_rope = false;     // rotary angles of every patch
+  i64 class_rows = 0;           // rows of an image before its patches
+  i64 merge = 1;                // patch rows that one connector row merges
+  i64 first_feature_row = 0;    // of a tile: the row that its first visual token is made of
+  i64 patches_per_tile = 0;     // of a typical tile, where samples do not say it
+  ConnectorShape connector;
   i64 vocab = 0;
 
   PartParameters vision_parameters, connector_parameters, language_parameters;
@@ -66,6 +77,9 @@ struct ModelShape {
   bool head_trained = false;
 
   DType dtype = DType::F32;
+
+  i64 rows_of_tile(i64 patches) const { return class_rows + patches; }  // of the vision stream
+  i64 features_of_tile(i64 patches) const { return (rows_of_tile(patches) - first_feature_row) / merge; }
 
   i64 element_bytes() const { return size_of(dtype); }
   bool vision_trained() const { return vision_parameters.trained > 0; }

@@ -6,11 +6,12 @@ namespace longsight::parallel {
 namespace {
 
 SampleStatistics assumed_sample(const PlanRequest& request) {
-  const i64 tokens = request.batch.tokens_per_step, visual = request.model.features_per_image;
+  const i64 tokens = request.batch.tokens_per_step,
+            visual = request.model.features_of_tile(request.model.patches_per_tile);
   require(tokens >= 1, ExitCode::usage,
           "nothing is known about the length of samples: set train.tokens_per_step");
-  const i64 images = visual > 0 && tokens > visual ? 1 : 0;
-  return {.tokens = tokens, .images = images, .supervised = (tokens - images * visual) / 2};
+  const i64 images = request.model.vision.blocks > 0 && visual > 0 && tokens > visual ? 1 : 0;
+  return {.tokens = tokens, .images = images, .supervised = (tokens - images * visual) / 2, .patches = 0};
 }
 
 }  // namespace

@@ -2,13 +2,41 @@
 
 #include <array>
 
+#include "model/families/idefics3.h"
+#include "model/families/internvl.h"
 #include "model/families/llava.h"
+#include "model/families/paligemma.h"
+#include "model/families/qwen2_vl.h"
+#include "model/families/text_only.h"
 
 namespace longsight::model {
+namespace {
+
+std::string same_name(const std::string& name) {
+  return name;
+}
+
+}  // namespace
 
 std::span<const Family> families() {
-  static constexpr std::array<Family, 1> kFamilies{{
-      {"llava", read_llava_config, canonical_llava_name},
+  static constexpr std::array<Family, 11> kFamilies{{
+      {"llava", "LlavaForConditionalGeneration", read_llava_config, canonical_llava_name, nullptr,
+       v5_llava_name},
+      {"internvl", "InternVLForConditionalGeneration", read_internvl_config, canonical_outer_name, nullptr,
+       same_name},
+      {"internvl_chat", "InternVLChatModel", read_internvl_chat_config, same_name, complete_internvl_chat,
+       same_name},
+      {"qwen2_vl", "Qwen2VLForConditionalGeneration", read_qwen2_vl_config, canonical_qwen2_vl_name, nullptr,
+       same_name},
+      {"qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration", read_qwen2_5_vl_config, canonical_qwen2_vl_name,
+       nullptr, same_name},
+      {"smolvlm", "SmolVLMForConditionalGeneration", read_idefics3_config, same_name, nullptr, same_name},
+      {"idefics3", "Idefics3ForConditionalGeneration", read_idefics3_config, same_name, nullptr, same_name},
+      {"paligemma", "PaliGemmaForConditionalGeneration", read_paligemma_config, canonical_llava_name, nullptr,
+       v5_llava_name},
+      {"llama", "LlamaForCausalLM", read_text_only_config, same_name, nullptr, same_name},
+      {"mistral", "MistralForCausalLM", read_text_only_config, same_name, nullptr, same_name},
+      {"qwen2", "Qwen2ForCausalLM", read_text_only_config, same_name, nullptr, same_name},
   }};
   return kFamilies;
 }

@@ -9,11 +9,16 @@
 namespace longsight::model {
 
 struct Family {
-  const char* model_type;  // of config.json
+  const char* model_type;    // of config.json
+  const char* architecture;  // written where the source names none
   ModelConfig (*read_config)(const nlohmann::json& file, const std::string& path);
   // The name under which a tensor of a file is registered here: files of several generations hold different
   // names.
   std::string (*canonical_name)(const std::string& name_in_file);
+  // Takes from the files beside config.json what it does not say itself; null: nothing.
+  void (*complete)(ModelConfig&, const std::string& folder);
+  // The name that transformers 5 writes for a newly built model.
+  std::string (*v5_name)(const std::string& canonical);
 };
 
 std::span<const Family> families();

@@ -1,5 +1,6 @@
-// LLaVA as transformers' LlavaForConditionalGeneration computes it: CLIP tower, two-layer connector, Llama.
-// Source of the structure and of the defaults: transformers 5.23, models/llava, models/clip, models/llama.
+// LLaVA as transformers' LlavaForConditionalGeneration computes it: a CLIP or SigLIP tower, a two-layer
+// connector, and Llama, Mistral or Qwen2. Source of the structure and of the defaults: transformers 5.23,
+// models/llava.
 #pragma once
 
 #include "model/config.h"
@@ -11,5 +12,10 @@ ModelConfig read_llava_config(const nlohmann::json& file, const std::string& pat
 // Names of three generations of files become the oldest: language_model.model.*,
 // language_model.lm_head.weight, vision_tower.vision_model.*, multi_modal_projector.*.
 std::string canonical_llava_name(const std::string& name_in_file);
+// As transformers 5 writes a newly built model: without vision_model.
+std::string v5_llava_name(const std::string& canonical);
+
+// The outer levels alone, which LLaVA, InternVL and PaliGemma have in common.
+std::string canonical_outer_name(const std::string& name_in_file);
 
 }  // namespace longsight::model

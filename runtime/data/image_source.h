@@ -11,6 +11,8 @@ struct ImageLayout {
   i64 tiles = 1;    // tiles of the same size, a thumbnail included; of a video: its temporal patches
   i64 rows = 0;     // patches of a tile along its height
   i64 columns = 0;  // and along its width
+  bool video = false;
+  double seconds_per_tile = 0;  // of a video: time between its temporal patches; 0: not known
 
   i64 patches() const { return tiles * rows * columns; }
   friend bool operator==(const ImageLayout&, const ImageLayout&) = default;

@@ -18,6 +18,8 @@ struct AttentionSpan {
   i64 k_rows = 0;
   i64 diagonal = 0;
   bool causal = true;
+  i64 window = 0;
+  i64 prefix = 0;
 };
 
 // Query head h here is head first_q + h of the model and uses its KV head (first_q + h) / group, which is row

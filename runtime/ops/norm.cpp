@@ -21,9 +21,9 @@ void check_vector(const char* op, const char* what, const Tensor& v, i64 size, D
 // --- RMS norm ---
 
 template <class T>
-void scale_row(T* y, const T* x, T rstd, const T* gain, i64 width) {
+void scale_row(T* y, const T* x, T rstd, const T* gain, T offset, i64 width) {
 #pragma omp simd
-  for (i64 c = 0; c < width; ++c) y[c] = x[c] * rstd * gain[c];
+  for (i64 c = 0; c < width; ++c) y[c] = x[c] * rstd * (gain[c] + offset);
 }
 
 // --- layer norm ---
@@ -61,7 +61,7 @@ void sum_over_rows(i64 rows, i64 width, T* const (&targets)[kVectors], F&& row) 
 
 }  // namespace
 
-void rms_norm(Tensor y, Tensor rstd, Tensor x, Tensor gain, double eps, Stream) {
+void rms_norm(Tensor y, Tensor rstd, Tensor x, Tensor gain, double eps, Stream, double offset) {
   const i64 rows = x.rows(), width = x.row_size();
   check_rows("rms_norm", y, x);
   check_vector("rms_norm", "rstd", rstd, rows, x.dtype());
@@ -76,12 +76,12 @@ void rms_norm(Tensor y, Tensor rstd, Tensor x, Tensor gain, double eps, Stream) 
 #pragma omp simd reduction(+ : squares)
       for (i64 c = 0; c < width; ++c) squares += v[c] * v[c];
       saved[r] = T(1) / std::sqrt(squares / static_cast<T>(width) + static_cast<T>(eps));
-      scale_row(out + r * width, v, saved[r], scale, width);
+      scale_row(out + r * width, v, saved[r], scale, static_cast<T>(offset), width);
     });
   });
 }
 
-void rms_norm_again(Tensor y, Tensor x, Tensor rstd, Tensor gain, Stream) {
+void rms_norm_again(Tensor y, Tensor x, Tensor rstd, Tensor gain, Stream, double offset) {
   const i64 rows = x.rows(), width = x.row_size();
   check_rows("rms_norm_again", y, x);
   check_vector("rms_norm_again", "rstd", rstd, rows, x.dtype());
@@ -90,12 +90,14 @@ void rms_norm_again(Tensor y, Tensor x, Tensor rstd, Tensor gain, Stream) {
     using T = decltype(zero);
     T* const out = y.as<T>();
     const T *const in = x.as<T>(), *const saved = rstd.as<T>(), *const scale = gain.as<T>();
-    parallel_items(rows, rows * width,
-                   [&](i64 r) { scale_row(out + r * width, in + r * width, saved[r], scale, width); });
+    parallel_items(rows, rows * width, [&](i64 r) {
+      scale_row(out + r * width, in + r * width, saved[r], scale, static_cast<T>(offset), width);
+    });
   });
 }
 
-void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rstd, Tensor gain, Stream) {
+void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rstd, Tensor gain, Stream,
+                       double offset) {
   const i64 rows = x.rows(), width = x.row_size();
   check_rows("rms_norm_backward", dx, x);
   check_rows("rms_norm_backward", dy, x);
@@ -111,15 +113,15 @@ void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rst
     sum_over_rows<T, 1>(rows, width, targets, [&](i64 r, T* partial) {
       const T *v = in + r * width, *d = upstream + r * width;
       T* o = out + r * width;
-      const T s = saved[r];
+      const T s = saved[r], plus = static_cast<T>(offset);
       T dot = 0;  // of the gradient of the normalised row with the row
 #pragma omp simd reduction(+ : dot)
-      for (i64 c = 0; c < width; ++c) dot += d[c] * scale[c] * v[c];
+      for (i64 c = 0; c < width; ++c) dot += d[c] * (scale[c] + plus) * v[c];
       const T pull = dot * s * s * s / static_cast<T>(width);
 #pragma omp simd
       for (i64 c = 0; c < width; ++c) {
         const T dc = d[c], vc = v[c];
-        o[c] += s * dc * scale[c] - vc * pull;
+        o[c] += s * dc * (scale[c] + plus) - vc * pull;
         partial[c] += dc * vc * s;
       }
     });

@@ -2,12 +2,17 @@
 // P].
 #pragma once
 
+#include <span>
+
 #include "runtime/tensor/matrix.h"
 
 namespace longsight::ops {
 
-// rows [n, 3 P P] = patches first .. first + n of pixels [3, H, W] (f32) in raster order, each in (channel,
-// y, x) order. H and W are multiples of P. rows may be f32 or f64.
-void patch_rows(Matrix rows, Tensor pixels, i64 patch, i64 first, Stream);
+// rows [n, 3 P P] = those patches of pixels [3, H, W] (f32) that `index` [n] names in raster order, each in
+// (channel, y, x) order. A rest of H and W behind the last whole patch is not seen. rows may be f32 or f64.
+void patch_rows(Matrix rows, Tensor pixels, i64 patch, std::span<const i64> index, Stream);
+
+// The same where patches come ready: rows [n, K] = patches [N, K] (f32) at `index`.
+void ready_patch_rows(Matrix rows, Tensor patches, std::span<const i64> index, Stream);
 
 }  // namespace longsight::ops

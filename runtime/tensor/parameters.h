@@ -16,11 +16,14 @@ namespace longsight {
 // Random values at the start of a training run without a checkpoint; keyed by the parameter's name, so it
 // does not depend on ranks or on the order of registration.
 struct Init {
-  enum class Kind { normal, zeros, ones } kind = Kind::zeros;
-  double deviation = 0;  // of `normal`
+  enum class Kind { normal, zeros, ones, constant } kind = Kind::zeros;
+  double value = 0;  // deviation of `normal`, value of `constant`
 };
 inline Init init_normal(double deviation) {
   return {Init::Kind::normal, deviation};
+}
+inline Init init_constant(double value) {
+  return {Init::Kind::constant, value};
 }
 inline Init init_zeros() {
   return {Init::Kind::zeros, 0};

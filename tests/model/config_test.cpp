@@ -33,10 +33,10 @@ TEST_CASE("keys that are absent take the defaults of their class") {
   CHECK(c.text.head_width == 128);
   // A wholly absent tower is CLIP ViT-L/14 at 336 pixels.
   CHECK(c.vision.width == 1024);
-  CHECK(c.vision.patches() == 576);
+  CHECK(c.tile_layout().patches() == 576);
   CHECK(c.connector.feature_layers == std::vector<i64>{23});
   CHECK(c.image_token == 32000);
-  CHECK(c.features_per_image() == 576);
+  CHECK(c.features(c.tile_layout()) == 576);
 }
 
 TEST_CASE("RoPE is read in the old and the new form") {

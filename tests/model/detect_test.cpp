@@ -201,8 +201,9 @@ TEST_CASE("the shape of a model for the planner says what runs and what is train
   CHECK(shape.language.blocks == 3);
   CHECK(shape.language.kv_heads == 2);
   CHECK(shape.language.projection() == (4 + 2 * 2) * 16);
-  CHECK(shape.rows_per_image == 17);
-  CHECK(shape.features_per_image == 16);
+  CHECK(shape.patches_per_tile == 16);
+  CHECK(shape.rows_of_tile(16) == 17);
+  CHECK(shape.features_of_tile(16) == 16);
   CHECK(shape.first_feature_row == 1);
   CHECK(shape.patch_inputs == 588);
   i64 elements = 0;

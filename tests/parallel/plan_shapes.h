@@ -50,17 +50,17 @@ inline ModelShape llava_shape(i64 vision_heads, i64 heads, i64 kv_heads, i64 vis
   m.language.gated = m.language.causal = true;
   m.patch_inputs = 588;
   m.class_rows = 1;
-  m.rows_per_image = 577;
-  m.features_per_image = 576;
+  m.patches_per_tile = 576;
   m.first_feature_row = 1;
-  m.connector_input = m.vision.width;
+  m.connector.input = m.vision.width;
+  m.connector.middle = m.language.width;
   m.vocab = 32064;
   const auto block = [](const TowerShape& t) {
     return t.width * (t.projection() + t.heads * t.head_width) + t.width * (t.mlp_input() + t.intermediate);
   };
   m.vision_parameters.values = m.vision_parameters.trained = vision_blocks * block(m.vision);
   m.connector_parameters.values = m.connector_parameters.trained =
-      m.language.width * (m.connector_input + m.language.width);
+      m.language.width * (m.connector.input + m.language.width);
   m.language_parameters.values = m.language_parameters.trained =
       blocks * block(m.language) + 2 * m.vocab * m.language.width;
   m.vision_embedding_trained = m.token_embedding_trained = m.head_trained = true;
@@ -70,8 +70,7 @@ inline ModelShape llava_shape(i64 vision_heads, i64 heads, i64 kv_heads, i64 vis
 // The same, small enough that layouts can be walked token by token.
 inline ModelShape tiny_shape(i64 vision_heads, i64 heads, i64 kv_heads) {
   ModelShape m = llava_shape(vision_heads, heads, kv_heads, 2, 3);
-  m.rows_per_image = 10;
-  m.features_per_image = 9;
+  m.patches_per_tile = 9;
   m.vocab = 97;
   return m;
 }
@@ -86,7 +85,8 @@ inline std::vector<SampleStatistics> random_samples(std::mt19937& random, const 
   for (i64 i = 0; i < count; ++i) {
     const i64 images = draw(random, 0, 3);
     const i64 text = draw(random, 1, 40);
-    samples.push_back({images * m.features_per_image + text, images, draw(random, 0, text - 1)});
+    samples.push_back(
+        {images * m.features_of_tile(m.patches_per_tile) + text, images, draw(random, 0, text - 1), 0});
   }
   return samples;
 }

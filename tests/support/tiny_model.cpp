@@ -1,26 +1,8 @@
 #include "tests/support/tiny_model.h"
 
+#include "model/synthetic.h"
+
 namespace longsight::test {
-namespace {
-
-class RandomImage final : public data::ImageSource {
- public:
-  RandomImage(i64 size, data::ImageLayout layout, u64 seed, i64 index)
-      : pixels_(DType::F32, {3, size, size}), layout_(layout) {
-    const Philox random(seed, fmt::format("image {}", index));
-    for (i64 i = 0; i < pixels_->elements(); ++i)
-      pixels_->as<float>()[i] = static_cast<float>(random.normal(static_cast<u64>(i)));
-  }
-  Tensor pixels() override { return pixels_; }
-  const data::ImageLayout& layout() const override { return layout_; }
-
- private:
-  OwnedTensor pixels_;
-  data::ImageLayout layout_;
-};
-
-}  // namespace
-
 nlohmann::json tiny_config() {
   return nlohmann::json::parse(R"({
     "model_type": "llava", "image_token_index": 90, "projector_hidden_act": "gelu",
@@ -53,28 +35,35 @@ std::unique_ptr<model::Vlm> tiny_model(DType dtype, const nlohmann::json& config
 std::vector<model::Sample> tiny_samples(const model::ModelConfig& config,
                                         const std::vector<SampleShape>& shapes, u64 seed) {
   std::vector<model::Sample> samples;
-  i64 image = 0;
+  i64 number = 0;
   for (std::size_t s = 0; s < shapes.size(); ++s) {
     const Philox random(seed, fmt::format("sample {}", s));
     model::Sample sample{.id = fmt::format("sample {}", s), .ids = {}, .labels = {}, .images = {}};
-    const i64 visual = shapes[s].images * config.features_per_image();
-    check(shapes[s].tokens >= visual, "sample {}: {} tokens cannot hold {} visual ones", s, shapes[s].tokens,
-          visual);
+    std::vector<i64> places;  // the placeholders of the images, with text between two of them
+    for (i64 i = 0; i < shapes[s].images; ++i, ++number) {
+      // Images of any size: of several, wide and high.
+      const data::ImageLayout layout = model::synthetic_layout(config, config.vision.merge * (1 + number % 3),
+                                                               config.vision.merge * (2 + number % 2));
+      sample.images.push_back(model::synthetic_image(config, layout, seed, fmt::format("image {}", number)));
+      if (i > 0 && !config.text.rope.sections.empty()) places.push_back(-1);
+      places.insert(places.end(), static_cast<std::size_t>(config.features(layout)), config.image_token);
+    }
+    const i64 visual = static_cast<i64>(places.size());
+    const i64 tokens = std::max(shapes[s].tokens, visual + 1);
     // The text before the images is as long as half of what is left, so images come early, late or at an
     // edge.
-    const i64 before = (shapes[s].tokens - visual) / 2;
-    for (i64 t = 0; t < shapes[s].tokens; ++t) {
-      const bool placeholder = t >= before && t < before + visual;
-      const i64 id =
-          placeholder
-              ? config.image_token
-              : static_cast<i64>(random.below(static_cast<u64>(config.image_token), static_cast<u64>(t)));
+    const i64 before = (tokens - visual) / 2;
+    for (i64 t = 0; t < tokens; ++t) {
+      const i64 place = t - before;
+      const bool placeholder =
+          place >= 0 && place < visual && places[static_cast<std::size_t>(place)] == config.image_token;
+      i64 id = static_cast<i64>(random.below(static_cast<u64>(config.text.vocab), static_cast<u64>(t)));
+      while (config.is_placeholder(id)) id = (id + 1) % config.text.vocab;
+      if (placeholder) id = config.image_token;
       sample.ids.push_back(id);
       sample.labels.push_back(!placeholder && random.uniform(static_cast<u64>(1000 + t)) < 0.6 ? id : -100);
     }
-    for (i64 i = 0; i < shapes[s].images; ++i)
-      sample.images.push_back(
-          std::make_shared<RandomImage>(config.vision.image_size, config.image_layout(), seed, image++));
+    if (config.prefix_attention) sample.prefix = before + visual;
     samples.push_back(std::move(sample));
   }
   return samples;

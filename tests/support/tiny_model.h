@@ -16,7 +16,7 @@ std::unique_ptr<model::Vlm> tiny_model(DType dtype, const nlohmann::json& config
                                        bool with_gradients = true);
 
 struct SampleShape {
-  i64 tokens = 0;  // all of them, placeholders included
+  i64 tokens = 0;  // all of them, placeholders included; more if the images need more
   i64 images = 0;
 };
 // Random text, labels on about half of it, pixels by Philox.

@@ -1,0 +1,272 @@
+#include "model/families/internvl.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include "model/families/text_models.h"
+#include "model/families/vision_towers.h"
+#include "runtime/base/json.h"
+
+namespace longsight::model {
+namespace {
+
+// Patches along the edge of a block that pixel shuffle joins to one row.
+i64 merge_of(ConfigReader& r) {
+  const double ratio = r.number("downsample_ratio", 0.5);
+  require(ratio > 0 && ratio <= 1, ExitCode::bad_data, "{}: downsample_ratio = {} must be in (0, 1]",
+          r.where(), ratio);
+  const i64 merge = static_cast<i64>(std::lround(1 / ratio));
+  require(std::abs(ratio * static_cast<double>(merge) - 1) < 1e-9, ExitCode::bad_data,
+          "{}: downsample_ratio = {} is not one over a whole number", r.where(), ratio);
+  return merge;
+}
+
+void check_merge(ConfigReader& r, const VisionConfig& v) {
+  require(v.image_size % v.patch == 0 && v.grid() % v.merge == 0, ExitCode::bad_data,
+          "{}: {} pixels in patches of {} are not whole blocks of {} x {} patches", r.where(), v.image_size,
+          v.patch, v.merge, v.merge);
+}
+
+bool rms_of(ConfigReader& r, const char* fallback) {
+  const std::string norm = r.text("norm_type", fallback);
+  require(norm == "layer_norm" || norm == "rms_norm", ExitCode::bad_data,
+          "{}: norm_type \"{}\" is neither layer_norm nor rms_norm", r.where(), norm);
+  return norm == "rms_norm";
+}
+
+void common_tower(VisionConfig& v) {
+  v.pre_norm = false;
+  v.patch_bias = true;
+  v.layer_scale = true;
+  v.batched_embeddings = true;
+}
+
+VisionConfig read_tower(ConfigReader& r, std::vector<std::string>& warnings) {
+  const std::string type = r.text("model_type", "internvl_vision");
+  require(type == "internvl_vision", ExitCode::bad_data,
+          "{}: model_type \"{}\" is not supported (internvl_vision is)", r.where(), type);
+  VisionConfig v;
+  common_tower(v);
+  v.width = r.positive("hidden_size", 1024);
+  v.intermediate = r.positive("intermediate_size", 4096);
+  v.layers = r.positive("num_hidden_layers", 24);
+  v.heads = r.positive("num_attention_heads", 16);
+  v.image_size = r.square("image_size", 448);
+  v.patch = r.square("patch_size", 14);
+  v.qkv_bias = r.boolean("attention_bias", false);
+  v.qk_norm = r.boolean("use_qk_norm", false);
+  v.activation = ops::activation_from_hf(r.text("hidden_act", "gelu"), r.where() + ": hidden_act");
+  v.rms = rms_of(r, "layer_norm");
+  v.eps = r.number("layer_norm_eps", 1e-6);
+  v.layer_scale_init = r.number("layer_scale_init_value", 0.1);
+  v.post_norm = !r.boolean("use_mean_pooling", true);
+  if (!r.boolean("use_absolute_position_embeddings", true)) v.positions = VisionConfig::Positions::none;
+  v.initializer_range = r.number("initializer_range", 0.02);
+  r.refuse_unless("use_mask_token", false, "masked image modelling is not trained here");
+  r.refuse_unless("num_channels", 3, "pictures have three channels");
+  for (const char* rate : {"hidden_dropout_prob", "attention_dropout", "projection_dropout"})
+    r.note_dropout(rate, warnings);
+  r.ignore({"torch_dtype", "dtype", "architectures", "transformers_version", "_name_or_path"});
+  v.names = {.root = "vision_tower.",
+             .class_row = "embeddings.cls_token",
+             .patch = "embeddings.patch_embeddings.projection",
+             .position = "embeddings.position_embeddings",
+             .pre_norm = "",
+             .post_norm = "layernorm",
+             .blocks = "encoder.layer",
+             .block = {.attention_norm = "layernorm_before",
+                       .qkv = "",
+                       .q = "attention.q_proj",
+                       .k = "attention.k_proj",
+                       .v = "attention.v_proj",
+                       .q_norm = "attention.q_norm",
+                       .k_norm = "attention.k_norm",
+                       .out = "attention.projection_layer",
+                       .attention_scale = "lambda_1",
+                       .mlp_norm = "layernorm_after",
+                       .gate = "",
+                       .up = "mlp.fc1",
+                       .down = "mlp.fc2",
+                       .mlp_scale = "lambda_2"}};
+  check_tower(r, v);
+  r.note_unread(warnings);
+  return v;
+}
+
+VisionConfig read_original_tower(ConfigReader& r, std::vector<std::string>& warnings) {
+  const std::string type = r.text("model_type", "intern_vit_6b");
+  require(type == "intern_vit_6b", ExitCode::bad_data,
+          "{}: model_type \"{}\" is not supported (intern_vit_6b is)", r.where(), type);
+  VisionConfig v;
+  common_tower(v);
+  v.width = r.positive("hidden_size", 3200);
+  v.intermediate = r.positive("intermediate_size", 12800);
+  v.layers = r.positive("num_hidden_layers", 48);
+  v.heads = r.positive("num_attention_heads", 25);
+  v.image_size = r.square("image_size", 224);
+  v.patch = r.square("patch_size", 14);
+  v.qkv_bias = r.boolean("qkv_bias", false);
+  v.qk_norm = r.boolean("qk_normalization", true);
+  v.activation = ops::activation_from_hf(r.text("hidden_act", "gelu"), r.where() + ": hidden_act");
+  v.rms = rms_of(r, "rms_norm");
+  v.eps = r.number("layer_norm_eps", 1e-6);
+  v.layer_scale_init = r.number("initializer_factor", 0.1);
+  v.post_norm = false;
+  v.initializer_range = r.number("initializer_range", 0.02);
+  r.refuse_unless("num_channels", 3, "pictures have three channels");
+  for (const char* rate : {"attention_dropout", "dropout", "drop_path_rate"}) r.note_dropout(rate, warnings);
+  r.ignore({"torch_dtype", "dtype", "architectures", "transformers_version", "_name_or_path",
+            "use_flash_attn", "auto_map"});
+  v.names = {.root = "vision_model.",
+             .class_row = "embeddings.class_embedding",
+             .patch = "embeddings.patch_embedding",
+             .position = "embeddings.position_embedding",
+             .pre_norm = "",
+             .post_norm = "",
+             .blocks = "encoder.layers",
+             .block = {.attention_norm = "norm1",
+                       .qkv = "attn.qkv",
+                       .q = "",
+                       .k = "",
+                       .v = "",
+                       .q_norm = "attn.q_norm",
+                       .k_norm = "attn.k_norm",
+                       .out = "attn.proj",
+                       .attention_scale = "ls1",
+                       .mlp_norm = "norm2",
+                       .gate = "",
+                       .up = "mlp.fc1",
+                       .down = "mlp.fc2",
+                       .mlp_scale = "ls2"}};
+  check_tower(r, v);
+  r.note_unread(warnings);
+  return v;
+}
+
+// The language model of the original files, by its architecture.
+TextKind original_text_kind(ConfigReader& r) {
+  const nlohmann::json* architectures = r.raw("architectures");
+  const std::string name = architectures != nullptr && architectures->is_array() && !architectures->empty() &&
+                                   architectures->front().is_string()
+                               ? architectures->front().get<std::string>()
+                               : "LlamaForCausalLM";
+  if (name == "LlamaForCausalLM") return TextKind::llama;
+  if (name == "InternLM2ForCausalLM") return TextKind::internlm2;
+  if (name == "Qwen2ForCausalLM") return TextKind::qwen2;
+  fail(ExitCode::bad_data,
+       "{}: architecture {} is not supported (LlamaForCausalLM, InternLM2ForCausalLM and Qwen2ForCausalLM "
+       "are)",
+       r.where(), name);
+}
+
+// The id of an added token in the tokenizer files of a folder; -1: no file names it.
+i64 added_token(const std::string& folder, const std::string& content) {
+  namespace fs = std::filesystem;
+  if (const std::string path = folder + "/tokenizer.json"; fs::exists(path)) {
+    const nlohmann::json file = read_json_file(path);
+    for (const nlohmann::json& token : file.value("added_tokens", nlohmann::json::array())) {
+      if (token.is_object() && token.value("content", nlohmann::json()) == content && token.contains("id") &&
+          token["id"].is_number_integer())
+        return token["id"].get<i64>();
+    }
+  }
+  if (const std::string path = folder + "/added_tokens.json"; fs::exists(path)) {
+    const nlohmann::json file = read_json_file(path);
+    if (file.is_object() && file.contains(content) && file[content].is_number_integer())
+      return file[content].get<i64>();
+  }
+  return -1;
+}
+
+}  // namespace
+
+void complete_internvl_chat(ModelConfig& config, const std::string& folder) {
+  if (config.image_token < 0) config.image_token = added_token(folder, "<IMG_CONTEXT>");
+  if (config.image_token < 0) config.image_token = config.text.interleaved_qkv ? 92546 : 151667;
+  require(config.image_token < config.text.vocab, ExitCode::bad_data,
+          "{}: the image token {} is outside the vocabulary of {}", folder, config.image_token,
+          config.text.vocab);
+}
+
+ModelConfig read_internvl_config(const nlohmann::json& file, const std::string& path) {
+  ModelConfig config;
+  ConfigReader r(file, path);
+  ConfigReader vision = r.object("vision_config");
+  ConfigReader text = r.object("text_config");
+  config.vision = read_tower(vision, config.warnings);
+  VisionConfig& v = config.vision;
+  v.merge = merge_of(r);
+  check_merge(r, v);
+  const TextKind kind = text_kind(text, TextKind::qwen2);
+  config.text = read_text(text, kind, "language_model.model", "language_model.lm_head", config.warnings);
+  text.note_unread(config.warnings);
+  config.text.tied = r.boolean("tie_word_embeddings", true);
+  config.image_token = r.integer("image_token_id", 151667);
+  require(config.image_token >= 0 && config.image_token < config.text.vocab, ExitCode::bad_data,
+          "{}: image_token_id {} is outside the vocabulary of {}", path, config.image_token,
+          config.text.vocab);
+  ConnectorConfig& c = config.connector;
+  const i64 layer = r.integer("vision_feature_layer", -1);
+  c.feature_layers = {hidden_state_index(layer, v.layers, path + ": vision_feature_layer")};
+  r.refuse_unless("vision_feature_select_strategy", "default",
+                  "pixel shuffle needs the patches without class token");
+  // The norm behind the tower counts for its last output only.
+  c.row_norm = v.post_norm && layer == -1;
+  c.row_norm_eps = v.eps;
+  c.joined_norm = true;
+  c.middle = config.text.width;
+  c.activation =
+      ops::activation_from_hf(r.text("projector_hidden_act", "gelu"), path + ": projector_hidden_act");
+  c.joined_norm_name = "multi_modal_projector.layer_norm";
+  c.first_name = "multi_modal_projector.linear_1";
+  c.second_name = "multi_modal_projector.linear_2";
+  r.ignore({"model_type", "architectures", "torch_dtype", "dtype", "transformers_version", "image_seq_length",
+            "pad_token_id", "bos_token_id", "eos_token_id", "_name_or_path"});
+  r.note_unread(config.warnings);
+  return config;
+}
+
+ModelConfig read_internvl_chat_config(const nlohmann::json& file, const std::string& path) {
+  ModelConfig config;
+  ConfigReader r(file, path);
+  ConfigReader vision = r.object("vision_config");
+  ConfigReader text = r.object("llm_config");
+  config.vision = read_original_tower(vision, config.warnings);
+  VisionConfig& v = config.vision;
+  v.merge = merge_of(r);
+  const i64 forced = r.positive("force_image_size", v.image_size);
+  require(forced == v.image_size, ExitCode::bad_data,
+          "{}: force_image_size {} is not the image_size {} of vision_config: positions are not stretched",
+          path, forced, v.image_size);
+  check_merge(r, v);
+  const TextKind kind = original_text_kind(text);
+  const bool internlm = kind == TextKind::internlm2;
+  config.text = read_text(text, kind, "language_model.model",
+                          internlm ? "language_model.output" : "language_model.lm_head", config.warnings);
+  text.note_unread(config.warnings);
+  config.text.tied = config.text.tied || r.boolean("tie_word_embeddings", false);
+  // The file does not name it; these are the ids that the tokenizers have.
+  config.image_token = r.integer("img_context_token_id", -1);
+  ConnectorConfig& c = config.connector;
+  c.feature_layers = {hidden_state_index(r.integer("select_layer", -1), v.layers, path + ": select_layer")};
+  const std::string version = r.text("ps_version", "v1");
+  require(version == "v1" || version == "v2", ExitCode::bad_data,
+          "{}: ps_version \"{}\" is neither v1 nor v2", path, version);
+  c.blocks_by_column = version == "v1";
+  c.joined_norm = true;
+  c.middle = config.text.width;
+  c.joined_norm_name = "mlp1.0";
+  c.first_name = "mlp1.1";
+  c.second_name = "mlp1.3";
+  r.refuse_unless("use_backbone_lora", 0, "merge the adapters into the weights first");
+  r.refuse_unless("use_llm_lora", 0, "merge the adapters into the weights first");
+  r.refuse_unless("pad2square", false, "images are tiled, not padded");
+  r.ignore({"model_type", "architectures", "auto_map", "torch_dtype", "dtype", "transformers_version",
+            "_name_or_path", "_commit_hash", "dynamic_image_size", "max_dynamic_patch", "min_dynamic_patch",
+            "template", "use_thumbnail", "hidden_size", "pad_token_id", "bos_token_id", "eos_token_id",
+            "system_message"});
+  r.note_unread(config.warnings);
+  return config;
+}
+
+}  // namespace longsight::model

@@ -1,0 +1,26 @@
+// The vision stream of a micro-batch: the tiles of all images end to end, each a class row (if the tower has
+// one) and its patches, merge block by merge block.
+//
+// Patches of a merge block are neighbours, in raster order; blocks follow each other in raster order too, or
+// attention window by attention window where the tower has windows, so that every window is a contiguous
+// range.
+#pragma once
+
+#include "model/micro_batch.h"
+#include "model/vision_tower.h"
+
+namespace longsight::model {
+
+// How the merge blocks of a tile lie in the stream.
+struct TileOrder {
+  std::vector<i64> blocks;   // stream block i is block blocks[i] of the tile in raster order
+  std::vector<i64> windows;  // length of each attention window, in rows; empty without windows
+};
+TileOrder tile_order(const ModelConfig&, const data::ImageLayout&);
+
+// Rows [begin, end) of the stream: their patches in `arena`, and what the embedding needs to know of them.
+// Only images with rows in the range are asked for their pixels.
+VisionRows vision_rows(const MicroBatch&, const ModelConfig&, i64 begin, i64 end, DType, Arena& arena,
+                       Stream);
+
+}  // namespace longsight::model
