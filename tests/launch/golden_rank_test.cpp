@@ -19,7 +19,10 @@ namespace {
 
 using parallel::AttentionKind;
 
-const std::vector<std::string> kCases{"tests/goldens/llava-clip-llama", "tests/goldens/llava-multilayer"};
+const std::vector<std::string> kCases{"tests/goldens/llava-clip-llama", "tests/goldens/llava-multilayer",
+                                      "tests/goldens/internvl-qwen2",   "tests/goldens/internvl-remote",
+                                      "tests/goldens/qwen2-vl",         "tests/goldens/qwen2_5-vl",
+                                      "tests/goldens/smolvlm",          "tests/goldens/paligemma"};
 
 parallel::Plan plan_of(const model::Vlm& model, AttentionKind vision, AttentionKind language) {
   const i64 ranks = test_world().size();
@@ -58,7 +61,7 @@ OwnedTensor read_f64(const io::SafetensorsFile& file, const std::string& name) {
 // Reference values are stored as f32 (relative rounding 6e-8); the bounds leave room for that and for what
 // PyTorch itself rounds to f32 (rotary frequencies).
 void check_gradients(const std::string& folder, AttentionKind vision, AttentionKind language) {
-  INFO(folder, ", vision ", name_of(vision), ", language ", name_of(language));
+  INFO(folder, ", vision ", std::string(name_of(vision)), ", language ", std::string(name_of(language)));
   const auto model =
       model::load_model(folder + "/model", {.dtype = DType::F64, .with_gradients = true, .trainable = {}});
   const model::BatchFile batch = model::read_batch_file(folder + "/batch.safetensors", model->config());

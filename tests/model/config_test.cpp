@@ -49,13 +49,21 @@ TEST_CASE("RoPE is read in the old and the new form") {
           .text.rope;
   CHECK(linear.scaling == RopeConfig::Scaling::linear);
   CHECK(linear.factor == 4);
-  refused(with({{"/text_config/rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2.0}}}}), "dynamic");
+  const auto dynamic =
+      read_model_config(with({{"/text_config/rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2.0}}}}),
+                        "c")
+          .text.rope;
+  CHECK(dynamic.scaling == RopeConfig::Scaling::dynamic);
+  CHECK(dynamic.original_positions == 2048);  // max_position_embeddings
+  refused(with({{"/text_config/rope_scaling", {{"rope_type", "longrope"}, {"factor", 2.0}}}}), "longrope");
+  refused(with({{"/text_config/rope_scaling", {{"type", "mrope"}, {"mrope_section", {1, 1, 1}}}}}),
+          "mrope_section");
 }
 
 TEST_CASE("what changes the computation and is not supported is refused by name") {
   refused(with({{"/model_type", "chameleon"}}), "chameleon");
-  refused(with({{"/vision_config/model_type", "siglip_vision_model"}}), "siglip_vision_model");
-  refused(with({{"/text_config/model_type", "mistral"}}), "mistral");
+  refused(with({{"/vision_config/model_type", "dinov2"}}), "dinov2");
+  refused(with({{"/text_config/model_type", "phi3"}}), "phi3");
   refused(with({{"/text_config/hidden_act", "mish"}}), "mish");
   refused(with({{"/vision_config/num_channels", 4}}), "num_channels");
   refused(with({{"/vision_feature_select_strategy", "cls"}}), "cls");

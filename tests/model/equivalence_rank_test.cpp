@@ -8,6 +8,7 @@
 #include "parallel/gradient_sync.h"
 #include "parallel/self_group.h"
 #include "tests/support/rank_test.h"
+#include "tests/support/tiny_families.h"
 #include "tests/support/tiny_model.h"
 
 namespace longsight::model {
@@ -82,7 +83,8 @@ void check_layout(const Case& c, AttentionKind vision, AttentionKind language, F
   Pass pass(*reference, batch, alone, true, self, memory, {});
   pass.forward();
   const double expected = pass.loss_and_backward(scale);
-  INFO(c.name, ", vision ", name_of(vision), ", language ", name_of(language), ", fusion ", name_of(fusion));
+  INFO(c.name, ", vision ", std::string(name_of(vision)), ", language ", std::string(name_of(language)),
+       ", fusion ", std::string(name_of(fusion)));
   CHECK(std::abs(loss - expected) <= 1e-9 * std::max(std::abs(expected), 1e-3));
   CHECK(worst_gradient_error(model->parameters(), reference->parameters()) <= 1e-9);
 }
@@ -105,6 +107,23 @@ TEST_CASE("a KV head whose query heads are on several ranks gets the sum of thei
     config["text_config"]["num_key_value_heads"] = kv_heads;
     check_layout(kCases.front(), AttentionKind::ulysses, AttentionKind::ulysses, FusionKind::owner, false,
                  config);
+  }
+}
+
+TEST_CASE("every family has the gradients of one rank") {
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    INFO(family.name);
+    const bool alone = !read_model_config(family.config, family.name).has_vision();
+    for (const Case& c : kCases) {
+      Case shapes = c;
+      if (alone) {
+        for (test::SampleShape& sample : shapes.samples) sample.images = 0;
+      }
+      for (AttentionKind kind : {AttentionKind::ulysses, AttentionKind::gather})
+        check_layout(shapes, kind, kind, FusionKind::owner, false, family.config);
+      check_layout(shapes, AttentionKind::images, AttentionKind::local, FusionKind::gather, false,
+                   family.config);
+    }
   }
 }
 
