@@ -17,6 +17,9 @@ bool trained(const ParameterRegistry& p, const NormIds& ids) {
 
 bool trained(const ParameterRegistry& p, const LinearIds& ids) {
   if (trained(p, ids.scale)) return true;
+  for (const AdapterIds& adapter : ids.adapters) {
+    if (trained(p, adapter.a) || trained(p, adapter.b)) return true;
+  }
   for (i64 part = 0; part < ids.parts; ++part) {
     if (trained(p, ids.weight + part) || (ids.bias != kNone && trained(p, ids.bias + part))) return true;
   }
