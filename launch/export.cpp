@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string source, out, dtype, names = "original";
+  std::string source, out, dtype, names = "original", adapter;
 };
 
 // The dtype of what the run began with: the model of a run is kept in f32, whatever it came from.
@@ -52,7 +52,7 @@ ExitCode run_export(Job& job, const Options& o) {
           o.out);
   const std::string folder = model_folder_of(o.source);
   require_writable_folder(o.out);
-  const auto model = model::load_model(folder, {});
+  const auto model = load_with_adapter(folder, {}, o.adapter);
   const DType dtype = o.dtype.empty() ? default_dtype(o.source, *model) : asked;
   if (dtype == DType::F16) check_range(*model);
   export_model(*model, o.out, {.dtype = dtype, .companions_from = folder});
@@ -69,6 +69,8 @@ void add_export(CLI::App& app, Run& run) {
   verb->add_option("folder", o->out, "new folder")->required();
   verb->add_option("--dtype", o->dtype,
                    "bf16, f16 or f32 (default: that of the model that the run began with)");
+  verb->add_option("--adapter", o->adapter,
+                   "PEFT adapter folder that belongs to the model: merged into the weights");
   verb->add_option("--hf-names", o->names, "tensor names: original (default)");
   verb->callback([o, &run] { run = [o](Job& job) { return run_export(job, *o); }; });
 }

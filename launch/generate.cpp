@@ -16,7 +16,7 @@ namespace {
 constexpr i64 kSamplesPerRound = 2;
 
 struct Options {
-  std::string model, prompt, data, dtype = "f32", chat;
+  std::string model, prompt, data, dtype = "f32", chat, adapter;
   std::vector<std::string> images;
   i64 max_tokens = 128, limit = 0;
   bool has_prompt = false;
@@ -56,8 +56,7 @@ LastTurn last_turn(const data::ChatSample& sample) {
 class Generator {
  public:
   Generator(const Options& o, DType dtype, Stream stream)
-      : folder_(
-            open_model_folder(o.model, {.dtype = dtype, .with_gradients = false, .trainable = {}}, o.chat)),
+      : folder_(open_model_folder(o.model, {.dtype = dtype, .with_gradients = false}, o.chat, o.adapter)),
         decoder_(*folder_.model, stream),
         options_{.max_tokens = o.max_tokens, .stop = folder_.samples->stop_tokens()} {}
 
@@ -169,6 +168,7 @@ void add_generate(CLI::App& app, Run& run) {
   for (const data::ChatFormat& format : data::chat_formats()) formats.push_back(format.name);
   verb->add_option("--chat", o->chat, "chat format, instead of the model folder's own")
       ->check(CLI::IsMember(formats));
+  verb->add_option("--adapter", o->adapter, "PEFT adapter folder that belongs to the model");
   verb->add_option("--limit", o->limit, "only the first N samples");
   verb->callback([o, prompt, &run] {
     o->has_prompt = prompt->count() > 0;

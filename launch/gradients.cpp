@@ -2,6 +2,7 @@
 #include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/step.h"
+#include "launch/trainable.h"
 #include "launch/verb.h"
 #include "model/batch_file.h"
 #include "model/checkpoint.h"
@@ -42,7 +43,7 @@ ExitCode run_gradients(Job& job, const Options& o) {
   if (job.leads()) require_writable_file(o.out);
   const auto model = model::load_model(
       o.model,
-      {.dtype = dtype, .with_gradients = true, .trainable = trainable_parts(loaded.config.model.train)});
+      {.dtype = dtype, .with_gradients = true, .trainable = trainable(loaded, model::read_config(o.model))});
   const model::BatchFile batch = model::read_batch_file(o.batch, model->config());
   require(batch.supervised() > 0, ExitCode::bad_data,
           "{}: no supervised token (every label is -100): there is no loss", o.batch);

@@ -13,8 +13,9 @@ struct RunModel {
   std::string companions;  // folder with tokenizer and processor files; empty: none
 };
 
-// With gradients for the parts that `model.train` names, if asked for.
-RunModel open_run_model(const LoadedConfig&, DType, bool with_gradients);
+// With gradients for what `model` trains, if asked for. `random_b`: new adapters begin with random values, so
+// that an audit sees the gradient of each.
+RunModel open_run_model(const LoadedConfig&, DType, bool with_gradients, bool random_b = false);
 
 // The same without values: no weight is read and nothing allocated. What is wrong with data and plan can be
 // said before gigabytes are read.

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 
+#include "model/adapter_files.h"
 #include "model/families/families.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
@@ -137,10 +138,11 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
   }
   for (const std::string& warning : config.warnings) log_warn("{}", warning);
 
-  auto model = std::make_unique<Vlm>(std::move(config));
+  auto model = std::make_unique<Vlm>(std::move(config), options.adapters);
   ParameterRegistry& parameters = model->parameters();
   Mismatches mismatches;
   for (const Parameter& p : parameters.all()) {
+    if (p.adapter) continue;
     const auto found = entries.find(p.name);
     if (found == entries.end())
       mismatches.add("missing", p.name);
@@ -161,11 +163,16 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
   if (options.trainable) parameters.set_trainable(options.trainable);
   parameters.allocate(options.dtype, options.with_gradients);
   for (ParameterId id = 0; id < parameters.size(); ++id) {
+    if (parameters[id].adapter) {
+      parameters.initialise(id, options.seed);
+      continue;
+    }
     const std::string& name = entries[parameters[id].name]->name;
     file.read(name, parameters.value(id));
     permute_rows(parameters.value(id), file_row_order(model->config(), parameters[id]), false, {});
     model->set_name_in_file(id, name);
   }
+  if (!options.adapter_folder.empty()) load_adapter(*model, options.adapter_folder);
   return model;
 }
 
@@ -204,6 +211,7 @@ void write_model_files(const Vlm& model, const std::string& folder, const Export
   const ParameterRegistry& parameters = model.parameters();
   std::vector<OwnedTensor> reordered;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
+    if (parameters[id].adapter) continue;
     const Tensor value = parameters.value(id);
     tensors.push_back({parameters[id].name, value, options.dtype});
     if (file_row_order(model.config(), parameters[id]).empty()) continue;

@@ -20,7 +20,10 @@ ModelConfig read_config(const std::string& path);
 struct LoadOptions {
   DType dtype = DType::F32;
   bool with_gradients = false;
-  std::function<bool(const Parameter&)> trainable;  // empty: all
+  std::function<bool(const Parameter&)> trainable = {};  // empty: all
+  AdapterConfig adapters = {};                           // put on the model; random, or
+  std::string adapter_folder = {};                       // with the values of this PEFT folder
+  u64 seed = 1;                                          // of what no file holds
 };
 std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions&);
 

@@ -19,6 +19,8 @@ struct Family {
   void (*complete)(ModelConfig&, const std::string& folder);
   // The name that transformers 5 writes for a newly built model.
   std::string (*v5_name)(const std::string& canonical);
+  // The name that it has in the module tree of transformers 5, which PEFT goes by.
+  std::string (*memory_name)(const std::string& canonical);
 };
 
 std::span<const Family> families();

@@ -94,6 +94,14 @@ std::string canonical_llava_name(const std::string& name_in_file) {
   return n;
 }
 
+std::string memory_llava_name(const std::string& canonical) {
+  std::string n = v5_llava_name(canonical);
+  if (!replace_prefix(n, "language_model.model.", "model.language_model.") &&
+      !replace_prefix(n, "language_model.lm_head.", "lm_head."))
+    n = "model." + n;
+  return n;
+}
+
 std::string v5_llava_name(const std::string& canonical) {
   std::string n = canonical;
   replace_prefix(n, "vision_tower.vision_model.", "vision_tower.");

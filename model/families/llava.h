@@ -15,6 +15,10 @@ std::string canonical_llava_name(const std::string& name_in_file);
 // As transformers 5 writes a newly built model: without vision_model.
 std::string v5_llava_name(const std::string& canonical);
 
+// As the modules of transformers 5 are nested: model.language_model.*, model.vision_tower.*, lm_head. Of
+// InternVL and PaliGemma too.
+std::string memory_llava_name(const std::string& canonical);
+
 // The outer levels alone, which LLaVA, InternVL and PaliGemma have in common.
 std::string canonical_outer_name(const std::string& name_in_file);
 

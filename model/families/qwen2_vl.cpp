@@ -152,4 +152,9 @@ std::string canonical_qwen2_vl_name(const std::string& name_in_file) {
   return n;
 }
 
+std::string memory_qwen2_vl_name(const std::string& canonical) {
+  if (canonical.starts_with("model.")) return "model.language_model." + canonical.substr(6);
+  return canonical.starts_with("visual.") ? "model." + canonical : canonical;
+}
+
 }  // namespace longsight::model
