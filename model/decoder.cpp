@@ -74,7 +74,7 @@ void Decoder::place_images(Tensor x, const Sample& prompt) {
 Tensor Decoder::features(data::ImageSource& image) {
   const VisionConfig& v = model_.config().vision;
   const Tensor pixels = image.pixels();
-  check(pixels.shape() == Shape({3, v.image_size, v.image_size}), "pixels {} for images of {}",
+  check(pixels.elements() == 3 * v.image_size * v.image_size, "pixels {} for images of {}",
         pixels.shape().text(), v.image_size);
   VisionRows rows{.count = v.rows(), .patches = {}, .patch_rows = {}, .class_rows = {0}, .positions = {}};
   rows.patch_rows.resize(static_cast<std::size_t>(v.patches()));
@@ -83,7 +83,8 @@ Tensor Decoder::features(data::ImageSource& image) {
   std::iota(rows.positions.begin(), rows.positions.end(), 0);
   rows.patches =
       memory_.saved.take(model_.parameters().dtype(), {v.patches(), 3 * v.patch * v.patch}, "patches");
-  ops::patch_rows(rows.patches, pixels, v.patch, 0, workspace_.stream);
+  ops::patch_rows(rows.patches, pixels.reshape({3, v.image_size, v.image_size}), v.patch, 0,
+                  workspace_.stream);
   const BlockAttention attention(static_cast<std::size_t>(model_.vision().blocks()), vision_attention_.get());
   const std::vector<Tensor> states = model_.vision().forward(rows, attention, workspace_);
   std::vector<i64> source(static_cast<std::size_t>(model_.config().features_per_image()));

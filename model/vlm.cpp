@@ -164,10 +164,10 @@ VisionRows Pass::vision_rows() const {
   for (const Piece& piece : pieces) {
     if (piece.count == 0) continue;  // only the class row of this image is here
     const Tensor pixels = batch_.images[static_cast<std::size_t>(piece.image)]->pixels();
-    check(pixels.shape() == Shape({3, v.image_size, v.image_size}), "pixels {} for images of {}",
+    check(pixels.elements() == 3 * v.image_size * v.image_size, "pixels {} for images of {}",
           pixels.shape().text(), v.image_size);
-    ops::patch_rows(rows.patches.row_range(row, piece.count), pixels, v.patch, piece.first_patch,
-                    workspace_.stream);
+    ops::patch_rows(rows.patches.row_range(row, piece.count), pixels.reshape({3, v.image_size, v.image_size}),
+                    v.patch, piece.first_patch, workspace_.stream);
     row += piece.count;
   }
   return rows;
