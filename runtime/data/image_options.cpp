@@ -115,13 +115,12 @@ std::optional<ImageRecipe> shrink_images(const ImageRecipe& recipe, std::span<co
   if (!recipe.makes_patch_rows()) return std::nullopt;
   // Tokens never fall when the limit grows; it counts in merge blocks, each of which is one token.
   const i64 block = recipe.patch * recipe.patch * recipe.pixels.merge * recipe.pixels.merge;
-  i64 low = ceil_div(recipe.pixels.min, block), high = recipe.pixels.max / block;
+  i64 low = ceil_div(recipe.pixels.min, block), high = recipe.pixels.max / block + 1;  // does not fit
   const auto with = [&](i64 blocks) {
     smaller.pixels.max = blocks * block;
     return smaller;
   };
-  if (low > high || !fits(with(low))) return std::nullopt;
-  if (fits(with(high))) return with(high);
+  if (low >= high || !fits(with(low))) return std::nullopt;
   while (high - low > 1) {
     const i64 middle = low + (high - low) / 2;
     (fits(with(middle)) ? low : high) = middle;

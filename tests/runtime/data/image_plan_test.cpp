@@ -152,6 +152,30 @@ TEST_CASE("equally close grids: the later one only if the image has more than ha
         TileGrid{.rows = 2, .columns = 2, .thumbnail = true});  // 22500 > 20000
   CHECK(tile_grid(recipe, {141, 141}) == TileGrid{});           // 19881 < 20000
   CHECK(tile_grid(recipe, {100, 200}) == TileGrid{.rows = 1, .columns = 2, .thumbnail = true});
+  ImageRecipe flat = recipe;
+  flat.size = {50, 100};
+  CHECK(tile_grid(flat, {100, 100}) == TileGrid{});  // 10000 = half of 2 x 2 tiles: not more
+  CHECK(tile_grid(flat, {101, 101}) == TileGrid{.rows = 2, .columns = 2, .thumbnail = true});
+}
+
+TEST_CASE("frames that share a budget of tokens keep a little more than the least pixels") {
+  const ImageRecipe recipe = video_recipe_from_json({{"video_processor_type", "Qwen2VLVideoProcessor"},
+                                                     {"cap_pixels_per_frame", true},
+                                                     {"max_video_tokens", 10}},
+                                                    "video");
+  // smart_resize of transformers with at most int(100352 * 1.05) = 105369 pixels; with 100352 it gives 280 x
+  // 308.
+  CHECK(plan_image(recipe, {1000, 1102}, 4).canvas == ImageSize{308, 336});
+}
+
+TEST_CASE("no edge of Idefics3's first resize is longer than 4096, of squares neither") {
+  const ImageRecipe recipe = image_recipe_from_json({{"image_processor_type", "Idefics3ImageProcessor"},
+                                                     {"size", {{"longest_edge", 5000}}},
+                                                     {"max_image_size", {{"longest_edge", 512}}}},
+                                                    "idefics3");
+  CHECK(plan_image(recipe, {100, 100}).first == ImageSize{4096, 4096});
+  CHECK(plan_image(recipe, {100, 200}).first == ImageSize{2048, 4096});
+  CHECK(plan_image(recipe, {200, 100}).first == ImageSize{4096, 2048});
 }
 
 TEST_CASE("a limit of tiles shortens the longest edge of SmolVLM tile by tile") {
