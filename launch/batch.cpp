@@ -31,8 +31,8 @@ void write_sample(const model::Sample& sample, const std::string& path, Stream s
   for (std::size_t i = 0; i < sample.images.size(); ++i) {
     const Tensor image = sample.images[i]->pixels();
     if (i == 0) {
-      pixels = OwnedTensor(DType::F32, {static_cast<i64>(sample.images.size()), image.extent(0),
-                                        image.extent(1), image.extent(2)});
+      pixels = OwnedTensor(DType::F32, {static_cast<i64>(sample.images.size()), image.extent(-3),
+                                        image.extent(-2), image.extent(-1)});
     }
     copy(pixels->row_range(static_cast<i64>(i), 1).reshape(image.shape()), image, stream);
   }

@@ -337,12 +337,13 @@ void add_step(CLI::App* app, Run& run) {
 
 void add_bench(CLI::App& app, Run& run) {
   CLI::App* verb =
-      app.add_subcommand("bench", "Measure matrix products, attention, exchanges, training steps");
+      app.add_subcommand("bench", "Measure matrix products, attention, exchanges, training steps, images");
   verb->require_subcommand(1);
   add_gemm(verb, run);
   add_attention(verb, run);
   add_exchange(verb, run);
   add_step(verb, run);
+  add_bench_images(*verb, run);
 }
 
 }  // namespace longsight::launch
