@@ -7,6 +7,7 @@
 
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
+#include "runtime/data/media_text.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {
@@ -14,17 +15,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-data::BpeTokenizer read_tokenizer(const std::string& folder, const model::ModelConfig& config) {
-  require(fs::is_directory(folder), ExitCode::missing_input, "{}: no such folder", folder);
-  const bool other = fs::exists(folder + "/tokenizer.model");
-  require(fs::exists(folder + "/tokenizer.json"), ExitCode::missing_input,
-          "{}: no tokenizer.json{}; copy the tokenizer of the model there, or learn one: longsight data "
-          "tokenizer --vocab N FILE.jsonl --out DIR",
-          folder, other ? " (tokenizer.model is not supported: save it as a fast tokenizer)" : "");
-  data::BpeTokenizer tokenizer = data::BpeTokenizer::from_folder(folder);
-  require(tokenizer.vocab_size() <= config.text.vocab, ExitCode::bad_data,
-          "{}/tokenizer.json has {} tokens, but the model's vocab_size is {}", folder, tokenizer.vocab_size(),
-          config.text.vocab);
+std::unique_ptr<data::Tokenizer> read_tokenizer(const std::string& folder, const model::ModelConfig& config) {
+  std::unique_ptr<data::Tokenizer> tokenizer = data::read_tokenizer(folder);
+  require(tokenizer->vocab_size() <= config.text.vocab, ExitCode::bad_data,
+          "{}: the tokenizer has {} tokens, but the model's vocab_size is {}", folder,
+          tokenizer->vocab_size(), config.text.vocab);
   return tokenizer;
 }
 
@@ -76,7 +71,7 @@ std::function<void(std::string_view)> warn_once() {
   };
 }
 
-std::vector<i64> read_stop_tokens(const std::string& folder, const data::BpeTokenizer& tokenizer,
+std::vector<i64> read_stop_tokens(const std::string& folder, const data::Tokenizer& tokenizer,
                                   const data::ChatFormat& format) {
   std::set<i64> stop;
   if (tokenizer.eos()) stop.insert(*tokenizer.eos());
@@ -109,7 +104,7 @@ std::unique_ptr<SampleMaker> SampleMaker::of_model(const std::string& folder,
 std::unique_ptr<SampleMaker> SampleMaker::of_tokenizer(const std::string& folder,
                                                        const model::ModelConfig& config,
                                                        const std::string& chat) {
-  const bool silent = chat.empty() && !data::has_chat_template(folder);
+  const bool silent = chat.empty() && !data::names_chat_format(folder);
   return std::unique_ptr<SampleMaker>(
       new SampleMaker(folder, config, read_format(folder, silent ? "llava" : chat),
                       read_recipe(folder).value_or(clip_recipe(config.vision.image_size))));
@@ -121,21 +116,23 @@ SampleMaker::SampleMaker(const std::string& folder, const model::ModelConfig& co
       tokenizer_(read_tokenizer(folder, config)),
       format_(format),
       recipe_(recipe),
-      sample_tokenizer_(tokenizer_, format_, config.image_token),
+      sample_tokenizer_(*tokenizer_, format_, {.image = config.image_token}),
       decode_{.warn = warn_once()},
-      stop_(read_stop_tokens(folder, tokenizer_, format_)) {
+      stop_(read_stop_tokens(folder, *tokenizer_, format_)) {
   check_recipe(recipe_, config.vision.image_size, folder);
 }
 
-std::vector<i64> SampleMaker::tokens_per_image(const data::ChatSample& chat) const {
-  return std::vector<i64>(chat.media.size(), config_.features_per_image());
+std::vector<std::string> SampleMaker::media_texts(const data::ChatSample& chat) const {
+  const std::string& placeholder = tokenizer_->token(config_.image_token);
+  return std::vector<std::string>(chat.media.size(),
+                                  data::plain_media_text(placeholder, config_.features_per_image()));
 }
 
 model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSample tokens,
                                 std::span<const data::Shift> shifts) const {
   model::Sample sample{
       .id = chat.where, .ids = std::move(tokens.ids), .labels = std::move(tokens.labels), .images = {}};
-  for (std::size_t i = 0; i < tokens.image_positions.size(); ++i) {
+  for (std::size_t i = 0; i < tokens.media_positions.size(); ++i) {
     sample.images.push_back(
         std::make_shared<data::FileImage>(chat.media[i].frames.front(), recipe_, config_.image_layout(),
                                           shifts.empty() ? data::Shift{} : shifts[i], decode_, chat.where));
@@ -148,18 +145,18 @@ model::Sample SampleMaker::sample(const data::ChatSample& chat, data::EncodeCach
                                   std::span<const data::Shift> shifts) const {
   check(shifts.empty() || shifts.size() == chat.media.size(), "{} shifts for {} images", shifts.size(),
         chat.media.size());
-  return made(chat, sample_tokenizer_.tokenize(chat, tokens_per_image(chat), cache), shifts);
+  return made(chat, sample_tokenizer_.tokenize(chat, media_texts(chat), cache), shifts);
 }
 
 model::Sample SampleMaker::prompt(const data::ChatSample& chat, data::EncodeCache& cache) const {
-  return made(chat, sample_tokenizer_.tokenize_prompt(chat, tokens_per_image(chat), cache), {});
+  return made(chat, sample_tokenizer_.tokenize_prompt(chat, media_texts(chat), cache), {});
 }
 
 std::string SampleMaker::text(std::span<const i64> ids) const {
   std::vector<i64> known;
   std::copy_if(ids.begin(), ids.end(), std::back_inserter(known),
-               [&](i64 id) { return id < tokenizer_.vocab_size() && !tokenizer_.token(id).empty(); });
-  return tokenizer_.decode(known, true);
+               [&](i64 id) { return id < tokenizer_->vocab_size() && !tokenizer_->token(id).empty(); });
+  return tokenizer_->decode(known, true);
 }
 
 void SampleMaker::write_missing_files(const std::string& folder) const {
@@ -172,17 +169,17 @@ void SampleMaker::write_missing_files(const std::string& folder) const {
   write("preprocessor_config.json", preprocessor);
   write("processor_config.json",
         {{"processor_class", "LlavaProcessor"},
-         {"image_token", tokenizer_.token(config_.image_token)},
+         {"image_token", tokenizer_->token(config_.image_token)},
          {"patch_size", config_.vision.patch},
          {"num_additional_image_tokens", 1},  // the class token, with both strategies
          {"vision_feature_select_strategy", config_.connector.drop_first_row ? "default" : "full"}});
-  if (!fs::exists(folder + "/chat_template.jinja")) {
-    write("chat_template.json", {{"chat_template", format_.chat_template}});
+  if (!fs::exists(folder + "/chat_template.jinja") && !format_.templates.empty()) {
+    write("chat_template.json", {{"chat_template", format_.templates.front()}});
   }
   nlohmann::ordered_json generation{{"_from_model_config", true}};
   for (const auto& [key, id] :
-       {std::pair("bos_token_id", tokenizer_.bos()), std::pair("eos_token_id", tokenizer_.eos()),
-        std::pair("pad_token_id", tokenizer_.pad())}) {
+       {std::pair("bos_token_id", tokenizer_->bos()), std::pair("eos_token_id", tokenizer_->eos()),
+        std::pair("pad_token_id", tokenizer_->pad())}) {
     if (id) generation[key] = *id;
   }
   write("generation_config.json", generation);

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "model/micro_batch.h"
-#include "runtime/data/bpe_tokenizer.h"
 #include "runtime/data/chat.h"
 #include "runtime/data/file_image.h"
 #include "runtime/data/tokenize_sample.h"
+#include "runtime/data/tokenizer.h"
 
 namespace longsight::launch {
 
@@ -44,7 +44,7 @@ class SampleMaker {
   // generation_config.json.
   const std::vector<i64>& stop_tokens() const { return stop_; }
 
-  const data::BpeTokenizer& tokenizer() const { return tokenizer_; }
+  const data::Tokenizer& tokenizer() const { return *tokenizer_; }
   const data::ChatFormat& format() const { return format_; }
   const data::ImageRecipe& recipe() const { return recipe_; }
 
@@ -56,11 +56,11 @@ class SampleMaker {
  private:
   SampleMaker(const std::string& folder, const model::ModelConfig&, const data::ChatFormat&,
               data::ImageRecipe);
-  std::vector<i64> tokens_per_image(const data::ChatSample&) const;
+  std::vector<std::string> media_texts(const data::ChatSample&) const;
   model::Sample made(const data::ChatSample&, data::TokenizedSample, std::span<const data::Shift>) const;
 
   model::ModelConfig config_;
-  data::BpeTokenizer tokenizer_;
+  std::unique_ptr<data::Tokenizer> tokenizer_;
   const data::ChatFormat& format_;
   data::ImageRecipe recipe_;
   data::SampleTokenizer sample_tokenizer_;  // refers to the tokenizer here

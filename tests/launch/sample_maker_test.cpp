@@ -104,7 +104,8 @@ TEST_CASE("what a model folder lacks is named, with what to do") {
   };
   const Failure tokenizer = without({"tokenizer.json"});
   CHECK(tokenizer.code == ExitCode::missing_input);
-  CHECK(contains(tokenizer.message, "model: no tokenizer.json; copy the tokenizer of the model there"));
+  CHECK(contains(tokenizer.message,
+                 "model: no tokenizer.json and no tokenizer.model; copy the tokenizer of the model there"));
   const Failure images = without({"preprocessor_config.json"});
   CHECK(images.code == ExitCode::missing_input);
   CHECK(contains(images.message, "model: no preprocessor_config.json"));
