@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/base/yaml.h"
+#include "runtime/data/image_options.h"
 
 namespace longsight::launch {
 
@@ -80,12 +81,14 @@ struct DataSection {
   std::vector<DataSource> train, eval;
   Augment augment;
   std::string chat;  // format, where the model folder does not say it
+  data::ImageOptions images;
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("train", s.train);
     visit("eval", s.eval);
     visit("augment", s.augment);
     visit("chat", s.chat);
+    visit("images", s.images);
   }
 };
 

@@ -11,6 +11,8 @@ namespace longsight::model {
 struct Family {
   const char* model_type;    // of config.json
   const char* architecture;  // written where the source names none
+  const char* processor;     // class of transformers; null: none
+  const char* chat;          // format, where no file says it
   ModelConfig (*read_config)(const nlohmann::json& file, const std::string& path);
   // The name under which a tensor of a file is registered here: files of several generations hold different
   // names.

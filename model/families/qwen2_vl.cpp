@@ -92,6 +92,7 @@ VisionConfig read_2_5_tower(ConfigReader& r, i64& out_width) {
 
 ModelConfig read(const nlohmann::json& file, const std::string& path, bool newer) {
   ModelConfig config;
+  config.media_style = MediaStyle::qwen;
   ConfigReader r(file, path);
   ConfigReader vision = r.object("vision_config");
   i64 out_width = 0;

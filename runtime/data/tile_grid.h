@@ -5,12 +5,13 @@
 
 namespace longsight::data {
 
-// Tiles row by row, then the whole image once more as a tile (the thumbnail), where there is one.
+// An image cut into equal tiles, row by row; with a thumbnail the whole image follows as one more tile.
 struct TileGrid {
   i64 rows = 1;
   i64 columns = 1;
   bool thumbnail = false;
 
+  i64 tiles() const { return rows * columns + (thumbnail ? 1 : 0); }
   friend bool operator==(const TileGrid&, const TileGrid&) = default;
 };
 
