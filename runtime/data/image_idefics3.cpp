@@ -83,10 +83,11 @@ void read_idefics3_keys(const RecipeReader& reader, ImageRecipe& recipe) {
     recipe.size = size->size;
   }
   if (!reader.boolean("do_resize", true)) recipe.resize = Resize::none;
-  if (const json* given = reader.find("max_image_size"); given != nullptr) {
-    if (!given->is_object() || given->size() != 1 || !given->contains("longest_edge"))
-      reader.refuse("max_image_size", "{}; it must have \"longest_edge\"", given->dump());
-    recipe.tiling.side = reader.side("max_image_size", (*given)["longest_edge"]);
+  if (const auto tile = reader.size("max_image_size")) {
+    if (tile->form != Resize::longest_edge)
+      reader.refuse("max_image_size", "{}; it must have \"longest_edge\"",
+                    reader.find("max_image_size")->dump());
+    recipe.tiling.side = tile->size.height;
   }
   recipe.tiling.split = reader.boolean("do_image_splitting", true);
   // Tiles of one size need no padding; how frames are taken from a video does not concern images.

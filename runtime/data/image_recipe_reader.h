@@ -36,14 +36,12 @@ class RecipeReader {
     ImageSize size;
   };
   std::optional<Size> size(const char* key) const;
-  // A length in pixels.
-  i64 side(const char* key, const nlohmann::json& value) const;
-
   // Every key that was never asked for and is not null or false must be one of those without an influence on
   // pixels.
   void refuse_other_keys() const;
 
  private:
+  i64 side(const char* key, const nlohmann::json& value) const;
   double finite(const char* key, const nlohmann::json& value) const;
 
   const nlohmann::json& object_;
