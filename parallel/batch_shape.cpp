@@ -22,6 +22,8 @@ BatchShape batch_shape(const Geometry& g) {
   BatchShape shape;
   shape.frame.samples = g.samples;
   shape.frame.images = g.images;
+  shape.frame.windows = g.windows;
+  shape.frame.prefixes = g.prefixes;
   shape.frame.class_rows = g.class_rows;
   shape.frame.merge = g.merge;
   for (i64 f = 0; f < g.features(); ++f) {
