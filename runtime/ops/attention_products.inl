@@ -10,7 +10,8 @@ namespace {
 // Rows that are copied soon. The products bring them into the second-level cache, evenly, every kPace steps
 // of their depth: more at once would wait for each other. They lie a whole model row apart, which no hardware
 // prefetcher follows.
-constexpr i64 kPace = 4;
+template <class T>
+constexpr i64 kPace = kLanes<T> < 8 ? kLanes<T> : 8;
 
 template <class T>
 class Upcoming {
@@ -78,9 +79,9 @@ void product_scores(T* c, i64, const T* a, i64 a_panel, const T* b, i64 b_panel,
   constexpr i64 L = kLanes<T>;
   Vec<T> sum[M][N] = {};
   for (; depth >= L; depth -= L, a += a_panel, b += L * L) {
-    for (i64 k = 0; k < L; k += kPace) {
+    for (i64 k = 0; k < L; k += kPace<T>) {
       upcoming.step();
-      accumulate<T, M, N, L, 1>(sum, a + k, b + k * L, b_panel, kPace);
+      accumulate<T, M, N, L, 1>(sum, a + k, b + k * L, b_panel, kPace<T>);
     }
   }
   if (depth > 0) accumulate<T, M, N, L, 1>(sum, a, b, b_panel, depth);
@@ -96,9 +97,9 @@ void product_columns(T* c, i64 c_panel, const T* a, i64, const T* b, i64 b_panel
                      Upcoming<T>& upcoming) {
   constexpr i64 L = kLanes<T>;
   Vec<T> sum[M][N] = {};
-  for (; depth >= kPace; depth -= kPace, a += kPace * kLd, b += kPace * L) {
+  for (; depth >= kPace<T>; depth -= kPace<T>, a += kPace<T> * kLd, b += kPace<T> * L) {
     upcoming.step();
-    accumulate<T, M, N, 1, kLd>(sum, a, b, b_panel, kPace);
+    accumulate<T, M, N, 1, kLd>(sum, a, b, b_panel, kPace<T>);
   }
   accumulate<T, M, N, 1, kLd>(sum, a, b, b_panel, depth);
 #pragma GCC unroll 16
@@ -116,9 +117,9 @@ void product_rows(T* c, i64 c_panel, const T* a, i64, const T* b, i64 b_panel, i
                   Upcoming<T>& upcoming) {
   constexpr i64 L = kLanes<T>;
   Vec<T> sum[M][N] = {};
-  for (; depth >= kPace; depth -= kPace, a += kPace, b += kPace * L) {
+  for (; depth >= kPace<T>; depth -= kPace<T>, a += kPace<T>, b += kPace<T> * L) {
     upcoming.step();
-    accumulate<T, M, N, kLd, 1>(sum, a, b, b_panel, kPace);
+    accumulate<T, M, N, kLd, 1>(sum, a, b, b_panel, kPace<T>);
   }
   accumulate<T, M, N, kLd, 1>(sum, a, b, b_panel, depth);
 #pragma GCC unroll 16
@@ -174,7 +175,7 @@ LONGSIGHT_INLINE void for_strips(i64 rows, F f) {
 // depth.
 template <class T>
 LONGSIGHT_INLINE i64 product_steps(i64 rows, i64 columns, i64 depth) {
-  return vectors_of(rows, kStrip) * vectors_of(columns, 2 * kLanes<T>) * (depth / kPace);
+  return vectors_of(rows, kStrip) * vectors_of(columns, 2 * kLanes<T>) * (depth / kPace<T>);
 }
 
 // Columns [0, few) of c (scores) = a (panels) * b^T, b as panels of kFew<T> rows; further lanes of the vector
