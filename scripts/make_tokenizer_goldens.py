@@ -156,8 +156,8 @@ def characters(base):
     both = {"normalizer": {**prepend, "pattern": None, "content": None}, "pre_tokenizer": None}
     yield "added tokens, prepend", {**both, "added_tokens": specials + more}
     # A merge that goes over a space: words cannot be merged one by one.
-    inner = {"vocab": {f"e{MARK}": 650}, "merges": [["e", MARK], *base["model"]["merges"]]}
-    yield "inner space", {"model": inner}
+    inner = {"vocab": {f"e{MARK}": 640}, "merges": [["e", MARK], *base["model"]["merges"]]}
+    yield "inner space", {"model": inner, "added_tokens": [*specials[:-1], {**specials[-1], "id": 641}]}
 
 
 def sentencepiece_model(folder):

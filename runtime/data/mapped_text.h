@@ -20,8 +20,8 @@ class MappedText {
   const std::string& text() const { return text_; }
   // The bytes of the original from which the bytes `span` of text() come; a replaced part is one unit.
   ByteSpan source(ByteSpan span) const;
-  // The same for many spans, none of which begins in front of the end of the one before it.
-  void to_source(std::span<ByteSpan> ascending) const;
+  // The same for many spans, fastest if they ascend.
+  void to_source(std::span<ByteSpan> spans) const;
 
  private:
   struct Change {  // this part of text() came from that part of the original

@@ -25,7 +25,7 @@ std::string internvl_media_text(std::string_view placeholder, TileGrid grid, i64
   return text + "</img>";
 }
 
-std::string qwen_media_text(std::string_view placeholder, PatchGrid grid, i64 merge) {
+std::string qwen_media_text(std::string_view placeholder, FrameGrid grid, i64 merge) {
   std::string text = "<|vision_start|>";
   append_times(text, placeholder, grid.frames * exact_div(grid.rows, merge) * exact_div(grid.columns, merge));
   return text + "<|vision_end|>";

@@ -12,8 +12,8 @@ void NormalizedText::then(MappedText step) {
   view_ = steps_.back().text();
 }
 
-void NormalizedText::to_source(std::span<ByteSpan> ascending) const {
-  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) step->to_source(ascending);
+void NormalizedText::to_source(std::span<ByteSpan> spans) const {
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) step->to_source(spans);
 }
 
 MappedText replace_all(std::string_view text, std::string_view from, std::string_view to) {

@@ -22,7 +22,7 @@ class NormalizedText {
   void then(MappedText step);
 
   std::string_view view() const { return view_; }
-  void to_source(std::span<ByteSpan> ascending) const;  // as in MappedText
+  void to_source(std::span<ByteSpan> spans) const;  // as in MappedText
 
  private:
   std::vector<MappedText> steps_;

@@ -192,9 +192,9 @@ std::string SentencePieceTokenizer::decode(std::span<const i64> ids, bool skip_s
     const auto at = static_cast<std::size_t>(id);
     if (at < is_added_.size() && is_added_[at]) {
       flush();
+      at_front = at_front && id == bos_;
       if (skip_special_tokens && is_special(id)) continue;
       text += token(id);
-      at_front = false;
     } else if (id < pieces_) {
       run.push_back(static_cast<int>(id));
     }

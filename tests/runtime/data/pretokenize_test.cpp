@@ -68,7 +68,7 @@ TEST_CASE("a pattern that explodes is stopped by the match limit") {
   tokenizer.split("aaaa", out);
   CHECK(out.size() == 1);
   CHECK_THROWS_WITH_AS(tokenizer.split(std::string(40, 'a') + "b", out),
-                       doctest::Contains("t.json: the pattern (a+)+$"), Error);
+                       doctest::Contains("t.json: pre_tokenizer: the pattern (a+)+$"), Error);
 }
 
 TEST_CASE("a String cuts alone, or stays with its neighbour, of several in a row with one only") {

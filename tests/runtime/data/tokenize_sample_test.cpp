@@ -105,6 +105,7 @@ TEST_CASE("images that touch keep their own positions") {
   const SampleTokenizer samples(tokenizer, format, {.image = kImage});
   ChatSample sample = chat("x", "y");
   sample.messages[0].parts = {{.kind = PartKind::image}, {.kind = PartKind::image}};
+  sample.media.resize(2);
   EncodeCache cache;
   const std::vector<std::string> texts{plain_media_text("<image>", 3), plain_media_text("<image>", 2)};
   const TokenizedSample got = samples.tokenize(sample, texts, cache);
