@@ -1,7 +1,10 @@
 #include "launch/run_model.h"
 
+#include <filesystem>
+
 #include "launch/planning.h"
 #include "model/checkpoint.h"
+#include "model/parts.h"
 #include "runtime/base/log.h"
 
 namespace longsight::launch {
@@ -10,18 +13,44 @@ namespace {
 
 void check_model_section(const LoadedConfig& loaded) {
   const ModelSection& m = loaded.config.model;
-  loaded.document.require_at(!m.from.empty() || !m.config.empty(), "model",
-                             "name the model: from: FOLDER, or config: FILE for random weights");
+  loaded.document.require_at(
+      !m.from.empty() || !m.config.empty() || m.of_parts(), "model",
+      "name the model: from: FOLDER, or vision_from: and language_from: FOLDER, or config: "
+      "FILE for random weights");
   loaded.document.require_at(m.from.empty() || m.tokenizer.empty(), "model.tokenizer",
                              "the folder of model.from has its own tokenizer");
   check_inputs(loaded);
 }
 
+model::PartFolders parts_of(const ModelSection& m) {
+  return {.vision = m.vision_from, .language = m.language_from};
+}
+
+// The folder beside a model of parts, which no folder has yet.
+RunModel with_companions(std::unique_ptr<model::Vlm> model, const model::PartFolders& parts) {
+  const auto folder = std::make_shared<const io::TemporaryFolder>(
+      (std::filesystem::temp_directory_path() / "longsight-parts").string());
+  write_parts_files(parts, folder->path());
+  return {.model = std::move(model), .companions = folder->path(), .composed = folder};
+}
+
 }  // namespace
+
+model::WeightRules weight_rules(const LoadedConfig& loaded, const std::vector<std::string>& more_globs) {
+  model::WeightRules rules{.allow_missing = loaded.config.model.allow_missing,
+                           .seed = loaded.config.train.seed};
+  rules.allow_missing.insert(rules.allow_missing.end(), more_globs.begin(), more_globs.end());
+  return rules;
+}
 
 RunModel open_run_shape(const LoadedConfig& loaded) {
   check_model_section(loaded);
   const ModelSection& m = loaded.config.model;
+  if (m.of_parts()) {
+    auto model = std::make_unique<model::Vlm>(compose_parts(parts_of(m)));
+    model->parameters().set_trainable(trainable_parts(m.train));
+    return with_companions(std::move(model), parts_of(m));
+  }
   const bool pretrained = !m.from.empty();
   auto model = std::make_unique<model::Vlm>(model::read_config(pretrained ? m.from : m.config));
   model->parameters().set_trainable(trainable_parts(m.train));
@@ -31,12 +60,12 @@ RunModel open_run_shape(const LoadedConfig& loaded) {
 RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradients) {
   check_model_section(loaded);
   const ModelSection& m = loaded.config.model;
-  if (!m.from.empty()) {
-    return {.model = model::load_model(
-                m.from,
-                {.dtype = dtype, .with_gradients = with_gradients, .trainable = trainable_parts(m.train)}),
-            .companions = m.from};
-  }
+  const model::LoadOptions options{.dtype = dtype,
+                                   .with_gradients = with_gradients,
+                                   .trainable = trainable_parts(m.train),
+                                   .rules = weight_rules(loaded)};
+  if (m.of_parts()) return with_companions(load_parts(parts_of(m), options), parts_of(m));
+  if (!m.from.empty()) return {.model = model::load_model(m.from, options), .companions = m.from};
   auto model = std::make_unique<model::Vlm>(model::read_config(m.config));
   for (const std::string& warning : model->config().warnings) log_warn("{}", warning);
   model->parameters().set_trainable(trainable_parts(m.train));

@@ -16,27 +16,36 @@ std::string same_name(const std::string& name) {
   return name;
 }
 
+std::vector<FileTensor> same_tensor(const ModelConfig&, const Parameter& parameter) {
+  return {{.name = parameter.name}};
+}
+
 }  // namespace
 
 std::span<const Family> families() {
   static constexpr std::array<Family, 11> kFamilies{{
       {"llava", "LlavaForConditionalGeneration", read_llava_config, canonical_llava_name, nullptr,
-       v5_llava_name},
+       v5_llava_tensors, v5_llava_config},
       {"internvl", "InternVLForConditionalGeneration", read_internvl_config, canonical_outer_name, nullptr,
-       same_name},
+       same_tensor, v5_internvl_config},
       {"internvl_chat", "InternVLChatModel", read_internvl_chat_config, same_name, complete_internvl_chat,
-       same_name},
+       v5_internvl_chat_tensors, v5_internvl_chat_config, v5_internvl_chat_processor},
       {"qwen2_vl", "Qwen2VLForConditionalGeneration", read_qwen2_vl_config, canonical_qwen2_vl_name, nullptr,
-       same_name},
+       same_tensor, v5_qwen2_vl_config},
       {"qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration", read_qwen2_5_vl_config, canonical_qwen2_vl_name,
-       nullptr, same_name},
-      {"smolvlm", "SmolVLMForConditionalGeneration", read_idefics3_config, same_name, nullptr, same_name},
-      {"idefics3", "Idefics3ForConditionalGeneration", read_idefics3_config, same_name, nullptr, same_name},
+       nullptr, same_tensor, v5_qwen2_vl_config},
+      {"smolvlm", "SmolVLMForConditionalGeneration", read_idefics3_config, same_name, nullptr, same_tensor,
+       v5_idefics3_config},
+      {"idefics3", "Idefics3ForConditionalGeneration", read_idefics3_config, same_name, nullptr, same_tensor,
+       v5_idefics3_config},
       {"paligemma", "PaliGemmaForConditionalGeneration", read_paligemma_config, canonical_llava_name, nullptr,
-       v5_llava_name},
-      {"llama", "LlamaForCausalLM", read_text_only_config, same_name, nullptr, same_name},
-      {"mistral", "MistralForCausalLM", read_text_only_config, same_name, nullptr, same_name},
-      {"qwen2", "Qwen2ForCausalLM", read_text_only_config, same_name, nullptr, same_name},
+       v5_llava_tensors, v5_paligemma_config},
+      {"llama", "LlamaForCausalLM", read_text_only_config, same_name, nullptr, same_tensor,
+       v5_text_only_config},
+      {"mistral", "MistralForCausalLM", read_text_only_config, same_name, nullptr, same_tensor,
+       v5_text_only_config},
+      {"qwen2", "Qwen2ForCausalLM", read_text_only_config, same_name, nullptr, same_tensor,
+       v5_text_only_config},
   }};
   return kFamilies;
 }

@@ -1,6 +1,7 @@
 #include "model/families/llava.h"
 
 #include "model/families/text_models.h"
+#include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
 
 namespace longsight::model {
@@ -10,6 +11,12 @@ using nlohmann::json;
 
 // A wholly absent vision_config means CLIP ViT-L/14-336.
 constexpr TowerDefaults kAbsentTower{1024, 4096, 24, 16, 336, 14};
+
+json absent_tower() {
+  return {{"hidden_size", 1024},       {"intermediate_size", 4096}, {"num_hidden_layers", 24},
+          {"num_attention_heads", 16}, {"image_size", 336},         {"patch_size", 14},
+          {"projection_dim", 768}};
+}
 
 VisionConfig read_tower(ConfigReader& r, bool absent, std::vector<std::string>& warnings) {
   const std::string type = r.text("model_type", "clip_vision_model"), root = "vision_tower.vision_model.";
@@ -94,10 +101,22 @@ std::string canonical_llava_name(const std::string& name_in_file) {
   return n;
 }
 
-std::string v5_llava_name(const std::string& canonical) {
-  std::string n = canonical;
+std::vector<FileTensor> v5_llava_tensors(const ModelConfig&, const Parameter& parameter) {
+  std::string n = parameter.name;
   replace_prefix(n, "vision_tower.vision_model.", "vision_tower.");
-  return n;
+  return {{.name = n}};
+}
+
+json v5_llava_config(const ModelConfig& c) {
+  json config = v5_outer(c.source, "llava", c.text);
+  config.erase("image_token_id");
+  config["image_token_index"] = c.image_token;
+  json vision = part_of(c.source, "vision_config");
+  if (vision.empty()) vision = absent_tower();
+  config["vision_config"] = v5_vision(vision, vision.value("model_type", "clip_vision_model"));
+  const json text = part_of(c.source, "text_config");
+  config["text_config"] = v5_text(text, c.text, text.value("model_type", "llama"));
+  return config;
 }
 
 }  // namespace longsight::model

@@ -14,4 +14,7 @@ ModelConfig read_qwen2_5_vl_config(const nlohmann::json& file, const std::string
 // Names of both generations become the older: model.*, lm_head.weight, visual.*.
 std::string canonical_qwen2_vl_name(const std::string& name_in_file);
 
+// With the text keys in text_config, wherever the source has them. Of both.
+nlohmann::json v5_qwen2_vl_config(const ModelConfig&);
+
 }  // namespace longsight::model

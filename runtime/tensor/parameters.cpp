@@ -28,30 +28,33 @@ void ParameterRegistry::allocate(DType dtype, bool with_gradients) {
 }
 
 void ParameterRegistry::initialise(u64 seed) {
-  for (const Parameter& p : parameters_) {
-    const Philox random(seed, p.name);
-    dispatch(dtype_, [&](auto zero) {
-      using T = decltype(zero);
-      T* x = values_view_.as<T>() + p.offset;
-      for (i64 i = 0; i < p.elements(); ++i) {
-        switch (p.init.kind) {
-          case Init::Kind::zeros:
-            x[i] = 0;
-            break;
-          case Init::Kind::ones:
-            x[i] = 1;
-            break;
-          case Init::Kind::constant:
-            x[i] = static_cast<float>(p.init.value);
-            break;
-          // Rounded to f32 in f64 too, so that both dtypes start from the same model.
-          case Init::Kind::normal:
-            x[i] = static_cast<float>(p.init.value * random.normal(static_cast<u64>(i)));
-            break;
-        }
+  for (ParameterId id = 0; id < size(); ++id) initialise(id, seed);
+}
+
+void ParameterRegistry::initialise(ParameterId id, u64 seed) {
+  const Parameter& p = (*this)[id];
+  const Philox random(seed, p.name);
+  dispatch(dtype_, [&](auto zero) {
+    using T = decltype(zero);
+    T* x = values_view_.as<T>() + p.offset;
+    for (i64 i = 0; i < p.elements(); ++i) {
+      switch (p.init.kind) {
+        case Init::Kind::zeros:
+          x[i] = 0;
+          break;
+        case Init::Kind::ones:
+          x[i] = 1;
+          break;
+        case Init::Kind::constant:
+          x[i] = static_cast<float>(p.init.value);
+          break;
+        // Rounded to f32 in f64 too, so that both dtypes start from the same model.
+        case Init::Kind::normal:
+          x[i] = static_cast<float>(p.init.value * random.normal(static_cast<u64>(i)));
+          break;
       }
-    });
-  }
+    }
+  });
 }
 
 ParameterId ParameterRegistry::find(std::string_view name) const {

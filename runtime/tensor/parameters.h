@@ -62,7 +62,8 @@ class ParameterRegistry {
   // are used.
   void allocate(DType dtype, bool with_gradients);
   bool allocated() const { return allocated_; }
-  void initialise(u64 seed);  // all values, from Init
+  void initialise(u64 seed);                  // all values, from Init
+  void initialise(ParameterId id, u64 seed);  // those of one parameter; the same as among all
 
   DType dtype() const { return dtype_; }
   i64 size() const { return static_cast<i64>(parameters_.size()); }
