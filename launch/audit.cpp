@@ -97,7 +97,7 @@ ExitCode run_audit(Job& job, const Options& o) {
   const double bound = dtype == DType::F64 ? 1e-9 : 1e-4;
 
   const LoadedConfig loaded = load_config(o.config, o.overrides);
-  RunModel run = open_run_model(loaded, dtype, true);
+  RunModel run = open_run_model(loaded, dtype, true, true);
   model::Vlm& model = *run.model;
   const auto data = open_training_data(loaded, run);
   const i64 limit = loaded.config.memory.micro_batch_tokens.value_or(0);

@@ -3,10 +3,11 @@
 
 #include "launch/model_folder.h"
 #include "launch/progress.h"
+#include "launch/sample_file.h"
 #include "launch/verb.h"
 #include "runtime/base/log.h"
 #include "runtime/data/messages.h"
-#include "runtime/io/safetensors.h"
+#include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {
 namespace {
@@ -17,43 +18,21 @@ struct Options {
   std::string model, data, out, chat;
 };
 
-OwnedTensor as_tensor(const std::vector<i64>& values) {
-  OwnedTensor tensor(DType::I64, {static_cast<i64>(values.size())});
-  std::copy(values.begin(), values.end(), tensor->as<i64>());
-  return tensor;
-}
-
-// input_ids, labels i64 [S] and, where there are images, pixel_values f32 [images, 3, H, W].
-void write_sample(const model::Sample& sample, const std::string& path, Stream stream) {
-  const OwnedTensor ids = as_tensor(sample.ids), labels = as_tensor(sample.labels);
-  std::vector<io::NamedTensor> tensors{{"input_ids", ids, DType::I64}, {"labels", labels, DType::I64}};
-  OwnedTensor pixels;
-  for (std::size_t i = 0; i < sample.images.size(); ++i) {
-    const Tensor image = sample.images[i]->pixels();
-    if (i == 0) {
-      pixels = OwnedTensor(DType::F32, {static_cast<i64>(sample.images.size()), image.extent(0),
-                                        image.extent(1), image.extent(2)});
-    }
-    copy(pixels->row_range(static_cast<i64>(i), 1).reshape(image.shape()), image, stream);
-  }
-  if (!sample.images.empty()) tensors.push_back({"pixel_values", pixels, DType::F32});
-  io::write_safetensors(path, tensors);
-}
-
 ExitCode run_batch(Job& job, const Options& o) {
   if (!job.leads()) return ExitCode::done;
   const bool there = fs::exists(o.out);
   require(!there || (fs::is_directory(o.out) && fs::is_empty(o.out)), ExitCode::cannot_write,
           "{} exists already and is not an empty folder: choose another --out or remove it", o.out);
   const std::string folder = model_folder_of(o.model);
-  const auto maker = SampleMaker::of_model(folder, model::read_config(folder), o.chat);
+  const model::ModelConfig config = model::read_config(folder);
+  const auto maker = SampleMaker::of_model(folder, config, {.chat = o.chat});
   const data::MessagesFile file(o.data);
   data::EncodeCache cache;
   io::TemporaryFolder out(o.out);
   Progress progress("samples", file.size(), true);
   for (i64 i = 0; i < file.size(); ++i) {
-    write_sample(maker->sample(file.sample(i), cache), fmt::format("{}/{:03}.safetensors", out.path(), i),
-                 job.stream);
+    write_sample_file(maker->sample(file.sample(i), cache), config,
+                      fmt::format("{}/{:03}.safetensors", out.path(), i), job.stream);
     progress.update(i + 1, "written,");
   }
   progress.clear();

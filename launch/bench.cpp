@@ -100,26 +100,57 @@ void add_gemm(CLI::App* app, Run& run) {
 
 struct AttentionOptions : Common {
   i64 tokens = 8192, heads = 6, kv_heads = 6, width = 64, repeats = 5;
+  i64 shortest = 0, longest = 0, window = 0, prefix = 0;
+  bool full = false;
 };
 
-void bench_attention(const AttentionOptions& o, bool leads) {
+// Sequences of lengths drawn from [shortest, longest], packed; the last one takes what is left.
+std::vector<ops::AttentionSpan> packed_spans(const AttentionOptions& o) {
+  const Philox random(1, "lengths");
+  std::vector<ops::AttentionSpan> spans;
+  for (i64 begin = 0; begin < o.tokens;) {
+    const i64 drawn = o.shortest + static_cast<i64>(random.below(static_cast<u64>(o.longest - o.shortest + 1),
+                                                                 spans.size()));
+    const i64 rows = std::min(drawn, o.tokens - begin);
+    spans.push_back({begin, rows, begin, rows, 0, !o.full, o.window, o.prefix});
+    begin += rows;
+  }
+  return spans;
+}
+
+void bench_attention(AttentionOptions o, bool leads) {
   require(o.tokens > 0 && o.heads > 0 && o.kv_heads > 0 && o.width > 0 && o.repeats > 0 &&
               o.heads % o.kv_heads == 0,
           ExitCode::usage,
           "--tokens, --heads, --kv-heads, --width and --repeats are positive, and --heads a multiple of "
           "--kv-heads");
+  if (o.shortest == 0) o.shortest = o.longest > 0 ? 1 : o.tokens;
+  if (o.longest == 0) o.longest = o.shortest;
+  require(0 < o.shortest && o.shortest <= o.longest, ExitCode::usage,
+          "--shortest {} and --longest {}: lengths from 1, the longest not below the shortest", o.shortest,
+          o.longest);
+  require(o.window >= 0 && o.prefix >= 0 && !(o.full && (o.window > 0 || o.prefix > 0)), ExitCode::usage,
+          "--window and --prefix are not negative, and of causal attention: not with --full");
   o.apply();
-  const auto take = [&](i64 heads, const char* name) {
-    OwnedTensor x(DType::F32, {o.tokens, heads, o.width});
+  // q, k and v side by side, as a projection leaves them.
+  const i64 q_columns = o.heads * o.width, kv_columns = o.kv_heads * o.width;
+  const auto take = [&](i64 columns, const char* name) {
+    OwnedTensor x(DType::F32, {o.tokens, columns});
     fill_random(x, name, 1.7);
     return x;
   };
-  const OwnedTensor q = take(o.heads, "q"), k = take(o.kv_heads, "k"), v = take(o.kv_heads, "v"),
-                    d_o = take(o.heads, "d_o");
-  const OwnedTensor out = take(o.heads, "o"), dq = take(o.heads, "dq"), dk = take(o.kv_heads, "dk"),
-                    dv = take(o.kv_heads, "dv");
+  const auto part = [&](const OwnedTensor& x, i64 first, i64 heads) {
+    return Heads(Matrix(x.view()).columns(first, heads * o.width), heads, o.width);
+  };
+  const OwnedTensor qkv = take(q_columns + 2 * kv_columns, "qkv"),
+                    d_qkv = take(q_columns + 2 * kv_columns, "d_qkv"), out = take(q_columns, "o"),
+                    d_out = take(q_columns, "d_o");
+  const Heads q = part(qkv, 0, o.heads), k = part(qkv, q_columns, o.kv_heads),
+              v = part(qkv, q_columns + kv_columns, o.kv_heads), dq = part(d_qkv, 0, o.heads),
+              dk = part(d_qkv, q_columns, o.kv_heads), dv = part(d_qkv, q_columns + kv_columns, o.kv_heads),
+              result = part(out, 0, o.heads), d_o = part(d_out, 0, o.heads);
   const OwnedTensor lse(DType::F32, {o.tokens, o.heads}), delta(DType::F32, {o.tokens, o.heads});
-  const std::vector<ops::AttentionSpan> spans{{0, o.tokens, 0, o.tokens, 0, true}};
+  const std::vector<ops::AttentionSpan> spans = packed_spans(o);
   const ops::AttentionProblem problem{.spans = spans,
                                       .heads = {0, o.heads / o.kv_heads, 0},
                                       .scale = 1 / std::sqrt(static_cast<double>(o.width))};
@@ -128,22 +159,25 @@ void bench_attention(const AttentionOptions& o, bool leads) {
   const double peak_before = gemm_peak();
   for (i64 i = -1; i < o.repeats; ++i) {
     const double a = now();
-    ops::attention(out.view(), Matrix(lse), q.view(), k.view(), v.view(), problem, scratch, {});
+    ops::attention(result, Matrix(lse), q, k, v, problem, scratch, {});
     const double b = now();
-    ops::attention_delta(Matrix(delta), d_o.view(), out.view(), {});
-    ops::attention_backward(dq.view(), dk.view(), dv.view(), d_o.view(), Matrix(delta), Matrix(lse), q.view(),
-                            k.view(), v.view(), problem, scratch, {});
+    ops::attention_delta(Matrix(delta), d_o, result, {});
+    ops::attention_backward(dq, dk, dv, d_o, Matrix(delta), Matrix(lse), q, k, v, problem, scratch, {});
     if (i < 0) continue;  // the first touches its memory
     forward.push_back(b - a);
     backward.push_back(now() - b);
   }
   const double peak = std::max(peak_before, gemm_peak());
-  // Forward: scores and result, half of them under the causal mask; backward counts 2.5 times as much.
-  const double flops = 4.0 * static_cast<double>(o.tokens) * static_cast<double>(o.tokens) / 2 *
-                       static_cast<double>(o.width * o.heads);
+  // Forward: scores and result, of pairs that see each other; backward counts 2.5 times as much.
+  const double flops =
+      4.0 * static_cast<double>(ops::visible_pairs(spans)) * static_cast<double>(o.width * o.heads);
   const double f = median(forward), b = median(backward);
   if (!leads) return;
   print({{"tokens", o.tokens},
+         {"sequences", spans.size()},
+         {"mask", o.full ? "none" : "causal"},
+         {"window", o.window},
+         {"prefix", o.prefix},
          {"heads", o.heads},
          {"kv_heads", o.kv_heads},
          {"width", o.width},
@@ -153,16 +187,22 @@ void bench_attention(const AttentionOptions& o, bool leads) {
          {"backward_seconds", b},
          {"gflops", 3.5 * flops / (f + b) / 1e9},
          {"forward_gflops", flops / f / 1e9},
+         {"backward_gflops", 2.5 * flops / b / 1e9},
          {"gemm_peak_gflops", peak},
          {"share_of_peak", 3.5 * flops / (f + b) / 1e9 / peak}},
         o.json);
 }
 
 void add_attention(CLI::App* app, Run& run) {
-  CLI::App* verb = app->add_subcommand("attention", "Causal attention alone, forward and backward, f32");
+  CLI::App* verb = app->add_subcommand("attention", "Attention alone, forward and backward, f32");
   auto o = std::make_shared<AttentionOptions>();
   o->add(verb);
-  verb->add_option("--tokens", o->tokens, "length of the sequence");
+  verb->add_option("--tokens", o->tokens, "of all sequences");
+  verb->add_option("--shortest", o->shortest, "sequence; default: one sequence of all tokens");
+  verb->add_option("--longest", o->longest, "sequence; lengths are drawn between the two");
+  verb->add_flag("--full", o->full, "every token sees its whole sequence, not the causal part");
+  verb->add_option("--window", o->window, "a token sees so many tokens up to itself; 0: all of them");
+  verb->add_option("--prefix", o->prefix, "tokens at the head of a sequence that all of it sees");
   verb->add_option("--heads", o->heads, "query heads");
   verb->add_option("--kv-heads", o->kv_heads, "key and value heads");
   verb->add_option("--width", o->width, "of a head");
@@ -337,12 +377,13 @@ void add_step(CLI::App* app, Run& run) {
 
 void add_bench(CLI::App& app, Run& run) {
   CLI::App* verb =
-      app.add_subcommand("bench", "Measure matrix products, attention, exchanges, training steps");
+      app.add_subcommand("bench", "Measure matrix products, attention, exchanges, training steps, images");
   verb->require_subcommand(1);
   add_gemm(verb, run);
   add_attention(verb, run);
   add_exchange(verb, run);
   add_step(verb, run);
+  add_bench_images(*verb, run);
 }
 
 }  // namespace longsight::launch

@@ -42,8 +42,25 @@ void check_model(const YamlDocument& doc, const ModelSection& m) {
                  "the folder of model.language_from has its own tokenizer");
 }
 
+void check_adapters(const YamlDocument& doc, const ModelSection& m) {
+  for (const auto& [key, layers] : {std::pair("model.train.vision_layers", m.train.vision_layers),
+                                    {"model.train.language_layers", m.train.language_layers}})
+    doc.require_at(layers.value_or(1) >= 1, key, "{} must be at least 1", layers.value_or(1));
+  const LoraSection& lora = m.lora;
+  doc.require_at(lora.rank >= 0, "model.lora.rank", "{} is negative", lora.rank);
+  doc.require_at(lora.rank > 0 || (lora.targets.empty() && lora.train.empty() && !lora.alpha), "model.lora",
+                 "give a rank above 0");
+  doc.require_at(lora.rank == 0 || !lora.targets.empty(), "model.lora.targets",
+                 "name the linear layers that get adapters, for example [\"*.q_proj\", \"*.v_proj\"]");
+  doc.require_at(lora.alpha.value_or(1) > 0, "model.lora.alpha", "{} must be positive",
+                 lora.alpha.value_or(1));
+  doc.require_at(lora.rank == 0 || m.adapter.empty(), "model",
+                 "name either lora (new adapters) or adapter (those of a folder), not both");
+}
+
 void check_values(const YamlDocument& doc, const Config& c) {
   check_model(doc, c.model);
+  check_adapters(doc, c.model);
   const TrainSection& t = c.train;
   doc.require_at(t.tokens_per_step > 0, "train.tokens_per_step", "{} must be positive", t.tokens_per_step);
   doc.require_at(!t.steps || *t.steps >= 0, "train.steps", "{} is negative", t.steps.value_or(0));
@@ -62,6 +79,18 @@ void check_values(const YamlDocument& doc, const Config& c) {
   doc.require_at(o.eps > 0, "train.optimizer.eps", "{} must be positive", o.eps);
   doc.require_at(o.weight_decay >= 0, "train.optimizer.weight_decay", "{} is negative", o.weight_decay);
   doc.require_at(o.clip > 0, "train.optimizer.clip", "{} must be positive", o.clip);
+  for (std::size_t i = 0; i < o.groups.size(); ++i) {
+    const std::string key = fmt::format("train.optimizer.groups.{}", i);
+    const OptimizerGroup& group = o.groups[i];
+    doc.require_at(!group.parameters.empty(), key,
+                   "name its parameters: vision, connector, language or a glob");
+    doc.require_at(group.lr || group.weight_decay, key, "give an lr or a weight_decay");
+    doc.require_at(group.lr.value_or(0) >= 0, key + ".lr", "{} is negative", group.lr.value_or(0));
+    doc.require_at(!group.lr || o.lr > 0, key + ".lr",
+                   "needs a train.optimizer.lr above 0, whose schedule it follows");
+    doc.require_at(group.weight_decay.value_or(0) >= 0, key + ".weight_decay", "{} is negative",
+                   group.weight_decay.value_or(0));
+  }
   doc.require_at(c.data.augment.shift >= 0, "data.augment.shift", "{} is negative", c.data.augment.shift);
   check_sources(doc, "data.train", c.data.train);
   check_sources(doc, "data.eval", c.data.eval);
@@ -103,6 +132,7 @@ void check_inputs(const LoadedConfig& loaded) {
   check_there(doc, "model.tokenizer", c.model.tokenizer);
   check_there(doc, "model.vision_from", c.model.vision_from);
   check_there(doc, "model.language_from", c.model.language_from);
+  check_there(doc, "model.adapter", c.model.adapter);
   for (const auto& [key, sources] :
        {std::pair("data.train", &c.data.train), std::pair("data.eval", &c.data.eval)}) {
     for (std::size_t i = 0; i < sources->size(); ++i) {

@@ -5,16 +5,35 @@
 #include <vector>
 
 #include "runtime/base/yaml.h"
+#include "runtime/data/image_options.h"
 
 namespace longsight::launch {
 
 struct TrainParts {
   bool vision = true, connector = true, language = true;
+  std::optional<i64> vision_layers, language_layers;  // of a part that is trained: its last blocks only, and
+                                                      // what is behind them
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("vision", s.vision);
     visit("connector", s.connector);
     visit("language", s.language);
+    visit("vision_layers", s.vision_layers);
+    visit("language_layers", s.language_layers);
+  }
+};
+
+struct LoraSection {
+  i64 rank = 0;                      // 0: none
+  std::optional<double> alpha;       // default: twice the rank
+  std::vector<std::string> targets;  // globs over names of linear layers
+  std::vector<std::string> train;    // globs over parameters that are trained beside the adapters
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("rank", s.rank);
+    visit("alpha", s.alpha);
+    visit("targets", s.targets);
+    visit("train", s.train);
   }
 };
 
@@ -27,6 +46,9 @@ struct ModelSection {
   std::string connector;                   // between them: new
   std::vector<std::string> allow_missing;  // globs of tensors that need not be in the files
   TrainParts train;
+  std::vector<std::string> freeze;  // globs over parameters that are not trained
+  LoraSection lora;                 // new adapters; or
+  std::string adapter;              // PEFT folder with adapters to go on from
   bool of_parts() const { return !vision_from.empty() || !language_from.empty(); }
   template <class S, class V>
   static void fields(S& s, V&& visit) {
@@ -38,6 +60,9 @@ struct ModelSection {
     visit("connector", s.connector);
     visit("allow_missing", s.allow_missing);
     visit("train", s.train);
+    visit("freeze", s.freeze);
+    visit("lora", s.lora);
+    visit("adapter", s.adapter);
   }
 };
 
@@ -65,12 +90,27 @@ struct DataSection {
   std::vector<DataSource> train, eval;
   Augment augment;
   std::string chat;  // format, where the model folder does not say it
+  data::ImageOptions images;
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("train", s.train);
     visit("eval", s.eval);
     visit("augment", s.augment);
     visit("chat", s.chat);
+    visit("images", s.images);
+  }
+};
+
+// Parameters that are optimised otherwise than the rest; of several groups that match the last one counts.
+struct OptimizerGroup {
+  std::string parameters;              // vision, connector, language, or a glob over names
+  std::optional<double> lr;            // follows the schedule in the same proportion
+  std::optional<double> weight_decay;  // of those that decay
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("parameters", s.parameters);
+    visit("lr", s.lr);
+    visit("weight_decay", s.weight_decay);
   }
 };
 
@@ -83,6 +123,7 @@ struct OptimizerSection {
   double eps = 1e-8;
   double weight_decay = 0.1;
   double clip = 1.0;
+  std::vector<OptimizerGroup> groups;
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("lr", s.lr);
@@ -93,6 +134,7 @@ struct OptimizerSection {
     visit("eps", s.eps);
     visit("weight_decay", s.weight_decay);
     visit("clip", s.clip);
+    visit("groups", s.groups);
   }
 };
 

@@ -35,11 +35,7 @@ bool is_special(const std::string& token) {
 std::vector<std::string> possible_formats() {
   std::vector<std::string> names;
   for (const data::ChatFormat& f : data::chat_formats()) {
-    bool fits = true;
-    for (const std::string* token : {&f.end_of_turn, &f.image_open, &f.image_close}) {
-      fits = fits && (token->empty() || is_special(*token));
-    }
-    if (fits) names.push_back(f.name);
+    if (std::all_of(f.tokens.begin(), f.tokens.end(), is_special)) names.push_back(f.name);
   }
   return names;
 }
@@ -60,8 +56,8 @@ std::vector<std::string> read_texts(const Options& o, const data::ChatFormat& fo
     const data::MessagesFile file(path);
     for (i64 i = 0; i < file.size(); ++i) {
       const data::ChatSample sample = file.sample(i);
-      const std::vector<i64> one_token_each(sample.media.size(), 1);
-      texts.push_back(render_chat(format, sample, "<image>", one_token_each).text);
+      const std::vector<std::string> one_token_each(sample.media.size(), "<image>");
+      texts.push_back(render_chat(format, sample, one_token_each).text);
     }
   }
   return texts;
@@ -85,7 +81,8 @@ ExitCode run_tokenizer(Job& job, const Options& o) {
   parent = fs::path(parent).parent_path().string();
   if (!parent.empty()) io::ensure_folder(parent);
   io::TemporaryFolder out(o.out);
-  data::write_tokenizer(out.path(), vocabulary, {.chat_template = format.chat_template});
+  data::write_tokenizer(out.path(), vocabulary,
+                        {.chat_template = format.templates.empty() ? "" : format.templates.front()});
   out.commit(there ? io::TemporaryFolder::Existing::replace : io::TemporaryFolder::Existing::refuse);
 
   const i64 tokens = static_cast<i64>(vocabulary.tokens.size());

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string source, out, dtype, names = "original", shard_size = "5GB";
+  std::string source, out, dtype, names = "original", shard_size = "5GB", adapter;
   std::vector<std::string> allow_missing;
 };
 
@@ -80,7 +80,7 @@ ExitCode run_export(Job& job, const Options& o) {
           o.out);
   const std::string folder = model_folder_of(o.source);
   require_writable_folder(o.out);
-  const auto model = model::load_model(folder, {.rules = {.allow_missing = o.allow_missing}});
+  const auto model = load_with_adapter(folder, {.rules = {.allow_missing = o.allow_missing}}, o.adapter);
   const DType dtype = o.dtype.empty() ? default_dtype(o.source, *model) : asked;
   if (dtype == DType::F16) check_range(*model);
   export_model(*model, o.out,
@@ -101,6 +101,8 @@ void add_export(CLI::App& app, Run& run) {
   verb->add_option("folder", o->out, "new folder")->required();
   verb->add_option("--dtype", o->dtype,
                    "bf16, f16 or f32 (default: that of the model that the run began with)");
+  verb->add_option("--adapter", o->adapter,
+                   "PEFT adapter folder that belongs to the model: merged into the weights");
   verb->add_option(
       "--hf-names", o->names,
       "tensor names and form of config.json: original (default), which every reader knows, or v5: as "

@@ -16,7 +16,7 @@ namespace {
 constexpr i64 kSamplesPerRound = 2;
 
 struct Options {
-  std::string model, prompt, data, dtype = "f32", chat;
+  std::string model, prompt, data, dtype = "f32", chat, adapter;
   std::vector<std::string> images, allow_missing;
   i64 max_tokens = 128, limit = 0;
   bool has_prompt = false;
@@ -57,7 +57,7 @@ class Generator {
  public:
   Generator(const Options& o, DType dtype, Stream stream)
       : folder_(open_model_folder(o.model, {.dtype = dtype, .rules = {.allow_missing = o.allow_missing}},
-                                  o.chat)),
+                                  o.chat, o.adapter)),
         decoder_(*folder_.model, stream),
         options_{.max_tokens = o.max_tokens, .stop = folder_.samples->stop_tokens()} {}
 
@@ -169,6 +169,7 @@ void add_generate(CLI::App& app, Run& run) {
   for (const data::ChatFormat& format : data::chat_formats()) formats.push_back(format.name);
   verb->add_option("--chat", o->chat, "chat format, instead of the model folder's own")
       ->check(CLI::IsMember(formats));
+  verb->add_option("--adapter", o->adapter, "PEFT adapter folder that belongs to the model");
   verb->add_option("--limit", o->limit, "only the first N samples");
   add_allow_missing(*verb, o->allow_missing);
   verb->callback([o, prompt, &run] {

@@ -4,6 +4,7 @@
 #include "launch/planning.h"
 #include "launch/run_model.h"
 #include "launch/step.h"
+#include "launch/trainable.h"
 #include "launch/verb.h"
 #include "model/batch_file.h"
 #include "model/checkpoint.h"
@@ -44,7 +45,7 @@ ExitCode run_gradients(Job& job, const Options& o) {
   if (job.leads()) require_writable_file(o.out);
   const auto model = model::load_model(o.model, {.dtype = dtype,
                                                  .with_gradients = true,
-                                                 .trainable = trainable_parts(loaded.config.model.train),
+                                                 .trainable = trainable(loaded, model::read_config(o.model)),
                                                  .rules = weight_rules(loaded, o.allow_missing)});
   const model::BatchFile batch = model::read_batch_file(o.batch, model->config());
   require(batch.supervised() > 0, ExitCode::bad_data,

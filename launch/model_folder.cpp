@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
+#include "model/adapter_files.h"
+
 namespace longsight::launch {
 
 namespace fs = std::filesystem;
@@ -24,11 +26,22 @@ std::string model_folder_of(const std::string& dir_or_run) {
        dir_or_run);
 }
 
+std::unique_ptr<model::Vlm> load_with_adapter(const std::string& folder, const model::LoadOptions& options,
+                                              const std::string& adapter) {
+  if (adapter.empty()) return model::load_model(folder, options);
+  model::LoadOptions with = options;
+  with.adapters = model::read_adapter_config(adapter, model::read_config(folder));
+  with.adapter_folder = adapter;
+  auto model = model::load_model(folder, with);
+  merge_adapters(model->ids(), model->parameters());
+  return model;
+}
+
 ModelFolder open_model_folder(const std::string& dir_or_run, const model::LoadOptions& options,
-                              const std::string& chat) {
+                              const std::string& chat, const std::string& adapter) {
   ModelFolder folder{.path = model_folder_of(dir_or_run), .model = nullptr, .samples = nullptr};
-  folder.samples = SampleMaker::of_model(folder.path, model::read_config(folder.path), chat);
-  folder.model = model::load_model(folder.path, options);
+  folder.samples = SampleMaker::of_model(folder.path, model::read_config(folder.path), {.chat = chat});
+  folder.model = load_with_adapter(folder.path, options, adapter);
   return folder;
 }
 

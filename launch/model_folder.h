@@ -25,9 +25,13 @@ struct ModelFolder {
   std::unique_ptr<SampleMaker> samples;
 };
 
+// A folder of adapters (PEFT) belongs to the model where it is named; they are merged into the weights.
 // `chat`: as in SampleMaker::of_model. The samples are made first: what is wrong there is said before
 // gigabytes are read.
 ModelFolder open_model_folder(const std::string& dir_or_run, const model::LoadOptions&,
-                              const std::string& chat = "");
+                              const std::string& chat = "", const std::string& adapter = "");
+// The model alone.
+std::unique_ptr<model::Vlm> load_with_adapter(const std::string& folder, const model::LoadOptions&,
+                                              const std::string& adapter);
 
 }  // namespace longsight::launch

@@ -28,12 +28,6 @@ void with_place(const YamlDocument& doc, const std::string& key, F&& work) {
 
 }  // namespace
 
-std::function<bool(const Parameter&)> trainable_parts(const TrainParts& train) {
-  return [train](const Parameter& p) {
-    return p.part == "vision" ? train.vision : p.part == "connector" ? train.connector : train.language;
-  };
-}
-
 parallel::PlanOptions plan_options(const LoadedConfig& loaded) {
   const ParallelSection& p = loaded.config.parallel;
   parallel::PlanOptions options;

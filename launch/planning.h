@@ -7,9 +7,6 @@
 
 namespace longsight::launch {
 
-// What `model.train` freezes, as a test for each parameter.
-std::function<bool(const Parameter&)> trainable_parts(const TrainParts&);
-
 // The strategies and the degree that the configuration asks for. Wrong names are usage errors with their
 // place.
 parallel::PlanOptions plan_options(const LoadedConfig&);

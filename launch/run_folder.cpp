@@ -75,6 +75,10 @@ void RunFolder::save(i64 step, i64 keep, const FillFolder& write) const {
     fs::remove_all(all[static_cast<std::size_t>(i)]);
 }
 
+void RunFolder::save_adapter(const FillFolder& write) const {
+  fill(path_ + "/adapter", write);
+}
+
 void RunFolder::save_final(const FillFolder& write) const {
   fill(path_ + "/model", write);
 }

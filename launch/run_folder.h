@@ -30,7 +30,8 @@ class RunFolder {
 
   // PATH/saves/step-N, and no more than `keep` of them, the oldest removed.
   void save(i64 step, i64 keep, const FillFolder&) const;
-  void save_final(const FillFolder&) const;  // PATH/model
+  void save_final(const FillFolder&) const;    // PATH/model
+  void save_adapter(const FillFolder&) const;  // PATH/adapter
 
  private:
   void append(std::FILE*& file, const char* name, const nlohmann::ordered_json& line);

@@ -2,7 +2,8 @@
 
 #include <filesystem>
 
-#include "launch/planning.h"
+#include "launch/trainable.h"
+#include "model/adapter_files.h"
 #include "model/checkpoint.h"
 #include "model/parts.h"
 #include "runtime/base/log.h"
@@ -26,6 +27,11 @@ model::PartFolders parts_of(const ModelSection& m) {
   return {.vision = m.vision_from, .language = m.language_from};
 }
 
+model::ModelConfig config_of(const ModelSection& m) {
+  if (m.of_parts()) return compose_parts(parts_of(m));
+  return model::read_config(m.from.empty() ? m.config : m.from);
+}
+
 // The folder beside a model of parts, which no folder has yet.
 RunModel with_companions(std::unique_ptr<model::Vlm> model, const model::PartFolders& parts) {
   const auto folder = std::make_shared<const io::TemporaryFolder>(
@@ -46,31 +52,38 @@ model::WeightRules weight_rules(const LoadedConfig& loaded, const std::vector<st
 RunModel open_run_shape(const LoadedConfig& loaded) {
   check_model_section(loaded);
   const ModelSection& m = loaded.config.model;
-  if (m.of_parts()) {
-    auto model = std::make_unique<model::Vlm>(compose_parts(parts_of(m)));
-    model->parameters().set_trainable(trainable_parts(m.train));
-    return with_companions(std::move(model), parts_of(m));
-  }
-  const bool pretrained = !m.from.empty();
-  auto model = std::make_unique<model::Vlm>(model::read_config(pretrained ? m.from : m.config));
-  model->parameters().set_trainable(trainable_parts(m.train));
-  return {.model = std::move(model), .companions = pretrained ? m.from : m.tokenizer};
+  const model::ModelConfig config = config_of(m);
+  auto model = std::make_unique<model::Vlm>(config, adapters_of(loaded, config, false));
+  model->parameters().set_trainable(trainable(loaded, config));
+  check_trainable(loaded, model->parameters());
+  if (m.of_parts()) return with_companions(std::move(model), parts_of(m));
+  return {.model = std::move(model), .companions = m.from.empty() ? m.tokenizer : m.from};
 }
 
-RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradients) {
+RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradients, bool random_b) {
   check_model_section(loaded);
   const ModelSection& m = loaded.config.model;
-  const model::LoadOptions options{.dtype = dtype,
-                                   .with_gradients = with_gradients,
-                                   .trainable = trainable_parts(m.train),
-                                   .rules = weight_rules(loaded)};
-  if (m.of_parts()) return with_companions(load_parts(parts_of(m), options), parts_of(m));
-  if (!m.from.empty()) return {.model = model::load_model(m.from, options), .companions = m.from};
-  auto model = std::make_unique<model::Vlm>(model::read_config(m.config));
+  const model::ModelConfig config = config_of(m);
+  const model::AdapterConfig adapters = adapters_of(loaded, config, random_b);
+  if (m.config.empty()) {
+    const model::LoadOptions options{.dtype = dtype,
+                                     .with_gradients = with_gradients,
+                                     .trainable = trainable(loaded, config),
+                                     .rules = weight_rules(loaded),
+                                     .adapters = adapters,
+                                     .adapter_folder = m.adapter};
+    RunModel run = m.of_parts() ? with_companions(load_parts(parts_of(m), options), parts_of(m))
+                                : RunModel{.model = model::load_model(m.from, options), .companions = m.from};
+    check_trainable(loaded, run.model->parameters());
+    return run;
+  }
+  auto model = std::make_unique<model::Vlm>(config, adapters);
   for (const std::string& warning : model->config().warnings) log_warn("{}", warning);
-  model->parameters().set_trainable(trainable_parts(m.train));
+  model->parameters().set_trainable(trainable(loaded, config));
+  check_trainable(loaded, model->parameters());
   model->parameters().allocate(dtype, with_gradients);
   model->parameters().initialise(loaded.config.train.seed);
+  if (!m.adapter.empty()) model::load_adapter(*model, m.adapter);
   return {.model = std::move(model), .companions = m.tokenizer};
 }
 

@@ -20,8 +20,9 @@ struct RunModel {
 // What need not come from files: model.allow_missing, and globs of a command line; seeds are the run's.
 model::WeightRules weight_rules(const LoadedConfig&, const std::vector<std::string>& more_globs = {});
 
-// With gradients for the parts that `model.train` names, if asked for.
-RunModel open_run_model(const LoadedConfig&, DType, bool with_gradients);
+// With gradients for what `model` trains, if asked for. `random_b`: new adapters begin with random values, so
+// that an audit sees the gradient of each.
+RunModel open_run_model(const LoadedConfig&, DType, bool with_gradients, bool random_b = false);
 
 // The same without values: no weight is read and nothing allocated. What is wrong with data and plan can be
 // said before gigabytes are read.

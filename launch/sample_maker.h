@@ -7,33 +7,41 @@
 #include <string>
 #include <vector>
 
+#include "launch/media_maker.h"
 #include "model/micro_batch.h"
-#include "runtime/data/bpe_tokenizer.h"
 #include "runtime/data/chat.h"
-#include "runtime/data/file_image.h"
 #include "runtime/data/tokenize_sample.h"
+#include "runtime/data/tokenizer.h"
 
 namespace longsight::launch {
+
+struct SampleOptions {
+  std::string chat = {};  // format, where the folder's own is not to be used; empty: the folder's
+  data::ImageOptions images = {};
+};
 
 // Immutable; any number of threads, each with an EncodeCache of its own.
 class SampleMaker {
  public:
-  // Of a Hugging Face model folder: its tokenizer, preprocessor_config.json and chat template. `chat` names
-  // the format where the folder's own is not to be used; empty: the folder's. missing_input or bad_data, with
-  // the remedy, for what is missing or does not fit the configuration.
+  // Of a Hugging Face model folder: its tokenizer, processor files and chat template. missing_input or
+  // bad_data, with the remedy, for what is missing or does not fit the configuration.
   static std::unique_ptr<SampleMaker> of_model(const std::string& folder, const model::ModelConfig&,
-                                               const std::string& chat = "");
+                                               const SampleOptions& = {});
   // Of a folder with a tokenizer, for a model that begins with random weights. What the folder lacks takes
-  // defaults: images as CLIP takes them at the tower's size, and the chat format llava.
+  // defaults of the family: its image processor at the tower's size, and its chat format.
   static std::unique_ptr<SampleMaker> of_tokenizer(const std::string& folder, const model::ModelConfig&,
-                                                   const std::string& chat = "");
+                                                   const SampleOptions& = {});
   SampleMaker(const SampleMaker&) = delete;
   SampleMaker& operator=(const SampleMaker&) = delete;
 
   // The whole conversation, with labels. `shifts` has one entry for each image, or none. bad_data with
-  // sample.where; images are not opened yet.
+  // sample.where; of images no more than headers are read yet.
   model::Sample sample(const data::ChatSample&, data::EncodeCache&,
                        std::span<const data::Shift> shifts = {}) const;
+  // The same with images made small enough that it has no more than `limit` tokens; nothing if that cannot
+  // be.
+  std::optional<model::Sample> sample_within(const data::ChatSample&, i64 limit, data::EncodeCache&,
+                                             std::span<const data::Shift> shifts = {}) const;
   // The conversation up to its last assistant turn, and the head of that turn. No labels.
   model::Sample prompt(const data::ChatSample&, data::EncodeCache&) const;
 
@@ -44,9 +52,9 @@ class SampleMaker {
   // generation_config.json.
   const std::vector<i64>& stop_tokens() const { return stop_; }
 
-  const data::BpeTokenizer& tokenizer() const { return tokenizer_; }
+  const data::Tokenizer& tokenizer() const { return *tokenizer_; }
   const data::ChatFormat& format() const { return format_; }
-  const data::ImageRecipe& recipe() const { return recipe_; }
+  const data::ImageRecipe& recipe() const { return media_.recipe(); }
 
   // Completes a model folder with preprocessor_config.json, processor_config.json, chat_template.json and
   // generation_config.json, as far as it lacks them: what Hugging Face needs to use the model as it was
@@ -55,16 +63,18 @@ class SampleMaker {
 
  private:
   SampleMaker(const std::string& folder, const model::ModelConfig&, const data::ChatFormat&,
-              data::ImageRecipe);
-  std::vector<i64> tokens_per_image(const data::ChatSample&) const;
-  model::Sample made(const data::ChatSample&, data::TokenizedSample, std::span<const data::Shift>) const;
+              const SampleOptions&, bool needs_recipe);
+  std::vector<MediaMaker::Medium> media_of(const data::ChatSample&, const data::ImageRecipe*) const;
+  model::Sample made(const data::ChatSample&, data::TokenizedSample, std::span<const MediaMaker::Medium>,
+                     std::span<const data::Shift>, const data::ImageRecipe*) const;
+  model::Sample labelled(const data::ChatSample&, data::EncodeCache&, std::span<const data::Shift>,
+                         const data::ImageRecipe*) const;
 
   model::ModelConfig config_;
-  data::BpeTokenizer tokenizer_;
+  std::unique_ptr<data::Tokenizer> tokenizer_;
   const data::ChatFormat& format_;
-  data::ImageRecipe recipe_;
+  MediaMaker media_;
   data::SampleTokenizer sample_tokenizer_;  // refers to the tokenizer here
-  data::DecodeOptions decode_;
   std::vector<i64> stop_;
 };
 

@@ -12,8 +12,10 @@
 #include "launch/run_model.h"
 #include "launch/schedule.h"
 #include "launch/step.h"
+#include "launch/trainable.h"
 #include "launch/training_data.h"
 #include "launch/verb.h"
+#include "model/adapter_files.h"
 #include "model/checkpoint.h"
 #include "model/flops.h"
 #include "parallel/optimizer.h"
@@ -94,7 +96,7 @@ class Trainer {
     const parallel::PlanResult planned = plan_run(loaded_, *run_.model, job_.world.size(), first, DType::F32);
     parallel::MeshGroups groups(planned.plan.mesh, job_.world);
     StepRunner runner(*run_.model, planned.plan, groups, job_.stream);
-    parallel::AdamW optimizer(run_.model->parameters());
+    parallel::AdamW optimizer(run_.model->parameters(), optimizer_options(loaded_, run_.model->parameters()));
     Prefetch prefetch(*data_, run_.model->config(), planned.plan, job_.world.rank(),
                       config.memory.micro_batch_tokens.value_or(0), std::move(first));
     // A run that cannot begin on some rank leaves no folder behind.
@@ -139,11 +141,19 @@ class Trainer {
       if (!eval_.empty() && (last || (config.train.eval_every > 0 && step % config.train.eval_every == 0)))
         evaluate(runner, step, progress);
       if (job_.leads() && config.output.save_every > 0 && step % config.output.save_every == 0 && !last) {
-        folder_->save(step, config.output.keep, [&](const std::string& folder) { write_model(folder); });
+        // With adapters nothing else has changed.
+        folder_->save(step, config.output.keep, [&](const std::string& folder) {
+          run_.model->adapters().any() ? write_adapter(folder) : write_model(folder);
+        });
       }
     }
     progress.clear();
     if (job_.leads()) {
+      if (run_.model->adapters().any()) {
+        folder_->save_adapter([&](const std::string& folder) { write_adapter(folder); });
+        merge_adapters(run_.model->ids(), run_.model->parameters());
+        log_info("adapters written to {}/adapter, and merged into the model", folder_->path());
+      }
       folder_->save_final([&](const std::string& folder) { write_model(folder); });
       log_info("model written to {}/model", folder_->path());
     }
@@ -155,6 +165,12 @@ class Trainer {
   void write_model(const std::string& folder) const {
     model::write_model_files(*run_.model, folder, {.dtype = DType::F32, .companions_from = run_.companions});
     complete_model_folder(loaded_, run_, folder);
+  }
+
+  void write_adapter(const std::string& folder) const {
+    const ModelSection& m = loaded_.config.model;
+    const std::string base = m.of_parts() ? m.language_from : m.from.empty() ? m.config : m.from;
+    model::write_adapter_files(*run_.model, folder, base);
   }
 
   void open_folder(const parallel::PlanResult& planned) {

@@ -11,10 +11,10 @@ std::unique_ptr<SampleMaker> open_maker(const LoadedConfig& loaded, const RunMod
   loaded.document.require_at(
       !run.companions.empty(), "model.tokenizer",
       "chat data need a tokenizer: name a folder with tokenizer.json (longsight data tokenizer makes one)");
-  const auto& chat = loaded.config.data.chat;
+  const SampleOptions options{.chat = loaded.config.data.chat, .images = loaded.config.data.images};
   return loaded.config.model.from.empty()
-             ? SampleMaker::of_tokenizer(run.companions, run.model->config(), chat)
-             : SampleMaker::of_model(run.companions, run.model->config(), chat);
+             ? SampleMaker::of_tokenizer(run.companions, run.model->config(), options)
+             : SampleMaker::of_model(run.companions, run.model->config(), options);
 }
 
 void refuse_overlong(const model::Sample& sample, i64 limit) {

@@ -30,5 +30,6 @@ void add_export(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_data(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
+void add_bench_images(CLI::App& bench, Run& run);  // a part of bench
 
 }  // namespace longsight::launch

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "model/adapter_files.h"
 #include "model/families/families.h"
 #include "model/load_weights.h"
 #include "runtime/base/json.h"
@@ -82,6 +83,7 @@ std::vector<io::NamedTensor> file_tensors(const Vlm& model, const ExportOptions&
   std::vector<io::NamedTensor> tensors;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     const Parameter& p = parameters[id];
+    if (p.adapter) continue;
     const Tensor value = parameters.value(id);
     if (options.names == HfNames::v5) {
       for (const FileTensor& t : family.v5_tensors(model.config(), p))
@@ -135,11 +137,12 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
 
 std::unique_ptr<Vlm> load_model(ModelConfig config, const TensorSources& sources, const LoadOptions& options,
                                 const std::string& from) {
-  auto model = std::make_unique<Vlm>(std::move(config));
+  auto model = std::make_unique<Vlm>(std::move(config), options.adapters);
   check_weights(*model, sources, options.rules, from);
   if (options.trainable) model->parameters().set_trainable(options.trainable);
   model->parameters().allocate(options.dtype, options.with_gradients);
   load_weights(*model, sources, options.rules);
+  if (!options.adapter_folder.empty()) load_adapter(*model, options.adapter_folder);
   return model;
 }
 

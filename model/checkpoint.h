@@ -22,6 +22,8 @@ struct LoadOptions {
   bool with_gradients = false;
   std::function<bool(const Parameter&)> trainable = {};  // empty: all
   WeightRules rules = {};
+  AdapterConfig adapters = {};      // put on the model; random, or
+  std::string adapter_folder = {};  // with the values of this PEFT folder
 };
 std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions&);
 

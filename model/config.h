@@ -152,10 +152,15 @@ struct ConnectorConfig {
   std::string row_norm_name, joined_norm_name, first_name, second_name;
 };
 
+// The text that stands for an image: placeholders alone, or with what the family puts around and between
+// them.
+enum class MediaStyle { plain, internvl, qwen, smolvlm };
+
 struct ModelConfig {
-  std::string family;               // "llava"; the key of families.h
-  i64 image_token = -1;             // -1: none
-  i64 video_token = -1;             // -1: no videos
+  std::string family;    // "llava"; the key of families.h
+  i64 image_token = -1;  // -1: none
+  i64 video_token = -1;  // -1: no videos
+  MediaStyle media_style = MediaStyle::plain;
   bool prefix_attention = false;    // tokens in front of the answer see each other
   double positions_per_second = 0;  // M-RoPE: time steps of a second of video; 0: one step a temporal patch
   VisionConfig vision;

@@ -1,6 +1,6 @@
 #include "model/flops.h"
 
-#include <algorithm>
+#include "runtime/ops/attention.h"
 
 namespace longsight::model {
 namespace {
@@ -23,10 +23,11 @@ double all_pairs(const parallel::PackedSequences& sequences) {
 double causal_pairs(const parallel::Geometry& g, i64 window) {
   double pairs = 0;
   for (i64 s = 0; s < g.samples.count(); ++s) {
-    const double n = real(g.samples.length(s));
-    const double w = window > 0 ? std::min(n, real(window)) : n;
-    const double prefix = g.prefixes.empty() ? 0 : real(g.prefixes[static_cast<std::size_t>(s)]);
-    pairs += w * (w + 1) / 2 + (n - w) * w + prefix * (prefix - 1) / 2;
+    const ops::AttentionSpan span{.q_rows = g.samples.length(s),
+                                  .k_rows = g.samples.length(s),
+                                  .window = window,
+                                  .prefix = g.prefixes.empty() ? 0 : g.prefixes[static_cast<std::size_t>(s)]};
+    pairs += real(ops::visible_pairs({&span, 1}));
   }
   return pairs;
 }

@@ -44,7 +44,6 @@ Tensor scaled_bias(const LinearIds& ids, const Workspace& w) {
 void scaled_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Workspace& w) {
   const ParameterRegistry& p = w.parameters;
   check(ids.parts == 1, "a layer scale behind {} joined matrices", ids.parts);
-  if (!any_grad(ids, p)) return;
   const ArenaScope scope(w.scratch);
   const Tensor weight = p.value(ids.weight), scale = p.value(ids.scale);
   const Tensor d_weight = w.scratch.take(weight.dtype(), weight.shape(), "gradient of scaled weight");
@@ -64,18 +63,102 @@ void scaled_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Wor
   }
 }
 
-}  // namespace
+// ---- adapters: s * B A x beside W x, part by part
 
-void linear(Matrix y, Matrix x, const LinearIds& ids, const Workspace& w, ops::LinearOptions options) {
-  check(ids.scale == kNone || options.activation == ops::Activation::none,
-        "an activation behind a layer scale");
-  const ArenaScope scope(w.scratch);
-  options.bias = scaled_bias(ids, w);
-  ops::linear(y, x, scaled_weight(ids, w), options, w.stream);
+// f(adapter, first column of the part, its columns) for the parts that have one.
+template <class F>
+void each_adapter(const LinearIds& ids, const ParameterRegistry& p, F&& f) {
+  i64 column = 0;
+  for (std::size_t part = 0; part < ids.adapters.size(); ++part) {
+    const i64 columns = p[ids.weight + static_cast<i64>(part)].shape[0];
+    if (ids.adapters[part].present()) f(ids.adapters[part], column, columns);
+    column += columns;
+  }
 }
 
-void linear_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Workspace& w) {
+// B with the layer scale of its layer, in scratch.
+Tensor scaled_b(const AdapterIds& adapter, const LinearIds& ids, const Workspace& w) {
+  const Tensor b = w.parameters.value(adapter.b);
+  if (ids.scale == kNone) return b;
+  const Tensor scaled = w.scratch.take(b.dtype(), b.shape(), "scaled adapter");
+  ops::scale_rows(scaled, b, w.parameters.value(ids.scale), w.stream);
+  return scaled;
+}
+
+// s * A x [M, rank], in scratch.
+Tensor adapter_middle(Matrix x, const AdapterIds& adapter, const Workspace& w) {
+  const Tensor a = w.parameters.value(adapter.a);
+  const Tensor middle = w.scratch.take(x.dtype, {x.rows, a.rows()}, "adapter middle");
+  ops::linear(middle, x, a, {}, w.stream);
+  ops::scale_matrix(middle, adapter.scale, w.stream);
+  return middle;
+}
+
+// s * dy B [M, rank], in scratch.
+Tensor adapter_middle_gradient(Matrix dy, const AdapterIds& adapter, const LinearIds& ids,
+                               const Workspace& w) {
+  const Tensor b = scaled_b(adapter, ids, w);
+  const Tensor d_middle = w.scratch.take(dy.dtype, {dy.rows, b.row_size()}, "gradient of adapter middle");
+  ops::linear_backward_input(d_middle, dy, b, ops::Write::overwrite, w.stream);
+  ops::scale_matrix(d_middle, adapter.scale, w.stream);
+  return d_middle;
+}
+
+void adapters_forward(Matrix y, Matrix x, const LinearIds& ids, const Workspace& w) {
+  each_adapter(ids, w.parameters, [&](const AdapterIds& adapter, i64 column, i64 columns) {
+    const ArenaScope scope(w.scratch);
+    const Tensor middle = adapter_middle(x, adapter, w);
+    const Matrix part = y.columns(column, columns);
+    ops::LinearOptions add;
+    add.residual = part;
+    ops::linear(part, middle, scaled_b(adapter, ids, w), add, w.stream);
+  });
+}
+
+void adapters_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Workspace& w) {
   const ParameterRegistry& p = w.parameters;
+  each_adapter(ids, p, [&](const AdapterIds& adapter, i64 column, i64 columns) {
+    const ArenaScope scope(w.scratch);
+    const Matrix d_part = dy.columns(column, columns);
+    if (p.has_grad(adapter.b)) {
+      const Tensor b = p.value(adapter.b), middle = adapter_middle(x, adapter, w);
+      if (ids.scale == kNone) {
+        ops::linear_backward_weight(p.grad(adapter.b), {}, d_part, middle, w.stream);
+      } else {
+        const Tensor d_scaled = w.scratch.take(b.dtype(), b.shape(), "gradient of scaled adapter");
+        fill_zero(d_scaled, w.stream);
+        ops::linear_backward_weight(d_scaled, {}, d_part, middle, w.stream);
+        ops::scale_rows_backward(p.grad(adapter.b), grad_or_nothing(ids.scale, p), d_scaled, b,
+                                 p.value(ids.scale), w.stream);
+      }
+    }
+    if (p.has_grad(adapter.a)) {
+      const Tensor d_middle = adapter_middle_gradient(d_part, adapter, ids, w);
+      ops::linear_backward_weight(p.grad(adapter.a), {}, d_middle, x, w.stream);
+    }
+  });
+}
+
+void adapters_backward_input(Matrix dx, Matrix dy, const LinearIds& ids, const Workspace& w) {
+  each_adapter(ids, w.parameters, [&](const AdapterIds& adapter, i64 column, i64 columns) {
+    const ArenaScope scope(w.scratch);
+    const Tensor d_middle = adapter_middle_gradient(dy.columns(column, columns), adapter, ids, w);
+    ops::linear_backward_input(dx, d_middle, w.parameters.value(adapter.a), ops::Write::add, w.stream);
+  });
+}
+
+bool base_has_grad(const LinearIds& ids, const ParameterRegistry& p) {
+  if (ids.scale != kNone && p.has_grad(ids.scale)) return true;
+  for (i64 part = 0; part < ids.parts; ++part) {
+    if (p.has_grad(ids.weight + part) || (ids.bias != kNone && p.has_grad(ids.bias + part))) return true;
+  }
+  return false;
+}
+
+// dW and db of the weights themselves.
+void base_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Workspace& w) {
+  const ParameterRegistry& p = w.parameters;
+  if (!base_has_grad(ids, p)) return;
   if (ids.scale != kNone) {
     scaled_backward_weight(dy, x, ids, w);
     return;
@@ -98,17 +181,42 @@ void linear_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Wor
   }
 }
 
+}  // namespace
+
+void linear(Matrix y, Matrix x, const LinearIds& ids, const Workspace& w, ops::LinearOptions options) {
+  check(ids.scale == kNone || options.activation == ops::Activation::none,
+        "an activation behind a layer scale");
+  const ArenaScope scope(w.scratch);
+  options.bias = scaled_bias(ids, w);
+  // What goes into the activation is not complete before the adapters have been added.
+  const ops::Activation activation = options.activation;
+  const Matrix activated = options.activated;
+  if (!ids.adapters.empty()) {
+    options.activation = ops::Activation::none;
+    options.activated = {};
+  }
+  ops::linear(y, x, scaled_weight(ids, w), options, w.stream);
+  if (ids.adapters.empty()) return;
+  adapters_forward(y, x, ids, w);
+  if (activation != ops::Activation::none) ops::activation(activated, y, activation, w.stream);
+}
+
+void linear_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Workspace& w) {
+  base_backward_weight(dy, x, ids, w);
+  adapters_backward_weight(dy, x, ids, w);
+}
+
 void linear_backward_input(Matrix dx, Matrix dy, const LinearIds& ids, ops::Write write, const Workspace& w) {
   const ArenaScope scope(w.scratch);
   ops::linear_backward_input(dx, dy, scaled_weight(ids, w), write, w.stream);
+  adapters_backward_input(dx, dy, ids, w);
 }
 
 bool any_grad(const LinearIds& ids, const ParameterRegistry& p) {
-  if (ids.scale != kNone && p.has_grad(ids.scale)) return true;
-  for (i64 part = 0; part < ids.parts; ++part) {
-    if (p.has_grad(ids.weight + part) || (ids.bias != kNone && p.has_grad(ids.bias + part))) return true;
+  for (const AdapterIds& adapter : ids.adapters) {
+    if (adapter.present() && (p.has_grad(adapter.a) || p.has_grad(adapter.b))) return true;
   }
-  return false;
+  return base_has_grad(ids, p);
 }
 
 NormFrame norm_frame(Tensor x, const NormIds& ids, Arena& saved) {

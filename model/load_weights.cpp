@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include <fmt/ranges.h>
-#include <fnmatch.h>
 
+#include "runtime/base/glob.h"
 #include "runtime/base/log.h"
 
 namespace longsight::model {
@@ -56,13 +56,9 @@ class Mismatches {
   std::map<std::string, Entry> groups_;
 };
 
-bool matches(const std::string& glob, const std::string& name) {
-  return ::fnmatch(glob.c_str(), name.c_str(), 0) == 0;
-}
-
 bool may_be_missing(const WeightRules& rules, const std::string& name) {
   return std::any_of(rules.allow_missing.begin(), rules.allow_missing.end(),
-                     [&](const std::string& glob) { return matches(glob, name); });
+                     [&](const std::string& glob) { return glob_matches(glob, name); });
 }
 
 bool grows(const WeightRules& rules, const std::string& name) {
@@ -83,7 +79,7 @@ bool is_float(const io::TensorEntry& entry) {
 void check_globs(const ParameterRegistry& parameters, const WeightRules& rules) {
   for (const std::string& glob : rules.allow_missing) {
     const bool any = std::any_of(parameters.all().begin(), parameters.all().end(),
-                                 [&](const Parameter& p) { return matches(glob, p.name); });
+                                 [&](const Parameter& p) { return glob_matches(glob, p.name); });
     require(any, ExitCode::usage,
             "allow_missing: \"{}\" is the name of no parameter; the first is called {}, the last {}", glob,
             parameters[0].name, parameters[parameters.size() - 1].name);
@@ -139,6 +135,7 @@ void check_weights(const Vlm& model, const TensorSources& sources, const WeightR
   check_globs(parameters, rules);
   Mismatches mismatches;
   for (const Parameter& p : parameters.all()) {
+    if (p.adapter) continue;
     const TensorSource* source = sources.find(p.name);
     if (source == nullptr) {
       if (!may_be_missing(rules, p.name)) mismatches.add("missing", p.name);
@@ -164,7 +161,7 @@ void load_weights(Vlm& model, const TensorSources& sources, const WeightRules& r
     const TensorSource* source = sources.find(p.name);
     if (source == nullptr) {
       parameters.initialise(id, rules.seed);
-      initialised.push_back(p.name);
+      if (!p.adapter) initialised.push_back(p.name);
       continue;
     }
     const Tensor value = parameters.value(id);

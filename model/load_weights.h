@@ -39,7 +39,7 @@ struct WeightRules {
   // Globs of names: parameters that no tensor has are initialised and listed in the log. One that matches no
   // parameter of the model is a usage error.
   std::vector<std::string> allow_missing = {};
-  u64 seed = 1;  // of what is initialised
+  u64 seed = 1;  // of what no file holds; adapters never are in it
   // Names of matrices that may have more rows than their tensors: the rows behind are the mean of the others.
   std::vector<std::string> growing = {};
 };

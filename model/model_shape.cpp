@@ -17,6 +17,9 @@ bool trained(const ParameterRegistry& p, const NormIds& ids) {
 
 bool trained(const ParameterRegistry& p, const LinearIds& ids) {
   if (trained(p, ids.scale)) return true;
+  for (const AdapterIds& adapter : ids.adapters) {
+    if (trained(p, adapter.a) || trained(p, adapter.b)) return true;
+  }
   for (i64 part = 0; part < ids.parts; ++part) {
     if (trained(p, ids.weight + part) || (ids.bias != kNone && trained(p, ids.bias + part))) return true;
   }
@@ -76,8 +79,11 @@ ModelShape shape_of(const ModelConfig& config, const ModelIds& ids, const Parame
                   .head_width = v.head_width(),
                   .intermediate = v.intermediate,
                   .gated = v.gated,
+                  .window = v.window,
                   .norm_statistics = v.rms ? 1 : 2,
                   .qk_norm = v.qk_norm};
+  for (i64 i = 0; v.window > 0 && i < static_cast<i64>(ids.vision.blocks.size()); ++i)
+    shape.vision.windowed.push_back(v.windowed(i));
   set_backward(shape.vision, ids.vision.blocks, shape.vision_embedding_trained, p);
   shape.language = {.name = "language",
                     .module = t.names.blocks,
@@ -87,7 +93,9 @@ ModelShape shape_of(const ModelConfig& config, const ModelIds& ids, const Parame
                     .head_width = t.head_width,
                     .intermediate = t.intermediate,
                     .gated = true,
-                    .causal = true};
+                    .causal = true,
+                    .window = t.window};
+  for (i64 i = 0; t.window > 0 && i < t.layers; ++i) shape.language.windowed.push_back(t.windowed(i));
   set_backward(shape.language, ids.language.blocks,
                shape.features_need_gradient() || shape.token_embedding_trained, p);
 

@@ -21,13 +21,23 @@ struct NormIds {
   double offset() const { return plus_one ? 1 : 0; }
 };
 
+// The low-rank addition to a linear layer: see adapters.h.
+struct AdapterIds {
+  ParameterId a = kNone;  // [rank, inputs]
+  ParameterId b = kNone;  // [outputs, rank]
+  double scale = 0;
+
+  bool present() const { return a != kNone; }
+};
+
 // One matrix, or several neighbours in the registry used as one (q, k, v; gate, up): rows joined, one
 // product.
 struct LinearIds {
   ParameterId weight = kNone;
   ParameterId bias = kNone;
   i64 parts = 1;
-  ParameterId scale = kNone;  // layer scale [rows of the weight]
+  ParameterId scale = kNone;              // layer scale [rows of the weight]
+  std::vector<AdapterIds> adapters = {};  // one per part, some of them absent; or none at all
 
   bool present() const { return weight != kNone; }
 };

@@ -10,23 +10,6 @@
 namespace longsight::model {
 namespace {
 
-// Idefics3 spreads the patches of an axis over the position table by fractional coordinates in f32, which for
-// some axis lengths is not the identity (transformers 5.23, Idefics3VisionEmbeddings).
-std::vector<i64> spread_positions(i64 patches, i64 table) {
-  std::vector<float> boundaries;
-  const double step = 1.0 / static_cast<double>(table);
-  // torch.arange(step, 1, step): counted in double, each value rounded.
-  const i64 count = static_cast<i64>(std::ceil((1.0 - step) / step));
-  for (i64 i = 0; i < count; ++i)
-    boundaries.push_back(static_cast<float>(step + static_cast<double>(i) * step));
-  std::vector<i64> positions;
-  for (i64 i = 0; i < patches; ++i) {
-    const float at = std::min(static_cast<float>(i) * (1.0F / static_cast<float>(patches)), 1.0F - 1e-6F);
-    positions.push_back(std::upper_bound(boundaries.begin(), boundaries.end(), at) - boundaries.begin());
-  }
-  return positions;
-}
-
 // Index in the position table for each patch of a tile in raster order.
 std::vector<i64> table_positions(const VisionConfig& v, const data::ImageLayout& layout) {
   std::vector<i64> positions;
@@ -115,6 +98,27 @@ void fill_patches(Matrix rows, const Piece& piece, const data::ImageLayout& layo
 }
 
 }  // namespace
+
+std::vector<i64> spread_positions(i64 patches, i64 table) {
+  std::vector<float> boundaries;
+  const double step = 1.0 / static_cast<double>(table);
+  // torch.arange(step, 1, step), whose last bits decide which row a patch gets: PyTorch's kernel makes runs
+  // of 16 as two vectors of 8, each counted on from its first value rounded to f32, and the rest one by one.
+  constexpr i64 kVector = 8, kRun = 16;
+  const i64 count = static_cast<i64>(std::ceil((1.0 - step) / step));
+  for (i64 i = 0; i < count; ++i) {
+    const i64 first = i < count / kRun * kRun ? i / kVector * kVector : i;
+    const double begin = step + step * static_cast<double>(first);
+    const double rounded = first == i ? begin : static_cast<double>(static_cast<float>(begin));
+    boundaries.push_back(static_cast<float>(rounded + static_cast<double>(i - first) * step));
+  }
+  std::vector<i64> positions;
+  for (i64 i = 0; i < patches; ++i) {
+    const float at = std::min(static_cast<float>(i) * (1.0F / static_cast<float>(patches)), 1.0F - 1e-6F);
+    positions.push_back(std::upper_bound(boundaries.begin(), boundaries.end(), at) - boundaries.begin());
+  }
+  return positions;
+}
 
 TileOrder tile_order(const ModelConfig& config, const data::ImageLayout& layout) {
   const VisionConfig& v = config.vision;

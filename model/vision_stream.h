@@ -18,6 +18,11 @@ struct TileOrder {
 };
 TileOrder tile_order(const ModelConfig&, const data::ImageLayout&);
 
+// Idefics3 spreads the patches of an axis over its position table by fractional coordinates in f32: position
+// of each of `patches`, which for some lengths (19, 25, ..) is not the identity even where both are equal
+// (transformers 5.23, Idefics3VisionEmbeddings).
+std::vector<i64> spread_positions(i64 patches, i64 table);
+
 // Rows [begin, end) of the stream: their patches in `arena`, and what the embedding needs to know of them.
 // Only images with rows in the range are asked for their pixels.
 VisionRows vision_rows(const MicroBatch&, const ModelConfig&, i64 begin, i64 end, DType, Arena& arena,

@@ -9,9 +9,20 @@ namespace longsight::model {
 
 using parallel::AttentionKind;
 
-Vlm::Vlm(ModelConfig config)
+namespace {
+
+ModelIds register_all(const ModelConfig& config, const AdapterConfig& adapters, ParameterRegistry& registry) {
+  ModelIds ids = register_parameters(config, registry);
+  register_adapters(adapters, ids, registry);
+  return ids;
+}
+
+}  // namespace
+
+Vlm::Vlm(ModelConfig config, const AdapterConfig& adapters)
     : config_(std::move(config)),
-      ids_(register_parameters(config_, parameters_)),
+      adapters_(adapters),
+      ids_(register_all(config_, adapters_, parameters_)),
       vision_(config_, ids_.vision),
       connector_(config_, ids_.connector),
       language_(config_, ids_.language) {}

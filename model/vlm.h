@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "model/adapters.h"
 #include "model/connector.h"
 #include "model/language_model.h"
 #include "model/micro_batch.h"
@@ -18,11 +19,12 @@ namespace longsight::model {
 // A model: its shape and its parameters. Registered by the constructor, not yet allocated.
 class Vlm {
  public:
-  explicit Vlm(ModelConfig config);
+  explicit Vlm(ModelConfig config, const AdapterConfig& adapters = {});
   Vlm(const Vlm&) = delete;
   Vlm& operator=(const Vlm&) = delete;
 
   const ModelConfig& config() const { return config_; }
+  const AdapterConfig& adapters() const { return adapters_; }
   ParameterRegistry& parameters() { return parameters_; }
   const ParameterRegistry& parameters() const { return parameters_; }
   const ModelIds& ids() const { return ids_; }
@@ -41,6 +43,7 @@ class Vlm {
 
  private:
   ModelConfig config_;
+  AdapterConfig adapters_;
   ParameterRegistry parameters_;
   ModelIds ids_;
   std::map<ParameterId, std::string> file_names_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "parallel/attention_heads.h"
+#include "parallel/attention_spans.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::parallel {
@@ -23,16 +24,6 @@ struct KvHeads {
 
 }  // namespace
 
-GatherAttention::Range GatherAttention::needed(const AttentionShape& shape, const AttentionStream& stream,
-                                               i64 rank) {
-  const i64 begin = stream.cuts.begin(rank), end = stream.cuts.end(rank);
-  if (begin == end) return {begin, begin};
-  const auto& starts = stream.sequences.starts;
-  const i64 first = *(std::upper_bound(starts.begin(), starts.end(), begin) - 1);
-  const i64 last = *std::lower_bound(starts.begin(), starts.end(), end);
-  return {first, shape.causal ? end : last};
-}
-
 GatherAttention::GatherAttention(AttentionShape shape, AttentionStream stream, ProcessGroup& group,
                                  std::string label)
     : shape_(shape),
@@ -42,7 +33,7 @@ GatherAttention::GatherAttention(AttentionShape shape, AttentionStream stream, P
       rows_(stream.cuts.rows(group.rank())),
       row_counts_(group.size()) {
   for (i64 reader = 0; reader < group.size(); ++reader) {
-    const Range want = needed(shape, stream, reader);
+    const RowRange want = needed_keys(shape, stream, {stream.cuts.begin(reader), stream.cuts.end(reader)});
     for (i64 owner = 0; owner < group.size(); ++owner) {
       const i64 first = std::max(want.begin, stream.cuts.begin(owner)),
                 last = std::min(want.end, stream.cuts.end(owner));
@@ -51,17 +42,10 @@ GatherAttention::GatherAttention(AttentionShape shape, AttentionStream stream, P
         offsets_.push_back(std::clamp<i64>(first - stream.cuts.begin(owner), 0, rows_));
     }
   }
-  const Range mine = needed(shape, stream, group.rank());
-  needed_rows_ = mine.end - mine.begin;
-  const i64 begin = stream.cuts.begin(group.rank()), end = stream.cuts.end(group.rank());
-  for (i64 s = 0; s < stream.sequences.count(); ++s) {
-    const i64 first = stream.sequences.starts[static_cast<std::size_t>(s)];
-    const i64 last = stream.sequences.starts[static_cast<std::size_t>(s) + 1];
-    const i64 q_first = std::max(first, begin), q_last = std::min(last, end);
-    if (q_first >= q_last) continue;
-    spans_.push_back({q_first - begin, q_last - q_first, first - mine.begin, std::min(last, mine.end) - first,
-                      q_first - first, shape.causal});
-  }
+  const RowRange queries{stream.cuts.begin(group.rank()), stream.cuts.end(group.rank())};
+  const RowRange keys = needed_keys(shape, stream, queries);
+  needed_rows_ = keys.end - keys.begin;
+  spans_ = attention_spans(shape, stream, queries, keys);
 }
 
 ops::AttentionProblem GatherAttention::problem() const {

@@ -1,5 +1,5 @@
-// Gather attention: K and V of the sequences that a rank's queries touch come to it, as far as a causal mask
-// lets it see; backward sums dK and dV back to their owners, in rank order.
+// Gather attention: K and V of the sequences that a rank's queries touch come to it, as far as a causal mask,
+// a window and prefixes let it see; backward sums dK and dV back to their owners, in rank order.
 #pragma once
 
 #include "parallel/attention.h"
@@ -19,12 +19,6 @@ class GatherAttention final : public AttentionStrategy {
   void schedule_backward(Schedule&, DType) const override;
 
  private:
-  struct Range {
-    i64 begin = 0;
-    i64 end = 0;
-  };
-  // Rows of the stream whose keys the rank needs: one range, for its queries are one range.
-  static Range needed(const AttentionShape&, const AttentionStream&, i64 rank);
   ops::AttentionProblem problem() const;
 
   AttentionShape shape_;

@@ -1,6 +1,7 @@
 #include "parallel/attention_local.h"
 
 #include "parallel/attention_heads.h"
+#include "parallel/attention_spans.h"
 
 namespace longsight::parallel {
 namespace {
@@ -14,13 +15,8 @@ struct LocalFrame {
 
 LocalAttention::LocalAttention(AttentionShape shape, AttentionStream stream, i64 rank) : shape_(shape) {
   check(respects(stream.cuts, stream.sequences), "local attention over ranges that cut a sequence");
-  const i64 begin = stream.cuts.begin(rank), end = stream.cuts.end(rank);
-  for (i64 s = 0; s < stream.sequences.count(); ++s) {
-    const i64 first = stream.sequences.starts[static_cast<std::size_t>(s)];
-    const i64 last = stream.sequences.starts[static_cast<std::size_t>(s) + 1];
-    if (first < begin || last > end || first == last) continue;
-    spans_.push_back({first - begin, last - first, first - begin, last - first, 0, shape.causal});
-  }
+  const RowRange mine{stream.cuts.begin(rank), stream.cuts.end(rank)};
+  spans_ = attention_spans(shape, stream, mine, mine);
 }
 
 ops::AttentionProblem LocalAttention::problem() const {

@@ -1,6 +1,7 @@
 #include "parallel/attention_ulysses.h"
 
 #include "parallel/attention_heads.h"
+#include "parallel/attention_spans.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::parallel {
@@ -37,11 +38,7 @@ UlyssesAttention::UlyssesAttention(AttentionShape shape, AttentionStream stream,
       back_(label + " to rows") {
   for (i64 r = 0; r < group.size(); ++r)
     heads_.push_back(head_range(shape.heads, shape.kv_heads, group.size(), r));
-  for (i64 s = 0; s < stream.sequences.count(); ++s) {
-    const i64 first = stream.sequences.starts[static_cast<std::size_t>(s)];
-    const i64 n = stream.sequences.starts[static_cast<std::size_t>(s) + 1] - first;
-    if (n > 0) spans_.push_back({first, n, first, n, 0, shape.causal});
-  }
+  spans_ = attention_spans(shape, stream, {0, total()}, {0, total()});
 }
 
 ops::AttentionProblem UlyssesAttention::problem() const {

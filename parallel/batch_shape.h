@@ -24,7 +24,7 @@ struct RowRange {
 
 // A Geometry with its per-token lists as runs, so that costs take time in samples and ranks, not in tokens.
 struct BatchShape {
-  Geometry frame;  // samples, images, class_rows, merge; no lists
+  Geometry frame;  // samples, images, windows, prefixes, class_rows, merge; no lists of tokens
   std::vector<FeatureRun> features;
   std::vector<RowRange> supervised;  // ascending language rows with a target
 

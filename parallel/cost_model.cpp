@@ -4,6 +4,8 @@
 #include <map>
 #include <numeric>
 
+#include "runtime/ops/attention.h"
+
 namespace longsight::parallel {
 namespace {
 
@@ -74,15 +76,19 @@ i64 PassCost::wire_bytes() const {
 
 // ---- attention
 
-std::vector<double> attention_pairs(const PackedSequences& sequences, const Cuts& cuts, bool causal) {
+std::vector<double> attention_pairs(const PackedSequences& sequences, const Cuts& cuts, bool causal,
+                                    i64 window, std::span<const i64> prefixes) {
   std::vector<double> pairs(static_cast<std::size_t>(cuts.ranks()), 0.0);
   for_overlaps(sequences, cuts, [&](i64 rank, i64 s, i64 first, i64 last) {
     const i64 start = sequences.starts[static_cast<std::size_t>(s)],
               end = sequences.starts[static_cast<std::size_t>(s) + 1];
-    // Row i of a causal sequence sees i + 1 keys.
-    const double a = number(first - start), b = number(last - start);
-    pairs[static_cast<std::size_t>(rank)] +=
-        causal ? (b * (b + 1) - a * (a + 1)) / 2 : (b - a) * number(end - start);
+    const ops::AttentionSpan span{.q_rows = last - first,
+                                  .k_rows = end - start,
+                                  .diagonal = first - start,
+                                  .causal = causal,
+                                  .window = window,
+                                  .prefix = prefixes.empty() ? 0 : prefixes[static_cast<std::size_t>(s)]};
+    pairs[static_cast<std::size_t>(rank)] += number(ops::visible_pairs({&span, 1}));
   });
   return pairs;
 }
@@ -98,7 +104,7 @@ double head_efficiency(i64 heads, i64 ranks) {
 // ---- blocks
 
 BlockCost block_cost(const TowerShape& t, AttentionKind kind, const PackedSequences& sequences,
-                     const Cuts& cuts, i64 element_bytes, bool with_backward) {
+                     const Cuts& cuts, i64 element_bytes, bool with_backward, std::span<const i64> prefixes) {
   const double rows = number(most_rows(cuts)), bytes = number(element_bytes);
   const double c = number(t.width), p = number(t.projection()), result = number(t.heads * t.head_width),
                f = number(t.intermediate);
@@ -107,7 +113,7 @@ BlockCost block_cost(const TowerShape& t, AttentionKind kind, const PackedSequen
   cost.mlp.gemm_flops =
       with_gradients(2 * rows * c * f * (t.gated ? 3 : 2), with_backward, t.weight_gradients);
 
-  const std::vector<double> pairs = attention_pairs(sequences, cuts, t.causal);
+  const std::vector<double> pairs = attention_pairs(sequences, cuts, t.causal, t.window, prefixes);
   const double products = with_backward ? 7 : 2;
   const bool by_heads = kind == AttentionKind::ulysses;
   const double most_pairs = by_heads ? std::accumulate(pairs.begin(), pairs.end(), 0.0)
@@ -115,7 +121,7 @@ BlockCost block_cost(const TowerShape& t, AttentionKind kind, const PackedSequen
   const i64 heads = by_heads ? fullest_heads(t.heads, cuts.ranks()) : t.heads;
   cost.attention.attention_flops = products * 2 * most_pairs * number(heads * t.head_width);
 
-  const AttentionWire wire = attention_wire(t, kind, sequences, cuts, element_bytes);
+  const AttentionWire wire = attention_wire(t, kind, sequences, cuts, element_bytes, prefixes);
   cost.attention.wire = wire.forward;
   if (with_backward) cost.attention.wire += wire.backward;
 
@@ -129,15 +135,32 @@ BlockCost block_cost(const TowerShape& t, AttentionKind kind, const PackedSequen
 }
 
 Cost tower_cost(const TowerShape& t, const std::vector<AttentionKind>& kinds,
-                const PackedSequences& sequences, const Cuts& cuts, i64 element_bytes) {
+                const PackedSequences& sequences, const PackedSequences& windows, const Cuts& cuts,
+                i64 element_bytes, std::span<const i64> prefixes) {
   check(static_cast<i64>(kinds.size()) == t.blocks, "{} strategies for {} {} blocks", kinds.size(), t.blocks,
         t.name);
-  std::map<std::pair<AttentionKind, bool>, i64> blocks;
-  for (i64 i = 0; i < t.blocks; ++i)
-    ++blocks[{kinds[static_cast<std::size_t>(i)], i >= t.blocks - t.backward_blocks}];
+  check(t.windowed.empty() || static_cast<i64>(t.windowed.size()) == t.blocks,
+        "{} of {} {} blocks are windowed or not", t.windowed.size(), t.blocks, t.name);
+  TowerShape whole = t;
+  whole.window = 0;
+  // Statistics of a typical step hold no windows: the whole sequences are an upper bound.
+  const PackedSequences& in_windows = windows.rows() == sequences.rows() ? windows : sequences;
+  struct What {
+    AttentionKind kind;
+    bool with_backward, windowed;
+    auto operator<=>(const What&) const = default;
+  };
+  std::map<What, i64> blocks;
+  for (i64 i = 0; i < t.blocks; ++i) {
+    const auto b = static_cast<std::size_t>(i);
+    ++blocks[{
+        .kind = kinds[b], .with_backward = i >= t.blocks - t.backward_blocks, .windowed = t.is_windowed(i)}];
+  }
   Cost total;
   for (const auto& [what, count] : blocks) {
-    const BlockCost block = block_cost(t, what.first, sequences, cuts, element_bytes, what.second);
+    const BlockCost block = block_cost(what.windowed && t.causal ? t : whole, what.kind,
+                                       what.windowed && !t.causal ? in_windows : sequences, cuts,
+                                       element_bytes, what.with_backward, prefixes);
     total += block.attention.times(count);
     total += block.mlp.times(count);
   }
@@ -151,7 +174,8 @@ PassCost pass_cost(const ModelShape& m, const Plan& plan, const BatchShape& batc
   const i64 bytes = m.element_bytes(), width = m.language.width;
   PassCost cost;
   if (batch.frame.images.count() > 0) {
-    cost.vision = tower_cost(m.vision, plan.vision, batch.frame.images, layout.vision, bytes);
+    cost.vision =
+        tower_cost(m.vision, plan.vision, batch.frame.images, batch.frame.windows, layout.vision, bytes);
     const double rows = number(most_rows(layout.vision)), c = number(m.vision.width);
     cost.vision.gemm_flops += 2 * rows * c * number(m.patch_inputs) * (m.vision_embedding_trained ? 2 : 1);
     cost.vision.touched_bytes += 6 * rows * c * number(bytes);
@@ -171,7 +195,8 @@ PassCost pass_cost(const ModelShape& m, const Plan& plan, const BatchShape& batc
     if (m.features_need_gradient()) cost.fusion.wire += cost.fusion.wire;
     cost.fusion.touched_bytes = 4 * number(cost.fusion.wire.fullest);
   }
-  cost.language = tower_cost(m.language, plan.language, batch.frame.samples, layout.language, bytes);
+  cost.language = tower_cost(m.language, plan.language, batch.frame.samples, batch.frame.samples,
+                             layout.language, bytes, batch.frame.prefixes);
   cost.language.touched_bytes +=
       4 * number(most_rows(layout.language) * width * bytes);  // embedding rows and their gradient
 

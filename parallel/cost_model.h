@@ -24,9 +24,10 @@ struct Cost {
   Cost times(i64 n) const;
 };
 
-// Pairs of a query and a key that attention looks at, by the rank that holds the query. Time in ranks +
-// sequences.
-std::vector<double> attention_pairs(const PackedSequences&, const Cuts&, bool causal);
+// Pairs of a query and a key that attention looks at, by the rank that holds the query; window and prefixes
+// as in needed_rows. Time in ranks + sequences.
+std::vector<double> attention_pairs(const PackedSequences&, const Cuts&, bool causal, i64 window = 0,
+                                    std::span<const i64> prefixes = {});
 
 // Query heads of the fullest rank, and the share of its time that an average rank is busy: 28 heads on 8
 // ranks: 4, 0.875.
@@ -39,11 +40,13 @@ struct BlockCost {
   Cost mlp;
 };
 BlockCost block_cost(const TowerShape&, AttentionKind, const PackedSequences&, const Cuts&, i64 element_bytes,
-                     bool with_backward);
+                     bool with_backward, std::span<const i64> prefixes = {});
 
-// All blocks of a tower, with the backward of those that have one. kinds: one per block.
+// All blocks of a tower, with the backward of those that have one. kinds: one per block. windows: the
+// sequences of windowed blocks that are not causal (without rows: not known, taken as `sequences`).
 Cost tower_cost(const TowerShape&, const std::vector<AttentionKind>& kinds, const PackedSequences&,
-                const Cuts&, i64 element_bytes);
+                const PackedSequences& windows, const Cuts&, i64 element_bytes,
+                std::span<const i64> prefixes = {});
 
 // One micro-batch on one sequence group, forward, loss and backward.
 struct PassCost {

@@ -16,6 +16,7 @@ struct HeadRange {
 };
 
 inline HeadRange head_range(i64 heads, i64 kv_heads, i64 ranks, i64 rank) {
+  if (heads == 0) return {};  // a tower that is not there
   const i64 group = exact_div(heads, kv_heads);
   const i64 first = heads * rank / ranks, last = heads * (rank + 1) / ranks;
   if (first == last) return {first, 0, first / group, 0};

@@ -283,8 +283,12 @@ i64 loss_chunk_rows(i64 vocab) {
 
 std::vector<RankRows> rank_rows(const ModelShape& m, const BatchShape& batch, const Layout& layout) {
   const PackedSequences &images = batch.frame.images, &samples = batch.frame.samples;
+  // Of all blocks: the most that one of them needs.
+  i64 window = m.language.window;
+  for (i64 i = 0; i < m.language.blocks; ++i) window = m.language.is_windowed(i) ? window : 0;
   const auto vision_needed = needed_rows(images, layout.vision, m.vision.causal),
-             language_needed = needed_rows(samples, layout.language, m.language.causal);
+             language_needed =
+                 needed_rows(samples, layout.language, m.language.causal, window, batch.frame.prefixes);
   const auto vision_sent = rows_sent(vision_needed, layout.vision),
              language_sent = rows_sent(language_needed, layout.language);
   const FeatureTraffic traffic = feature_traffic(batch, layout);

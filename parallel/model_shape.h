@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "runtime/tensor/dtype.h"
 
@@ -30,8 +31,12 @@ struct TowerShape {
   i64 kv_heads = 0;
   i64 head_width = 0;
   i64 intermediate = 0;
-  bool gated = false;       // MLP of the form act(gate) * up
-  bool causal = false;      // attention sees earlier rows of the same sequence only
+  bool gated = false;   // MLP of the form act(gate) * up
+  bool causal = false;  // attention sees earlier rows of the same sequence only
+  // Window attention: a causal block sees the last `window` rows up to itself, another one the sequences that
+  // are the windows of the stream. Of all blocks or, where it is not empty, of those set in `windowed`.
+  i64 window = 0;
+  std::vector<bool> windowed = {};
   i64 norm_statistics = 1;  // numbers kept per row and norm: 1 RMS norm, 2 layer norm
   bool qk_norm = false;     // norms of q and k, whose inputs are kept
   i64 backward_blocks =
@@ -39,6 +44,9 @@ struct TowerShape {
   bool weight_gradients =
       true;  // whether blocks have trained weights; if not, backward computes input gradients only
 
+  bool is_windowed(i64 block) const {
+    return window > 0 && (windowed.empty() || windowed[static_cast<std::size_t>(block)]);
+  }
   i64 projection() const { return (heads + 2 * kv_heads) * head_width; }  // columns of q, k, v
   i64 mlp_input() const { return gated ? 2 * intermediate : intermediate; }
 };

@@ -24,11 +24,16 @@ void for_runs(const ParameterRegistry& p, Member&& member, Same&& same, F&& f) {
 
 }  // namespace
 
-AdamW::AdamW(const ParameterRegistry& parameters)
+AdamW::AdamW(const ParameterRegistry& parameters, std::vector<ParameterOptions> own)
     : parameters_(parameters),
       first_(parameters.gradients().bytes(), "first moments"),
       second_(parameters.gradients().bytes(), "second moments"),
-      steps_(static_cast<std::size_t>(parameters.size())) {}
+      steps_(static_cast<std::size_t>(parameters.size())),
+      own_(std::move(own)) {
+  check(own_.empty() || own_.size() == steps_.size(), "options for {} of {} parameters", own_.size(),
+        steps_.size());
+  own_.resize(steps_.size());
+}
 
 void AdamW::step(const std::function<bool(const Parameter&)>& reached, const ops::AdamWOptions& options,
                  Stream stream) {
@@ -37,7 +42,8 @@ void AdamW::step(const std::function<bool(const Parameter&)>& reached, const ops
   const auto member = [&](ParameterId id) { return parameters_.has_grad(id) && reached(parameters_[id]); };
   const auto steps = [&](ParameterId id) -> i64& { return steps_[static_cast<std::size_t>(id)]; };
   const auto same = [&](ParameterId a, ParameterId b) {
-    return parameters_[a].decays() == parameters_[b].decays() && steps(a) == steps(b);
+    return parameters_[a].decays() == parameters_[b].decays() && steps(a) == steps(b) &&
+           own_[static_cast<std::size_t>(a)] == own_[static_cast<std::size_t>(b)];
   };
   // Runs are found before any count moves, so that neighbours of equal age stay together.
   for_runs(parameters_, member, same, [&](ParameterId first, ParameterId last, i64 elements) {
@@ -45,9 +51,12 @@ void AdamW::step(const std::function<bool(const Parameter&)>& reached, const ops
     const auto flat = [&](Tensor all, i64 offset) {
       return Tensor(static_cast<std::byte*>(all.data()) + offset * width, dtype, {elements}, all.backend());
     };
+    const ParameterOptions& of_these = own_[static_cast<std::size_t>(first)];
     ops::AdamWOptions own = options;
     own.step = steps(first) + 1;
-    own.weight_decay = p.decays() ? options.weight_decay : 0;
+    own.lr = options.lr * of_these.lr_factor;
+    if (of_these.weight_decay >= 0) own.weight_decay = of_these.weight_decay;
+    if (!p.decays()) own.weight_decay = 0;
     adamw_step(flat(parameters_.values(), p.offset), flat(parameters_.gradients(), p.grad_offset),
                first_.tensor(dtype, {elements}, p.grad_offset * width),
                second_.tensor(dtype, {elements}, p.grad_offset * width), own, stream);

@@ -9,10 +9,17 @@
 
 namespace longsight::parallel {
 
+// How a parameter differs from the options of a step.
+struct ParameterOptions {
+  double lr_factor = 1;
+  double weight_decay = -1;  // below 0: that of the step
+  friend bool operator==(const ParameterOptions&, const ParameterOptions&) = default;
+};
+
 class AdamW {
  public:
-  // Moments for every parameter with a gradient.
-  explicit AdamW(const ParameterRegistry& parameters);
+  // Moments for every parameter with a gradient. `own` has an entry for each parameter, or none at all.
+  explicit AdamW(const ParameterRegistry& parameters, std::vector<ParameterOptions> own = {});
 
   // Updates the parameters that `reached` names and zeroes their gradients; the others keep values, moments
   // and their own step count, as parameters without a gradient do in PyTorch. `options.step` is ignored: each
@@ -25,7 +32,8 @@ class AdamW {
  private:
   const ParameterRegistry& parameters_;
   Storage first_, second_;
-  std::vector<i64> steps_;  // by parameter
+  std::vector<i64> steps_;             // by parameter
+  std::vector<ParameterOptions> own_;  // by parameter
 };
 
 // Euclidean norm of the gradients of the parameters that `reached` names.

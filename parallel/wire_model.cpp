@@ -66,8 +66,7 @@ class Coverage {
   std::vector<i64> begins_, ends_, begin_sums_, end_sums_;
 };
 
-Wire gather_wire(const PackedSequences& sequences, const Cuts& cuts, bool causal, i64 row_bytes) {
-  const std::vector<RowRange> needed = needed_rows(sequences, cuts, causal);
+Wire gather_wire(const std::vector<RowRange>& needed, const Cuts& cuts, i64 row_bytes) {
   const Coverage readers(needed);
   Wire wire;
   for (i64 r = 0; r < cuts.ranks(); ++r) {
@@ -95,23 +94,30 @@ Wire& Wire::operator+=(const Wire& other) {
 
 // ---- attention
 
-std::vector<RowRange> needed_rows(const PackedSequences& sequences, const Cuts& cuts, bool causal) {
+std::vector<RowRange> needed_rows(const PackedSequences& sequences, const Cuts& cuts, bool causal, i64 window,
+                                  std::span<const i64> prefixes) {
   std::vector<RowRange> needed;
   const auto& starts = sequences.starts;
   for (i64 r = 0; r < cuts.ranks(); ++r) {
     const i64 begin = cuts.begin(r), end = cuts.end(r);
     if (begin == end) {
       needed.push_back({begin, begin});
-    } else {
-      needed.push_back({*(std::upper_bound(starts.begin(), starts.end(), begin) - 1),
-                        causal ? end : *std::lower_bound(starts.begin(), starts.end(), end)});
+      continue;
     }
+    const auto first = std::upper_bound(starts.begin(), starts.end(), begin) - 1;
+    const auto behind = std::lower_bound(starts.begin(), starts.end(), end);
+    const auto prefix_of = [&](auto start) {
+      return prefixes.empty() ? 0 : prefixes[static_cast<std::size_t>(start - starts.begin())];
+    };
+    const bool from_window = causal && window > 0 && prefix_of(first) == 0;
+    needed.push_back({from_window ? std::max(*first, begin - window + 1) : *first,
+                      causal ? std::max(end, *(behind - 1) + prefix_of(behind - 1)) : *behind});
   }
   return needed;
 }
 
 AttentionWire attention_wire(const TowerShape& t, AttentionKind kind, const PackedSequences& sequences,
-                             const Cuts& cuts, i64 element_bytes) {
+                             const Cuts& cuts, i64 element_bytes, std::span<const i64> prefixes) {
   // A way back has the transposed counts: the same Wire, which looks at what is sent and at what is received.
   const i64 d = t.head_width;
   switch (kind) {
@@ -131,7 +137,8 @@ AttentionWire attention_wire(const TowerShape& t, AttentionKind kind, const Pack
       return {forward, backward};
     }
     case AttentionKind::gather: {
-      const Wire wire = gather_wire(sequences, cuts, t.causal, 2 * t.kv_heads * d * element_bytes);
+      const Wire wire = gather_wire(needed_rows(sequences, cuts, t.causal, t.window, prefixes), cuts,
+                                    2 * t.kv_heads * d * element_bytes);
       return {wire, wire};
     }
   }

@@ -18,8 +18,10 @@ struct Wire {
 };
 
 // Rows whose keys each rank needs where K and V are gathered: those of its sequences, as far as a causal mask
-// lets it see.
-std::vector<RowRange> needed_rows(const PackedSequences&, const Cuts&, bool causal);
+// lets it see; with a window (0: none) and prefixes (of each sequence; empty: none) as in AttentionShape and
+// AttentionStream.
+std::vector<RowRange> needed_rows(const PackedSequences&, const Cuts&, bool causal, i64 window = 0,
+                                  std::span<const i64> prefixes = {});
 
 // What attention sends in the forward and the backward pass of one block: the sums of the strategy's count
 // matrices.
@@ -28,7 +30,7 @@ struct AttentionWire {
   Wire backward;
 };
 AttentionWire attention_wire(const TowerShape&, AttentionKind, const PackedSequences&, const Cuts&,
-                             i64 element_bytes);
+                             i64 element_bytes, std::span<const i64> prefixes = {});
 
 // Visual tokens by the rank of their patches and the rank of their position.
 struct FeatureTraffic {

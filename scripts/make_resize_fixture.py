@@ -44,7 +44,7 @@ def picture(height, width, seed):
 
 def sizes():
     draw = random.Random(13)
-    for number in range(210):
+    for number in range(450):
         largest = draw.choice([6, 30, 100, 300])
         yield tuple(draw.randint(1, largest) for _ in range(4))
     for number in range(42):  # around the rule of the pass order: H_in - H_out = 2 (W_in - W_out) + 0, 1, -1

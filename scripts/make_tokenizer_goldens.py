@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""Writes tests/goldens/tokenizer/: what the library `tokenizers` makes of texts, for many kinds of tokenizer.json
-(cases.json), what it learns from texts (learned.json), and what transformers makes of conversations with the chat templates
-of runtime/data/chat_templates.h (chats.json).
+"""Writes tests/goldens/tokenizer/:
 
-    pip install tokenizers==0.23.3 transformers==5.23.0 jinja2==3.1.6
-    scripts/make_tokenizer_goldens.py
+    cases           what the library `tokenizers` makes of texts, for many kinds of byte-level tokenizer.json
+    characters      the same for BPE over characters with byte fallback (Llama-2, Mistral, Gemma)
+    sentencepiece   a small tokenizer.model, and what the library `sentencepiece` makes of texts
+    learned         what `tokenizers` learns from texts
+    chats           what transformers makes of conversations with the chat templates of runtime/data/chat_templates.h
 
-Each case is a JSON merge patch (RFC 7396) on the tokenizer.json of tests/goldens/llava-clip-llama. `code_points` are hashes
-(FNV-1a, 64 bit) over the ids of every code point in several surroundings, one for each block of 256 code points: see blocks().
+    pip install tokenizers==0.23.3 sentencepiece==0.2.3 protobuf transformers==5.23.0 jinja2==3.1.6
+    scripts/make_tokenizer_goldens.py [PART ...]
+
+Each case is a JSON merge patch (RFC 7396) on a tokenizer.json: of tests/goldens/llava-clip-llama, or for `characters` of
+tests/goldens/tokenizer/families/paligemma. `code_points` are hashes (FNV-1a, 64 bit) over the ids of every code point in several
+surroundings, one for each block of 256 code points: see blocks().
 """
 
 import copy
@@ -15,13 +20,15 @@ import json
 import pathlib
 import random
 import re
+import sys
 
 import tokenizers
-import transformers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASE = ROOT / "tests/goldens/llava-clip-llama/model/tokenizer.json"
 OUT = ROOT / "tests/goldens/tokenizer"
+CHARACTERS = OUT / "families/paligemma/tokenizer.json"
+MARK = "\u2581"
 
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 QWEN2 = CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -114,34 +121,164 @@ def learned():
     return {"vocab_size": 420, "texts": texts, "tokens": tokens, "merges": bpe["merges"]}
 
 
+def characters(base):
+    """Cases of BPE over characters; `base` is in Gemma's form."""
+    specials = base["added_tokens"]
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": MARK}
+    prepend = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": MARK}, replace]}
+    back = {"type": "Replace", "pattern": {"String": MARK}, "content": " "}
+    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    llama_decoder = {"type": "Sequence", "decoders": [back, {"type": "ByteFallback"}, {"type": "Fuse"}, strip]}
+    more = [
+        flags(id=641, content="<norm>", normalized=True),
+        flags(id=642, content="<left>", lstrip=True, special=True),
+        flags(id=643, content="<right> x", rstrip=True, normalized=True),
+    ]
+
+    def metaspace(**given):
+        part = {"type": "Metaspace", "replacement": MARK, **given}
+        # A merge patch adds to an object; null takes the members of the base's pre_tokenizer away.
+        gone = dict.fromkeys(("pattern", "behavior", "invert"))
+        return {"normalizer": None, "pre_tokenizer": {**part, **gone}, "decoder": {"decoders": None, **part}}
+
+    yield "gemma", {}
+    yield "llama", {"normalizer": {**prepend, "pattern": None, "content": None}, "pre_tokenizer": None, "decoder": llama_decoder}
+    yield "metaspace always", metaspace(prepend_scheme="always", split=False)
+    yield "metaspace always, split", metaspace(prepend_scheme="always", split=True)
+    yield "metaspace first", metaspace(prepend_scheme="first", split=False)
+    yield "metaspace never, split", metaspace(prepend_scheme="never", split=True)
+    yield "metaspace, older file", metaspace(add_prefix_space=True)
+    unknown = {"model": {"byte_fallback": False, "fuse_unk": False}}
+    yield "unknown", unknown
+    yield "unknown, fused", {"model": {"byte_fallback": False, "fuse_unk": True}}
+    yield "ignore merges", {"model": {"ignore_merges": True, "merges": base["model"]["merges"][::3]}, **metaspace(split=True)}
+    yield "added tokens", {"added_tokens": specials + more}
+    both = {"normalizer": {**prepend, "pattern": None, "content": None}, "pre_tokenizer": None}
+    yield "added tokens, prepend", {**both, "added_tokens": specials + more}
+    # A merge that goes over a space: words cannot be merged one by one.
+    inner = {"vocab": {f"e{MARK}": 650}, "merges": [["e", MARK], *base["model"]["merges"]]}
+    yield "inner space", {"model": inner}
+
+
+def sentencepiece_model(folder):
+    import sentencepiece
+
+    samples = (ROOT / "tests/goldens/llava-clip-llama/samples.jsonl").read_text(encoding="utf-8").split("\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter((TEXTS + samples) * 4),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="bpe",
+        vocab_size=480,
+        byte_fallback=True,
+        character_coverage=0.98,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        split_digits=True,
+        allow_whitespace_only_pieces=True,
+        num_threads=1,
+        minloglevel=2,
+    )
+    (folder / "tokenizer.vocab").unlink()
+    (folder / "added_tokens.json").write_text(json.dumps({"<image>": 480, "<pad>": 481}) + "\n")
+
+
+def sentencepiece_cases():
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+
+    folder = OUT / "sentencepiece"
+    sentencepiece_model(folder)
+    special = {"<unk>": 0, "<s>": 1, "</s>": 2, "<image>": 480, "<pad>": 481}
+    pattern = re.compile("(" + "|".join(map(re.escape, special)) + ")")
+    result = []
+    for legacy in (True, False):
+        model = sentencepiece_model_pb2.ModelProto()
+        model.ParseFromString((folder / "tokenizer.model").read_bytes())
+        model.normalizer_spec.add_dummy_prefix = legacy
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
+
+        def encode(text, processor=processor, legacy=legacy):
+            ids = []
+            for i, part in enumerate(pattern.split(text)):
+                if part in special:
+                    ids.append(special[part])
+                elif part:
+                    ids += processor.encode(part if legacy or i > 0 else " " + part)
+            return ids
+
+        result.append({"legacy": legacy, "texts": [[text, encode(text)] for text in TEXTS + noise_texts()]})
+        hashes = []
+        for block in blocks():
+            ids = []
+            for code in range(block << 8, (block + 1) << 8):
+                if not 0xD800 <= code < 0xE000:
+                    ids += encode(surroundings(chr(code)))
+            hashes.append([block, f"{fnv(ids):016x}"])
+        result[-1]["code_points"] = hashes
+    return result
+
+
 def chats():
+    import transformers
+
     header = (ROOT / "runtime/data/chat_templates.h").read_text(encoding="utf-8")
     templates = {}
     for name, body in re.findall(r"const char\* k(\w+) =\n(.*?);\n", header, re.DOTALL):
         templates[name] = "".join(json.loads(literal) for literal in re.findall(r"^\s*(\".*\")$", body, re.MULTILINE))
+    # Template, what it has for an image, for a video, and whether a content is a plain text.
     formats = {
         "llava": (templates["LlavaTemplate"], "<image>"),
         "llava-hub": (templates["LlavaHubTemplate"], "<image>"),
         "vicuna": (templates["VicunaHead"] + templates["LlavaTemplate"], "<image>"),
         "internvl": (templates["InternVlTemplate"], "<IMG_CONTEXT>"),
-        "qwen2-vl": (templates["Qwen2VlTemplate"], "<|image_pad|>"),
+        "internvl older": (templates["InternVlOlderTemplate"], "<image>"),
+        "internvl2_5": (templates["InternVl25Head"] + templates["InternVlTemplate"], "<IMG_CONTEXT>"),
+        "internlm2-chat": (templates["InternLm2ChatTemplate"], "<IMG_CONTEXT>"),
+        "qwen2-vl": (templates["Qwen2VlTemplate"], "<|vision_start|><|image_pad|><|vision_end|>"),
+        "smolvlm": ("<|im_start|>" + templates["SmolVlmTemplate"], "<image>"),
+        "smolvlm 2": ("<|im_start|>" + templates["SmolVlm2Template"], "<image>"),
+        "idefics3": ("<|begin_of_text|>" + templates["SmolVlmTemplate"], "<image>"),
+        "chatml": (templates["ChatMlTemplate"], None),
+        "qwen2": (templates["Qwen2Head"] + templates["Qwen2Tail"], None),
+        "qwen2.5": (templates["Qwen25Head"] + templates["Qwen2Tail"], None),
+        "llama-2": (templates["Llama2Template"], None),
+        "llama-3": (templates["Llama3Template"], None),
+        "mistral": (templates["MistralTemplate"], None),
     }
 
     def says(role, *parts):
-        return {"role": role, "content": [{"type": "text", "text": p} if p else {"type": "image"} for p in parts]}
+        kinds = {"": {"type": "image"}, "VIDEO": {"type": "video"}}
+        return {"role": role, "content": [kinds.get(p, {"type": "text", "text": p}) for p in parts]}
 
     talk = [
         says("system", "Be brief."), says("user", "Look at ", "", " and ", "", "now."), says("assistant", "Two ", "cats."),
         says("user", "", "And here?"), says("assistant", "Höhle 😀\n"),
     ]
+    texts = [
+        says("system", " Be brief.\n"), says("user", "\n\u00a0 Look at it. \t"), says("assistant", " Two ", "cats. "),
+        says("user", "And here?"), says("assistant", "\u3000Höhle 😀\n"),
+    ]
+    film = [says("user", "See ", "VIDEO", " and ", "", "?"), says("assistant", "Yes.")]
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(BASE))
     result = []
     for name, (template, image) in formats.items():
-        for messages in (talk, talk[1:], talk[1:3], talk[3:]):
-            def render(part, generate, jinja=template):
-                return tokenizer.apply_chat_template(part, chat_template=jinja, tokenize=False, add_generation_prompt=generate)
-            result.append({"format": name, "image_token": image, "messages": messages, "text": render(messages, False),
-                           "prompt": render(messages[:-1], True)})
+        talks = [talk, talk[1:], talk[1:3], talk[3:]] if image else [texts, texts[1:], texts[1:3], texts[3:]]
+        if name == "qwen2-vl":
+            talks.append(film)
+        if name == "mistral":
+            talks = talks[1:]  # it has no system message
+        for messages in talks:
+            given = messages
+            if not image:
+                given = [{"role": m["role"], "content": "".join(p["text"] for p in m["content"])} for m in messages]
+
+            def render(part, generate, jinja=template, bos="<|begin_of_text|>" if name == "llama-3" else "<s>"):
+                return tokenizer.apply_chat_template(part, chat_template=jinja, tokenize=False, add_generation_prompt=generate,
+                                                     bos_token=bos, eos_token="</s>")
+            entry = {"format": name.split()[0], "image": image, "video": "<|vision_start|><|video_pad|><|vision_end|>"}
+            entry |= {"messages": messages, "text": render(given, False), "prompt": render(given[:-1], True)}
+            result.append(entry)
     return result
 
 
@@ -174,39 +311,66 @@ def fnv(ids, value=0xCBF29CE484222325):
     return value
 
 
-def main():
-    base = json.loads(BASE.read_text(encoding="utf-8"))
+def noise_texts():
     random.seed(7)
-    # Marks in pairs: newer than Unicode 9 and older ones.
-    marks = [chr(c) for c in (0x301, 0x323, 0x327, 0x345, 0x5B0, 0x93C, 0xF71, 0xF73, 0x1ABF, 0x1DFA, 0x11930, 0x11935, 0x1E136, 0x10F46)]
-    pairs = ["e" + a + b + " " + a + b for a in marks for b in marks]
     alphabet = "ab \n\t'sSt1٣é\u0301你😀.,-<\u00a0"
-    noise = ["".join(random.choice(alphabet) for _ in range(random.randint(1, 40))) for _ in range(60)]
-    result = []
-    for name, patch in cases(base):
-        tokenizer = tokenizers.Tokenizer.from_str(json.dumps(merge_patch(copy.deepcopy(base), patch)))
-        entry = {"name": name, "patch": patch, "texts": []}
-        for text in TEXTS + noise + (["".join(pairs)] if name == "qwen2" else []):
-            ids = tokenizer.encode(text).ids
-            plain = tokenizer.decode(ids, skip_special_tokens=True)
-            entry["texts"].append([text, ids, None if plain == text else plain])
-        if name in ("llama3", "qwen2", "gpt2", "digits", "digit runs"):
-            entry["code_points"] = []
-            for block in blocks():
-                ids = []
-                for code in range(block << 8, (block + 1) << 8):
-                    if not 0xD800 <= code < 0xE000:
-                        ids += tokenizer.encode(surroundings(chr(code)), add_special_tokens=False).ids
-                entry["code_points"].append([block, f"{fnv(ids):016x}"])
-        result.append(entry)
+    return ["".join(random.choice(alphabet) for _ in range(random.randint(1, 40))) for _ in range(60)]
+
+
+def mark_pairs():
+    """Marks in pairs: newer than Unicode 9 and older ones."""
+    marks = [chr(c) for c in (0x301, 0x323, 0x327, 0x345, 0x5B0, 0x93C, 0xF71, 0xF73, 0x1ABF, 0x1DFA, 0x11930, 0x11935, 0x1E136, 0x10F46)]
+    return "".join("e" + a + b + " " + a + b for a in marks for b in marks)
+
+
+def encoded(base, name, patch, with_code_points):
+    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(merge_patch(copy.deepcopy(base), patch)))
+    entry = {"name": name, "patch": patch, "texts": []}
+    for text in TEXTS + noise_texts() + ([mark_pairs()] if name == "qwen2" else []):
+        ids = tokenizer.encode(text).ids
+        plain = tokenizer.decode(ids, skip_special_tokens=True)
+        entry["texts"].append([text, ids, None if plain == text else plain])
+    if with_code_points:
+        entry["code_points"] = []
+        for block in blocks():
+            ids = []
+            for code in range(block << 8, (block + 1) << 8):
+                if not 0xD800 <= code < 0xE000:
+                    ids += tokenizer.encode(surroundings(chr(code)), add_special_tokens=False).ids
+            entry["code_points"].append([block, f"{fnv(ids):016x}"])
+    return entry
+
+
+def write_lines(path, entries):
+    lines = (json.dumps(entry, ensure_ascii=False, separators=(",", ":")) for entry in entries)
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def write_indented(path, value):
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+
+
+def main():
+    parts = sys.argv[1:] or ["cases", "characters", "sentencepiece", "learned", "chats"]
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "learned.json").write_text(json.dumps(learned(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-    (OUT / "chats.json").write_text(json.dumps(chats(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-    with (OUT / "cases.json").open("w", encoding="utf-8") as out:
-        out.write("[\n")
-        for i, entry in enumerate(result):
-            out.write(("" if i == 0 else ",\n") + json.dumps(entry, ensure_ascii=False, separators=(",", ":")))
-        out.write("\n]\n")
+    for part in parts:
+        path = OUT / f"{part}.json"
+        if part == "cases":
+            base = json.loads(BASE.read_text(encoding="utf-8"))
+            hashed = ("llama3", "qwen2", "gpt2", "digits", "digit runs")
+            write_lines(path, [encoded(base, name, patch, name in hashed) for name, patch in cases(base)])
+        elif part == "characters":
+            base = json.loads(CHARACTERS.read_text(encoding="utf-8"))
+            hashed = ("gemma", "llama")
+            write_lines(path, [encoded(base, name, patch, name in hashed) for name, patch in characters(base)])
+        elif part == "sentencepiece":
+            write_lines(path, sentencepiece_cases())
+        elif part == "learned":
+            write_indented(path, learned())
+        elif part == "chats":
+            write_indented(path, chats())
+        else:
+            sys.exit(f"no part {part}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ namespace longsight::model {
 
 ModelConfig read_idefics3_config(const nlohmann::json& file, const std::string& path) {
   ModelConfig config;
+  config.media_style = MediaStyle::smolvlm;
   ConfigReader r(file, path);
   ConfigReader vision = r.object("vision_config");
   ConfigReader text = r.object("text_config");

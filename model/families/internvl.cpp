@@ -245,6 +245,7 @@ void complete_internvl_chat(ModelConfig& config, const std::string& folder) {
 
 ModelConfig read_internvl_config(const nlohmann::json& file, const std::string& path) {
   ModelConfig config;
+  config.media_style = MediaStyle::internvl;
   ConfigReader r(file, path);
   ConfigReader vision = r.object("vision_config");
   ConfigReader text = r.object("text_config");
@@ -283,6 +284,7 @@ ModelConfig read_internvl_config(const nlohmann::json& file, const std::string& 
 
 ModelConfig read_internvl_chat_config(const nlohmann::json& file, const std::string& path) {
   ModelConfig config;
+  config.media_style = MediaStyle::internvl;
   ConfigReader r(file, path);
   ConfigReader vision = r.object("vision_config");
   ConfigReader text = r.object("llm_config");

@@ -47,6 +47,12 @@ bool replace_prefix(std::string& name, std::string_view from, std::string_view t
   return true;
 }
 
+std::string without_vision_model(const std::string& canonical) {
+  std::string n = canonical;
+  replace_prefix(n, "vision_tower.vision_model.", "vision_tower.");
+  return n;
+}
+
 }  // namespace
 
 ModelConfig read_llava_config(const nlohmann::json& file, const std::string& path) {
@@ -101,10 +107,16 @@ std::string canonical_llava_name(const std::string& name_in_file) {
   return n;
 }
 
+std::string memory_llava_name(const std::string& canonical) {
+  std::string n = without_vision_model(canonical);
+  if (!replace_prefix(n, "language_model.model.", "model.language_model.") &&
+      !replace_prefix(n, "language_model.lm_head.", "lm_head."))
+    n = "model." + n;
+  return n;
+}
+
 std::vector<FileTensor> v5_llava_tensors(const ModelConfig&, const Parameter& parameter) {
-  std::string n = parameter.name;
-  replace_prefix(n, "vision_tower.vision_model.", "vision_tower.");
-  return {{.name = n}};
+  return {{.name = without_vision_model(parameter.name)}};
 }
 
 json v5_llava_config(const ModelConfig& c) {

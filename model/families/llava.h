@@ -16,6 +16,10 @@ std::string canonical_llava_name(const std::string& name_in_file);
 std::vector<FileTensor> v5_llava_tensors(const ModelConfig&, const Parameter&);
 nlohmann::json v5_llava_config(const ModelConfig&);
 
+// As the modules of transformers 5 are nested: model.language_model.*, model.vision_tower.*, lm_head. Of
+// InternVL and PaliGemma too.
+std::string memory_llava_name(const std::string& canonical);
+
 // The outer levels alone, which LLaVA, InternVL and PaliGemma have in common.
 std::string canonical_outer_name(const std::string& name_in_file);
 

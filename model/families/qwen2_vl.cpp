@@ -100,6 +100,7 @@ VisionConfig read_2_5_tower(ConfigReader& r, i64& out_width) {
 
 ModelConfig read(const nlohmann::json& file, const std::string& path, bool newer) {
   ModelConfig config;
+  config.media_style = MediaStyle::qwen;
   ConfigReader r(file, path);
   ConfigReader vision = r.object("vision_config");
   i64 out_width = 0;
@@ -177,6 +178,11 @@ std::string canonical_qwen2_vl_name(const std::string& name_in_file) {
   if (n.starts_with("model.language_model.")) return "model." + n.substr(21);
   if (n.starts_with("model.visual.")) return n.substr(6);
   return n;
+}
+
+std::string memory_qwen2_vl_name(const std::string& canonical) {
+  if (canonical.starts_with("model.")) return "model.language_model." + canonical.substr(6);
+  return canonical.starts_with("visual.") ? "model." + canonical : canonical;
 }
 
 }  // namespace longsight::model

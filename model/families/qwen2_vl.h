@@ -13,6 +13,8 @@ ModelConfig read_qwen2_5_vl_config(const nlohmann::json& file, const std::string
 
 // Names of both generations become the older: model.*, lm_head.weight, visual.*.
 std::string canonical_qwen2_vl_name(const std::string& name_in_file);
+// As the modules of transformers 5 are nested: model.language_model.*, model.visual.*, lm_head.
+std::string memory_qwen2_vl_name(const std::string& canonical);
 
 // With the text keys in text_config, wherever the source has them. Of both.
 nlohmann::json v5_qwen2_vl_config(const ModelConfig&);

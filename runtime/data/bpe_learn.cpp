@@ -8,8 +8,9 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
-#include "runtime/data/bpe_tokenizer.h"
-#include "runtime/data/pretokenize.h"
+#include "runtime/data/byte_alphabet.h"
+#include "runtime/data/pattern_scan.h"
+#include "runtime/data/unicode.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::data {

@@ -1,8 +1,10 @@
-// An image file as the pixels that a vision tower takes, decoded and processed when they are first asked for.
+// An image file, or the frames of a video, as the pixels that a vision tower takes: decoded and processed
+// when they are first asked for.
 #pragma once
 
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "runtime/data/image_decode.h"
 #include "runtime/data/image_processor.h"
@@ -11,12 +13,26 @@
 
 namespace longsight::data {
 
+// What the headers of the files say: one size for all frames of a video (the first one's).
+struct MediaLayout {
+  ImageSize size;
+  ImageLayout layout;
+  TileGrid grid;
+};
+
+// Reads the header of the first file alone. A video recipe takes any number of frames, the others one. Errors
+// (missing_input, bad_data) name the file.
+MediaLayout read_media_layout(const std::vector<MediaFile>& frames, const ImageRecipe& recipe,
+                              const DecodeOptions& decode = {});
+
 class FileImage final : public ImageSource {
  public:
   // `layout` is the one that the recipe gives for the size in the header of the image. The shift is the
-  // augmentation of prepare_image. `sample` says in errors which sample the image belongs
-  // to.
+  // augmentation of prepare_image. `sample` says in errors which sample the image belongs to.
   FileImage(MediaFile file, ImageRecipe recipe, ImageLayout layout, Shift shift = {},
+            DecodeOptions decode = {}, std::string sample = "");
+  // Of a video, with a video recipe.
+  FileImage(std::vector<MediaFile> frames, ImageRecipe recipe, ImageLayout layout, Shift shift = {},
             DecodeOptions decode = {}, std::string sample = "");
 
   // Of several threads that ask at the same time one works. What fails (missing_input, bad_data; the file is
@@ -25,7 +41,9 @@ class FileImage final : public ImageSource {
   const ImageLayout& layout() const override { return layout_; }
 
  private:
-  MediaFile file_;
+  OwnedTensor made() const;
+
+  std::vector<MediaFile> frames_;
   ImageRecipe recipe_;
   ImageLayout layout_;
   Shift shift_;

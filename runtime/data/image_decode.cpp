@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/data/file_window.h"
 #include "runtime/data/image_codec.h"
 
 namespace longsight::data {
@@ -16,18 +17,26 @@ struct Opened {
   FileHandle file;
   std::array<std::uint8_t, 16> start{};
   std::size_t start_bytes = 0;
+
+  std::span<const std::uint8_t> first_bytes() const { return std::span(start).first(start_bytes); }
 };
 
-Opened open_image(const std::string& path) {
+Opened open_image(const MediaFile& media) {
   Opened opened;
-  opened.file.reset(std::fopen(path.c_str(), "rb"));
-  require(opened.file != nullptr, ExitCode::missing_input, "{}: cannot open the image: {}", path,
+  const std::string name = name_of(media);
+  opened.file = media.offset == 0 && media.bytes < 0 ? FileHandle(std::fopen(media.path.c_str(), "rb"))
+                                                     : open_window(media);
+  require(opened.file != nullptr, ExitCode::missing_input, "{}: cannot open the image: {}", name,
           std::strerror(errno));
   opened.start_bytes = std::fread(opened.start.data(), 1, opened.start.size(), opened.file.get());
-  require(!std::ferror(opened.file.get()), ExitCode::missing_input, "{}: cannot read the image: {}", path,
+  require(!std::ferror(opened.file.get()), ExitCode::missing_input, "{}: cannot read the image: {}", name,
           std::strerror(errno));
   std::rewind(opened.file.get());
   return opened;
+}
+
+std::span<const std::uint8_t> bytes_of(const std::string& content) {
+  return {reinterpret_cast<const std::uint8_t*>(content.data()), content.size()};
 }
 
 std::vector<std::uint8_t> read_rest(std::FILE* file, std::string_view name) {
@@ -102,11 +111,20 @@ Image decode_image(std::span<const std::uint8_t> bytes, std::string_view name, c
   return apply_orientation(std::move(image), orientation);
 }
 
+std::string name_of(const MediaFile& file) {
+  return file.offset == 0 ? file.path : fmt::format("{} at byte {}", file.path, file.offset);
+}
+
+Image decode_image_file(const MediaFile& media, const DecodeOptions& options) {
+  const std::string name = name_of(media);
+  if (media.content) return decode_image(bytes_of(*media.content), name, options);
+  const Opened opened = open_image(media);
+  format_of(opened.first_bytes(), name);  // before a large file of another kind is read
+  return decode_image(read_rest(opened.file.get(), name), name, options);
+}
+
 Image decode_image_file(const std::string& path, const DecodeOptions& options) {
-  const Opened opened = open_image(path);
-  format_of(std::span(opened.start).first(opened.start_bytes),
-            path);  // before a large file of another kind is read
-  return decode_image(read_rest(opened.file.get(), path), path, options);
+  return decode_image_file(MediaFile{.path = path}, options);
 }
 
 ImageSize read_image_size(std::span<const std::uint8_t> bytes, std::string_view name,
@@ -115,10 +133,16 @@ ImageSize read_image_size(std::span<const std::uint8_t> bytes, std::string_view 
   return header_size(format, {.bytes = bytes, .name = name}, options);
 }
 
+ImageSize read_image_size(const MediaFile& media, const DecodeOptions& options) {
+  const std::string name = name_of(media);
+  if (media.content) return read_image_size(bytes_of(*media.content), name, options);
+  const Opened opened = open_image(media);
+  const Format format = format_of(opened.first_bytes(), name);
+  return header_size(format, {.file = opened.file.get(), .name = name}, options);
+}
+
 ImageSize read_image_size(const std::string& path, const DecodeOptions& options) {
-  const Opened opened = open_image(path);
-  const Format format = format_of(std::span(opened.start).first(opened.start_bytes), path);
-  return header_size(format, {.file = opened.file.get(), .name = path}, options);
+  return read_image_size(MediaFile{.path = path}, options);
 }
 
 }  // namespace longsight::data

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "runtime/data/image.h"
+#include "runtime/data/media_file.h"
 
 namespace longsight::data {
 
@@ -29,12 +30,15 @@ struct DecodeOptions {
 };
 
 Image decode_image_file(const std::string& path, const DecodeOptions& options = {});
+// A part of a file is bad_data if the file ends before it does.
+Image decode_image_file(const MediaFile& file, const DecodeOptions& options = {});
 // `name` stands for the file in messages.
 Image decode_image(std::span<const std::uint8_t> bytes, std::string_view name,
                    const DecodeOptions& options = {});
 
 // Size of the decoded image, from the header alone: it reads little of the file and decodes nothing.
 ImageSize read_image_size(const std::string& path, const DecodeOptions& options = {});
+ImageSize read_image_size(const MediaFile& file, const DecodeOptions& options = {});
 ImageSize read_image_size(std::span<const std::uint8_t> bytes, std::string_view name,
                           const DecodeOptions& options = {});
 

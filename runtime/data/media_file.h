@@ -18,4 +18,7 @@ struct MediaFile {
   friend bool operator==(const MediaFile&, const MediaFile&) = default;
 };
 
+// For messages: the path, and where in it the image begins.
+std::string name_of(const MediaFile& file);
+
 }  // namespace longsight::data

@@ -1,11 +1,10 @@
-// What tokenizers need of Unicode: code points of UTF-8, character classes (Unicode 16.0) and NFC.
+// What tokenizers need of Unicode: code points of UTF-8 and character classes (Unicode 16.0).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "runtime/base/number.h"
 #include "runtime/base/utf8.h"
@@ -61,27 +60,5 @@ void append_utf8(std::string& text, char32_t c);
 
 // Each ill-formed part becomes U+FFFD, one for each maximal prefix of a character (Unicode 16, section 3.9).
 std::string replace_invalid_utf8(std::string_view text);
-
-// NFC, with the way back to the bytes it was made from.
-class NfcText {
- public:
-  // `text` must be well-formed. Composition and order of marks are those of Unicode 9, as in the Hugging Face
-  // library: characters that came later stay where they are. (libutf8proc knows Unicode 15; the characters
-  // where the two differ are kept out of it by a table.)
-  explicit NfcText(std::string_view text);
-
-  const std::string& text() const { return text_; }
-  // The bytes of the original from which the bytes `span` of text() come; a part that NFC changed is one
-  // unit.
-  ByteSpan source(ByteSpan span) const;
-
- private:
-  struct Change {  // this part of text() came from that part of the original
-    ByteSpan now;
-    ByteSpan before;
-  };
-  std::string text_;
-  std::vector<Change> changes_;
-};
 
 }  // namespace longsight::data

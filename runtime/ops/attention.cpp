@@ -56,17 +56,30 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
   });
 }
 
+namespace {
+
+// Sum of clamp(i + shift, low, high) over i < rows: first low, then one more at each row, then high.
+i64 sum_of_clamped(i64 rows, i64 shift, i64 low, i64 high) {
+  const i64 first = std::clamp<i64>(low - shift, 0, rows);
+  const i64 full = std::clamp<i64>(high - shift, first, rows);
+  const i64 rising = full - first;
+  return checked_mul(first, low) + checked_mul(rising, first + shift) + rising * (rising - 1) / 2 +
+         checked_mul(rows - full, high);
+}
+
+}  // namespace
+
 i64 visible_pairs(std::span<const AttentionSpan> spans) {
   i64 pairs = 0;
   for (const AttentionSpan& span : spans) {
-    // Query i sees clamp(i + diagonal + 1, 0, k_rows) keys: first nothing, then one more at each row, then
-    // all.
-    const i64 diagonal = diagonal_of(span);
-    const i64 first = std::clamp<i64>(-diagonal, 0, span.q_rows);
-    const i64 full = std::clamp<i64>(span.k_rows - diagonal - 1, first, span.q_rows);
-    const i64 rising = full - first;
-    pairs += checked_mul(rising, first + diagonal + 1) + rising * (rising - 1) / 2;
-    pairs += checked_mul(span.q_rows - full, span.k_rows);
+    // Query i sees the prefix, and behind it keys [i + offset + 1 - window, i + offset + 1) as far as they
+    // exist.
+    const TileMask mask = mask_of(span);
+    const auto keys_before = [&](i64 shift) {
+      return sum_of_clamped(span.q_rows, shift, mask.prefix, span.k_rows);
+    };
+    pairs += checked_mul(span.q_rows, mask.prefix) + keys_before(mask.offset + 1) -
+             keys_before(mask.offset + 1 - mask.window);
   }
   return pairs;
 }

@@ -1,5 +1,6 @@
 // Exact attention over packed sequences, in tiles with an online softmax (Dao et al. 2022): nothing of size T
-// x T, blocks above the causal diagonal and outside a sequence are never touched. Grouped query heads (GQA).
+// x T; tiles above the causal diagonal, outside a window or outside a sequence are never touched. Grouped
+// query heads (GQA).
 #pragma once
 
 #include <span>
@@ -10,7 +11,8 @@
 namespace longsight::ops {
 
 // Query rows [q_begin, q_begin + q_rows) see key rows [k_begin, k_begin + k_rows); causal: query i of the
-// span sees its keys j <= i + diagonal only. A sequence that is wholly here is {s, n, s, n, 0, true}.
+// span sees its keys j with i + diagonal - window < j <= i + diagonal only, and all keys j < prefix. A
+// sequence that is wholly here is {s, n, s, n, 0, true}.
 struct AttentionSpan {
   i64 q_begin = 0;
   i64 q_rows = 0;
@@ -18,8 +20,8 @@ struct AttentionSpan {
   i64 k_rows = 0;
   i64 diagonal = 0;
   bool causal = true;
-  i64 window = 0;
-  i64 prefix = 0;
+  i64 window = 0;  // causal only; 0: no limit
+  i64 prefix = 0;  // causal only; keys of the span that all its queries see (may be more than there are)
 };
 
 // Query head h here is head first_q + h of the model and uses its KV head (first_q + h) / group, which is row

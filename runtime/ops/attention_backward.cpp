@@ -3,6 +3,7 @@
 // unit waits for its turn. Units are handed out in order and wait only for units before them, so one that
 // need not wait always runs.
 #include <atomic>
+#include <optional>
 #include <thread>
 
 #include <immintrin.h>
@@ -24,6 +25,29 @@ void wait_for(i64& counter, i64 value) {
       std::this_thread::yield();
     }
   }
+}
+
+// Tiles of keys that a tile of queries sees, numbered: [0, prefix) and, behind them, [begin, end). The first
+// clears what the others add to.
+struct KeyTiles {
+  KeyTiles(const Tiling& tiling, const VisibleKeys& keys)
+      : prefix(ceil_div(keys.prefix, tiling.size)), begin(0), end(0) {
+    if (keys.begin == keys.end) return;
+    begin = std::max(prefix, keys.begin / tiling.size);
+    end = std::max(begin, ceil_div(keys.end, tiling.size));
+  }
+  bool none() const { return prefix == 0 && begin == end; }
+  bool hold(i64 tile) const { return tile < prefix || (begin <= tile && tile < end); }
+  i64 before(i64 tile) const {
+    return std::min(tile, prefix) + std::clamp<i64>(tile - begin, 0, end - begin);
+  }
+
+  i64 prefix, begin, end;
+};
+
+template <class T>
+void clear(T* rows, i64 stride, i64 count, i64 width) {
+  for (i64 r = 0; r < count; ++r) std::fill_n(rows + r * stride, width, T(0));
 }
 
 }  // namespace
@@ -53,65 +77,132 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
   const T *const lse_data = lse.as<T>(), *const delta_data = delta.as<T>();
   std::atomic<i64> next = 0;
 
-  const auto run_unit = [&](i64 unit, T* mine) {
-    const std::size_t s = units.span_of(unit);
+  // Keys of one tile, and the query heads that use their KV head.
+  struct Unit {
+    std::size_t span;
+    i64 tile, begin_head, end_head;
+    TileMask mask;
+    Tiling keys, queries;
+    KeyTile<T> data;
+  };
+  const auto unit_at = [&](i64 number) {
+    const std::size_t s = units.span_of(number);
     const AttentionSpan& span = problem.spans[s];
-    const Tiling key_tiling(span.k_rows, key_limit), query_tiling(span.q_rows, kBackwardQueries);
-    const i64 key_tile = (unit - units.first(s)) / kv_heads, kv = (unit - units.first(s)) % kv_heads;
-    const i64 first_key = key_tiling.begin(key_tile), key_row = span.k_begin + first_key;
-    const KeyTile<T> keys{.width = width,
-                          .keys = std::max<i64>(0, key_tiling.rows(key_tile)),
-                          .scale = problem.scale,
-                          .k = k_rows.at(key_row, kv),
-                          .v = v_rows.at(key_row, kv),
-                          .k_stride = k_rows.stride,
-                          .v_stride = v_rows.stride,
-                          .dk = dk_rows.at(key_row, kv),
-                          .dv = dv_rows.at(key_row, kv),
-                          .dk_stride = dk_rows.stride,
-                          .dv_stride = dv_rows.stride};
-    kernels.begin_keys(keys, mine);
-    // The heads h with kv_of(h) == kv.
+    const i64 tile = (number - units.first(s)) / kv_heads, kv = (number - units.first(s)) % kv_heads;
     const i64 first_head = (problem.heads.first_kv + kv) * problem.heads.group - problem.heads.first_q;
-    const i64 end_head = std::min(heads, first_head + problem.heads.group);
-    for (i64 head = std::max<i64>(0, first_head); head < end_head; ++head) {
-      for (i64 tile = 0; tile < query_tiling.count; ++tile) {
-        const i64 row = span.q_begin + query_tiling.begin(tile);
-        const i64 offset = query_tiling.begin(tile) + diagonal_of(span) - first_key;
-        const QueryTile<T> queries{
-            .queries = query_tiling.rows(tile),
-            .offset = offset,
-            .queries_after = tile + 1 < query_tiling.count ? query_tiling.rows(tile + 1) : 0,
-            .q = q_rows.at(row, head),
-            .d_o = do_rows.at(row, head),
-            .lse = lse_data + row * lse.stride + head,
-            .delta = delta_data + row * delta.stride + head,
-            .q_stride = q_rows.stride,
-            .d_o_stride = do_rows.stride,
-            .lse_stride = lse.stride,
-            .delta_stride = delta.stride,
-            .dq = dq_rows.at(row, head),
-            .dq_stride = dq_rows.stride};
-        const bool seen = keys.keys > 0 && queries.queries - 1 + offset >= 0;
-        if (seen) {
-          i64& turn = turns[head * query_tiles.size() + query_tiles.first(s) + tile];
-          kernels.visit_queries(keys, queries, mine);
-          wait_for(turn, key_tile);
-          kernels.write_dq(keys, queries, key_tile > 0, mine);
-          std::atomic_ref<i64>(turn).store(key_tile + 1, std::memory_order_release);
-        } else if (key_tile == 0) {
-          for (i64 i = 0; i < queries.queries; ++i)
-            std::fill_n(queries.dq + i * queries.dq_stride, width, T(0));
-        }
+    const Tiling keys(span.k_rows, key_limit);
+    const i64 row = span.k_begin + keys.begin(tile);
+    return Unit{.span = s,
+                .tile = tile,
+                .begin_head = std::max<i64>(0, first_head),
+                .end_head = std::min(heads, first_head + problem.heads.group),
+                .mask = mask_of(span),
+                .keys = keys,
+                .queries = Tiling(span.q_rows, kBackwardQueries),
+                .data = {.width = width,
+                         .keys = std::max<i64>(0, keys.rows(tile)),
+                         .scale = problem.scale,
+                         .k = k_rows.at(row, kv),
+                         .v = v_rows.at(row, kv),
+                         .k_stride = k_rows.stride,
+                         .v_stride = v_rows.stride,
+                         .dk = dk_rows.at(row, kv),
+                         .dv = dv_rows.at(row, kv),
+                         .dk_stride = dk_rows.stride,
+                         .dv_stride = dv_rows.stride}};
+  };
+  const auto tiles_seen = [&](const Unit& unit, i64 query_tile) {
+    return KeyTiles(unit.keys, VisibleKeys(unit.mask, unit.queries.begin(query_tile),
+                                           unit.queries.rows(query_tile), unit.keys.total));
+  };
+
+  struct Visit {
+    i64 head, tile;
+    i64* turn;   // visits to these queries so far
+    i64 before;  // that come before this one
+    QueryTile<T> data;
+  };
+  // The first visit of the unit from this head and tile of queries on.
+  const auto visit_from = [&](const Unit& unit, i64 head, i64 tile) -> std::optional<Visit> {
+    for (;; ++tile) {
+      if (tile >= unit.queries.count) {
+        tile = 0;
+        ++head;
       }
+      if (head >= unit.end_head || unit.queries.count == 0) return std::nullopt;
+      const KeyTiles seen = tiles_seen(unit, tile);
+      if (!seen.hold(unit.tile)) continue;
+      const i64 first = unit.queries.begin(tile), row = problem.spans[unit.span].q_begin + first;
+      return Visit{.head = head,
+                   .tile = tile,
+                   .turn = turns + head * query_tiles.size() + query_tiles.first(unit.span) + tile,
+                   .before = seen.before(unit.tile),
+                   .data = {.queries = unit.queries.rows(tile),
+                            .mask = mask_from(unit.mask, first, unit.keys.begin(unit.tile)),
+                            .first = false,
+                            .last = false,
+                            .q = q_rows.at(row, head),
+                            .d_o = do_rows.at(row, head),
+                            .lse = lse_data + row * lse.stride + head,
+                            .delta = delta_data + row * delta.stride + head,
+                            .q_stride = q_rows.stride,
+                            .d_o_stride = do_rows.stride,
+                            .lse_stride = lse.stride,
+                            .delta_stride = delta.stride,
+                            .dq = dq_rows.at(row, head),
+                            .dq_stride = dq_rows.stride}};
     }
-    kernels.finish_keys(keys, mine);
+  };
+  const auto first_visit = [&](const Unit& unit) { return visit_from(unit, unit.begin_head, 0); };
+
+  // Queries that see nothing are visited by nobody.
+  const auto clear_blind = [&](const Unit& unit) {
+    for (i64 tile = 0; tile < unit.queries.count; ++tile) {
+      if (!tiles_seen(unit, tile).none()) continue;
+      const i64 row = problem.spans[unit.span].q_begin + unit.queries.begin(tile);
+      for (i64 head = unit.begin_head; head < unit.end_head; ++head)
+        clear(dq_rows.at(row, head), dq_rows.stride, unit.queries.rows(tile), width);
+    }
+  };
+
+  const auto run_unit = [&](const Unit& unit, const std::optional<Unit>& next_unit, T* mine) {
+    if (unit.tile == 0) clear_blind(unit);
+    std::optional<Visit> visit = first_visit(unit);
+    if (!visit) {
+      clear(unit.data.dk, unit.data.dk_stride, unit.data.keys, width);
+      clear(unit.data.dv, unit.data.dv_stride, unit.data.keys, width);
+      return;
+    }
+    kernels.begin_keys(unit.data, mine);
+    for (bool first = true; visit; first = false) {
+      std::optional<Visit> after = visit_from(unit, visit->head, visit->tile + 1);
+      visit->data.first = first;
+      visit->data.last = !after;
+      const std::optional<Visit> next_visit = after || !next_unit ? after : first_visit(*next_unit);
+      kernels.visit_queries(unit.data, visit->data, !after && next_unit ? &next_unit->data : nullptr,
+                            next_visit ? &next_visit->data : nullptr, mine);
+      wait_for(*visit->turn, visit->before);
+      kernels.write_dq(unit.data, visit->data, visit->before > 0, mine);
+      std::atomic_ref<i64>(*visit->turn).store(visit->before + 1, std::memory_order_release);
+      visit = after;
+    }
+    kernels.finish_keys(unit.data, mine);
   };
 
 #pragma omp parallel num_threads(threads)
   {
     T* const mine = memory + omp_get_thread_num() * per_thread;
-    for (i64 unit = next++; unit < units.size(); unit = next++) run_unit(unit, mine);
+    // As in forward, a thread takes its next unit before it works on the one it has. It works in the order of
+    // the units, so the first unfinished one is always being worked on and waits for none.
+    std::optional<Unit> now, then;
+    const auto take = [&] {
+      const i64 unit = next++;
+      return unit < units.size() ? std::optional(unit_at(unit)) : std::nullopt;
+    };
+    for (now = take(); now; now = then) {
+      then = take();
+      run_unit(*now, then, mine);
+    }
   }
 }
 

@@ -37,44 +37,54 @@ void begin_keys(const KeyTile<T>& tile, T* scratch) {
   copy_transposed<T>(at.v_transposed, tile.v, tile.v_stride, tile.keys, tile.width, 1);
   copy_rows<T>(at.k, Scratch::kKeyPanel, tile.k, tile.k_stride, tile.keys, tile.width,
                static_cast<T>(tile.scale));
-  clear_rows<T>(at.dk, Scratch::kKeyPanel, tile.keys, tile.width);
-  clear_rows<T>(at.dv, Scratch::kKeyPanel, tile.keys, tile.width);
 }
 
 // scores become probabilities p, d_scores become p * (d_p - delta).
-template <class T, bool kMasked>
-LONGSIGHT_INLINE void softmax_gradient(const BackwardScratch<T>& at, i64 queries, i64 keys, i64 offset) {
+template <class T, Hidden kHidden>
+LONGSIGHT_INLINE void softmax_gradient(const BackwardScratch<T>& at, i64 queries, i64 keys,
+                                       const TileMask& mask) {
   constexpr i64 L = kLanes<T>, ld = kBackwardKeys;
   const Vec<T> lanes = lane_numbers<T>();
   for (i64 i = 0; i < queries; ++i) {
     T *s = at.scores + i * ld, *ds = at.d_scores + i * ld;
     const T lse = at.lse[i], delta = at.delta[i];
-    const i64 visible = kMasked ? clamped(i + offset + 1, 0, keys) : keys;
+    const Range visible = kHidden == Hidden::nothing ? Range{0, keys} : keys_seen(mask, i, 1, keys);
+    const i64 end = i + mask.offset + 1, begin = end - mask.window;  // visible besides the prefix
     i64 j = 0;
-    for (; j < visible; j += L) {
+    const auto hide_until = [&](i64 key) {
+      for (; j < key; j += L) {
+        store<T>(s + j, Vec<T>{});
+        store<T>(ds + j, Vec<T>{});
+      }
+    };
+    hide_until(visible.begin - visible.begin % L);
+    for (; j < visible.end; j += L) {
       Vec<T> p = exp2_of<T>(load(s + j) - lse);
       Vec<T> d = p * (load(ds + j) - delta);
-      if constexpr (kMasked) {
-        const auto seen = lanes < static_cast<T>(visible - j);
+      if constexpr (kHidden != Hidden::nothing) {
+        auto seen = lanes < static_cast<T>(end - j);
+        if constexpr (kHidden == Hidden::both) {
+          seen &= lanes >= static_cast<T>(begin - j);
+          seen |= lanes < static_cast<T>(mask.prefix - j);
+        }
         p = seen ? p : Vec<T>{};
         d = seen ? d : Vec<T>{};
       }
       store<T>(s + j, p);
       store<T>(ds + j, d);
     }
-    for (; j < keys; j += L) {
-      store<T>(s + j, Vec<T>{});
-      store<T>(ds + j, Vec<T>{});
-    }
+    hide_until(keys);
   }
 }
 
 template <class T>
-void visit_queries(const KeyTile<T>& own, const QueryTile<T>& tile, T* scratch) {
+void visit_queries(const KeyTile<T>& own, const QueryTile<T>& tile, const KeyTile<T>* next_keys,
+                   const QueryTile<T>* next_queries, T* scratch) {
   constexpr i64 ld = kBackwardKeys;
   using Scratch = BackwardScratch<T>;
   constexpr i64 key_panel = Scratch::kKeyPanel, query_panel = Scratch::kQueryPanel;
-  const i64 queries = tile.queries, keys = own.keys, offset = tile.offset, width = own.width;
+  const i64 queries = tile.queries, keys = own.keys, width = own.width;
+  const TileMask mask = tile.mask;
   const Scratch at(scratch, width);
   copy_rows<T>(at.q, query_panel, tile.q, tile.q_stride, queries, width, 1);
   copy_rows<T>(at.d_o, query_panel, tile.d_o, tile.d_o_stride, queries, width, 1);
@@ -82,30 +92,44 @@ void visit_queries(const KeyTile<T>& own, const QueryTile<T>& tile, T* scratch) 
     at.lse[i] = tile.lse[i * tile.lse_stride] * static_cast<T>(kLog2e);
     at.delta[i] = tile.delta[i * tile.delta_stride];
   }
-  // The next visit reads the queries behind these; after the last one dk and dv are written.
-  const i64 more = tile.queries_after, keys_now = more > 0 ? 0 : keys;
-  const Upcoming<T> next_q{tile.q + queries * tile.q_stride, tile.q_stride, more, width};
-  const Upcoming<T> next_do{tile.d_o + queries * tile.d_o_stride, tile.d_o_stride, more, width};
-  const Upcoming<T> dq{tile.dq, tile.dq_stride, queries, width};
-  const Upcoming<T> dk{own.dk, own.dk_stride, keys_now, width}, dv{own.dv, own.dv_stride, keys_now, width};
-
-  const auto keys_seen = [&](i64 first, i64 count) {
-    return Range{0, clamped(first + count + offset, 0, keys)};
-  };
-  const auto queries_seeing = [&](i64 first, i64) {
-    return Range{clamped(first - offset, 0, queries), queries};
-  };
-  tile_scores<T, ld>(at.scores, at.q, query_panel, queries, at.k_transposed, keys, width, next_q, keys_seen);
-  tile_scores<T, ld>(at.d_scores, at.d_o, query_panel, queries, at.v_transposed, keys, width, next_do,
-                     keys_seen);
-  if (keys - 1 > offset) {
-    softmax_gradient<T, true>(at, queries, keys, offset);
-  } else {
-    softmax_gradient<T, false>(at, queries, keys, offset);
+  Upcoming<T> upcoming(width);
+  upcoming.add(tile.dq, tile.dq_stride, queries);
+  if (tile.last) {
+    upcoming.add(own.dk, own.dk_stride, keys);
+    upcoming.add(own.dv, own.dv_stride, keys);
   }
-  tile_columns<T, ld>(at.dv, key_panel, at.scores, keys, at.d_o, query_panel, width, dv, queries_seeing);
-  tile_columns<T, ld>(at.dk, key_panel, at.d_scores, keys, at.q, query_panel, width, dk, queries_seeing);
-  tile_rows<T, ld>(at.dq, query_panel, at.d_scores, queries, at.k, key_panel, width, dq, keys_seen);
+  if (next_keys != nullptr) {
+    upcoming.add(next_keys->k, next_keys->k_stride, next_keys->keys);
+    upcoming.add(next_keys->v, next_keys->v_stride, next_keys->keys);
+  }
+  if (next_queries != nullptr) {
+    upcoming.add(next_queries->q, next_queries->q_stride, next_queries->queries);
+    upcoming.add(next_queries->d_o, next_queries->d_o_stride, next_queries->queries);
+  }
+  upcoming.spread(2 * product_steps<T>(queries, keys - few_of<T>(keys), width) +
+                  2 * product_steps<T>(keys, width, queries) + product_steps<T>(queries, width, keys));
+
+  const auto keys_of = [&](i64 first, i64 count) { return keys_seen(mask, first, count, keys); };
+  const auto queries_of = [&](i64 first, i64 count) { return queries_seeing(mask, first, count, queries); };
+  tile_scores<T, ld>(at.scores, at.q, query_panel, queries, at.k_transposed, keys, width, upcoming, keys_of);
+  tile_scores<T, ld>(at.d_scores, at.d_o, query_panel, queries, at.v_transposed, keys, width, upcoming,
+                     keys_of);
+  switch (hidden_part(mask, queries, keys)) {
+    case Hidden::nothing:
+      softmax_gradient<T, Hidden::nothing>(at, queries, keys, mask);
+      break;
+    case Hidden::above:
+      softmax_gradient<T, Hidden::above>(at, queries, keys, mask);
+      break;
+    case Hidden::both:
+      softmax_gradient<T, Hidden::both>(at, queries, keys, mask);
+      break;
+  }
+  tile_columns<T, ld>(at.dv, key_panel, !tile.first, at.scores, keys, at.d_o, query_panel, width, upcoming,
+                      queries_of);
+  tile_columns<T, ld>(at.dk, key_panel, !tile.first, at.d_scores, keys, at.q, query_panel, width, upcoming,
+                      queries_of);
+  tile_rows<T, ld>(at.dq, query_panel, at.d_scores, queries, at.k, key_panel, width, upcoming, keys_of);
 }
 
 template <class T>

@@ -64,10 +64,38 @@ LONGSIGHT_INLINE void exchange(Vec<T> (&x)[kLanes<T>]) {
   if constexpr (step > 1) exchange<T, step / 2>(x);
 }
 
-// to (transposed, [v][width][L]) = factor * rows; lanes beyond the rows become zero.
+// Lane i of the result is the sum over the lanes of x[i]; x is overwritten.
+template <class T, int step = kLanes<T> / 2>
+LONGSIGHT_INLINE Vec<T> sums_over_lanes(Vec<T> (&x)[kLanes<T>]) {
+  constexpr int L = kLanes<T>;
+  using Integer = typename Simd<T>::Integer;
+  Integer low{}, high{};
+  for (int i = 0; i < L; ++i) {
+    low[i] = i & step ? L + i - step : i;
+    high[i] = i & step ? L + i : i + step;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < step; ++i)
+    x[i] = __builtin_shuffle(x[i], x[i + step], low) + __builtin_shuffle(x[i], x[i + step], high);
+  if constexpr (step > 1) return sums_over_lanes<T, step / 2>(x);
+  return x[0];
+}
+
+// Rows that are left over behind whole vectors of them are few where one by one costs less than a vector.
+template <class T>
+constexpr i64 kFew = kLanes<T> / 5;
+template <class T>
+constexpr i64 few_of(i64 rows) {
+  return rows % kLanes<T> <= kFew<T> ? rows % kLanes<T> : 0;
+}
+// to (transposed) = factor * rows; lanes beyond the rows become zero.
 template <class T>
 void copy_transposed(T* to, const T* from, i64 stride, i64 rows, i64 width, T factor) {
   constexpr i64 L = kLanes<T>;
+  const i64 few = few_of<T>(rows);
+  rows -= few;
+  copy_rows<T>(to + vectors_of(rows, L) * width * L, kFew<T> * L, from + rows * stride, stride, few, width,
+               factor);
   for (i64 first = 0; first < rows; first += L, from += L * stride, to += width * L) {
     const i64 count = rows - first;
     for (i64 d = 0; d < width; d += L) {

@@ -1,4 +1,7 @@
 // Unit of work: the queries of one tile and one head, with all keys that they see. Units are independent.
+#include <atomic>
+#include <optional>
+
 #include <omp.h>
 
 #include "runtime/ops/attention_plan.h"
@@ -20,8 +23,7 @@ void run_forward(const TileKernels<T>& kernels, const Heads& o, const Matrix& ls
   const HeadRows<T> o_rows(o), q_rows(q), k_rows(k), v_rows(v);
   T* const lse_data = lse.as<T>();
 
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-  for (i64 unit = 0; unit < units.size(); ++unit) {
+  const auto tile_of = [&](i64 unit) {
     const std::size_t s = units.span_of(unit);
     const AttentionSpan& span = problem.spans[s];
     const Tiling tiling(span.q_rows, limit);
@@ -29,24 +31,41 @@ void run_forward(const TileKernels<T>& kernels, const Heads& o, const Matrix& ls
     const i64 tile = tiling.count - 1 - (unit - units.first(s)) / heads,
               head = (unit - units.first(s)) % heads;
     const i64 row = span.q_begin + tiling.begin(tile), kv = problem.heads.kv_of(head);
-    const i64 offset = tiling.begin(tile) + diagonal_of(span);
-    const i64 keys = std::clamp<i64>(tiling.rows(tile) + offset, 0, span.k_rows);
-    kernels.forward({.width = q.width,
-                     .queries = tiling.rows(tile),
-                     .keys = keys,
-                     .offset = offset,
-                     .scale = problem.scale,
-                     .q = q_rows.at(row, head),
-                     .k = k_rows.at(span.k_begin, kv),
-                     .v = v_rows.at(span.k_begin, kv),
-                     .q_stride = q_rows.stride,
-                     .k_stride = k_rows.stride,
-                     .v_stride = v_rows.stride,
-                     .o = o_rows.at(row, head),
-                     .lse = lse_data + row * lse.stride + head,
-                     .o_stride = o_rows.stride,
-                     .lse_stride = lse.stride},
-                    memory + omp_get_thread_num() * per_thread);
+    const TileMask mask = mask_from(mask_of(span), tiling.begin(tile), 0);
+    const VisibleKeys keys(mask, 0, tiling.rows(tile), span.k_rows);
+    return ForwardTile<T>{.width = q.width,
+                          .queries = tiling.rows(tile),
+                          .prefix = keys.prefix,
+                          .begin = keys.begin,
+                          .end = keys.end,
+                          .mask = mask,
+                          .scale = problem.scale,
+                          .q = q_rows.at(row, head),
+                          .k = k_rows.at(span.k_begin, kv),
+                          .v = v_rows.at(span.k_begin, kv),
+                          .q_stride = q_rows.stride,
+                          .k_stride = k_rows.stride,
+                          .v_stride = v_rows.stride,
+                          .o = o_rows.at(row, head),
+                          .lse = lse_data + row * lse.stride + head,
+                          .o_stride = o_rows.stride,
+                          .lse_stride = lse.stride};
+  };
+  std::atomic<i64> next = 0;
+#pragma omp parallel num_threads(threads)
+  {
+    T* const mine = memory + omp_get_thread_num() * per_thread;
+    // A thread takes its next unit before it works on the one it has: the rows of short sequences come from
+    // far away.
+    std::optional<ForwardTile<T>> now, then;
+    const auto take = [&] {
+      const i64 unit = next++;
+      return unit < units.size() ? std::optional(tile_of(unit)) : std::nullopt;
+    };
+    for (now = take(); now; now = then) {
+      then = take();
+      kernels.forward(*now, then ? &*then : nullptr, mine);
+    }
   }
 }
 

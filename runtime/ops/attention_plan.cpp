@@ -10,6 +10,9 @@ void check_spans(std::span<const AttentionSpan> spans, i64 q_rows, i64 k_rows) {
     const AttentionSpan& span = spans[s];
     check(span.q_rows >= 0 && span.k_rows >= 0, "attention span {}: {} query rows, {} key rows", s,
           span.q_rows, span.k_rows);
+    check(span.window >= 0 && span.prefix >= 0 && (span.causal || (span.window == 0 && span.prefix == 0)),
+          "attention span {}: {} with a window of {} and a prefix of {}", s,
+          span.causal ? "causal" : "not causal", span.window, span.prefix);
     check(span.q_begin == q_end && span.k_begin == k_end,
           "attention span {} begins at query row {} and key row {}, the one before ends at {} and {}", s,
           span.q_begin, span.k_begin, q_end, k_end);

@@ -14,10 +14,29 @@ void check_attention(const Heads& q, const Heads& k, const Heads& v, const Atten
 void check_like(const Heads& x, const Heads& like, const char* name);       // [T, H, D] as `like`
 void check_per_head(const Matrix& x, const Heads& like, const char* name);  // [T, H] of `like`
 
-// Key j of the span is visible to its query i iff j <= i + diagonal_of(span).
-inline i64 diagonal_of(const AttentionSpan& span) {
-  return span.causal ? span.diagonal : span.k_rows;
+// What the queries of a span see of its keys.
+inline TileMask mask_of(const AttentionSpan& span) {
+  return {.offset = span.causal ? span.diagonal : span.k_rows,
+          .window = span.window > 0 ? std::min(span.window, kNoWindow) : kNoWindow,
+          .prefix = std::min(span.prefix, span.k_rows)};
 }
+// The same, counted from a later query and key.
+inline TileMask mask_from(const TileMask& mask, i64 query, i64 key) {
+  return {mask.offset + query - key, mask.window, mask.prefix - key};
+}
+
+// Keys [0, prefix) and, behind them, [begin, end): all that some of the queries [first, first + count) see of
+// `keys`. Where the two touch, all are in [begin, end).
+struct VisibleKeys {
+  VisibleKeys(const TileMask& mask, i64 first, i64 count, i64 keys) : prefix(mask.prefix) {
+    begin = std::clamp<i64>(first + mask.offset + 1 - mask.window, 0, keys);
+    end = std::clamp<i64>(first + count + mask.offset, prefix, keys);
+    if (begin <= prefix) begin = prefix = 0;
+    end = std::max(begin, end);
+  }
+
+  i64 prefix, begin, end;
+};
 
 // `rows` in as few tiles as possible of at most `most` rows, of even size (a multiple of 16, but for the
 // last).

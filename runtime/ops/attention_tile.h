@@ -14,13 +14,21 @@ inline constexpr i64 kForwardKeys = 96;
 inline constexpr i64 kBackwardQueries = 96;
 inline constexpr i64 kBackwardKeys = 192;
 
-// In all tiles: key j of the tile is visible to query i of the tile iff j <= i + offset, rows are `stride`
-// apart.
+// Key j of the tile is visible to query i of the tile iff i + offset - window < j <= i + offset, or j <
+// prefix.
+struct TileMask {
+  i64 offset, window, prefix;
+};
+inline constexpr i64 kNoWindow = i64{1} << 40;
 
-// Queries of one head, with all the keys that any of them sees.
+// In all tiles rows are `stride` apart.
+
+// Queries of one head, with the keys that any of them sees: [0, prefix) and [begin, end) of those at k and v.
 template <class T>
 struct ForwardTile {
-  i64 width, queries, keys, offset;
+  i64 width, queries;
+  i64 prefix, begin, end;
+  TileMask mask;
   double scale;
   const T *q, *k, *v;
   i64 q_stride, k_stride, v_stride;
@@ -42,8 +50,9 @@ struct KeyTile {
 // Queries of one head, as keys of a KeyTile see them.
 template <class T>
 struct QueryTile {
-  i64 queries, offset;
-  i64 queries_after;  // rows behind these that the next visit will read
+  i64 queries;
+  TileMask mask;
+  bool first, last;  // visit of the key tile
   const T *q, *d_o, *lse, *delta;
   i64 q_stride, d_o_stride, lse_stride, delta_stride;
   T* dq;
@@ -54,12 +63,16 @@ struct QueryTile {
 template <class T>
 struct TileKernels {
   i64 (*forward_scratch)(i64 width);
-  void (*forward)(const ForwardTile<T>&, T* scratch);  // o and lse of the tile are overwritten
+  // o and lse of the tile are overwritten. What `next`, or null, will read is brought nearer meanwhile.
+  void (*forward)(const ForwardTile<T>&, const ForwardTile<T>* next, T* scratch);
 
-  // Backward: begin_keys, then for each query tile visit_queries and write_dq, then finish_keys.
+  // Backward: begin_keys, then for each query tile visit_queries and write_dq, then finish_keys. The next
+  // queries are those of the next visit, the next keys those of the tile behind this one, where they are
+  // known.
   i64 (*backward_scratch)(i64 width);
   void (*begin_keys)(const KeyTile<T>&, T* scratch);
-  void (*visit_queries)(const KeyTile<T>&, const QueryTile<T>&, T* scratch);
+  void (*visit_queries)(const KeyTile<T>&, const QueryTile<T>&, const KeyTile<T>* next_keys,
+                        const QueryTile<T>* next_queries, T* scratch);
   // dq = or, with `add`, += what the visit before found.
   void (*write_dq)(const KeyTile<T>&, const QueryTile<T>&, bool add, const T* scratch);
   void (*finish_keys)(const KeyTile<T>&, const T* scratch);  // dk and dv are overwritten

@@ -7,7 +7,9 @@
 // Layouts of a tile, L lanes to a vector:
 //   panels      x[c][row][L]: lane of row is column c * L + lane. As left side of a product a row gives its
 //               elements one by one, as right side a vector of L columns.
-//   transposed  x[v][d][L]: lane is element d of row v * L + lane.
+//   transposed  x[v][d][L]: lane is element d of row v * L + lane; behind it up to kFew<T> rows as panels,
+//   which
+//               a vector of their own would not pay for.
 //   scores      x[row][kLd], row-major.
 #pragma once
 

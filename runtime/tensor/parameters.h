@@ -38,6 +38,7 @@ struct Parameter {
   std::string part;  // "vision", "connector", "language": switched on and off together
   Init init;
   bool used = true;       // false: carried from file to file, never run (a layer above the feature layer)
+  bool adapter = false;   // comes to a weight of the file, and is not part of the file itself
   bool trainable = true;  // has a gradient and optimizer state; set before allocate()
   i64 offset = 0;         // element in the value buffer
   i64 grad_offset = -1;   // element in the gradient buffer; -1: none
@@ -63,7 +64,7 @@ class ParameterRegistry {
   void allocate(DType dtype, bool with_gradients);
   bool allocated() const { return allocated_; }
   void initialise(u64 seed);                  // all values, from Init
-  void initialise(ParameterId id, u64 seed);  // those of one parameter; the same as among all
+  void initialise(ParameterId id, u64 seed);  // of one parameter, as if with all of them
 
   DType dtype() const { return dtype_; }
   i64 size() const { return static_cast<i64>(parameters_.size()); }

@@ -104,7 +104,8 @@ TEST_CASE("what a model folder lacks is named, with what to do") {
   };
   const Failure tokenizer = without({"tokenizer.json"});
   CHECK(tokenizer.code == ExitCode::missing_input);
-  CHECK(contains(tokenizer.message, "model: no tokenizer.json; copy the tokenizer of the model there"));
+  CHECK(contains(tokenizer.message,
+                 "model: no tokenizer.json and no tokenizer.model; copy the tokenizer of the model there"));
   const Failure images = without({"preprocessor_config.json"});
   CHECK(images.code == ExitCode::missing_input);
   CHECK(contains(images.message, "model: no preprocessor_config.json"));
@@ -130,7 +131,7 @@ TEST_CASE("files of a model folder that do not fit each other are refused") {
   change(folder + "/config.json", R"({"text_config": {"vocab_size": 700}, "image_token_index": 600})");
   const Failure vocab = failure_of_model(folder);
   CHECK(vocab.code == ExitCode::bad_data);
-  CHECK(contains(vocab.message, "tokenizer.json has 782 tokens, but the model's vocab_size is 700"));
+  CHECK(contains(vocab.message, "the tokenizer has 782 tokens, but the model's vocab_size is 700"));
 }
 
 TEST_CASE("the recipe of transformers 5 stands in processor_config.json") {
@@ -151,7 +152,7 @@ TEST_CASE("a tokenizer alone takes the images as CLIP does and the chat format l
   const auto maker = SampleMaker::of_tokenizer(folder, config);
   CHECK(maker->format().name == "llava");
   CHECK(maker->recipe() == SampleMaker::of_model(kModel, config)->recipe());
-  CHECK(SampleMaker::of_tokenizer(folder, config, "vicuna")->format().name == "vicuna");
+  CHECK(SampleMaker::of_tokenizer(folder, config, {.chat = "vicuna"})->format().name == "vicuna");
   CHECK(failure_of([&] { SampleMaker::of_tokenizer(scratch / "nowhere", config); }) ==
         Failure{ExitCode::missing_input, scratch / "nowhere: no such folder"});
 
@@ -167,7 +168,7 @@ TEST_CASE("a tokenizer alone takes the images as CLIP does and the chat format l
 TEST_CASE("files that a model folder has are left as they are") {
   const ScratchFolder scratch;
   const std::string folder = copy_of_model(scratch, {});
-  const auto maker = SampleMaker::of_model(folder, model::read_config(folder), "vicuna");
+  const auto maker = SampleMaker::of_model(folder, model::read_config(folder), {.chat = "vicuna"});
   for (const auto& entry : fs::directory_iterator(folder)) std::ofstream(entry.path()) << "{}";
   maker->write_missing_files(folder);
   for (const auto& entry : fs::directory_iterator(folder)) CHECK(contents_of(entry.path().string()) == "{}");

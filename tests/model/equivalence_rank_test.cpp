@@ -54,9 +54,10 @@ double worst_gradient_error(const ParameterRegistry& a, const ParameterRegistry&
 
 void check_layout(const Case& c, AttentionKind vision, AttentionKind language, FusionKind fusion,
                   bool image_strategy_of_first_block_only = false,
-                  const nlohmann::json& config = test::tiny_config()) {
+                  const nlohmann::json& config = test::tiny_config(), const AdapterConfig& adapters = {}) {
   parallel::ProcessGroup& world = test_world();
-  const auto model = test::tiny_model(DType::F64, config), reference = test::tiny_model(DType::F64, config);
+  const auto model = test::tiny_model(DType::F64, config, true, adapters),
+             reference = test::tiny_model(DType::F64, config, true, adapters);
   const auto samples = test::tiny_samples(model->config(), c.samples);
   const MicroBatch batch = pack(samples, model->config());
   const double scale = 1 / static_cast<double>(std::max<i64>(batch.geometry.supervised(), 1));
@@ -124,6 +125,19 @@ TEST_CASE("every family has the gradients of one rank") {
       check_layout(shapes, AttentionKind::images, AttentionKind::local, FusionKind::gather, false,
                    family.config);
     }
+  }
+}
+
+TEST_CASE("adapters on every layer of every family have the gradients of one rank") {
+  const AdapterConfig everywhere{.rank = 3, .alpha = 5, .targets = {"*"}, .random_b = true};
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    INFO(family.name);
+    Case c = kCases.front();
+    if (!read_model_config(family.config, family.name).has_vision()) {
+      for (test::SampleShape& sample : c.samples) sample.images = 0;
+    }
+    check_layout(c, AttentionKind::ulysses, AttentionKind::gather, FusionKind::owner, false, family.config,
+                 everywhere);
   }
 }
 

@@ -49,7 +49,7 @@ Counted counted(const Schedule& schedule, i64 ranks) {
 }
 
 AttentionShape attention_of(const TowerShape& t) {
-  return {t.heads, t.kv_heads, t.head_width, t.causal};
+  return {t.heads, t.kv_heads, t.head_width, t.causal, t.window};
 }
 
 // The lists that BatchShape holds as runs.
@@ -78,17 +78,26 @@ TEST_CASE("predicted attention bytes are the sums of the count matrices that the
   std::mt19937 random(1);
   for (int trial = 0; trial < 60; ++trial) {
     const i64 kv = draw(random, 1, 4), heads = kv * draw(random, 1, 4);
-    const ModelShape m = tiny_shape(draw(random, 1, 9), heads, kv);
+    ModelShape m = tiny_shape(draw(random, 1, 9), heads, kv);
+    m.language.window = draw(random, 0, 1) * draw(random, 1, 60);
     const BatchShape batch = pack_statistics(random_samples(random, m, draw(random, 1, 6)), m);
+    std::vector<i64> prefixes;
+    const bool with_prefixes = draw(random, 0, 1) == 1;
+    for (i64 s = 0; with_prefixes && s < batch.frame.samples.count(); ++s) {
+      const i64 rows = batch.frame.samples.starts[static_cast<std::size_t>(s) + 1] -
+                       batch.frame.samples.starts[static_cast<std::size_t>(s)];
+      prefixes.push_back(draw(random, 0, 1) * draw(random, 0, rows));
+    }
     for (int ranks : kRanks) {
       for (AttentionKind kind : {AttentionKind::ulysses, AttentionKind::gather}) {
         PaperGroup group(0, ranks);
         const auto compare = [&](const TowerShape& t, const PackedSequences& sequences, const Cuts& cuts) {
-          const auto strategy = make_attention(kind, attention_of(t), {sequences, cuts}, group, t.name);
+          const std::span<const i64> seen(prefixes.begin(), t.causal ? prefixes.size() : 0);
+          const auto strategy = make_attention(kind, attention_of(t), {sequences, cuts, seen}, group, t.name);
           Schedule forward, backward;
           strategy->schedule_forward(forward, DType::F64);
           strategy->schedule_backward(backward, DType::F64);
-          const AttentionWire wire = attention_wire(t, kind, sequences, cuts, size_of(DType::F64));
+          const AttentionWire wire = attention_wire(t, kind, sequences, cuts, size_of(DType::F64), seen);
           CHECK(wire.forward.total == counted(forward, ranks).total);
           CHECK(wire.forward.fullest == counted(forward, ranks).fullest);
           CHECK(wire.backward.total == counted(backward, ranks).total);
@@ -162,6 +171,49 @@ TEST_CASE("attention pairs count what each row sees, wherever the stream is cut"
   CHECK(attention_pairs(sequences, even_cuts(9, 3), true) == std::vector<double>{6, 6, 10});
   CHECK(attention_pairs(sequences, even_cuts(9, 3), false) == std::vector<double>{9, 15, 11});
   CHECK(attention_pairs(sequences, Cuts{{0, 0, 4, 4, 9}}, true) == std::vector<double>{0, 7, 0, 15});
+}
+
+TEST_CASE("attention pairs of windows and prefixes are those that the mask shows") {
+  PackedSequences sequences;
+  for (i64 length : {7, 0, 12}) sequences.append(length);
+  const std::vector<i64> prefixes{3, 0, 5};
+  for (i64 ranks : {1, 3, 4}) {
+    const Cuts cuts = even_cuts(19, ranks);
+    for (i64 window : {0, 1, 4, 30}) {
+      std::vector<double> pairs(static_cast<std::size_t>(ranks));
+      for (i64 row = 0; row < 19; ++row) {
+        const i64 start = row < 7 ? 0 : 7, prefix = row < 7 ? 3 : 5;
+        for (i64 key = start; key < (row < 7 ? 7 : 19); ++key) {
+          const bool seen = key - start < prefix || (key <= row && (window == 0 || row - key < window));
+          pairs[static_cast<std::size_t>(cuts.owner(row))] += seen;
+        }
+      }
+      CHECK(attention_pairs(sequences, cuts, true, window, prefixes) == pairs);
+    }
+  }
+}
+
+TEST_CASE("blocks with windows are counted with theirs, the others with all rows") {
+  ModelShape m = tiny_shape(4, 4, 4);
+  BatchShape batch = pack_statistics(std::vector<SampleStatistics>{{40, 2, 5}}, m);
+  const Plan plan =
+      uniform_plan(make_mesh(1, 1), 2, AttentionKind::local, 3, AttentionKind::local, FusionKind::owner);
+  const auto flops = [&] {
+    const PassCost cost = pass_cost(m, plan, batch);
+    return std::pair{cost.vision.attention_flops, cost.language.attention_flops};
+  };
+  const auto [vision, language] = flops();  // 2 blocks of 2 x 10 x 10 pairs, 3 of 40 x 41 / 2
+  m.language.window = 4;
+  m.language.windowed = {false, true, false};
+  m.vision.window = 1;
+  m.vision.windowed = {true, false};
+  for (i64 rows : {4, 6, 4, 6}) batch.frame.windows.append(rows);
+  CHECK(flops().first == vision * (200 + 104) / 400);
+  CHECK(flops().second == language * (2 * 820 + 4 * 40 - 6) / (3 * 820));
+  m.language.windowed.clear();
+  CHECK(flops().second == language * (4 * 40 - 6) / 820);
+  batch.frame.prefixes = {40};
+  CHECK(flops().second == language * 1600 / 820);
 }
 
 TEST_CASE("an attention block is counted as its products, forward and backward") {
@@ -306,5 +358,5 @@ TEST_CASE("a sample that its images do not fit in is refused") {
   const ModelShape m = tiny_shape(2, 2, 1);
   const Failure failure = failure_of([&] { pack_statistics(std::vector<SampleStatistics>{{17, 2, 0}}, m); });
   CHECK(failure ==
-        Failure{ExitCode::bad_data, "a sample of 17 tokens with 2 images of 9 visual tokens each"});
+        Failure{ExitCode::bad_data, "a sample of 17 tokens with 2 images of 18 visual tokens together"});
 }

@@ -13,8 +13,9 @@ nlohmann::json tiny_config() {
       "num_attention_heads": 5, "image_size": 12, "patch_size": 4, "hidden_act": "quick_gelu"}})");
 }
 
-std::unique_ptr<model::Vlm> tiny_model(DType dtype, const nlohmann::json& config, bool with_gradients) {
-  auto model = std::make_unique<model::Vlm>(model::read_model_config(config, "tiny"));
+std::unique_ptr<model::Vlm> tiny_model(DType dtype, const nlohmann::json& config, bool with_gradients,
+                                       const model::AdapterConfig& adapters) {
+  auto model = std::make_unique<model::Vlm>(model::read_model_config(config, "tiny"), adapters);
   ParameterRegistry& p = model->parameters();
   p.allocate(dtype, with_gradients);
   for (ParameterId id = 0; id < p.size(); ++id) {

@@ -13,7 +13,7 @@ nlohmann::json tiny_config();
 // Parameters drawn at random, also those that initialise to zeros and ones, so that no gradient vanishes by
 // symmetry.
 std::unique_ptr<model::Vlm> tiny_model(DType dtype, const nlohmann::json& config = tiny_config(),
-                                       bool with_gradients = true);
+                                       bool with_gradients = true, const model::AdapterConfig& adapters = {});
 
 struct SampleShape {
   i64 tokens = 0;  // all of them, placeholders included; more if the images need more

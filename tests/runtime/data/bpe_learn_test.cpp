@@ -67,7 +67,7 @@ TEST_CASE("the written files are read back: ids, names of special tokens and the
   const std::vector<std::string> texts{"USER: name it", "ASSISTANT: grinning face", "grinning cat face",
                                        "naïve 😀"};
   const BpeVocabulary vocabulary = learn_bpe(texts, 290, kSpecial);
-  write_tokenizer(folder.path(), vocabulary, {.chat_template = chat_format("llava").chat_template});
+  write_tokenizer(folder.path(), vocabulary, {.chat_template = chat_format("llava").templates[0]});
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(folder.path());
   CHECK(tokenizer.vocab_size() == static_cast<i64>(vocabulary.tokens.size()));
   CHECK(tokenizer.bos() == 1);
@@ -82,9 +82,9 @@ TEST_CASE("the written files are read back: ids, names of special tokens and the
   CHECK(tokenizer.token(encoding.ids[2]) == "Ġgrinning");
   CHECK(tokenizer.decode(encoding.ids, true) == " grinning");
   CHECK(chat_format_of_folder(folder.path()).name == "llava");
-  CHECK(contents_of(folder / "chat_template.jinja") == chat_format("llava").chat_template);
+  CHECK(contents_of(folder / "chat_template.jinja") == chat_format("llava").templates[0]);
   CHECK(read_json_file(folder / "tokenizer_config.json")["chat_template"] ==
-        chat_format("llava").chat_template);
+        chat_format("llava").templates[0]);
   CHECK(read_json_file(folder / "special_tokens_map.json")["unk_token"] == "<unk>");
 
   const ScratchFolder bare;

@@ -7,6 +7,8 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
+#include "runtime/data/byte_alphabet.h"
+#include "tests/runtime/data/tokenizer_goldens.h"
 
 using namespace longsight;
 using namespace longsight::data;
@@ -17,12 +19,6 @@ const char* const kFolder = "tests/goldens/llava-clip-llama/model";
 
 Json base() {
   return read_json_file(std::string(kFolder) + "/tokenizer.json");
-}
-
-std::string surroundings(char32_t code) {
-  std::string c;
-  append_utf8(c, code);
-  return "a" + c + "b 1" + c + c + " " + c + "\n" + c + "'" + c + " '" + c + "e";
 }
 
 // The message of the error that reading `patch` over the base tokenizer gives; empty if there is none.
@@ -49,33 +45,10 @@ TEST_CASE("ids and decoded text equal those of the tokenizers library, for every
   REQUIRE(cases.size() >= 14);
   for (const Json& one : cases) {
     const std::string name = one["name"];
+    CAPTURE(name);
     Json json = base();
     json.merge_patch(one["patch"]);
-    const BpeTokenizer tokenizer(json, Json::object(), name);
-    EncodeCache cache;
-    for (const Json& entry : one["texts"]) {
-      const std::string text = entry[0];
-      CAPTURE(name);
-      CAPTURE(text);
-      const Encoding encoding = tokenizer.encode(text, cache);
-      CHECK(encoding.ids == entry[1].get<std::vector<i64>>());
-      CHECK(tokenizer.decode(encoding.ids, true) ==
-            (entry[2].is_null() ? text : entry[2].get<std::string>()));
-    }
-    if (!one.contains("code_points")) continue;
-    for (const Json& block : one["code_points"]) {
-      std::uint64_t hash = 0xCBF29CE484222325u;
-      const auto first = block[0].get<char32_t>() << 8;
-      for (char32_t code = first; code < first + 256; ++code) {
-        if (code >= 0xD800 && code < 0xE000) continue;
-        for (const i64 id : tokenizer.encode(surroundings(code), cache, false).ids) {
-          hash = (hash ^ static_cast<std::uint64_t>(id)) * 0x100000001B3u;
-        }
-      }
-      CAPTURE(name);
-      CAPTURE(first);
-      CHECK(fmt::format("{:016x}", hash) == block[1].get<std::string>());
-    }
+    check_texts(BpeTokenizer(json, Json::object(), name), one);
   }
 }
 
@@ -190,6 +163,25 @@ TEST_CASE("names of special tokens come from tokenizer_config.json") {
   CHECK(!as_object.pad());
 }
 
+TEST_CASE(
+    "tokenizer_config.json wins about tokens around a text, and about added tokens, as in transformers") {
+  const auto ids = [](const char* config) {
+    EncodeCache cache;
+    return BpeTokenizer(base(), Json::parse(config), "t").encode("a<new>", cache).ids;
+  };
+  const i64 a = base()["model"]["vocab"]["a"];
+  CHECK(ids("{}").front() == 1);
+  const std::string more = R"("added_tokens_decoder": {"782": {"content": "<new>", "special": true}})";
+  CHECK(ids(("{" + more + "}").c_str()) == std::vector<i64>{1, a, 782});
+  const std::string names = more + R"(, "bos_token": "<s>", "eos_token": "</s>")";
+  CHECK(ids(("{" + names + R"(, "add_bos_token": false})").c_str()) == std::vector<i64>{a, 782});
+  CHECK(ids(("{" + names + R"(, "add_eos_token": true})").c_str()) == std::vector<i64>{a, 782, 2});
+  CHECK(ids(("{" + names + R"(, "add_bos_token": true, "add_eos_token": true})").c_str()) ==
+        std::vector<i64>{1, a, 782, 2});
+  CHECK_THROWS_WITH(ids(R"({"added_tokens_decoder": {"7x": {"content": "<new>"}}})"),
+                    "t: added_tokens_decoder: 7x is not a token id");
+}
+
 TEST_CASE("decoding skips special tokens when asked, and refuses ids that no token has") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kFolder);
   EncodeCache cache;
@@ -229,16 +221,16 @@ TEST_CASE("a byte without a token is the unknown token, or an error if there is 
 TEST_CASE("a tokenizer.json with parts that are not supported or do not fit is refused by name") {
   CHECK(refusal(Json::object()).empty());
   CHECK(contains(refusal({{"model", {{"type", "Unigram"}}}}), "t.json: model type Unigram"));
-  CHECK(contains(refusal({{"model", {{"byte_fallback", true}}}}), "byte_fallback"));
+  CHECK(contains(refusal({{"model", {{"byte_fallback", true}}}}), "byte_fallback behind a ByteLevel"));
   CHECK(contains(refusal({{"model", {{"dropout", 0.1}}}}), "dropout 0.1"));
   CHECK(refusal({{"model", {{"dropout", 0.0}, {"continuing_subword_prefix", ""}}}}).empty());
   CHECK(contains(refusal({{"model", {{"end_of_word_suffix", "</w>"}}}}), "end_of_word_suffix \"</w>\""));
   CHECK(contains(refusal({{"model", {{"unk_token", "nothing"}}}}), "unk_token \"nothing\""));
-  CHECK(contains(refusal({{"normalizer", {{"type", "Lowercase"}}}}), "normalizer type Lowercase"));
+  CHECK(contains(refusal({{"normalizer", {{"type", "Lowercase"}}}}), "normalizer: type Lowercase"));
   CHECK(contains(refusal({{"normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKC"}}}}}}}),
                  "NFKC"));
-  CHECK(contains(refusal({{"pre_tokenizer", {{"type", "Metaspace"}}}}), "\"Metaspace\""));
-  CHECK(contains(refusal({{"decoder", {{"type", "WordPiece"}}}}), "decoder type WordPiece"));
+  CHECK(contains(refusal({{"pre_tokenizer", {{"type", "Whitespace"}}}}), "pre_tokenizer: type Whitespace"));
+  CHECK(contains(refusal({{"decoder", {{"type", "WordPiece"}}}}), "decoder: type WordPiece"));
   CHECK(contains(refusal({{"post_processor", {{"type", "RobertaProcessing"}}}}), "RobertaProcessing"));
   CHECK(contains(refusal({{"post_processor",
                            {{"type", "TemplateProcessing"},

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/data/bpe_tokenizer.h"
+#include "runtime/data/media_text.h"
 #include "runtime/data/messages.h"
 #include "runtime/io/safetensors.h"
 #include "tests/support/failure.h"
@@ -34,21 +36,26 @@ ChatSample chat(std::string question, std::string answer) {
 
 TEST_CASE("ids and labels of the golden samples equal those of the Hugging Face processor") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
-  const SampleTokenizer samples(tokenizer, chat_format_of_folder(kCase + "/model"), kImage);
+  const SampleTokenizer samples(tokenizer, chat_format_of_folder(kCase + "/model"), {.image = kImage});
   const MessagesFile file(kCase + "/samples.jsonl");
   EncodeCache cache;
   for (i64 i = 0; i < file.size(); ++i) {
     const ChatSample sample = file.sample(i);
-    const std::vector<i64> counts(sample.media.size(), kTokensPerImage);
-    const TokenizedSample got = samples.tokenize(sample, counts, cache);
+    const std::vector<std::string> texts(sample.media.size(), plain_media_text("<image>", kTokensPerImage));
+    const TokenizedSample got = samples.tokenize(sample, texts, cache);
     const io::SafetensorsFile expected(fmt::format("{}/expected_samples/{:03}.safetensors", kCase, i));
     CAPTURE(i);
     CHECK(got.ids == integers(expected, "input_ids"));
     CHECK(got.labels == integers(expected, "labels"));
-    REQUIRE(got.image_positions.size() == sample.media.size());
-    for (const i64 at : got.image_positions) {
-      CHECK(got.ids[static_cast<std::size_t>(at - 1)] != kImage);
-      for (i64 k = 0; k < kTokensPerImage; ++k) CHECK(got.ids[static_cast<std::size_t>(at + k)] == kImage);
+    CHECK(got.prefix == 0);
+    REQUIRE(got.media_positions.size() == sample.media.size());
+    for (const auto& positions : got.media_positions) {
+      REQUIRE(positions.size() == kTokensPerImage);
+      CHECK(got.ids[static_cast<std::size_t>(positions[0] - 1)] != kImage);
+      for (i64 k = 0; k < kTokensPerImage; ++k) {
+        CHECK(positions[static_cast<std::size_t>(k)] == positions[0] + k);
+        CHECK(got.ids[static_cast<std::size_t>(positions[0] + k)] == kImage);
+      }
     }
   }
 }
@@ -57,7 +64,7 @@ TEST_CASE(
     "a token that begins with the space in front of the answer is supervised, the rest of the prompt is "
     "not") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
-  const SampleTokenizer samples(tokenizer, chat_format("llava"), kImage);
+  const SampleTokenizer samples(tokenizer, chat_format("llava"), {.image = kImage});
   EncodeCache cache;
   const TokenizedSample got = samples.tokenize(chat("Why?", "The end."), {}, cache);
   std::vector<i64> supervised;
@@ -73,19 +80,21 @@ TEST_CASE(
 
 TEST_CASE("a prompt has the ids in front of the last answer, the images of these messages and no label") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
-  const SampleTokenizer samples(tokenizer, chat_format("llava"), kImage);
+  const SampleTokenizer samples(tokenizer, chat_format("llava"), {.image = kImage});
   const MessagesFile file(kCase + "/samples.jsonl");
   EncodeCache cache;
   const ChatSample sample = file.sample(6);  // two images, two answers
-  const std::vector<i64> counts{3, 5};
-  const TokenizedSample prompt = samples.tokenize_prompt(sample, counts, cache);
+  const std::vector<std::string> texts{plain_media_text("<image>", 3), plain_media_text("<image>", 5)};
+  const TokenizedSample prompt = samples.tokenize_prompt(sample, texts, cache);
   CHECK(tokenizer.decode(prompt.ids, true) == "USER: \nProgressive? ASSISTANT: Yes.USER: \nGray? ASSISTANT:");
   CHECK(std::count(prompt.ids.begin(), prompt.ids.end(), kImage) == 8);
-  REQUIRE(prompt.image_positions.size() == 2);
-  CHECK(prompt.ids[static_cast<std::size_t>(prompt.image_positions[1] + 4)] == kImage);
-  CHECK(prompt.ids[static_cast<std::size_t>(prompt.image_positions[1] + 5)] != kImage);
+  REQUIRE(prompt.media_positions.size() == 2);
+  CHECK(prompt.media_positions[0].size() == 3);
+  REQUIRE(prompt.media_positions[1].size() == 5);
+  CHECK(prompt.ids[static_cast<std::size_t>(prompt.media_positions[1][4])] == kImage);
+  CHECK(prompt.ids[static_cast<std::size_t>(prompt.media_positions[1][4] + 1)] != kImage);
   CHECK(std::all_of(prompt.labels.begin(), prompt.labels.end(), [](i64 label) { return label == kIgnored; }));
-  const TokenizedSample whole = samples.tokenize(sample, counts, cache);
+  const TokenizedSample whole = samples.tokenize(sample, texts, cache);
   CHECK(std::equal(prompt.ids.begin(), prompt.ids.end(), whole.ids.begin()));
 }
 
@@ -93,29 +102,31 @@ TEST_CASE("images that touch keep their own positions") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
   ChatFormat format = chat_format("llava");
   format.behind_image = "";
-  const SampleTokenizer samples(tokenizer, format, kImage);
+  const SampleTokenizer samples(tokenizer, format, {.image = kImage});
   ChatSample sample = chat("x", "y");
   sample.messages[0].parts = {{.kind = PartKind::image}, {.kind = PartKind::image}};
   EncodeCache cache;
-  const std::vector<i64> counts{3, 2};
-  const TokenizedSample got = samples.tokenize(sample, counts, cache);
-  REQUIRE(got.image_positions.size() == 2);
-  CHECK(got.image_positions[1] == got.image_positions[0] + 3);
+  const std::vector<std::string> texts{plain_media_text("<image>", 3), plain_media_text("<image>", 2)};
+  const TokenizedSample got = samples.tokenize(sample, texts, cache);
+  REQUIRE(got.media_positions.size() == 2);
+  const i64 first = got.media_positions[0][0];
+  CHECK(got.media_positions[0] == std::vector<i64>{first, first + 1, first + 2});
+  CHECK(got.media_positions[1] == std::vector<i64>{first + 3, first + 4});
 }
 
 TEST_CASE("an image token in a text, and a format that does not fit the tokenizer, are refused") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
-  const SampleTokenizer samples(tokenizer, chat_format("llava"), kImage);
+  const SampleTokenizer samples(tokenizer, chat_format("llava"), {.image = kImage});
   EncodeCache cache;
   CHECK(failure_of([&] { samples.tokenize(chat("a <image> b", "c"), {}, cache); }) ==
         Failure{ExitCode::bad_data,
                 "f.jsonl:3: 1 image tokens in the text, but 0 for its 0 images (does a text hold <image>?)"});
-  CHECK(failure_of([&] { SampleTokenizer(tokenizer, chat_format("llava"), 900); }) ==
+  CHECK(failure_of([&] { SampleTokenizer(tokenizer, chat_format("llava"), {.image = 900}); }) ==
         Failure{ExitCode::bad_data,
                 "the tokenizer has no token with the model's image token id 900 (its ids end at 781)"});
-  CHECK(failure_of([&] { SampleTokenizer(tokenizer, chat_format("qwen2-vl"), kImage); }) ==
+  CHECK(failure_of([&] { SampleTokenizer(tokenizer, chat_format("qwen2-vl"), {.image = kImage}); }) ==
         Failure{ExitCode::bad_data,
-                "the chat format qwen2-vl needs the token <|im_end|>, which the tokenizer does not have; "
+                "the chat format qwen2-vl needs the token <|im_start|>, which the tokenizer does not have; "
                 "choose another with "
                 "data.chat: FORMAT"});
 }

@@ -1,10 +1,12 @@
 #include "runtime/ops/attention.h"
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -52,8 +54,18 @@ std::vector<AttentionSpan> diagonals(std::initializer_list<std::array<i64, 3>> s
   return spans;
 }
 
+// The same spans with a window and a prefix, each.
+std::vector<AttentionSpan> masked(std::vector<AttentionSpan> spans, i64 window, i64 prefix) {
+  for (AttentionSpan& span : spans) {
+    span.window = window;
+    span.prefix = prefix;
+  }
+  return spans;
+}
+
 bool sees(const AttentionSpan& span, i64 i, i64 j) {
-  return !span.causal || j <= i + span.diagonal;
+  const i64 distance = i + span.diagonal - j;
+  return !span.causal || j < span.prefix || (distance >= 0 && (span.window == 0 || distance < span.window));
 }
 
 OwnedTensor random_heads(DType dtype, i64 rows, i64 heads, i64 width, const char* name,
@@ -150,9 +162,12 @@ struct Reference {
       return x->as<double>() + (row_of * x->extent(1) + head) * width;
     };
     const double *q = at(in.q, t, h), *d_o = at(in.d_o, t, h);
+    std::vector<i64> seen;  // keys
     std::vector<double> score;
     double top = -std::numeric_limits<double>::infinity(), size = 0;
-    for (i64 j = 0; j < span.k_rows && sees(span, i, j); ++j) {
+    for (i64 j = 0; j < span.k_rows; ++j) {
+      if (!sees(span, i, j)) continue;
+      seen.push_back(j);
       const double* k = at(in.k, span.k_begin + j, kv);
       double s = 0, absolute = 0;
       for (i64 c = 0; c < width; ++c) {
@@ -163,7 +178,7 @@ struct Reference {
       top = std::max(top, s * scale);
       size = std::max(size, absolute * scale);
     }
-    const i64 keys = static_cast<i64>(score.size());
+    const std::size_t keys = seen.size();
     double sum = 0;
     for (const double s : score) sum += std::exp(s - top);
     const double lse = top + std::log(sum);
@@ -175,9 +190,9 @@ struct Reference {
     bound.lse->as<double>()[t * p.heads + h] = p_error + eps * std::abs(lse);
 
     double *o = at(value.o, t, h), *o_bound = at(bound.o, t, h);
-    for (i64 j = 0; j < keys; ++j) {
-      const double probability = std::exp(score[static_cast<std::size_t>(j)] - lse);
-      const double* v = at(in.v, span.k_begin + j, kv);
+    for (std::size_t j = 0; j < keys; ++j) {
+      const double probability = std::exp(score[j] - lse);
+      const double* v = at(in.v, span.k_begin + seen[j], kv);
       for (i64 c = 0; c < width; ++c) {
         o[c] += probability * v[c];
         o_bound[c] += (2 * p_error + eps * (n + 2)) * probability * std::abs(v[c]);
@@ -196,15 +211,15 @@ struct Reference {
     // dk and dv of a key are sums over at most all queries of all heads of the group.
     const double terms = static_cast<double>(span.q_rows * p.map.group);
     double *dq = at(value.dq, t, h), *dq_bound = at(bound.dq, t, h);
-    for (i64 j = 0; j < keys; ++j) {
-      const i64 key = span.k_begin + j;
+    for (std::size_t j = 0; j < keys; ++j) {
+      const i64 key = span.k_begin + seen[j];
       const double *k = at(in.k, key, kv), *v = at(in.v, key, kv);
       double d_p = 0, d_p_size = 0;
       for (i64 c = 0; c < width; ++c) {
         d_p += d_o[c] * v[c];
         d_p_size += std::abs(d_o[c] * v[c]);
       }
-      const double probability = std::exp(score[static_cast<std::size_t>(j)] - lse);
+      const double probability = std::exp(score[j] - lse);
       const double d_s = probability * (d_p - delta);
       const double d_s_size = probability * (d_p_size + std::abs(delta));
       const double d_s_bound = p_error * d_s_size + probability * (eps * (d + 2) * d_p_size + delta_bound);
@@ -247,8 +262,10 @@ void check_within_bounds(const Results& out, const Reference& reference) {
   }
 }
 
+// Relative to the largest value; gradients that vanish (a query that sees one key) are measured against the
+// inputs, which are of order one.
 double relative_error(const OwnedTensor& x, const OwnedTensor& expected) {
-  double error = 0, size = 0;
+  double error = 0, size = 1;
   for (i64 i = 0; i < expected->elements(); ++i) {
     const double a = x->as<double>()[i], b = expected->as<double>()[i];
     if (a == b) continue;
@@ -256,7 +273,7 @@ double relative_error(const OwnedTensor& x, const OwnedTensor& expected) {
     error = std::max(error, std::abs(a - b));
     size = std::max(size, std::abs(b));
   }
-  return error == 0 ? 0 : error / size;
+  return error / size;
 }
 
 // Tiles hold up to 96 rows in strips of 6 or 12 and vectors of 4 to 16 lanes: lengths on, below and above
@@ -288,6 +305,51 @@ std::vector<Problem> problems() {
        .heads = 2,
        .kv_heads = 2,
        .width = 80},
+      // Windows: of one key; inside a tile, over its edges, over several tiles; as long as the sequence and
+      // longer.
+      {.spans = masked(packed({1, 65, 300}, true), 1, 0), .heads = 2, .kv_heads = 1, .map = {0, 2, 0}},
+      {.spans = masked(packed({3, 64, 129, 97, 450}, true), 64, 0), .heads = 2, .kv_heads = 2, .width = 20},
+      {.spans = masked(packed({500, 29}, true), 193, 0), .heads = 3, .kv_heads = 1, .map = {0, 3, 0}},
+      {.spans = masked(packed({131, 130, 7}, true), 131, 0), .heads = 1, .kv_heads = 1, .width = 64},
+      // Prefixes: a part, all, more than there is; inside a tile, of several tiles.
+      {.spans = masked(packed({1, 40, 300}, true), 0, 1), .heads = 2, .kv_heads = 2},
+      {.spans = masked(packed({50, 101, 260}, true), 0, 101), .heads = 2, .kv_heads = 1, .map = {0, 2, 0}},
+      {.spans = masked(packed({600}, true), 0, 395), .heads = 1, .kv_heads = 1, .width = 24},
+      // Both, apart from each other by several tiles and by less than a vector; sequences that are cut, with
+      // queries before all keys and behind all windows.
+      {.spans = masked(packed({700, 60}, true), 40, 30), .heads = 2, .kv_heads = 2},
+      {.spans = masked(packed({260}, true), 9, 200),
+       .heads = 3,
+       .kv_heads = 1,
+       .width = 20,
+       .map = {0, 3, 0}},
+      {.spans = masked(diagonals({{37, 50, -5},
+                                  {100, 330, 230},
+                                  {130, 100, -30},
+                                  {20, 10, 500},
+                                  {30, 40, -100},
+                                  {5, 0, 0},
+                                  {0, 7, 0},
+                                  {140, 90, 60},
+                                  {1, 200, 199},
+                                  {200, 1, 0}}),
+                       50, 0),
+       .heads = 2,
+       .kv_heads = 2,
+       .width = 36},
+      {.spans = masked(diagonals({{37, 50, -5},
+                                  {100, 330, 230},
+                                  {130, 100, -30},
+                                  {20, 10, 500},
+                                  {30, 40, -100},
+                                  {5, 0, 0},
+                                  {0, 7, 0},
+                                  {140, 290, 160},
+                                  {200, 1, 0}}),
+                       21, 33),
+       .heads = 2,
+       .kv_heads = 1,
+       .map = {0, 2, 0}},
   };
 }
 
@@ -321,12 +383,10 @@ TEST_CASE("attention in f32 is within the rounding of its operations") {
   }
 }
 
-TEST_CASE("gradients agree with central differences of the forward pass") {
-  const Problem p = {.spans = diagonals({{5, 5, 0}, {3, 6, 2}, {4, 3, -1}}),
-                     .heads = 3,
-                     .kv_heads = 2,
-                     .width = 4,
-                     .map = {1, 2, 0}};
+namespace {
+
+void check_central_differences(std::vector<AttentionSpan> spans) {
+  const Problem p = {.spans = std::move(spans), .heads = 3, .kv_heads = 2, .width = 4, .map = {1, 2, 0}};
   const Inputs in(DType::F64, p);
   Arena scratch("test");
   Results forward(DType::F64, p);
@@ -361,6 +421,22 @@ TEST_CASE("gradients agree with central differences of the forward pass") {
   compare(in.q, forward.dq);
   compare(in.k, forward.dk);
   compare(in.v, forward.dv);
+}
+
+}  // namespace
+
+TEST_CASE("gradients agree with central differences of the forward pass") {
+  check_central_differences(diagonals({{5, 5, 0}, {3, 6, 2}, {4, 3, -1}}));
+}
+
+TEST_CASE("gradients with windows and prefixes agree with central differences") {
+  for (const i64 window : {0, 1, 2, 4, 9}) {
+    for (const i64 prefix : {0, 1, 3, 9}) {
+      CAPTURE(window);
+      CAPTURE(prefix);
+      check_central_differences(masked(diagonals({{5, 5, 0}, {3, 6, 2}, {4, 3, -1}}), window, prefix));
+    }
+  }
 }
 
 TEST_CASE("scores of ten thousand neither overflow nor lose more than their own rounding") {
@@ -401,6 +477,66 @@ TEST_CASE("a query that sees no key gets zero, minus infinity and no gradient") 
   }
 }
 
+TEST_CASE("a query whose window lies behind all keys sees the prefix alone, or nothing") {
+  const AttentionSpan behind = {.q_begin = 0,
+                                .q_rows = 5,
+                                .k_begin = 0,
+                                .k_rows = 30,
+                                .diagonal = 40,
+                                .causal = true,
+                                .window = 12,
+                                .prefix = 0};
+  Problem p = {.spans = {behind}, .heads = 1, .kv_heads = 1, .width = 16};
+  const Inputs in(DType::F64, p);
+  for (const InstructionSet set : instruction_sets()) {
+    p.spans[0].prefix = 0;
+    // Query 0 is at key 40 and sees keys 29 to 40, so the last one; query 1 sees none.
+    const Results blind = compute<double>(p, in, set);
+    for (i64 t = 0; t < 5; ++t) CHECK(std::isfinite(blind.lse->as<double>()[t]) == (t == 0));
+    for (i64 c = 0; c < 16; ++c) {
+      CHECK(blind.o->as<double>()[c] == doctest::Approx(in.v->as<double>()[29 * 16 + c]).epsilon(1e-14));
+      CHECK(blind.o->as<double>()[16 + c] == 0);
+      CHECK(blind.dq->as<double>()[16 + c] == 0);
+      CHECK(blind.dv->as<double>()[28 * 16 + c] == 0);
+    }
+    p.spans[0].prefix = 1;
+    const Results prefix = compute<double>(p, in, set);
+    for (i64 c = 0; c < 16; ++c) {
+      CHECK(prefix.o->as<double>()[16 + c] == in.v->as<double>()[c]);
+      CHECK(prefix.dv->as<double>()[28 * 16 + c] == 0);
+      CHECK(prefix.dv->as<double>()[c] != 0);
+    }
+  }
+}
+
+TEST_CASE("tiles outside the window, above the diagonal and outside the prefix are not touched") {
+  // Queries at keys 700 to 799 of 1,500; they see keys 660 to 799, and the first 20.
+  for (const i64 prefix : {0, 20}) {
+    CAPTURE(prefix);
+    const Problem p = {.spans = masked(diagonals({{100, 1500, 700}}), 41, prefix),
+                       .heads = 2,
+                       .kv_heads = 1,
+                       .width = 32,
+                       .map = {0, 2, 0}};
+    const Inputs in(DType::F32, p);
+    for (i64 key = 0; key < 1500; ++key) {
+      // Tiles of up to 192 keys may hold hidden ones beside those that are seen.
+      const bool far = (key >= 192 && key < 660 - 192) || key >= 800 + 192;
+      if (!far && (prefix > 0 || key >= 192)) continue;
+      for (const OwnedTensor* x : {&in.k, &in.v})
+        std::fill_n((*x)->as<float>() + key * p.width, p.width, std::numeric_limits<float>::quiet_NaN());
+    }
+    for (const InstructionSet set : instruction_sets()) {
+      const Results out = compute<float>(p, in, set);
+      for (const OwnedTensor* x : out.all()) {
+        i64 wrong = 0;
+        for (i64 i = 0; i < (*x)->elements(); ++i) wrong += !std::isfinite((*x)->as<float>()[i]);
+        CHECK(wrong == 0);
+      }
+    }
+  }
+}
+
 TEST_CASE("attention has the same bits for one, two and three threads") {
   const Problem shapes[] = {
       {.spans = packed({500, 1, 130}, true), .heads = 5, .kv_heads = 3, .width = 32, .map = {2, 3, 0}},
@@ -408,6 +544,8 @@ TEST_CASE("attention has the same bits for one, two and three threads") {
        .heads = 1,
        .kv_heads = 1,
        .width = 16},  // one head: units wait for each other
+      {.spans = masked(packed({1000, 65}, true), 150, 210), .heads = 1, .kv_heads = 1, .width = 16},
+      {.spans = packed({65, 65, 65, 65, 64, 64, 17, 1, 65}, false), .heads = 3, .kv_heads = 3, .width = 64},
   };
   const int threads_before = omp_get_max_threads();
   for (const Problem& p : shapes) {
@@ -527,26 +665,34 @@ TEST_CASE("no heads and no rows are no work") {
 }
 
 TEST_CASE("visible pairs are counted as the mask shows them") {
-  i64 total = 0;
+  i64 total = 0, wrong = 0;
   std::vector<AttentionSpan> spans;
   for (const i64 q_rows : {0, 1, 7}) {
     for (const i64 k_rows : {0, 1, 5, 12}) {
       for (i64 diagonal = -15; diagonal <= 15; ++diagonal) {
         for (const bool causal : {true, false}) {
-          const AttentionSpan span{0, q_rows, 0, k_rows, diagonal, causal};
-          i64 pairs = 0;
-          for (i64 i = 0; i < q_rows; ++i) {
-            for (i64 j = 0; j < k_rows; ++j) pairs += sees(span, i, j);
+          for (const i64 window : {0, 1, 2, 5, 13, 40}) {
+            for (const i64 prefix : {0, 1, 4, 12, 30}) {
+              if (!causal && (window > 0 || prefix > 0)) continue;
+              const AttentionSpan span{0, q_rows, 0, k_rows, diagonal, causal, window, prefix};
+              i64 pairs = 0;
+              for (i64 i = 0; i < q_rows; ++i) {
+                for (i64 j = 0; j < k_rows; ++j) pairs += sees(span, i, j);
+              }
+              if (visible_pairs({&span, 1}) != pairs) ++wrong;
+              spans.push_back(span);
+              total += pairs;
+            }
           }
-          CAPTURE(diagonal);
-          CHECK(visible_pairs({&span, 1}) == pairs);
-          spans.push_back(span);
-          total += pairs;
         }
       }
     }
   }
+  CHECK(wrong == 0);
   CHECK(visible_pairs(spans) == total);
+  // As long as sequences get: no loop over rows.
+  const AttentionSpan one = {0, i64{1} << 30, 0, i64{1} << 30, 0, true};
+  CHECK(visible_pairs({&one, 1}) == (i64{1} << 29) * ((i64{1} << 30) + 1));
 }
 
 TEST_CASE("spans that leave rows out, and heads without a KV head, are refused") {
@@ -563,6 +709,11 @@ TEST_CASE("spans that leave rows out, and heads without a KV head, are refused")
                        Error);
   CHECK_THROWS_AS(run({.spans = {{1, 6, 1, 6, 0, true}}}, 7), Error);
   CHECK_THROWS_AS(run({.spans = {{0, 4, 0, 7, 0, true}, {3, 3, 7, 0, 0, true}}}, 7), Error);
+  for (const auto& [window, prefix, causal] :
+       {std::tuple{1, 0, false}, std::tuple{0, 1, false}, std::tuple{-1, 0, true}, std::tuple{0, -1, true}}) {
+    CHECK_THROWS_WITH_AS(run({.spans = masked(packed({7}, causal), window, prefix)}, 7),
+                         doctest::Contains("with a window of"), Error);
+  }
   CHECK_THROWS_WITH_AS(run({.spans = packed({7}, true), .heads = 3, .kv_heads = 1, .map = {0, 2, 0}}, 7),
                        doctest::Contains("use KV heads 0 to 1 of 1"), Error);
 }

@@ -172,3 +172,19 @@ TEST_CASE("norms take no rows and refuse shapes that do not fit") {
           layer_norm_backward(other.dx, {}, {}, r.dy, r.x, r.mean, r.rstd, r.gain, kStream);
         }).code == ExitCode::internal);
 }
+
+TEST_CASE("an offset of the gain is the same as a larger gain, in all three directions") {
+  Rows plain(DType::F64), offset(DType::F64);
+  for (i64 c = 0; c < plain.gain->elements(); ++c)
+    plain.gain->as<double>()[c] = offset.gain->as<double>()[c] + 1;
+  plain.rms();
+  plain.rms_back();
+  rms_norm(offset.y, offset.rstd, offset.x, offset.gain, 1e-3, kStream, 1);
+  rms_norm_backward(offset.dx, offset.d_gain, offset.dy, offset.x, offset.rstd, offset.gain, kStream, 1);
+  CHECK(values_of(offset.y) == values_of(plain.y));
+  CHECK(values_of(offset.dx) == values_of(plain.dx));
+  CHECK(values_of(offset.d_gain) == values_of(plain.d_gain));
+  OwnedTensor again(DType::F64, offset.x->shape());
+  rms_norm_again(again, offset.x, offset.rstd, offset.gain, kStream, 1);
+  CHECK(values_of(again) == values_of(plain.y));
+}

@@ -1,0 +1,57 @@
+// From images and videos of a conversation to what the model takes: the text that stands for each, and a
+// source of its pixels. As the processor files of a model folder say, or by the defaults of the family.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "runtime/data/chat_sample.h"
+#include "runtime/data/file_image.h"
+#include "runtime/data/image_options.h"
+#include "runtime/data/tokenizer.h"
+
+namespace longsight::launch {
+
+class MediaMaker {
+ public:
+  // `required`: a folder that says nothing about images is an error (missing_input), not a reason for
+  // defaults.
+  MediaMaker(const std::string& folder, const model::ModelConfig&, const data::Tokenizer&,
+             const data::ImageOptions&, bool required);
+
+  // An image or video as it will go through the tower, known from the header of its file.
+  struct Medium {
+    data::MediaLayout layout;
+    std::string text;
+  };
+  // Errors name `where`. With a recipe: that one instead of the folder's (see shrunk).
+  Medium medium(const data::ChatMedia&, const std::string& where,
+                const data::ImageRecipe* recipe = nullptr) const;
+  std::shared_ptr<data::ImageSource> source(const data::ChatMedia&, const Medium&, data::Shift,
+                                            const std::string& where,
+                                            const data::ImageRecipe* recipe = nullptr) const;
+
+  // Smaller images for a sample whose visual tokens must not be more than `budget`; nothing if there are
+  // none. The frames of videos are not shrunk.
+  std::optional<data::ImageRecipe> shrunk(std::span<const data::ChatMedia>, i64 budget,
+                                          const std::string& where) const;
+
+  const data::ImageRecipe& recipe() const { return image_; }
+  bool any() const { return config_.has_vision(); }
+
+ private:
+  const data::ImageRecipe& recipe_for(const data::ChatMedia&, const data::ImageRecipe* other) const;
+  std::string text_of(const data::MediaLayout&, bool video) const;
+
+  model::ModelConfig config_;
+  data::ImageRecipe image_;
+  std::optional<data::ImageRecipe> video_;
+  data::DecodeOptions decode_;
+  std::string image_placeholder_, video_placeholder_;
+};
+
+}  // namespace longsight::launch

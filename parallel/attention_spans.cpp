@@ -1,0 +1,55 @@
+#include "parallel/attention_spans.h"
+
+#include <algorithm>
+
+namespace longsight::parallel {
+namespace {
+
+i64 prefix_of(const AttentionStream& stream, i64 sequence) {
+  return stream.prefixes.empty() ? 0 : stream.prefixes[static_cast<std::size_t>(sequence)];
+}
+
+}  // namespace
+
+std::vector<ops::AttentionSpan> attention_spans(const AttentionShape& shape, const AttentionStream& stream,
+                                                RowRange queries, RowRange keys) {
+  std::vector<ops::AttentionSpan> spans;
+  for (i64 s = 0; s < stream.sequences.count(); ++s) {
+    const i64 first = stream.sequences.starts[static_cast<std::size_t>(s)];
+    const i64 last = stream.sequences.starts[static_cast<std::size_t>(s) + 1];
+    const RowRange q{std::max(first, queries.begin), std::min(last, queries.end)};
+    if (q.begin >= q.end) continue;
+    const RowRange k{std::max(first, keys.begin), std::min(last, keys.end)};
+    const i64 prefix = prefix_of(stream, s);
+    check(prefix == 0 || k.begin == first, "keys of a sequence with a prefix begin {} rows behind it",
+          k.begin - first);
+    spans.push_back({.q_begin = q.begin - queries.begin,
+                     .q_rows = q.end - q.begin,
+                     .k_begin = k.begin - keys.begin,
+                     .k_rows = k.end - k.begin,
+                     .diagonal = q.begin - k.begin,
+                     .causal = shape.causal,
+                     .window = shape.window,
+                     .prefix = prefix});
+  }
+  return spans;
+}
+
+RowRange needed_keys(const AttentionShape& shape, const AttentionStream& stream, RowRange queries) {
+  if (queries.begin == queries.end) return {queries.begin, queries.begin};
+  const auto& starts = stream.sequences.starts;
+  // The sequences of the first and the last query.
+  const i64 first =
+      static_cast<i64>(std::upper_bound(starts.begin(), starts.end(), queries.begin) - starts.begin()) - 1;
+  const i64 last =
+      static_cast<i64>(std::lower_bound(starts.begin(), starts.end(), queries.end) - starts.begin()) - 1;
+  RowRange keys{starts[static_cast<std::size_t>(first)], starts[static_cast<std::size_t>(last) + 1]};
+  if (!shape.causal) return keys;
+  // A prefix lies at the head of the sequence: with one, all that lies between is fetched too.
+  if (shape.window > 0 && prefix_of(stream, first) == 0)
+    keys.begin = std::max(keys.begin, queries.begin - shape.window + 1);
+  keys.end = std::max(queries.end, starts[static_cast<std::size_t>(last)] + prefix_of(stream, last));
+  return keys;
+}
+
+}  // namespace longsight::parallel

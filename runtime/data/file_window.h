@@ -1,0 +1,13 @@
+// A part of a file as if it were a file of its own: a picture in a tar shard. Internal to this folder.
+#pragma once
+
+#include "runtime/data/image_codec.h"
+#include "runtime/data/media_file.h"
+
+namespace longsight::data {
+
+// Reading and seeking stay inside [offset, offset + bytes), or run to the end of the file where bytes is -1.
+// Null, with errno set, if the file cannot be opened; bad_data if it ends before the part does.
+FileHandle open_window(const MediaFile& media);
+
+}  // namespace longsight::data

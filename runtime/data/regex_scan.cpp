@@ -1,0 +1,78 @@
+#include "runtime/data/regex_scan.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <array>
+
+#include <pcre2.h>
+
+#include "runtime/base/error.h"
+#include "runtime/data/unicode.h"
+
+namespace longsight::data {
+namespace {
+
+std::string message(int error) {
+  std::array<PCRE2_UCHAR, 256> text{};
+  pcre2_get_error_message(error, text.data(), text.size());
+  return reinterpret_cast<const char*>(text.data());
+}
+
+struct Free {
+  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+};
+
+}  // namespace
+
+struct RegexScan::Compiled {
+  std::unique_ptr<pcre2_code, Free> code;
+  std::unique_ptr<pcre2_match_context, Free> context;
+};
+
+RegexScan::RegexScan(const std::string& pattern, const std::string& where)
+    : pattern_(pattern), where_(where), compiled_(std::make_unique<Compiled>()) {
+  int error = 0;
+  PCRE2_SIZE at = 0;
+  auto& [code, context] = *compiled_;
+  code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                           PCRE2_UTF | PCRE2_UCP, &error, &at, nullptr));
+  require(code != nullptr, ExitCode::bad_data, "{}: the pattern {} is not understood: {} at byte {}", where,
+          pattern, message(error), at);
+  // Without a JIT the interpreter runs, with the same results.
+  pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);
+  context.reset(pcre2_match_context_create(nullptr));
+  require(context != nullptr, ExitCode::internal, "out of memory");
+  pcre2_set_match_limit(context.get(), 1'000'000);
+}
+
+RegexScan::~RegexScan() = default;
+
+void RegexScan::scan(std::string_view text, std::vector<i64>& ends) const {
+  const auto& [code, context] = *compiled_;
+  const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> match(
+      pcre2_match_data_create_from_pattern(code.get(), nullptr), &pcre2_match_data_free);
+  require(match != nullptr, ExitCode::internal, "out of memory");
+  i64 last = 0;
+  const auto cut = [&](i64 at) {
+    if (at > last) ends.push_back(last = at);
+  };
+  for (PCRE2_SIZE from = 0; from < text.size();) {
+    const int found = pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+                                  PCRE2_NO_UTF_CHECK, match.get(), context.get());
+    if (found == PCRE2_ERROR_NOMATCH) break;
+    require(found > 0, ExitCode::bad_data, "{}: the pattern {} fails on a text of {} bytes: {}", where_,
+            pattern_, text.size(), message(found));
+    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
+    if (range[0] == range[1]) {  // an empty match cuts nothing
+      const bool more = range[1] < text.size();
+      from = range[1] + (more ? static_cast<PCRE2_SIZE>(code_point(text.data() + range[1]).bytes) : 1);
+      continue;
+    }
+    cut(static_cast<i64>(range[0]));
+    cut(static_cast<i64>(range[1]));
+    from = range[1];
+  }
+  cut(static_cast<i64>(text.size()));
+}
+
+}  // namespace longsight::data

@@ -1,0 +1,51 @@
+#include "runtime/data/tokenizer.h"
+
+#include "runtime/base/error.h"
+#include "runtime/base/json.h"
+#include "runtime/data/bpe_tokenizer.h"
+#include "runtime/data/sentencepiece_tokenizer.h"
+
+namespace longsight::data {
+
+namespace fs = std::filesystem;
+
+EncodeCache::EncodeCache() : slots_(std::size_t{1} << 15) {}
+
+void Tokenizer::check_ids(std::span<const i64> ids) const {
+  for (const i64 id : ids) {
+    require(id >= 0 && id < vocab_size(), ExitCode::bad_data,
+            "no token has the id {} (the vocabulary holds {})", id, vocab_size());
+  }
+}
+
+Json read_tokenizer_config(const fs::path& folder) {
+  Json config = Json::object();
+  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {  // the second wins
+    if (!fs::exists(folder / name)) continue;
+    const Json more = read_json_file((folder / name).string(), {.big_integers = true});
+    require(more.is_object(), ExitCode::bad_data, "{}: not a JSON object", (folder / name).string());
+    config.update(more);
+  }
+  return config;
+}
+
+std::optional<std::string> named_token(const Json& config, const char* key) {
+  Json value = config.is_object() ? config.value(key, Json()) : Json();
+  if (value.is_object()) value = value.value("content", Json());
+  if (!value.is_string()) return std::nullopt;
+  return value.get<std::string>();
+}
+
+std::unique_ptr<Tokenizer> read_tokenizer(const fs::path& folder) {
+  require(fs::is_directory(folder), ExitCode::missing_input, "{}: no such folder", folder.string());
+  if (fs::exists(folder / "tokenizer.json")) {
+    return std::make_unique<BpeTokenizer>(BpeTokenizer::from_folder(folder));
+  }
+  require(fs::exists(folder / "tokenizer.model"), ExitCode::missing_input,
+          "{}: no tokenizer.json and no tokenizer.model; copy the tokenizer of the model there, or learn "
+          "one: longsight data tokenizer --vocab N FILE.jsonl --out DIR",
+          folder.string());
+  return std::make_unique<SentencePieceTokenizer>(SentencePieceTokenizer::from_folder(folder));
+}
+
+}  // namespace longsight::data

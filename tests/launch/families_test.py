@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+"""Every family from its Hugging Face folder through training, adapters, audit, generation and export."""
+import json
+import os
+import shutil
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from jobs import JobTest, tensor_bytes  # noqa: E402
+
+FAMILIES = ["llava-clip-llama", "internvl-qwen2", "qwen2-vl", "qwen2_5-vl", "smolvlm", "paligemma"]
+
+
+class FamiliesTest(JobTest):
+    seconds = float(os.environ.get("LONGSIGHT_TEST_SECONDS", 60))
+
+    def done(self, *arguments, ranks=1):
+        result = self.run_longsight(*arguments, ranks=ranks)
+        self.assertEqual(result.code, 0, result.stderr)
+        self.assertEqual(result.errors(), [])
+        return result
+
+    def weights(self, folder):
+        return tensor_bytes(self.read(folder + "/model.safetensors"))
+
+    def config(self, case, extra=""):
+        """Trains on the case's chat samples, which have several images, one, and none."""
+        folder = f"goldens/{case}"
+        return self.write(f"{case}.yaml", f"""
+model: {{from: {folder}/model{extra}}}
+data: {{train: [{{messages: {folder}/samples.jsonl}}]}}
+train: {{tokens_per_step: 512, steps: 2, optimizer: {{lr: 1e-3}}}}
+output: {{dir: run}}
+""")
+
+    def test_a_checkpoint_is_trained_on_two_ranks_and_written_back(self):
+        for case in FAMILIES:
+            with self.subTest(case):
+                shutil.rmtree(self.path("run"), ignore_errors=True)
+                shutil.rmtree(self.path("exported"), ignore_errors=True)
+                self.done("train", self.config(case), "parallel.sequence=2", ranks=2)
+                lines = [json.loads(line) for line in self.read("run/metrics.jsonl").splitlines()]
+                self.assertEqual([line["step"] for line in lines], [1, 2])
+                self.assertGreater(lines[0]["visual_tokens"], 0)
+                before, after = self.weights(f"goldens/{case}/model"), self.weights("run/model")
+                self.assertEqual(set(after), set(before))
+                self.assertTrue(any(after[name] != before[name] for name in before))
+                answers = self.done("generate", "--model", "run", "--data", f"goldens/{case}/samples.jsonl", "--max-tokens",
+                                    "2", "--limit", "3")
+                self.assertEqual(len(answers.stdout.splitlines()), 3)
+                self.done("export", "run", "exported", "--dtype", "f32")
+                self.assertEqual(self.weights("exported"), after)
+
+    def test_the_audit_passes_for_whole_models_frozen_parts_and_adapters(self):
+        for case in FAMILIES:
+            for extra in ["", ", train: {vision: false}", ", lora: {rank: 2, targets: ['*']}"]:
+                with self.subTest(case + extra):
+                    result = self.done("audit", self.config(case, extra), "--json", ranks=3)
+                    line = json.loads(result.stdout.splitlines()[-1])
+                    self.assertLessEqual(line["worst_relative_error"], 1e-9)
+                    self.assertGreater(line["parameters"], 0)
+
+    def test_adapters_are_written_read_and_merged(self):
+        case, model = "qwen2-vl", "goldens/qwen2-vl/model"
+        config = self.config(case, ", lora: {rank: 3, alpha: 6, targets: ['model.*_proj', 'visual.*.attn.qkv']}")
+        self.done("train", config, "train.optimizer.lr=0.1", ranks=2)
+        adapter = tensor_bytes(self.read("run/adapter/adapter_model.safetensors"))
+        settings = json.loads(self.read("run/adapter/adapter_config.json"))
+        self.assertEqual((settings["r"], settings["lora_alpha"]), (3, 6.0))
+        self.assertEqual(len(adapter), 2 * len(settings["target_modules"]))
+        self.assertIn("base_model.model.model.language_model.layers.0.self_attn.q_proj.lora_A.weight", adapter)
+        self.assertIn("base_model.model.model.visual.blocks.0.attn.qkv.lora_B.weight", adapter)
+        # What no adapter was put on is as it was.
+        before, merged = self.weights(model), self.weights("run/model")
+        targets = {name for name in before if name.endswith("_proj.weight") and name.startswith("model.")}
+        targets |= {name for name in before if name.endswith("attn.qkv.weight")}
+        for name in before:
+            (self.assertNotEqual if name in targets else self.assertEqual)(merged[name], before[name], name)
+        # Base and adapter make the merged model, here and in an export.
+        self.done("export", model, "exported", "--adapter", "run/adapter", "--dtype", "f32")
+        self.assertEqual(self.weights("exported"), merged)
+        ask = ["--data", "goldens/qwen2-vl/samples.jsonl", "--max-tokens", "8", "--limit", "2"]
+        self.assertEqual(self.done("generate", "--model", model, "--adapter", "run/adapter", *ask).stdout,
+                         self.done("generate", "--model", "run", *ask).stdout)
+        # Training goes on from the files.
+        again = self.write("again.yaml", self.read("qwen2-vl.yaml").decode().replace(
+            "lora: {rank: 3, alpha: 6, targets: ['model.*_proj', 'visual.*.attn.qkv']}", "adapter: run/adapter"))
+        self.done("train", again, "train.steps=0", "output.dir=again")
+        self.assertEqual(self.read("again/adapter/adapter_model.safetensors"), self.read("run/adapter/adapter_model.safetensors"))
+
+    def test_adapter_files_that_do_not_fit_are_refused_by_name(self):
+        model = "goldens/qwen2-vl/model"
+        self.done("train", self.config("qwen2-vl", ", lora: {rank: 2, targets: ['model.*.q_proj']}"), "train.steps=0")
+        good = json.loads(self.read("run/adapter/adapter_config.json"))
+        for change, said in [({"use_dora": True}, "use_dora = true"), ({"r": 3}, "says r = 3"), ({"bias": "all"}, "bias"),
+                             ({"peft_type": "IA3"}, "IA3")]:
+            shutil.rmtree(self.path("other"), ignore_errors=True)
+            shutil.copytree(self.path("run/adapter"), self.path("other"))
+            self.write("other/adapter_config.json", json.dumps({**good, **change}))
+            result = self.run_longsight("export", model, "exported", "--adapter", "other")
+            self.assertEqual(result.code, 65, result.stderr)
+            self.assertIn(said, result.errors()[0])
+            self.assertFalse(os.path.exists(self.path("exported")))
+        # Of another family.
+        result = self.run_longsight("export", "goldens/smolvlm/model", "exported", "--adapter", "run/adapter")
+        self.assertEqual(result.code, 64 if "matches no linear layer" in result.stderr else 65, result.stderr)
+
+    def test_groups_have_learning_rates_of_their_own(self):
+        self.done("train", self.config("internvl-qwen2"), "train.steps=1",
+                  "train.optimizer.groups=[{parameters: vision, lr: 0}, {parameters: '*.norm.weight', lr: 0, weight_decay: 0}]")
+        before, after = self.weights("goldens/internvl-qwen2/model"), self.weights("run/model")
+        for name in before:
+            same = name.startswith("vision_tower.") or name.endswith(".norm.weight")
+            (self.assertEqual if same else self.assertNotEqual)(after[name], before[name], name)
+
+    def test_the_last_layers_alone_are_trained(self):
+        self.done("train", self.config("internvl-qwen2", ", train: {vision: false, connector: false, language_layers: 1}"),
+                  "train.steps=1")
+        before, after = self.weights("goldens/internvl-qwen2/model"), self.weights("run/model")
+        for name in before:
+            last = name.startswith(("language_model.model.layers.2.", "language_model.model.norm."))
+            (self.assertNotEqual if last else self.assertEqual)(after[name], before[name], name)
+
+
+if __name__ == "__main__":
+    unittest.main()

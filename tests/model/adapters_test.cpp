@@ -1,0 +1,114 @@
+#include "model/adapters.h"
+
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include "parallel/self_group.h"
+#include "tests/support/failure.h"
+#include "tests/support/tiny_families.h"
+#include "tests/support/tiny_model.h"
+
+namespace longsight::model {
+namespace {
+
+constexpr i64 kRank = 3;
+const AdapterConfig kEverywhere{.rank = kRank, .alpha = 5, .targets = {"*"}, .random_b = true};
+
+// Loss of one pass with gradients, on one rank.
+double run(Vlm& model, const MicroBatch& batch) {
+  const parallel::Plan plan = parallel::uniform_plan(
+      parallel::make_mesh(1, 1), model.vision().blocks(), parallel::AttentionKind::local,
+      model.language().blocks(), parallel::AttentionKind::local, parallel::FusionKind::owner);
+  parallel::SelfGroup self;
+  PassMemory memory;
+  fill_zero(model.parameters().gradients(), {});
+  Pass pass(model, batch, plan, true, self, memory, {});
+  pass.forward();
+  return pass.loss_and_backward(1);
+}
+
+MicroBatch batch_of(const Vlm& model) {
+  const bool images = model.config().has_vision();
+  const auto samples = test::tiny_samples(model.config(), {{29, images ? 2 : 0}, {13, 0}});
+  return pack(samples, model.config());
+}
+
+// max |a - b| relative to max |b|; c(i, j) is the expected value.
+template <class F>
+double difference(Tensor a, F&& c) {
+  double worst = 0, size = 0;
+  for (i64 i = 0; i < a.rows(); ++i) {
+    for (i64 j = 0; j < a.row_size(); ++j) {
+      const double expected = c(i, j);
+      worst = std::max(worst, std::abs(a.as<double>()[i * a.row_size() + j] - expected));
+      size = std::max(size, std::abs(expected));
+    }
+  }
+  REQUIRE(size > 0);
+  return worst / size;
+}
+
+}  // namespace
+
+TEST_CASE("gradients of A and B follow from that of the weight they are added to") {
+  // y = (W + s B A) x: dB = s dW A^T and dA = s B^T dW.
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    INFO(family.name);
+    const auto model = test::tiny_model(DType::F64, family.config, true, kEverywhere);
+    run(*model, batch_of(*model));
+    const ParameterRegistry& p = model->parameters();
+    const double s = kEverywhere.scale();
+    i64 checked = 0;
+    for (const std::string& name : adapter_targets(model->ids(), p)) {
+      CAPTURE(name);
+      const ParameterId weight = p.find(name + ".weight"), a_id = p.find(name + ".lora_A.weight"),
+                        b_id = p.find(name + ".lora_B.weight");
+      REQUIRE(a_id >= 0);
+      const double *dw = p.grad(weight).as<double>(), *a = p.value(a_id).as<double>(),
+                   *b = p.value(b_id).as<double>();
+      const i64 outputs = p[weight].shape[0], inputs = p[weight].shape[1];
+      CHECK(difference(p.grad(b_id), [&](i64 n, i64 r) {
+              double sum = 0;
+              for (i64 k = 0; k < inputs; ++k) sum += dw[n * inputs + k] * a[r * inputs + k];
+              return s * sum;
+            }) < 1e-11);
+      CHECK(difference(p.grad(a_id), [&](i64 r, i64 k) {
+              double sum = 0;
+              for (i64 n = 0; n < outputs; ++n) sum += b[n * kRank + r] * dw[n * inputs + k];
+              return s * sum;
+            }) < 1e-11);
+      ++checked;
+    }
+    CHECK(checked == static_cast<i64>(adapter_targets(model->ids(), p).size()));
+  }
+}
+
+TEST_CASE("merged adapters compute the same") {
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    INFO(family.name);
+    const auto model = test::tiny_model(DType::F64, family.config, true, kEverywhere);
+    const MicroBatch batch = batch_of(*model);
+    const double before = run(*model, batch);
+    const auto plain = test::tiny_model(DType::F64, family.config);
+    CHECK(std::abs(run(*plain, batch) / before - 1) > 1e-6);  // they matter
+    merge_adapters(model->ids(), model->parameters());
+    CHECK(std::abs(run(*model, batch) / before - 1) < 1e-12);
+  }
+}
+
+TEST_CASE("targets are globs over linear layers, and one that matches nothing is an error") {
+  const auto some = test::tiny_model(DType::F64, test::tiny_config(), true,
+                                     {.rank = 2, .alpha = 4, .targets = {"language_model.*.q_proj", "*fc1"}});
+  i64 adapters = 0;
+  for (const Parameter& p : some->parameters().all()) adapters += p.adapter;
+  CHECK(adapters == 2 * (2 + 2));  // two blocks of each tower run
+  const Failure wrong = failure_of([] {
+    test::tiny_model(DType::F64, test::tiny_config(), true,
+                     {.rank = 2, .alpha = 4, .targets = {"*.q_projection"}});
+  });
+  CHECK(wrong.code == ExitCode::usage);
+  CHECK(contains(wrong.message, "\"*.q_projection\" matches no linear layer"));
+}
+
+}  // namespace longsight::model
