@@ -25,6 +25,23 @@ void check_sources(const YamlDocument& doc, const char* key, const std::vector<D
   }
 }
 
+void check_model(const YamlDocument& doc, const ModelSection& m) {
+  doc.require_at(m.from.empty() || m.config.empty(), "model",
+                 "name either from: FOLDER or config: FILE, not both");
+  if (!m.of_parts()) {
+    doc.require_at(m.connector.empty(), "model.connector",
+                   "a connector of its own belongs between vision_from: FOLDER and language_from: FOLDER");
+    return;
+  }
+  doc.require_at(m.from.empty() && m.config.empty(), "model",
+                 "vision_from and language_from make a model of two; leave from and config out");
+  doc.require_at(!m.vision_from.empty() && !m.language_from.empty(), "model",
+                 "vision_from and language_from belong together: name both folders");
+  doc.require_one_of("model.connector", m.connector.empty() ? "new" : m.connector, {"new"});
+  doc.require_at(m.tokenizer.empty(), "model.tokenizer",
+                 "the folder of model.language_from has its own tokenizer");
+}
+
 void check_adapters(const YamlDocument& doc, const ModelSection& m) {
   for (const auto& [key, layers] : {std::pair("model.train.vision_layers", m.train.vision_layers),
                                     {"model.train.language_layers", m.train.language_layers}})
@@ -42,8 +59,7 @@ void check_adapters(const YamlDocument& doc, const ModelSection& m) {
 }
 
 void check_values(const YamlDocument& doc, const Config& c) {
-  doc.require_at(c.model.from.empty() || c.model.config.empty(), "model",
-                 "name either from: FOLDER or config: FILE, not both");
+  check_model(doc, c.model);
   check_adapters(doc, c.model);
   const TrainSection& t = c.train;
   doc.require_at(t.tokens_per_step > 0, "train.tokens_per_step", "{} must be positive", t.tokens_per_step);
@@ -114,6 +130,8 @@ void check_inputs(const LoadedConfig& loaded) {
   check_there(doc, "model.from", c.model.from);
   check_there(doc, "model.config", c.model.config);
   check_there(doc, "model.tokenizer", c.model.tokenizer);
+  check_there(doc, "model.vision_from", c.model.vision_from);
+  check_there(doc, "model.language_from", c.model.language_from);
   check_there(doc, "model.adapter", c.model.adapter);
   for (const auto& [key, sources] :
        {std::pair("data.train", &c.data.train), std::pair("data.eval", &c.data.eval)}) {

@@ -38,18 +38,27 @@ struct LoraSection {
 };
 
 struct ModelSection {
-  std::string from;       // Hugging Face folder to start from; or
-  std::string config;     // config.json, for random weights, with
-  std::string tokenizer;  // a folder that has tokenizer.json
+  std::string from;                        // Hugging Face folder to start from; or
+  std::string config;                      // config.json, for random weights, with
+  std::string tokenizer;                   // a folder that has tokenizer.json; or
+  std::string vision_from;                 // folder of a CLIP or SigLIP tower, with
+  std::string language_from;               // a folder of a language model, and
+  std::string connector;                   // between them: new
+  std::vector<std::string> allow_missing;  // globs of tensors that need not be in the files
   TrainParts train;
   std::vector<std::string> freeze;  // globs over parameters that are not trained
   LoraSection lora;                 // new adapters; or
   std::string adapter;              // PEFT folder with adapters to go on from
+  bool of_parts() const { return !vision_from.empty() || !language_from.empty(); }
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("from", s.from);
     visit("config", s.config);
     visit("tokenizer", s.tokenizer);
+    visit("vision_from", s.vision_from);
+    visit("language_from", s.language_from);
+    visit("connector", s.connector);
+    visit("allow_missing", s.allow_missing);
     visit("train", s.train);
     visit("freeze", s.freeze);
     visit("lora", s.lora);

@@ -25,8 +25,13 @@ LoadedConfig load_target(const Options& o) {
           "{}: neither a configuration nor a run folder (no config.yaml)", o.target);
   require(std::filesystem::exists(o.target + "/model/config.json"), ExitCode::missing_input,
           "{}: the run has no final model yet", o.target);
-  std::vector<std::string> overrides{fmt::format("model.from=\"{}/model\"", o.target), "model.config=\"\"",
-                                     "model.tokenizer=\"\""};
+  std::vector<std::string> overrides{fmt::format("model.from=\"{}/model\"", o.target),
+                                     "model.config=\"\"",
+                                     "model.tokenizer=\"\"",
+                                     "model.vision_from=\"\"",
+                                     "model.language_from=\"\"",
+                                     "model.connector=\"\"",
+                                     "model.allow_missing=[]"};
   overrides.insert(overrides.end(), o.overrides.begin(), o.overrides.end());
   return load_config(o.target + "/config.yaml", overrides);
 }

@@ -1,4 +1,7 @@
 // longsight export: a Hugging Face folder of a run's model or of a save.
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 
@@ -15,14 +18,17 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string source, out, dtype, names = "original", adapter;
+  std::string source, out, dtype, names = "original", shard_size = "5GB", adapter;
+  std::vector<std::string> allow_missing;
 };
 
 // The dtype of what the run began with: the model of a run is kept in f32, whatever it came from.
 DType default_dtype(const std::string& source, const model::Vlm& model) {
   if (!fs::exists(source + "/config.yaml")) return source_dtype(model.config());
   const ModelSection begin = load_config(source + "/config.yaml", {}).config.model;
-  const std::string from = begin.from.empty() ? begin.config : begin.from;
+  const std::string from = begin.of_parts()     ? begin.language_from
+                           : begin.from.empty() ? begin.config
+                                                : begin.from;
   if (fs::exists(from)) return source_dtype(model::read_config(from));
   log_warn("{}, where the run began, is not there any more: the dtype is that of the run's model", from);
   return source_dtype(model.config());
@@ -41,9 +47,31 @@ void check_range(const model::Vlm& model) {
   }
 }
 
+// "5GB", "500MB", "1GiB", "100000": bytes.
+i64 bytes_of(const std::string& text) {
+  constexpr std::array<std::pair<const char*, i64>, 8> kUnits{{{"GB", 1'000'000'000},
+                                                               {"MB", 1'000'000},
+                                                               {"KB", 1'000},
+                                                               {"GiB", i64{1} << 30},
+                                                               {"MiB", i64{1} << 20},
+                                                               {"KiB", i64{1} << 10},
+                                                               {"B", 1},
+                                                               {"", 1}}};
+  i64 count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const std::string unit(end, text.data() + text.size());
+  const auto found =
+      std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& u) { return unit == u.first; });
+  require(
+      error == std::errc() && count > 0 && found != kUnits.end() && count <= (i64{1} << 50) / found->second,
+      ExitCode::usage, "--shard-size {}: a size like 5GB, 500MB or 1GiB", text);
+  return count * found->second;
+}
+
 ExitCode run_export(Job& job, const Options& o) {
-  static const std::vector<std::string> kNames{"original"}, kPlannedNames{"v5"};
-  parallel::require_available(o.names, "--hf-names", kNames, kPlannedNames);
+  static const std::vector<std::string> kNames{"original", "v5"};
+  parallel::require_available(o.names, "--hf-names", kNames);
+  const i64 shard_bytes = bytes_of(o.shard_size);
   const DType asked = o.dtype.empty() ? DType::F32 : dtype_from_name(o.dtype);
   require(asked == DType::F32 || asked == DType::BF16 || asked == DType::F16, ExitCode::usage,
           "--dtype {}: bf16, f16 or f32", o.dtype);
@@ -52,10 +80,14 @@ ExitCode run_export(Job& job, const Options& o) {
           o.out);
   const std::string folder = model_folder_of(o.source);
   require_writable_folder(o.out);
-  const auto model = load_with_adapter(folder, {}, o.adapter);
+  const auto model = load_with_adapter(folder, {.rules = {.allow_missing = o.allow_missing}}, o.adapter);
   const DType dtype = o.dtype.empty() ? default_dtype(o.source, *model) : asked;
   if (dtype == DType::F16) check_range(*model);
-  export_model(*model, o.out, {.dtype = dtype, .companions_from = folder});
+  export_model(*model, o.out,
+               {.dtype = dtype,
+                .companions_from = folder,
+                .names = o.names == "v5" ? model::HfNames::v5 : model::HfNames::canonical,
+                .shard_bytes = shard_bytes});
   log_info("{} tensors of {} written to {} in {}", model->parameters().size(), folder, o.out, name_of(dtype));
   return ExitCode::done;
 }
@@ -71,7 +103,12 @@ void add_export(CLI::App& app, Run& run) {
                    "bf16, f16 or f32 (default: that of the model that the run began with)");
   verb->add_option("--adapter", o->adapter,
                    "PEFT adapter folder that belongs to the model: merged into the weights");
-  verb->add_option("--hf-names", o->names, "tensor names: original (default)");
+  verb->add_option(
+      "--hf-names", o->names,
+      "tensor names and form of config.json: original (default), which every reader knows, or v5: as "
+      "transformers 5 writes a new model");
+  verb->add_option("--shard-size", o->shard_size, "largest file of weights: 5GB (default), 500MB, 1GiB");
+  add_allow_missing(*verb, o->allow_missing);
   verb->callback([o, &run] { run = [o](Job& job) { return run_export(job, *o); }; });
 }
 

@@ -17,7 +17,7 @@ constexpr i64 kSamplesPerRound = 2;
 
 struct Options {
   std::string model, prompt, data, dtype = "f32", chat, adapter;
-  std::vector<std::string> images;
+  std::vector<std::string> images, allow_missing;
   i64 max_tokens = 128, limit = 0;
   bool has_prompt = false;
 };
@@ -56,7 +56,8 @@ LastTurn last_turn(const data::ChatSample& sample) {
 class Generator {
  public:
   Generator(const Options& o, DType dtype, Stream stream)
-      : folder_(open_model_folder(o.model, {.dtype = dtype, .with_gradients = false}, o.chat, o.adapter)),
+      : folder_(open_model_folder(o.model, {.dtype = dtype, .rules = {.allow_missing = o.allow_missing}},
+                                  o.chat, o.adapter)),
         decoder_(*folder_.model, stream),
         options_{.max_tokens = o.max_tokens, .stop = folder_.samples->stop_tokens()} {}
 
@@ -170,6 +171,7 @@ void add_generate(CLI::App& app, Run& run) {
       ->check(CLI::IsMember(formats));
   verb->add_option("--adapter", o->adapter, "PEFT adapter folder that belongs to the model");
   verb->add_option("--limit", o->limit, "only the first N samples");
+  add_allow_missing(*verb, o->allow_missing);
   verb->callback([o, prompt, &run] {
     o->has_prompt = prompt->count() > 0;
     run = [o](Job& job) { return run_generate(job, *o); };

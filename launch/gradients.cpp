@@ -1,6 +1,8 @@
 // longsight gradients: loss and gradients of a ready batch, as safetensors.
+#include "launch/model_folder.h"
 #include "launch/output.h"
 #include "launch/planning.h"
+#include "launch/run_model.h"
 #include "launch/step.h"
 #include "launch/trainable.h"
 #include "launch/verb.h"
@@ -15,7 +17,7 @@ namespace {
 struct Options {
   std::string model, batch, out, dtype = "f64";
   bool logits = false;
-  std::vector<std::string> overrides;
+  std::vector<std::string> allow_missing, overrides;
 };
 
 // Rows that the ranks hold, put where they belong: the columns of `mine` are this rank's rows, `index` their
@@ -41,9 +43,10 @@ ExitCode run_gradients(Job& job, const Options& o) {
   const LoadedConfig loaded = load_config("", o.overrides);
   const DType dtype = dtype_from_name(o.dtype);
   if (job.leads()) require_writable_file(o.out);
-  const auto model = model::load_model(
-      o.model,
-      {.dtype = dtype, .with_gradients = true, .trainable = trainable(loaded, model::read_config(o.model))});
+  const auto model = model::load_model(o.model, {.dtype = dtype,
+                                                 .with_gradients = true,
+                                                 .trainable = trainable(loaded, model::read_config(o.model)),
+                                                 .rules = weight_rules(loaded, o.allow_missing)});
   const model::BatchFile batch = model::read_batch_file(o.batch, model->config());
   require(batch.supervised() > 0, ExitCode::bad_data,
           "{}: no supervised token (every label is -100): there is no loss", o.batch);
@@ -125,6 +128,7 @@ void add_gradients(CLI::App& app, Run& run) {
   verb->add_option("--out", o->out, "safetensors file to write")->required();
   verb->add_option("--dtype", o->dtype, "f64 (default) or f32")->check(CLI::IsMember({"f64", "f32"}));
   verb->add_flag("--logits", o->logits, "write logits and image features too");
+  add_allow_missing(*verb, o->allow_missing);
   verb->add_option("overrides", o->overrides, "configuration, key.path=value");
   verb->callback([o, &run] { run = [o](Job& job) { return run_gradients(job, *o); }; });
 }

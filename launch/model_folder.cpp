@@ -1,5 +1,6 @@
 #include "launch/model_folder.h"
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "model/adapter_files.h"
@@ -7,6 +8,13 @@
 namespace longsight::launch {
 
 namespace fs = std::filesystem;
+
+void add_allow_missing(CLI::App& verb, std::vector<std::string>& globs) {
+  verb.add_option(
+      "--allow-missing", globs,
+      "glob of tensor names (\"vision_tower.*.head.*\"), any number of times: those that are not in the "
+      "files are initialised and listed in the log");
+}
 
 std::string model_folder_of(const std::string& dir_or_run) {
   require(fs::is_directory(dir_or_run), ExitCode::missing_input, "{}: no such folder", dir_or_run);

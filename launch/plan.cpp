@@ -43,8 +43,16 @@ parallel::HardwareProfile read_hardware(const std::string& path) {
   return file.profile;
 }
 
+// A run, or a model's config.json: what any run of such a model would be.
+LoadedConfig load_target(const Options& o) {
+  if (!o.config.ends_with(".json")) return load_config(o.config, o.overrides);
+  std::vector<std::string> overrides{fmt::format("model.config=\"{}\"", o.config)};
+  overrides.insert(overrides.end(), o.overrides.begin(), o.overrides.end());
+  return load_config("", overrides);
+}
+
 ExitCode run_plan(Job& job, const Options& o) {
-  const LoadedConfig loaded = load_config(o.config, o.overrides);
+  const LoadedConfig loaded = load_target(o);
   require(o.ranks.value_or(1) >= 1, ExitCode::usage, "--ranks {}: at least 1", o.ranks.value_or(1));
   const RunModel run = open_run_shape(loaded);  // shapes are enough
   // Without data in the configuration, or data to read, a step of equal lengths is assumed and the plan says
@@ -67,7 +75,7 @@ void add_plan(CLI::App& app, Run& run) {
   CLI::App* verb =
       app.add_subcommand("plan", "Print what a run would do and why; trains nothing, needs no MPI");
   auto o = std::make_shared<Options>();
-  verb->add_option("config", o->config, "YAML configuration")->required();
+  verb->add_option("config", o->config, "YAML configuration, or the config.json of a model")->required();
   verb->add_option("--ranks", o->ranks, "ranks to plan for (default: those that run this command)");
   verb->add_option("--hardware", o->hardware, "YAML hardware profile");
   verb->add_flag("--json", o->json, "one line of JSON");

@@ -169,7 +169,8 @@ class Trainer {
 
   void write_adapter(const std::string& folder) const {
     const ModelSection& m = loaded_.config.model;
-    model::write_adapter_files(*run_.model, folder, m.from.empty() ? m.config : m.from);
+    const std::string base = m.of_parts() ? m.language_from : m.from.empty() ? m.config : m.from;
+    model::write_adapter_files(*run_.model, folder, base);
   }
 
   void open_folder(const parallel::PlanResult& planned) {

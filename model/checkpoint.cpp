@@ -3,19 +3,19 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
-#include <map>
 
 #include "model/adapter_files.h"
 #include "model/families/families.h"
+#include "model/load_weights.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
-#include "runtime/io/safetensors.h"
 
 namespace longsight::model {
 namespace {
 
 namespace fs = std::filesystem;
 
+// Beside the weights; those that a processor of the original code is made of (*.py) come along too.
 constexpr std::array kCompanions{"tokenizer.json",
                                  "tokenizer_config.json",
                                  "special_tokens_map.json",
@@ -24,84 +24,93 @@ constexpr std::array kCompanions{"tokenizer.json",
                                  "merges.txt",
                                  "tokenizer.model",
                                  "preprocessor_config.json",
+                                 "video_preprocessor_config.json",
                                  "processor_config.json",
                                  "chat_template.json",
                                  "chat_template.jinja",
                                  "generation_config.json"};
 
-// Buffers that old files hold and nobody needs.
-bool is_buffer(const std::string& name) {
-  return name.ends_with(".position_ids") || name.ends_with(".rotary_emb.inv_freq");
-}
+// What names the language model and the tower in configurations.
+constexpr std::array kParts{"text_config", "llm_config", "vision_config"};
 
-// "language_model.model.layers.*.mlp": names that differ in numbers and in the last two parts fall together.
-std::string group_of(const std::string& name) {
-  std::vector<std::string> parts{""};
-  for (char c : name) {
-    if (c == '.')
-      parts.emplace_back();
-    else
-      parts.back() += c;
-  }
-  std::string group;
-  for (std::size_t i = 0; i + 2 < parts.size() || i == 0; ++i) {
-    const bool number = !parts[i].empty() && parts[i].find_first_not_of("0123456789") == std::string::npos;
-    group += (i == 0 ? "" : ".") + (number ? "*" : parts[i]);
-  }
-  return group;
-}
-
-class Mismatches {
- public:
-  void add(const std::string& kind, const std::string& name, const std::string& detail = "") {
-    auto& entry = groups_[kind + " " + group_of(name)];
-    if (entry.count++ == 0) entry.example = name + detail;
-  }
-  void raise(const std::string& path) const {
-    if (groups_.empty()) return;
-    std::string text;
-    for (const auto& [group, entry] : groups_) {
-      text += fmt::format("{}{} ({} tensor{}, {})", text.empty() ? "" : "; ", group, entry.count,
-                          entry.count == 1 ? "" : "s", entry.example);
-    }
-    fail(ExitCode::bad_data, "{} does not fit config.json: {}", path, text);
-  }
-
- private:
-  struct Entry {
-    i64 count = 0;
-    std::string example;
-  };
-  std::map<std::string, Entry> groups_;
-};
-
-// Entry of the file by canonical name.
-std::map<std::string, const io::TensorEntry*> canonical_entries(const io::SafetensorsSet& file,
-                                                                const Family& family) {
-  std::map<std::string, const io::TensorEntry*> entries;
-  for (const io::TensorEntry& entry : file.entries()) {
-    if (is_buffer(entry.name)) continue;
-    const auto [place, fresh] = entries.emplace(family.canonical_name(entry.name), &entry);
-    require(fresh, ExitCode::bad_data, "{}: tensors {} and {} are the same one under two names", file.path(),
-            place->second->name, entry.name);
-  }
-  return entries;
-}
-
-bool same_values(const io::SafetensorsSet& file, const io::TensorEntry& a, const io::TensorEntry& b) {
-  if (a.shape != b.shape || a.dtype != b.dtype) return false;
-  const OwnedTensor x = file.read(a.name), y = file.read(b.name);
+bool same_values(const TensorSource& a, const TensorSource& b) {
+  if (a.entry->shape != b.entry->shape || a.entry->dtype != b.entry->dtype) return false;
+  const OwnedTensor x = a.file->read(a.entry->name), y = b.file->read(b.entry->name);
   return std::memcmp(x->data(), y->data(), static_cast<std::size_t>(x->bytes())) == 0;
 }
 
-// Rows of `x` in another order: row i of the result is row order[i] of x, or with `back` the other way round.
-void permute_rows(Tensor x, const std::vector<i64>& order, bool back, Stream stream) {
-  if (order.empty()) return;
-  const OwnedTensor before(x.dtype(), x.shape());
-  copy(before, x, stream);
-  for (i64 i = 0; i < x.rows(); ++i) {
-    const i64 other = order[static_cast<std::size_t>(i)];
-    copy(x.row_range(back ? other : i, 1), before->row_range(back ? i : other, 1), stream);
+// Row order[i] of the result is row i of x: as the file has them.
+OwnedTensor rows_back(Tensor x, const std::vector<i64>& order) {
+  OwnedTensor result(x.dtype(), x.shape());
+  for (i64 i = 0; i < x.rows(); ++i)
+    copy(result->row_range(order[static_cast<std::size_t>(i)], 1), x.row_range(i, 1), {});
+  return result;
+}
+
+const char* dtype_in_config(DType dtype) {
+  return dtype == DType::BF16 ? "bfloat16" : dtype == DType::F16 ? "float16" : "float32";
+}
+
+// The file as it was read; the dtype is that of the weights now.
+Json canonical_config(const ModelConfig& config, DType dtype) {
+  Json json = config.source;
+  const char* name = dtype_in_config(dtype);
+  // Both spellings name the dtype of the weights; a file keeps the one it has.
+  json[json.contains("dtype") ? "dtype" : "torch_dtype"] = name;
+  for (const char* part : kParts) {
+    for (const char* key : {"dtype", "torch_dtype"}) {
+      if (json.contains(part) && json[part].contains(key)) json[part][key] = name;
+    }
+  }
+  if (!json.contains("architectures")) json["architectures"] = {family_of(config).architecture};
+  return json;
+}
+
+Json v5_config(const ModelConfig& config, DType dtype) {
+  Json json = family_of(config).v5_config(config);
+  json["dtype"] = dtype_in_config(dtype);
+  for (const Family& family : families()) {
+    if (json["model_type"] == family.model_type) json["architectures"] = {family.architecture};
+  }
+  return json;
+}
+
+// The tensors to write. What has other rows in the file than in memory is kept in `reordered`.
+std::vector<io::NamedTensor> file_tensors(const Vlm& model, const ExportOptions& options,
+                                          std::vector<OwnedTensor>& reordered) {
+  const ParameterRegistry& parameters = model.parameters();
+  const Family& family = family_of(model.config());
+  std::vector<io::NamedTensor> tensors;
+  for (ParameterId id = 0; id < parameters.size(); ++id) {
+    const Parameter& p = parameters[id];
+    if (p.adapter) continue;
+    const Tensor value = parameters.value(id);
+    if (options.names == HfNames::v5) {
+      for (const FileTensor& t : family.v5_tensors(model.config(), p))
+        tensors.push_back(
+            {t.name, t.rows == 0 ? value : value.row_range(t.first_row, t.rows), options.dtype});
+      continue;
+    }
+    tensors.push_back({p.name, value, options.dtype});
+    const std::vector<i64> order = file_row_order(model.config(), p);
+    if (order.empty()) continue;
+    reordered.push_back(rows_back(value, order));
+    tensors.back().value = reordered.back();
+  }
+  return tensors;
+}
+
+void copy_companions(const std::string& from, const std::string& to, bool with_code) {
+  const auto copy_file = [&](const std::string& name) {
+    io::write_file(to + "/" + name, read_whole_file(from + "/" + name, i64{1} << 30, ExitCode::bad_data));
+  };
+  for (const char* name : kCompanions) {
+    if (fs::exists(from + "/" + name)) copy_file(name);
+  }
+  if (!with_code) return;
+  for (const auto& entry : fs::directory_iterator(from)) {
+    if (entry.is_regular_file() && entry.path().extension() == ".py")
+      copy_file(entry.path().filename().string());
   }
 }
 
@@ -119,112 +128,83 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
   require(fs::is_directory(folder), ExitCode::missing_input, "{}: no such model folder", folder);
   ModelConfig config = read_config(folder);
   const io::SafetensorsSet file(folder);
-  auto entries = canonical_entries(file, family_of(config));
-  const std::string head = config.text.names.head + ".weight",
-                    embedding = config.text.names.embedding + ".weight";
-  if (config.text.tied && entries.contains(head) && entries.contains(embedding)) {
-    if (same_values(file, *entries[head], *entries[embedding])) {
-      entries.erase(head);
-    } else {
-      // As transformers does: the values decide, not the flag.
-      log_warn("{}: config.json ties the head to the embedding, but their values differ: they are kept apart",
-               folder);
-      config.text.tied = false;
-      config.source["tie_word_embeddings"] = false;
-      for (const char* part : {"text_config", "llm_config"}) {
-        if (config.source.contains(part)) config.source[part]["tie_word_embeddings"] = false;
-      }
-    }
-  }
+  TensorSources sources;
+  sources.add(file, family_of(config).canonical_name);
+  settle_tie(config, sources, folder);
   for (const std::string& warning : config.warnings) log_warn("{}", warning);
+  return load_model(std::move(config), sources, options, folder);
+}
 
+std::unique_ptr<Vlm> load_model(ModelConfig config, const TensorSources& sources, const LoadOptions& options,
+                                const std::string& from) {
   auto model = std::make_unique<Vlm>(std::move(config), options.adapters);
-  ParameterRegistry& parameters = model->parameters();
-  Mismatches mismatches;
-  for (const Parameter& p : parameters.all()) {
-    if (p.adapter) continue;
-    const auto found = entries.find(p.name);
-    if (found == entries.end())
-      mismatches.add("missing", p.name);
-    else if (found->second->shape != p.shape) {
-      mismatches.add(
-          "wrong shape", p.name,
-          fmt::format(": {} in the file, {} expected", found->second->shape.text(), p.shape.text()));
-    } else if (!found->second->dtype || *found->second->dtype == DType::I32 ||
-               *found->second->dtype == DType::I64 || *found->second->dtype == DType::U8) {
-      mismatches.add("wrong type", p.name, fmt::format(": {}", found->second->stored_as));
-    }
-  }
-  for (const auto& [name, entry] : entries) {
-    if (parameters.find(name) < 0) mismatches.add("unexpected", entry->name);
-  }
-  mismatches.raise(folder);
-
-  if (options.trainable) parameters.set_trainable(options.trainable);
-  parameters.allocate(options.dtype, options.with_gradients);
-  for (ParameterId id = 0; id < parameters.size(); ++id) {
-    if (parameters[id].adapter) {
-      parameters.initialise(id, options.seed);
-      continue;
-    }
-    const std::string& name = entries[parameters[id].name]->name;
-    file.read(name, parameters.value(id));
-    permute_rows(parameters.value(id), file_row_order(model->config(), parameters[id]), false, {});
-    model->set_name_in_file(id, name);
-  }
+  check_weights(*model, sources, options.rules, from);
+  if (options.trainable) model->parameters().set_trainable(options.trainable);
+  model->parameters().allocate(options.dtype, options.with_gradients);
+  load_weights(*model, sources, options.rules);
   if (!options.adapter_folder.empty()) load_adapter(*model, options.adapter_folder);
   return model;
 }
 
+void settle_tie(ModelConfig& config, TensorSources& sources, const std::string& from) {
+  const std::string head = config.text.names.head + ".weight",
+                    embedding = config.text.names.embedding + ".weight";
+  if (!config.text.tied || sources.find(head) == nullptr || sources.find(embedding) == nullptr) return;
+  if (same_values(*sources.find(head), *sources.find(embedding))) {
+    sources.erase(head);
+    return;
+  }
+  // As transformers does: the values decide, not the flag.
+  log_warn("{}: config.json ties the head to the embedding, but their values differ: they are kept apart",
+           from);
+  config.text.tied = false;
+  config.source["tie_word_embeddings"] = false;
+  for (const char* part : kParts) {
+    if (config.source.contains(part) && part != std::string_view("vision_config"))
+      config.source[part]["tie_word_embeddings"] = false;
+  }
+}
+
 OwnedTensor in_file_order(const Vlm& model, ParameterId id, Tensor x) {
+  const std::vector<i64> order = file_row_order(model.config(), model.parameters()[id]);
+  if (!order.empty()) return rows_back(x, order);
   OwnedTensor result(x.dtype(), x.shape());
   copy(result, x, {});
-  permute_rows(result, file_row_order(model.config(), model.parameters()[id]), true, {});
   return result;
 }
 
 DType source_dtype(const ModelConfig& config) {
-  for (const char* key : {"dtype", "torch_dtype"}) {
-    if (!config.source.contains(key) || !config.source[key].is_string()) continue;
-    const auto name = config.source[key].get<std::string>();
-    if (name == "bfloat16") return DType::BF16;
-    if (name == "float16") return DType::F16;
+  const auto named = [](const Json& json) -> std::optional<DType> {
+    for (const char* key : {"dtype", "torch_dtype"}) {
+      if (!json.contains(key) || !json[key].is_string()) continue;
+      const auto name = json[key].get<std::string>();
+      return name == "bfloat16" ? DType::BF16 : name == "float16" ? DType::F16 : DType::F32;
+    }
+    return std::nullopt;
+  };
+  if (const auto dtype = named(config.source)) return *dtype;
+  for (const char* part : kParts) {
+    if (!config.source.contains(part)) continue;
+    if (const auto dtype = named(config.source[part])) return *dtype;
   }
   return DType::F32;
 }
 
 void write_model_files(const Vlm& model, const std::string& folder, const ExportOptions& options) {
-  const char* name = options.dtype == DType::BF16  ? "bfloat16"
-                     : options.dtype == DType::F16 ? "float16"
-                                                   : "float32";
-  Json config = model.config().source;
-  // Both spellings name the dtype of the weights; a file keeps the one it has.
-  config[config.contains("dtype") ? "dtype" : "torch_dtype"] = name;
-  for (const char* part : {"text_config", "llm_config", "vision_config"}) {
-    for (const char* key : {"dtype", "torch_dtype"}) {
-      if (config.contains(part) && config[part].contains(key)) config[part][key] = name;
-    }
-  }
-  if (!config.contains("architectures")) config["architectures"] = {family_of(model.config()).architecture};
-  io::write_file(folder + "/config.json", config.dump(2) + "\n");
-  std::vector<io::NamedTensor> tensors;
-  const ParameterRegistry& parameters = model.parameters();
+  const ModelConfig& config = model.config();
+  const bool v5 = options.names == HfNames::v5;
+  const Json json = v5 ? v5_config(config, options.dtype) : canonical_config(config, options.dtype);
+  io::write_file(folder + "/config.json", json.dump(2) + "\n");
   std::vector<OwnedTensor> reordered;
-  for (ParameterId id = 0; id < parameters.size(); ++id) {
-    if (parameters[id].adapter) continue;
-    const Tensor value = parameters.value(id);
-    tensors.push_back({parameters[id].name, value, options.dtype});
-    if (file_row_order(model.config(), parameters[id]).empty()) continue;
-    reordered.push_back(in_file_order(model, id, value));
-    tensors.back().value = reordered.back();
-  }
-  io::write_safetensors_folder(folder, tensors);
-  if (options.companions_from.empty()) return;
-  for (const char* file : kCompanions) {
-    const std::string from = options.companions_from + "/" + file;
-    if (fs::exists(from))
-      io::write_file(folder + "/" + file, read_whole_file(from, i64{1} << 30, ExitCode::bad_data));
-  }
+  io::write_safetensors_folder(folder, file_tensors(model, options, reordered), io::kTorchMetadata,
+                               options.shard_bytes);
+  if (!options.companions_from.empty())
+    copy_companions(options.companions_from, folder, json.contains("auto_map"));
+  const std::string preprocessor = folder + "/preprocessor_config.json",
+                    processor = folder + "/processor_config.json";
+  const auto make_processor = family_of(config).v5_processor;
+  if (v5 && make_processor != nullptr && fs::exists(preprocessor) && !fs::exists(processor))
+    io::write_file(processor, make_processor(config, read_json_file(preprocessor)).dump(2) + "\n");
 }
 
 void export_model(const Vlm& model, const std::string& folder, const ExportOptions& options) {

@@ -6,31 +6,45 @@
 #include <memory>
 #include <string>
 
-#include "model/vlm.h"
+#include "model/load_weights.h"
 
 namespace longsight::model {
 
 // Reads FOLDER/config.json, or the file itself if `path` is one. missing_input, bad_data.
 ModelConfig read_config(const std::string& path);
 
-// The model of a folder: its parameters allocated in `dtype` and loaded. `prepare` (may be empty) decides
-// before that what is trainable. Every tensor of the checkpoint and every parameter of the model must find
-// its counterpart, with its shape; what does not is listed by prefix in one error. Names of all generations
-// of files are understood.
+// The model of a folder: its parameters allocated in `dtype` and loaded. `trainable` (may be empty) decides
+// before that what is trained. Every tensor of the checkpoint and every parameter of the model must find its
+// counterpart, with its shape, but for what the rules allow; what does not is listed by prefix in one error.
+// Names of all generations of files are understood.
 struct LoadOptions {
   DType dtype = DType::F32;
   bool with_gradients = false;
   std::function<bool(const Parameter&)> trainable = {};  // empty: all
-  AdapterConfig adapters = {};                           // put on the model; random, or
-  std::string adapter_folder = {};                       // with the values of this PEFT folder
-  u64 seed = 1;                                          // of what no file holds
+  WeightRules rules = {};
+  AdapterConfig adapters = {};      // put on the model; random, or
+  std::string adapter_folder = {};  // with the values of this PEFT folder
 };
 std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions&);
 
+// The same from tensors of any files; `from` names them in errors.
+std::unique_ptr<Vlm> load_model(ModelConfig, const TensorSources&, const LoadOptions&,
+                                const std::string& from);
+// Where the configuration ties the head to the embedding and there are tensors of both: equal ones are one,
+// different ones are kept apart, with a warning.
+void settle_tie(ModelConfig&, TensorSources&, const std::string& from);
+
+// Tensor names and form of config.json: those of the original files, which all readers understand; or what
+// transformers 5 writes for a newly built model. InternVLChatModel becomes InternVLForConditionalGeneration
+// in the latter.
+enum class HfNames { canonical, v5 };
+
 struct ExportOptions {
   DType dtype = DType::F32;
-  std::string companions_from;  // folder whose tokenizer, processor and chat files are copied byte for byte;
-                                // empty: none
+  std::string companions_from = {};  // folder whose tokenizer, processor and chat files are copied byte for
+                                     // byte; empty: none
+  HfNames names = HfNames::canonical;
+  i64 shard_bytes = 5'000'000'000;
 };
 // Writes a new folder, whole or not at all. An existing folder is an error (cannot_write).
 void export_model(const Vlm&, const std::string& folder, const ExportOptions&);

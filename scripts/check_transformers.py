@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Loads a model folder written by Longsight with Hugging Face transformers, and compares what the two generate.
+"""Loads model folders written by Longsight with Hugging Face transformers, and compares what the two generate.
 
   .venv/bin/python scripts/check_transformers.py MODEL_DIR [--data FILE.jsonl --generated LINES.jsonl]
+  .venv/bin/python scripts/check_transformers.py --goldens tests/goldens --binary build/host/longsight
 
-Checks that the folder loads without a missing, unexpected or misshapen tensor. With --data, generates the last assistant
+Checks that a folder loads without a missing, unexpected or misshapen tensor. With --goldens, exports the model of every
+case under both names (original and v5), loads what came out, and checks that both hold the weights of the case (in its
+original form InternVLChatModel is code of its own, so that one is loaded as v5 only). With --data, generates the last assistant
 turn of each sample greedily through the folder's own processor and chat template; with --generated (the JSON lines of
 `longsight generate --model MODEL_DIR --data FILE.jsonl`) compares each caption. Exit code 0: all well, 70: something
 differs, 66: a missing input. Needs .venv (scripts/setup.sh --with-peers).
@@ -11,10 +14,12 @@ differs, 66: a missing input. Needs .venv (scripts/setup.sh --with-peers).
 import argparse
 import json
 import os
+import subprocess
 import sys
+import tempfile
 
 EXPECTED_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json",
-                  "processor_config.json", "special_tokens_map.json", "chat_template.json", "generation_config.json"]
+                  "special_tokens_map.json", "generation_config.json"]
 
 
 def stop(message, code):
@@ -32,13 +37,26 @@ def read_lines(path):
         stop(f"{path}: {error}", 65)
 
 
+def read_config(folder):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def expected_files(config):
+    # Language models alone have no images; LLaVA and SmolVLM say how a chat and a processor look in files of their own.
+    if "vision_config" not in config:
+        return [name for name in EXPECTED_FILES if name != "preprocessor_config.json"]
+    return EXPECTED_FILES + (["processor_config.json", "chat_template.json"] if config["model_type"] == "llava" else [])
+
+
 def load(folder):
     """The model in f32, and the problems found on the way."""
     import torch
     import transformers
-    problems = [f"no {name} in the folder" for name in EXPECTED_FILES if not os.path.exists(os.path.join(folder, name))]
-    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
-        architecture = (json.load(file).get("architectures") or ["LlavaForConditionalGeneration"])[0]
+    config = read_config(folder)
+    problems = [f"no {name} in the folder" for name in expected_files(config)
+                if not os.path.exists(os.path.join(folder, name))]
+    architecture = (config.get("architectures") or ["LlavaForConditionalGeneration"])[0]
     model, info = getattr(transformers, architecture).from_pretrained(
         folder, output_loading_info=True, dtype=torch.float32, attn_implementation="eager", local_files_only=True)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
@@ -81,9 +99,49 @@ def caption(model, processor, inputs, max_tokens):
     return processor.tokenizer.decode(ids[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)
 
 
+def export(binary, source, out, *options):
+    done = subprocess.run([binary, "export", source, out, *options], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        stop(f"{binary} export {source}: {done.stderr.strip()}", 70)
+    return out
+
+
+def different(a, b):
+    """Names of tensors that two models do not have alike."""
+    import torch
+    x, y = a.state_dict(), b.state_dict()
+    return sorted(set(x) ^ set(y)) + [name for name in x if name in y and not torch.equal(x[name], y[name])]
+
+
+def check_goldens(root, binary):
+    """Problems of both forms of every case."""
+    cases = sorted(name for name in os.listdir(root) if os.path.exists(os.path.join(root, name, "model", "config.json")))
+    if not cases:
+        stop(f"no NAME/model in {root}", 66)
+    problems = []
+    for case in cases:
+        source = os.path.join(root, case, "model")
+        native = "auto_map" not in read_config(source)
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"-- {case}, v5")
+            v5, found = load(export(binary, source, os.path.join(folder, "v5"), "--hf-names", "v5"))
+            if native:
+                print(f"-- {case}, original names")
+                original, more = load(export(binary, source, os.path.join(folder, "original")))
+                found += more
+                expected, _ = load(source)
+                found += [f"original: {name} differs" for name in different(original, expected)]
+                found += [f"v5: {name} differs" for name in different(v5, expected)]
+            problems += [f"{case}: {problem}" for problem in found]
+    print(f"{len(cases)} cases")
+    return problems
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="folder in the layout of Hugging Face")
+    parser.add_argument("model", nargs="?", help="folder in the layout of Hugging Face")
+    parser.add_argument("--goldens", help="folder of cases, each with a model/")
+    parser.add_argument("--binary", default="build/host/longsight", help="with --goldens (default: %(default)s)")
     parser.add_argument("--data", help="chat samples (JSONL)")
     parser.add_argument("--generated", help="what longsight generate --data wrote for them")
     parser.add_argument("--max-tokens", type=int, default=48, help="as given to longsight generate (default: %(default)s)")
@@ -93,14 +151,16 @@ def main():
     a = parser.parse_args()
     if a.generated and not a.data:
         parser.error("--generated needs --data")
+    if (a.model is None) == (a.goldens is None):
+        parser.error("name either a model folder or --goldens")
     try:
         import transformers
     except ImportError:
         stop("no transformers here: scripts/setup.sh --with-peers, and run this with .venv/bin/python", 66)
-    if not os.path.exists(os.path.join(a.model, "config.json")):
+    if a.model and not os.path.exists(os.path.join(a.model, "config.json")):
         stop(f"no config.json in {a.model}", 66)
 
-    model, problems = load(a.model)
+    model, problems = load(a.model) if a.model else (None, check_goldens(a.goldens, a.binary))
     if a.data:
         processor = transformers.AutoProcessor.from_pretrained(a.model, local_files_only=True, backend="pil")
         samples = read_lines(a.data)

@@ -1,6 +1,7 @@
 #include "model/families/idefics3.h"
 
 #include "model/families/text_models.h"
+#include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
 
 namespace longsight::model {
@@ -49,6 +50,20 @@ ModelConfig read_idefics3_config(const nlohmann::json& file, const std::string& 
             "use_cache", "pad_token_id", "_pad_token_id", "bos_token_id", "eos_token_id", "_name_or_path",
             "vocab_size", "transformers.js_config", "_flash_attn_2_enabled", "_attn_implementation_autoset"});
   r.note_unread(config.warnings);
+  return config;
+}
+
+nlohmann::json v5_idefics3_config(const ModelConfig& c) {
+  nlohmann::json config = v5_outer(c.source, c.family, c.text);
+  if (config.contains("pad_token_id")) {
+    config["_pad_token_id"] = config["pad_token_id"];
+    config.erase("pad_token_id");
+  }
+  config["vision_config"] = v5_vision(part_of(c.source, "vision_config"), c.family + "_vision");
+  nlohmann::json text = part_of(c.source, "text_config");
+  const std::string type = text.value("model_type", "llama");
+  if (text.empty()) text["rms_norm_eps"] = c.text.eps;
+  config["text_config"] = v5_text(text, c.text, type);
   return config;
 }
 

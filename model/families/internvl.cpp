@@ -4,11 +4,14 @@
 #include <filesystem>
 
 #include "model/families/text_models.h"
+#include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
 #include "runtime/base/json.h"
 
 namespace longsight::model {
 namespace {
+
+using nlohmann::json;
 
 // Patches along the edge of a block that pixel shuffle joins to one row.
 i64 merge_of(ConfigReader& r) {
@@ -178,6 +181,58 @@ i64 added_token(const std::string& folder, const std::string& content) {
   return -1;
 }
 
+// A parameter, or its three parts where it joins q, k and v: {} in `name` stands for the part.
+std::vector<FileTensor> q_k_v(const std::string& name, i64 q_rows, i64 kv_rows) {
+  const auto part = [&](const char* letter) {
+    std::string own = name;
+    return own.replace(own.find("{}"), 2, letter);
+  };
+  return {{part("q"), 0, q_rows}, {part("k"), q_rows, kv_rows}, {part("v"), q_rows + kv_rows, kv_rows}};
+}
+
+// What of a block's tensors has another name there; the number of the block is kept.
+using Renamed = std::vector<std::pair<std::string, std::string>>;
+
+std::string renamed(std::string name, const Renamed& words) {
+  for (const auto& [from, to] : words) {
+    const std::size_t at = name.find(from);
+    if (at == std::string::npos) continue;
+    name.replace(at, from.size(), to);
+    return name;
+  }
+  return name;
+}
+
+std::vector<FileTensor> v5_original_tower(const VisionConfig& v, const std::string& name) {
+  static const Renamed kOutside{
+      {"vision_model.encoder.layers.", "vision_tower.encoder.layer."},
+      {"vision_model.embeddings.class_embedding", "vision_tower.embeddings.cls_token"},
+      {"vision_model.embeddings.position_embedding", "vision_tower.embeddings.position_embeddings"},
+      {"vision_model.embeddings.patch_embedding.", "vision_tower.embeddings.patch_embeddings.projection."}};
+  static const Renamed kInside{
+      {".norm1.", ".layernorm_before."},       {".norm2.", ".layernorm_after."},
+      {".attn.qkv.", ".attention.{}_proj."},   {".attn.proj.", ".attention.projection_layer."},
+      {".attn.q_norm.", ".attention.q_norm."}, {".attn.k_norm.", ".attention.k_norm."}};
+  std::string own = renamed(renamed(name, kOutside), kInside);
+  if (own.ends_with(".ls1")) own.replace(own.size() - 3, 3, "lambda_1");
+  if (own.ends_with(".ls2")) own.replace(own.size() - 3, 3, "lambda_2");
+  if (own.find("{}") != std::string::npos) return q_k_v(own, v.width, v.width);
+  return {{.name = own}};
+}
+
+std::vector<FileTensor> v5_original_language(const TextConfig& t, const std::string& name) {
+  static const Renamed kInternlm2{
+      {".tok_embeddings.", ".embed_tokens."},      {"language_model.output.", "language_model.lm_head."},
+      {".attention_norm.", ".input_layernorm."},   {".ffn_norm.", ".post_attention_layernorm."},
+      {".attention.wqkv.", ".self_attn.{}_proj."}, {".attention.wo.", ".self_attn.o_proj."},
+      {".feed_forward.w1.", ".mlp.gate_proj."},    {".feed_forward.w3.", ".mlp.up_proj."},
+      {".feed_forward.w2.", ".mlp.down_proj."}};
+  if (!t.interleaved_qkv) return {{.name = name}};
+  const std::string own = renamed(name, kInternlm2);
+  if (own.find("{}") == std::string::npos) return {{.name = own}};
+  return q_k_v(own, t.heads * t.head_width, t.kv_heads * t.head_width);
+}
+
 }  // namespace
 
 void complete_internvl_chat(ModelConfig& config, const std::string& folder) {
@@ -269,6 +324,95 @@ ModelConfig read_internvl_chat_config(const nlohmann::json& file, const std::str
             "system_message"});
   r.note_unread(config.warnings);
   return config;
+}
+
+json v5_internvl_config(const ModelConfig& c) {
+  json config = v5_outer(c.source, "internvl", c.text);
+  json vision = v5_vision(part_of(c.source, "vision_config"), "internvl_vision");
+  vision["image_size"] = {c.vision.image_size, c.vision.image_size};
+  vision["patch_size"] = {c.vision.patch, c.vision.patch};
+  config["vision_config"] = vision;
+  const json text = part_of(c.source, "text_config");
+  config["text_config"] = v5_text(text, c.text, text.value("model_type", "qwen2"));
+  return config;
+}
+
+std::vector<FileTensor> v5_internvl_chat_tensors(const ModelConfig& c, const Parameter& parameter) {
+  const std::string& name = parameter.name;
+  if (parameter.part == "language") return v5_original_language(c.text, name);
+  if (parameter.part == "vision") return v5_original_tower(c.vision, name);
+  for (const auto& [original, own] : {std::pair("mlp1.0.", "multi_modal_projector.layer_norm."),
+                                      std::pair("mlp1.1.", "multi_modal_projector.linear_1."),
+                                      std::pair("mlp1.3.", "multi_modal_projector.linear_2.")}) {
+    if (name.starts_with(original)) return {{.name = own + name.substr(std::string_view(original).size())}};
+  }
+  fail(ExitCode::internal, "no tensor {} in a connector of InternVL", name);
+}
+
+json v5_internvl_chat_config(const ModelConfig& c) {
+  const json source_vision = part_of(c.source, "vision_config"),
+             source_text = part_of(c.source, "llm_config");
+  require(!c.connector.blocks_by_column, ExitCode::usage,
+          "--hf-names v5: ps_version v1 runs through the image column by column, which "
+          "InternVLForConditionalGeneration cannot; export with the original names");
+  require(!c.vision.qk_norm || c.vision.eps == 1e-6, ExitCode::usage,
+          "--hf-names v5: layer_norm_eps {} of the norms of q and k is 1e-6 in "
+          "InternVLForConditionalGeneration; export with the original names",
+          c.vision.eps);
+  json config = v5_outer(json::object(), "internvl", c.text);
+  config["image_token_id"] = c.image_token;
+  config["image_seq_length"] = c.features_per_tile(c.tile_layout());
+  config["downsample_ratio"] = 1.0 / static_cast<double>(c.vision.merge);
+  config["vision_feature_layer"] = c.source.value("select_layer", json(-1));
+
+  json vision = v5_vision(keys_of_class(source_vision, "internvl_vision"), "internvl_vision");
+  vision["hidden_size"] = c.vision.width;
+  vision["intermediate_size"] = c.vision.intermediate;
+  vision["num_hidden_layers"] = c.vision.layers;
+  vision["num_attention_heads"] = c.vision.heads;
+  vision["image_size"] = {c.vision.image_size, c.vision.image_size};
+  vision["patch_size"] = {c.vision.patch, c.vision.patch};
+  vision["attention_bias"] = c.vision.qkv_bias;
+  vision["use_qk_norm"] = c.vision.qk_norm;
+  vision["norm_type"] = c.vision.rms ? "rms_norm" : "layer_norm";
+  vision["hidden_dropout_prob"] = source_vision.value("dropout", json(0.0));
+  config["vision_config"] = vision;
+
+  ConfigReader reader(source_text, "llm_config");
+  const char* type = original_text_kind(reader) == TextKind::qwen2 ? "qwen2" : "llama";
+  json text = keys_of_class(source_text, type);
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    if (source_text.contains(key)) text[key] = source_text[key];
+  }
+  text = v5_text(text, c.text, type);
+  text["vocab_size"] = c.text.vocab;
+  if (type == std::string_view("llama")) {
+    text["attention_bias"] = c.text.qkv_bias;
+    text["mlp_bias"] = c.text.mlp_bias;
+  }
+  config["text_config"] = text;
+  return config;
+}
+
+json v5_internvl_chat_processor(const ModelConfig& c, const json& preprocessor) {
+  const i64 edge = c.vision.image_size;
+  json image{{"image_processor_type", "GotOcr2ImageProcessor"},
+             {"do_convert_rgb", true},
+             {"do_resize", true},
+             {"do_rescale", true},
+             {"rescale_factor", 1.0 / 255},
+             {"do_normalize", true},
+             {"resample", 3},
+             {"size", {{"height", edge}, {"width", edge}}},
+             {"crop_to_patches", true},
+             {"min_patches", c.source.value("min_dynamic_patch", json(1))},
+             {"max_patches", c.source.value("max_dynamic_patch", json(6))}};
+  for (const char* key : {"image_mean", "image_std"}) {
+    if (preprocessor.contains(key)) image[key] = preprocessor[key];
+  }
+  return {{"image_processor", image},
+          {"image_seq_length", c.features_per_tile(c.tile_layout())},
+          {"processor_class", "InternVLProcessor"}};
 }
 
 }  // namespace longsight::model

@@ -4,7 +4,7 @@
 // models/internvl; configuration_internvl_chat.py and modeling_intern_vit.py of the model hub.
 #pragma once
 
-#include "model/config.h"
+#include "model/families/families.h"
 
 namespace longsight::model {
 
@@ -14,5 +14,13 @@ ModelConfig read_internvl_chat_config(const nlohmann::json& file, const std::str
 // The original configuration does not name the image token; the tokenizer beside it does (<IMG_CONTEXT>).
 // Without a tokenizer: the id that published models have.
 void complete_internvl_chat(ModelConfig&, const std::string& folder);
+
+nlohmann::json v5_internvl_config(const ModelConfig&);
+// The original form becomes the other one: q, k and v apart in both towers, InternLM2 as the Llama that it
+// is.
+std::vector<FileTensor> v5_internvl_chat_tensors(const ModelConfig&, const Parameter&);
+nlohmann::json v5_internvl_chat_config(const ModelConfig&);
+// The original code tiles images itself, whatever its preprocessor_config.json says.
+nlohmann::json v5_internvl_chat_processor(const ModelConfig&, const nlohmann::json& preprocessor);
 
 }  // namespace longsight::model

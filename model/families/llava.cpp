@@ -1,6 +1,7 @@
 #include "model/families/llava.h"
 
 #include "model/families/text_models.h"
+#include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
 
 namespace longsight::model {
@@ -10,6 +11,12 @@ using nlohmann::json;
 
 // A wholly absent vision_config means CLIP ViT-L/14-336.
 constexpr TowerDefaults kAbsentTower{1024, 4096, 24, 16, 336, 14};
+
+json absent_tower() {
+  return {{"hidden_size", 1024},       {"intermediate_size", 4096}, {"num_hidden_layers", 24},
+          {"num_attention_heads", 16}, {"image_size", 336},         {"patch_size", 14},
+          {"projection_dim", 768}};
+}
 
 VisionConfig read_tower(ConfigReader& r, bool absent, std::vector<std::string>& warnings) {
   const std::string type = r.text("model_type", "clip_vision_model"), root = "vision_tower.vision_model.";
@@ -38,6 +45,12 @@ bool replace_prefix(std::string& name, std::string_view from, std::string_view t
   if (!name.starts_with(from)) return false;
   name = std::string(to) + name.substr(from.size());
   return true;
+}
+
+std::string without_vision_model(const std::string& canonical) {
+  std::string n = canonical;
+  replace_prefix(n, "vision_tower.vision_model.", "vision_tower.");
+  return n;
 }
 
 }  // namespace
@@ -95,17 +108,27 @@ std::string canonical_llava_name(const std::string& name_in_file) {
 }
 
 std::string memory_llava_name(const std::string& canonical) {
-  std::string n = v5_llava_name(canonical);
+  std::string n = without_vision_model(canonical);
   if (!replace_prefix(n, "language_model.model.", "model.language_model.") &&
       !replace_prefix(n, "language_model.lm_head.", "lm_head."))
     n = "model." + n;
   return n;
 }
 
-std::string v5_llava_name(const std::string& canonical) {
-  std::string n = canonical;
-  replace_prefix(n, "vision_tower.vision_model.", "vision_tower.");
-  return n;
+std::vector<FileTensor> v5_llava_tensors(const ModelConfig&, const Parameter& parameter) {
+  return {{.name = without_vision_model(parameter.name)}};
+}
+
+json v5_llava_config(const ModelConfig& c) {
+  json config = v5_outer(c.source, "llava", c.text);
+  config.erase("image_token_id");
+  config["image_token_index"] = c.image_token;
+  json vision = part_of(c.source, "vision_config");
+  if (vision.empty()) vision = absent_tower();
+  config["vision_config"] = v5_vision(vision, vision.value("model_type", "clip_vision_model"));
+  const json text = part_of(c.source, "text_config");
+  config["text_config"] = v5_text(text, c.text, text.value("model_type", "llama"));
+  return config;
 }
 
 }  // namespace longsight::model

@@ -3,7 +3,7 @@
 // models/llava.
 #pragma once
 
-#include "model/config.h"
+#include "model/families/families.h"
 
 namespace longsight::model {
 
@@ -12,8 +12,9 @@ ModelConfig read_llava_config(const nlohmann::json& file, const std::string& pat
 // Names of three generations of files become the oldest: language_model.model.*,
 // language_model.lm_head.weight, vision_tower.vision_model.*, multi_modal_projector.*.
 std::string canonical_llava_name(const std::string& name_in_file);
-// As transformers 5 writes a newly built model: without vision_model.
-std::string v5_llava_name(const std::string& canonical);
+// Without vision_model; PaliGemma is written so too.
+std::vector<FileTensor> v5_llava_tensors(const ModelConfig&, const Parameter&);
+nlohmann::json v5_llava_config(const ModelConfig&);
 
 // As the modules of transformers 5 are nested: model.language_model.*, model.vision_tower.*, lm_head. Of
 // InternVL and PaliGemma too.

@@ -1,6 +1,7 @@
 #include "model/families/paligemma.h"
 
 #include "model/families/text_models.h"
+#include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
 
 namespace longsight::model {
@@ -8,6 +9,12 @@ namespace {
 
 // What a wholly absent sub-configuration stands for.
 constexpr TowerDefaults kAbsentTower{1152, 4096, 27, 16, 224, 14};
+
+nlohmann::json absent_tower() {
+  return {{"hidden_size", 1152},       {"intermediate_size", 4096}, {"num_hidden_layers", 27},
+          {"num_attention_heads", 16}, {"image_size", 224},         {"patch_size", 14},
+          {"vision_use_head", false}};
+}
 
 nlohmann::json absent_text() {
   return {{"hidden_size", 2048},      {"intermediate_size", 16384}, {"num_hidden_layers", 18},
@@ -60,6 +67,33 @@ ModelConfig read_paligemma_config(const nlohmann::json& file, const std::string&
             "vocab_size", "ignore_index", "pad_token_id", "bos_token_id", "eos_token_id", "_name_or_path",
             "image_token_id", "_vocab_size"});
   r.note_unread(config.warnings);
+  return config;
+}
+
+nlohmann::json v5_paligemma_config(const ModelConfig& c) {
+  nlohmann::json config = v5_outer(c.source, "paligemma", c.text);
+  nlohmann::json text = part_of(c.source, "text_config"), vision = part_of(c.source, "vision_config");
+  if (text.empty()) text = absent_text();
+  if (vision.empty()) vision = absent_tower();
+  // Ids that older files have at the top; and what no class knows any more.
+  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) {
+    if (!config.contains(key)) continue;
+    if (!text.contains(key)) text[key] = config[key];
+    config.erase(key);
+  }
+  for (const char* key : {"ignore_index", "image_token_id", "_vocab_size"}) config.erase(key);
+  for (const char* key : {"num_image_tokens", "projector_hidden_act"}) vision.erase(key);
+  text.erase("hidden_activation");
+  if (c.text.activation == ops::Activation::gelu_tanh) text["hidden_act"] = "gelu_pytorch_tanh";
+  config["image_token_index"] = c.image_token;
+  config["hidden_size"] = c.text.width;
+  config["vocab_size"] = c.text.vocab;
+  text = v5_text(text, c.text, "gemma");
+  text["num_image_tokens"] = c.vision.grid() * c.vision.grid();
+  text["use_bidirectional_attention"] = true;
+  config["text_config"] = text;
+  vision["projection_dim"] = config["projection_dim"];
+  config["vision_config"] = v5_vision(vision, "siglip_vision_model");
   return config;
 }
 

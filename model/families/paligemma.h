@@ -8,5 +8,6 @@
 namespace longsight::model {
 
 ModelConfig read_paligemma_config(const nlohmann::json& file, const std::string& path);
+nlohmann::json v5_paligemma_config(const ModelConfig&);
 
 }  // namespace longsight::model

@@ -1,10 +1,13 @@
 #include "model/families/qwen2_vl.h"
 
 #include "model/families/text_models.h"
+#include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
 
 namespace longsight::model {
 namespace {
+
+using nlohmann::json;
 
 // What both towers have in common. `width_key` names the width of the tower.
 VisionConfig read_tower(ConfigReader& r, const char* width_key, i64 default_width) {
@@ -23,6 +26,11 @@ VisionConfig read_tower(ConfigReader& r, const char* width_key, i64 default_widt
   v.rope = true;
   v.initializer_range = r.number("initializer_range", 0.02);
   r.refuse_unless("in_channels", 3, "pictures have three channels");
+  ConfigReader rope = r.object("rope_parameters");  // as transformers 5 writes it
+  rope.refuse_unless("rope_theta", 10000, "the tower's rotary embedding has base 10000");
+  const std::string type = rope.text("rope_type", "axial");
+  require(type == "axial" || type == "default", ExitCode::bad_data,
+          "{}: rope_type \"{}\" is not supported: patches turn by row and column", rope.where(), type);
   // in_chans is what old files call it, and what the class does not read.
   r.ignore({"in_chans", "spatial_patch_size", "torch_dtype", "dtype", "architectures", "transformers_version",
             "_name_or_path", "model_type"});
@@ -144,6 +152,25 @@ ModelConfig read_qwen2_vl_config(const nlohmann::json& file, const std::string& 
 
 ModelConfig read_qwen2_5_vl_config(const nlohmann::json& file, const std::string& path) {
   return read(file, path, true);
+}
+
+json v5_qwen2_vl_config(const ModelConfig& c) {
+  const std::string text_type = c.family + "_text", vision_type = c.family + "_vision";
+  json outer = c.source, text = part_of(c.source, "text_config");
+  const bool nested = !text.empty();
+  json flat = keys_of_class(outer, text_type);
+  for (const char* key : {"rope_parameters", "rope_scaling", "rope_theta"}) {
+    if (outer.contains(key)) flat[key] = outer[key];
+  }
+  for (const auto& [key, value] : flat.items()) outer.erase(key);
+  if (!nested) text = flat;
+  json config = v5_outer(outer, c.family, c.text);
+  config["text_config"] = v5_text(text, c.text, text_type);
+  if (c.text.tied) config["text_config"]["tie_word_embeddings"] = true;
+  json vision = v5_vision(part_of(c.source, "vision_config"), vision_type);
+  for (const char* key : {"in_chans", "spatial_patch_size"}) vision.erase(key);
+  config["vision_config"] = vision;
+  return config;
 }
 
 std::string canonical_qwen2_vl_name(const std::string& name_in_file) {

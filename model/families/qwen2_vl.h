@@ -16,4 +16,7 @@ std::string canonical_qwen2_vl_name(const std::string& name_in_file);
 // As the modules of transformers 5 are nested: model.language_model.*, model.visual.*, lm_head.
 std::string memory_qwen2_vl_name(const std::string& canonical);
 
+// With the text keys in text_config, wherever the source has them. Of both.
+nlohmann::json v5_qwen2_vl_config(const ModelConfig&);
+
 }  // namespace longsight::model

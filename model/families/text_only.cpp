@@ -1,6 +1,7 @@
 #include "model/families/text_only.h"
 
 #include "model/families/text_models.h"
+#include "model/families/v5_config.h"
 
 namespace longsight::model {
 
@@ -12,6 +13,12 @@ ModelConfig read_text_only_config(const nlohmann::json& file, const std::string&
   config.vision.class_row = false;
   config.vision.patch = 1;
   config.connector.drop_first_row = false;
+  return config;
+}
+
+nlohmann::json v5_text_only_config(const ModelConfig& c) {
+  nlohmann::json config = v5_text(c.source, c.text, c.family);
+  config["tie_word_embeddings"] = c.text.tied;
   return config;
 }
 

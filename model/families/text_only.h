@@ -6,5 +6,6 @@
 namespace longsight::model {
 
 ModelConfig read_text_only_config(const nlohmann::json& file, const std::string& path);
+nlohmann::json v5_text_only_config(const ModelConfig&);
 
 }  // namespace longsight::model

@@ -45,10 +45,10 @@ void ParameterRegistry::initialise(ParameterId id, u64 seed) {
         case Init::Kind::ones:
           x[i] = 1;
           break;
-        // Rounded to f32 in f64 too, so that both dtypes start from the same model.
         case Init::Kind::constant:
           x[i] = static_cast<float>(p.init.value);
           break;
+        // Rounded to f32 in f64 too, so that both dtypes start from the same model.
         case Init::Kind::normal:
           x[i] = static_cast<float>(p.init.value * random.normal(static_cast<u64>(i)));
           break;

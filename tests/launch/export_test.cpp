@@ -84,14 +84,46 @@ TEST_CASE("export refuses what it cannot do, and writes nothing then") {
   const auto failure = [&](std::vector<std::string> more) {
     return failure_of([&] { export_to(kModel, scratch / "out", std::move(more)); });
   };
-  CHECK(failure({"--hf-names", "v5"}).code == ExitCode::usage);
-  CHECK(contains(failure({"--hf-names", "v5"}).message, "not available yet"));
+  CHECK(failure({"--hf-names", "v6"}).code == ExitCode::usage);
+  CHECK(contains(failure({"--hf-names", "v6"}).message, "v5"));
   CHECK(failure({"--dtype", "f64"}).code == ExitCode::usage);
+  for (const char* size : {"", "GB", "-5GB", "0", "5XB", "99999999PB", "5 GB", "9223372036854775807GB"})
+    CHECK(failure({"--shard-size", size}).code == ExitCode::usage);
+  CHECK(failure({"--allow-missing", "*.no_such.*"}).code == ExitCode::usage);
   CHECK(failure_of([&] { export_to(scratch / "none", scratch / "out"); }).code == ExitCode::missing_input);
   CHECK(scratch.entries() == 0);
   scratch.write("out", "a file");
   CHECK(failure({}).code == ExitCode::cannot_write);
   CHECK(contents_of(scratch / "out") == "a file");
+}
+
+TEST_CASE("export writes shards, and the names of version 5") {
+  const ScratchFolder scratch;
+  export_to(kModel, scratch / "shards", {"--shard-size", "500KB"});
+  CHECK(fs::exists(scratch / "shards/model-00003-of-00003.safetensors"));
+  export_to(scratch / "shards", scratch / "v5", {"--hf-names", "v5"});
+  CHECK(fs::exists(scratch / "v5/model.safetensors"));
+  CHECK(io::SafetensorsSet(scratch / "v5").find("vision_tower.embeddings.class_embedding") != nullptr);
+  CHECK(read_json_file(scratch / "v5/config.json")["text_config"].contains("rope_parameters"));
+  CHECK(contents_of(scratch / "v5/tokenizer.json") == contents_of(kModel + "/tokenizer.json"));
+}
+
+TEST_CASE("export initialises what is allowed to be missing") {
+  const ScratchFolder scratch;
+  fs::create_directory(scratch / "part");
+  fs::copy_file(kModel + "/config.json", scratch / "part/config.json");
+  const io::SafetensorsSet file(kModel);
+  std::vector<OwnedTensor> owners;
+  std::vector<io::NamedTensor> tensors;
+  for (const io::TensorEntry& entry : file.entries()) {
+    if (entry.name.starts_with("multi_modal_projector.")) continue;
+    owners.push_back(file.read(entry.name));
+    tensors.push_back({entry.name, owners.back(), DType::F32});
+  }
+  io::write_safetensors(scratch / "part/model.safetensors", tensors);
+  CHECK(failure_of([&] { export_to(scratch / "part", scratch / "out"); }).code == ExitCode::bad_data);
+  export_to(scratch / "part", scratch / "out", {"--allow-missing", "multi_modal_projector.*"});
+  CHECK(io::SafetensorsSet(scratch / "out").entries().size() == file.entries().size());
 }
 
 TEST_CASE("values beyond the range of f16 are not made infinite") {

@@ -1,14 +1,16 @@
 #include "model/checkpoint.h"
 
+#include <cstring>
 #include <filesystem>
 
 #include <doctest/doctest.h>
 
-#include "model/families/llava.h"
-#include "runtime/base/json.h"
-#include "runtime/io/safetensors.h"
+#include "runtime/tensor/convert.h"
 #include "tests/support/failure.h"
+#include "tests/support/golden_models.h"
 #include "tests/support/scratch_folder.h"
+#include "tests/support/tiny_families.h"
+#include "tests/support/tiny_model.h"
 
 namespace longsight::model {
 namespace {
@@ -16,110 +18,122 @@ namespace {
 namespace fs = std::filesystem;
 const std::string kGolden = "tests/goldens/llava-clip-llama/model";
 
-std::string bytes_of(const std::string& path) {
-  return read_whole_file(path, i64{1} << 30, ExitCode::bad_data);
+bool same_bits(const Vlm& a, const Vlm& b) {
+  const Tensor x = a.parameters().values(), y = b.parameters().values();
+  return x.bytes() == y.bytes() && std::memcmp(x.data(), y.data(), static_cast<std::size_t>(x.bytes())) == 0;
 }
 
-// A copy of the golden folder with its tensors changed by `change`.
-template <class F>
-void write_changed(const std::string& folder, F&& change) {
-  const io::SafetensorsFile file(kGolden + "/model.safetensors");
-  std::vector<OwnedTensor> owners;
-  std::vector<io::NamedTensor> tensors;
-  for (const auto& entry : file.entries()) {
-    owners.push_back(file.read(entry.name));
-    tensors.push_back({entry.name, owners.back(), DType::F32});
+TEST_CASE("load, export and load give the same bits, names and configuration in every family") {
+  for (const char* name : test::kGoldenModels) {
+    CAPTURE(name);
+    const std::string golden = test::golden_folder(name);
+    const ScratchFolder scratch;
+    const auto model = load_model(golden, {});
+    export_model(*model, scratch / "out", {.dtype = DType::F32, .companions_from = golden});
+    CHECK(same_bits(*model, *load_model(scratch / "out", {})));
+    const io::SafetensorsSet from(golden), to(scratch / "out");
+    REQUIRE(from.entries().size() == to.entries().size());
+    for (std::size_t i = 0; i < from.entries().size(); ++i) {
+      const std::string& tensor = from.entries()[i].name;
+      CHECK(tensor == to.entries()[i].name);
+      const OwnedTensor a = from.read(tensor), b = to.read(tensor);
+      REQUIRE(a->shape() == b->shape());
+      CHECK(std::memcmp(a->data(), b->data(), static_cast<std::size_t>(a->bytes())) == 0);
+    }
+    CHECK(read_json_file(golden + "/config.json") == read_json_file(scratch / "out/config.json"));
+    for (const auto& entry : fs::directory_iterator(golden)) {
+      const std::string file = entry.path().filename().string();
+      if (file == "config.json" || file == "model.safetensors") continue;
+      CAPTURE(file);
+      CHECK(contents_of(golden + "/" + file) == contents_of(scratch / "out/" + file));
+    }
+    CHECK(failure_of([&] { export_model(*model, scratch / "out", {}); }).code == ExitCode::cannot_write);
   }
-  change(tensors);
-  fs::create_directories(folder);
-  fs::copy_file(kGolden + "/config.json", folder + "/config.json");
-  io::write_safetensors(folder + "/model.safetensors", tensors);
 }
 
-TEST_CASE("export and load give the same bits, under the original names") {
+TEST_CASE("weights in bf16 and f16 are the nearest values of the type, and load as those") {
+  const auto model = load_model(kGolden, {});
+  for (DType dtype : {DType::BF16, DType::F16}) {
+    const ScratchFolder scratch;
+    export_model(*model, scratch / "half", {.dtype = dtype});
+    const auto half = load_model(scratch / "half", {});
+    const Tensor x = model->parameters().values(), y = half->parameters().values();
+    const OwnedTensor rounded(dtype, x.shape()), back(DType::F32, x.shape());
+    copy(rounded, x, {});
+    copy(back, rounded, {});
+    CHECK(std::memcmp(back->data(), y.data(), static_cast<std::size_t>(y.bytes())) == 0);
+    CHECK(std::memcmp(x.data(), y.data(), static_cast<std::size_t>(y.bytes())) != 0);
+    CHECK(source_dtype(half->config()) == dtype);
+  }
+}
+
+TEST_CASE("weights larger than a shard go into several files with an index") {
   const ScratchFolder scratch;
   const auto model = load_model(kGolden, {});
-  export_model(*model, scratch.path() + "/out", {.dtype = DType::F32, .companions_from = kGolden});
-  const auto again = load_model(scratch.path() + "/out", {});
-  const Tensor a = model->parameters().values(), b = again->parameters().values();
-  CHECK(std::equal(a.as<float>(), a.as<float>() + a.elements(), b.as<float>()));
-  const io::SafetensorsFile from(kGolden + "/model.safetensors"),
-      to(scratch.path() + "/out/model.safetensors");
-  REQUIRE(from.entries().size() == to.entries().size());
-  for (std::size_t i = 0; i < from.entries().size(); ++i) {
-    CHECK(from.entries()[i].name == to.entries()[i].name);
-    CHECK(from.entries()[i].shape == to.entries()[i].shape);
-  }
-  CHECK(bytes_of(kGolden + "/tokenizer.json") == bytes_of(scratch.path() + "/out/tokenizer.json"));
-  CHECK(read_json_file(kGolden + "/config.json") == read_json_file(scratch.path() + "/out/config.json"));
-  CHECK(failure_of([&] { export_model(*model, scratch.path() + "/out", {}); }).code ==
-        ExitCode::cannot_write);
+  export_model(*model, scratch / "out", {.shard_bytes = 400'000});
+  CHECK_FALSE(fs::exists(scratch / "out/model.safetensors"));
+  const Json index = read_json_file(scratch / "out/model.safetensors.index.json");
+  CHECK(index["metadata"]["total_size"] == 4 * model->parameters().values().elements());
+  CHECK(index["weight_map"].size() == static_cast<std::size_t>(model->parameters().size()));
+  CHECK(fs::exists(scratch / "out/model-00001-of-00004.safetensors"));
+  CHECK(same_bits(*model, *load_model(scratch / "out", {})));
+
+  Json escaping = index;
+  for (auto& file : escaping["weight_map"]) file = "../" + file.get<std::string>();
+  io::write_file(scratch / "out/model.safetensors.index.json", escaping.dump());
+  const Failure failure = failure_of([&] { load_model(scratch / "out", {}); });
+  CHECK(failure.code == ExitCode::bad_data);
+  CHECK(contains(failure.message, "plain name"));
 }
 
-TEST_CASE("a dropped, renamed or reshaped tensor is refused by name, each of them") {
+TEST_CASE("code that the original configuration refers to is exported with it") {
   const ScratchFolder scratch;
-  const io::SafetensorsFile file(kGolden + "/model.safetensors");
-  i64 n = 0;
-  // Every seventh tensor: each kind of module is met.
-  for (std::size_t i = 0; i < file.entries().size(); i += 7) {
-    const std::string name = file.entries()[i].name;
-    INFO(name);
-    for (int kind = 0; kind < 3; ++kind) {
-      const std::string folder = fmt::format("{}/{}", scratch.path(), n++);
-      OwnedTensor reshaped;
-      write_changed(folder, [&](std::vector<io::NamedTensor>& tensors) {
-        if (kind == 0) tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(i));
-        if (kind == 1) tensors[i].name += "x";
-        if (kind == 2) {
-          reshaped = OwnedTensor(DType::F32, {tensors[i].value.elements() + 1});
-          tensors[i].value = reshaped;
-        }
-      });
-      const auto failure = failure_of([&] { load_model(folder, {}); });
-      CHECK(failure.code == ExitCode::bad_data);
-      CHECK(contains(failure.message, name));
-    }
-  }
-}
-
-TEST_CASE("names of all generations of files mean the same tensors") {
-  for (const char* canonical :
-       {"language_model.model.layers.3.mlp.up_proj.weight", "language_model.lm_head.weight",
-        "vision_tower.vision_model.encoder.layers.0.mlp.fc1.bias", "multi_modal_projector.linear_1.weight"}) {
-    CHECK(canonical_llava_name(canonical) == canonical);
-  }
-  CHECK(canonical_llava_name("model.language_model.layers.3.mlp.up_proj.weight") ==
-        "language_model.model.layers.3.mlp.up_proj.weight");
-  CHECK(canonical_llava_name("lm_head.weight") == "language_model.lm_head.weight");
-  CHECK(canonical_llava_name("model.vision_tower.vision_model.post_layernorm.bias") ==
-        "vision_tower.vision_model.post_layernorm.bias");
-  CHECK(canonical_llava_name("vision_tower.embeddings.class_embedding") ==
-        "vision_tower.vision_model.embeddings.class_embedding");
-  CHECK(canonical_llava_name("model.multi_modal_projector.linear_2.bias") ==
-        "multi_modal_projector.linear_2.bias");
+  const std::string golden = test::golden_folder("internvl-remote");
+  fs::copy(golden, scratch / "from");
+  fs::permissions(scratch / "from", fs::perms::owner_all, fs::perm_options::add);
+  scratch.write("from/configuration_internvl_chat.py", "# code\n");
+  const auto model = load_model(scratch / "from", {});
+  export_model(*model, scratch / "original", {.companions_from = scratch / "from"});
+  CHECK(contents_of(scratch / "original/configuration_internvl_chat.py") == "# code\n");
+  export_model(*model, scratch / "v5", {.companions_from = scratch / "from", .names = HfNames::v5});
+  CHECK_FALSE(fs::exists(scratch / "v5/configuration_internvl_chat.py"));
 }
 
 TEST_CASE("a head in the file is checked against the tie of the configuration") {
-  const ScratchFolder scratch;
   for (bool equal : {true, false}) {
-    const std::string folder = scratch.path() + (equal ? "/equal" : "/different");
-    OwnedTensor head(DType::F32, {800, 64});
-    write_changed(folder, [&](std::vector<io::NamedTensor>& tensors) {
-      Tensor embedding;
-      for (auto& t : tensors) {
-        if (t.name == "language_model.model.embed_tokens.weight") embedding = t.value;
-      }
-      for (auto& t : tensors) {
-        if (t.name == "language_model.lm_head.weight" && equal) t.value = embedding;
-      }
-    });
-    Json config = read_json_file(folder + "/config.json");
+    const ScratchFolder scratch;
+    const std::string folder = scratch / "model";
+    fs::create_directories(folder);
+    const io::SafetensorsSet file(kGolden);
+    std::vector<OwnedTensor> owners;
+    std::vector<io::NamedTensor> tensors;
+    for (const auto& entry : file.entries()) {
+      const bool head = entry.name == "language_model.lm_head.weight";
+      owners.push_back(file.read(head && equal ? "language_model.model.embed_tokens.weight" : entry.name));
+      tensors.push_back({entry.name, owners.back(), DType::F32});
+    }
+    io::write_safetensors(folder + "/model.safetensors", tensors);
+    Json config = read_json_file(kGolden + "/config.json");
     config["tie_word_embeddings"] = true;
     io::write_file(folder + "/config.json", config.dump());
     const auto model = load_model(folder, {});
     CHECK(model->config().text.tied == equal);
     CHECK((model->parameters().find("language_model.lm_head.weight") < 0) == equal);
+    export_model(*model, scratch / "out", {});
+    CHECK(read_config(scratch / "out").text.tied == equal);
   }
+}
+
+TEST_CASE("the dtype of a configuration is that of the whole, else that of a part") {
+  const auto dtype = [](const Json& change) {
+    ModelConfig config;
+    config.source = change;
+    return source_dtype(config);
+  };
+  CHECK(dtype({{"torch_dtype", "bfloat16"}}) == DType::BF16);
+  CHECK(dtype({{"torch_dtype", "bfloat16"}, {"dtype", "float16"}}) == DType::F16);
+  CHECK(dtype({{"text_config", {{"torch_dtype", "bfloat16"}}}}) == DType::BF16);
+  CHECK(dtype({{"torch_dtype", nullptr}, {"model_type", "llava"}}) == DType::F32);
 }
 
 }  // namespace

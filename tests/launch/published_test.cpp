@@ -1,0 +1,112 @@
+// The published configurations under configs/models: what they hold, and a plan for every number of ranks.
+#include <algorithm>
+
+#include <doctest/doctest.h>
+
+#include "model/checkpoint.h"
+#include "model/detect.h"
+#include "model/model_shape.h"
+#include "parallel/planner.h"
+#include "runtime/base/json.h"
+#include "tests/launch/run_verb.h"
+#include "tests/support/failure.h"
+
+using namespace longsight;
+using namespace longsight::launch;
+using model::DetectedModule;
+using model::ModuleKind;
+
+namespace {
+
+struct Published {
+  const char* name;
+  i64 parameters;  // as transformers counts them
+  i64 vision_heads, heads, kv_heads;
+  i64 features;  // visual tokens of a tile; 0: images of any size
+};
+
+constexpr Published kPublished[] = {
+    {"llava-1.5-7b", 7'063'427'072, 16, 32, 32, 576}, {"internvl3-1b", 938'193'024, 16, 14, 2, 256},
+    {"internvl3-8b", 7'944'373'760, 16, 28, 4, 256},  {"qwen2-vl-2b", 2'208'985'600, 16, 12, 2, 0},
+    {"qwen2-vl-7b", 8'291'375'616, 16, 28, 4, 0},     {"qwen2.5-vl-3b", 3'754'622'976, 16, 16, 2, 0},
+    {"qwen2.5-vl-7b", 8'292'166'656, 16, 28, 4, 0},   {"smolvlm-256m", 256'484'928, 12, 9, 3, 64},
+    {"smolvlm-500m", 507'482'304, 12, 15, 5, 64},     {"paligemma-3b-224", 2'923'466'480, 16, 8, 1, 256},
+};
+
+std::string path_of(const Published& p) {
+  return fmt::format("configs/models/{}.json", p.name);
+}
+
+const DetectedModule& only(const std::vector<DetectedModule>& all, ModuleKind kind) {
+  const auto is_kind = [kind](const DetectedModule& m) { return m.kind == kind; };
+  REQUIRE(std::count_if(all.begin(), all.end(), is_kind) == 1);
+  return *std::find_if(all.begin(), all.end(), is_kind);
+}
+
+}  // namespace
+
+TEST_CASE("published models have their number of parameters, heads and visual tokens") {
+  for (const Published& p : kPublished) {
+    CAPTURE(p.name);
+    const model::Vlm shape(model::read_config(path_of(p)));
+    CHECK_FALSE(shape.parameters().allocated());
+    CHECK(model::model_shape(shape).parameters() == p.parameters);
+    const model::ModelConfig& config = shape.config();
+    if (p.features > 0) CHECK(config.features_per_tile(config.tile_layout()) == p.features);
+    const auto modules = model::detect_modules(model::named_shapes(shape.parameters()), config, p.name);
+    const DetectedModule &vision = only(modules, ModuleKind::vision_attention),
+                         &language = only(modules, ModuleKind::language_attention);
+    CHECK(vision.heads == p.vision_heads);
+    CHECK(vision.blocks == config.vision.layers);
+    CHECK(language.heads == p.heads);
+    CHECK(language.kv_heads == p.kv_heads);
+    CHECK(language.blocks == config.text.layers);
+    CHECK(only(modules, ModuleKind::projection).elements > 0);
+    for (const DetectedModule& m : modules) CHECK_MESSAGE(m.kind != ModuleKind::other, m.name);
+    i64 elements = 0;
+    for (const DetectedModule& m : modules) elements += m.elements;
+    CHECK(elements == p.parameters);
+  }
+}
+
+TEST_CASE("published models are planned on every number of ranks up to 32 that share a sequence") {
+  for (const Published& p : kPublished) {
+    CAPTURE(p.name);
+    const parallel::ModelShape shape = model::model_shape(model::read_config(path_of(p)));
+    for (i64 ranks = 1; ranks <= 32; ++ranks) {
+      CAPTURE(ranks);
+      parallel::PlanRequest request{.model = shape, .world = ranks};
+      request.options.sequence = ranks;
+      request.options.language = parallel::AttentionKind::ulysses;
+      const parallel::PlanResult result = make_plan(request);
+      CHECK(result.plan.mesh.sequence == ranks);
+      CHECK(static_cast<i64>(result.plan.language.size()) == shape.language.blocks);
+      i64 attention = 0;
+      for (const parallel::BlockDecision& block : result.blocks) {
+        if (block.kind != ModuleKind::language_attention) continue;
+        ++attention;
+        const double most = static_cast<double>((p.heads + ranks - 1) / ranks);
+        CHECK(block.head_efficiency ==
+              doctest::Approx(static_cast<double>(p.heads) / (static_cast<double>(ranks) * most)));
+      }
+      CHECK(attention == shape.language.blocks);
+      // Without a request, the planner finds something too.
+      request.options.language.reset();
+      CHECK(make_plan(request).step.seconds > 0);
+    }
+  }
+}
+
+TEST_CASE("plan takes the config.json of a model and says how well uneven heads fill the ranks") {
+  const std::string text = run_verb(add_plan, {"plan", "configs/models/qwen2-vl-7b.json", "--ranks", "8",
+                                               "parallel.sequence=8", "parallel.language.attention=ulysses"})
+                               .out;
+  CHECK(contains(text, "28 / 4"));
+  CHECK(contains(text, "88 %"));  // 28 heads on 8 ranks: the fullest has 4, 28 / 32
+  CHECK(contains(text, "model.layers"));
+  const Json json = Json::parse(run_verb(add_plan, {"plan", "configs/models/internvl3-1b.json", "--ranks",
+                                                    "4", "parallel.sequence=4", "--json"})
+                                    .out);
+  CHECK(json["mesh"]["sequence"] == 4);
+  CHECK(json["blocks"].size() > 48);
+}

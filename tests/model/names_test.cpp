@@ -1,0 +1,203 @@
+// Tensor names of all families and generations of files.
+#include <cstring>
+#include <filesystem>
+
+#include <doctest/doctest.h>
+
+#include "model/checkpoint.h"
+#include "tests/support/failure.h"
+#include "tests/support/golden_models.h"
+#include "tests/support/scratch_folder.h"
+
+using namespace longsight;
+using namespace longsight::model;
+using test::golden_folder;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+bool replaced(std::string& name, const std::string& from, const std::string& to) {
+  if (!name.starts_with(from)) return false;
+  name = to + name.substr(from.size());
+  return true;
+}
+
+// As transformers 4.52 and later hold it in memory, and as some releases wrote it.
+std::string in_memory(const std::string& name) {
+  std::string n = name;
+  if (!replaced(n, "language_model.model.", "model.language_model.") &&
+      !replaced(n, "language_model.lm_head.", "lm_head.") &&
+      !replaced(n, "vision_tower.", "model.vision_tower."))
+    replaced(n, "multi_modal_projector.", "model.multi_modal_projector.");
+  return n;
+}
+
+std::string qwen_in_memory(const std::string& name) {
+  std::string n = name;
+  if (!replaced(n, "model.", "model.language_model.")) replaced(n, "visual.", "model.visual.");
+  return n;
+}
+
+std::string without_vision_model(const std::string& name) {
+  std::string n = name;
+  if (!replaced(n, "vision_tower.vision_model.", "vision_tower."))
+    replaced(n, "model.vision_tower.vision_model.", "model.vision_tower.");
+  return n;
+}
+
+struct Generation {
+  const char* model;
+  const char* name;
+  test::Rename rename;
+};
+
+std::vector<Generation> generations() {
+  const auto newest = [](const std::string& n) { return without_vision_model(in_memory(n)); };
+  std::vector<Generation> all;
+  for (const char* model : {"llava-clip-llama", "llava-multilayer", "paligemma"}) {
+    all.push_back({model, "B", in_memory});
+    all.push_back({model, "C", without_vision_model});
+    all.push_back({model, "B and C", newest});
+  }
+  all.push_back({"internvl-qwen2", "B", in_memory});
+  all.push_back({"qwen2-vl", "B", qwen_in_memory});
+  all.push_back({"qwen2_5-vl", "B", qwen_in_memory});
+  return all;
+}
+
+bool same_bits(const Vlm& a, const Vlm& b) {
+  const Tensor x = a.parameters().values(), y = b.parameters().values();
+  return x.bytes() == y.bytes() && std::memcmp(x.data(), y.data(), static_cast<std::size_t>(x.bytes())) == 0;
+}
+
+// What loading says of a folder of these tensors.
+Failure loading(const ScratchFolder& scratch, const std::string& model,
+                const std::vector<test::HollowTensor>& tensors) {
+  const std::string folder = scratch / "changed";
+  fs::create_directories(folder);
+  fs::copy_file(golden_folder(model) + "/config.json", folder + "/config.json",
+                fs::copy_options::overwrite_existing);
+  test::write_hollow(folder + "/model.safetensors", tensors);
+  return failure_of([&] { load_model(folder, {}); });
+}
+
+}  // namespace
+
+TEST_CASE("names of every generation of files load to the same bits") {
+  for (const Generation& g : generations()) {
+    CAPTURE(g.model);
+    CAPTURE(g.name);
+    const ScratchFolder scratch;
+    i64 changed = 0;
+    test::write_renamed(golden_folder(g.model), scratch / "model", [&](const std::string& name) {
+      changed += g.rename(name) != name;
+      return g.rename(name);
+    });
+    CHECK(changed > 10);
+    const auto original = load_model(golden_folder(g.model), {}), renamed = load_model(scratch / "model", {});
+    CHECK(same_bits(*original, *renamed));
+    // Each parameter remembers how its file called it.
+    const std::string head = renamed->parameters()[renamed->parameters().size() - 1].name;
+    CHECK(renamed->name_in_file(renamed->parameters().find(head)) == g.rename(head));
+  }
+}
+
+TEST_CASE("each tensor that is dropped, renamed, reshaped or there twice is refused by its name") {
+  for (const char* model : test::kGoldenModels) {
+    CAPTURE(model);
+    const ScratchFolder scratch;
+    const std::vector<test::HollowTensor> tensors = test::hollow_tensors(golden_folder(model));
+    CHECK(loading(scratch, model, tensors).message == "");
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      const std::string& name = tensors[i].name;
+      INFO(name);
+      auto dropped = tensors;
+      dropped.erase(dropped.begin() + static_cast<std::ptrdiff_t>(i));
+      const Failure missing = loading(scratch, model, dropped);
+      CHECK(missing.code == ExitCode::bad_data);
+      CHECK(contains(missing.message, "missing"));
+      CHECK(contains(missing.message, name));
+
+      auto renamed = tensors;
+      renamed[i].name += "x";
+      const Failure unexpected = loading(scratch, model, renamed);
+      CHECK(unexpected.code == ExitCode::bad_data);
+      CHECK(contains(unexpected.message, "unexpected"));
+      CHECK(contains(unexpected.message, name + "x"));
+
+      auto reshaped = tensors;
+      reshaped[i].shape.insert(reshaped[i].shape.begin(), 1);
+      const Failure wrong = loading(scratch, model, reshaped);
+      CHECK(wrong.code == ExitCode::bad_data);
+      CHECK(contains(wrong.message, "wrong shape"));
+      CHECK(contains(wrong.message, name));
+    }
+  }
+}
+
+TEST_CASE("a tensor under the names of two generations is refused with both") {
+  for (const Generation& g : generations()) {
+    CAPTURE(g.model);
+    const ScratchFolder scratch;
+    const std::vector<test::HollowTensor> tensors = test::hollow_tensors(golden_folder(g.model));
+    for (const test::HollowTensor& t : tensors) {
+      const std::string other = g.rename(t.name);
+      if (other == t.name) continue;
+      auto doubled = tensors;
+      doubled.push_back({other, t.shape});
+      const Failure failure = loading(scratch, g.model, doubled);
+      CHECK(failure.code == ExitCode::bad_data);
+      CHECK(contains(failure.message, " " + t.name + " "));
+      CHECK(contains(failure.message, " " + other + " "));
+    }
+  }
+}
+
+TEST_CASE("buffers of old files are passed over") {
+  const ScratchFolder scratch;
+  auto tensors = test::hollow_tensors(golden_folder("llava-clip-llama"));
+  tensors.push_back({"vision_tower.vision_model.embeddings.position_ids", {1, 17}});
+  tensors.push_back({"language_model.model.layers.0.self_attn.rotary_emb.inv_freq", {8}});
+  CHECK(loading(scratch, "llava-clip-llama", tensors).message == "");
+}
+
+TEST_CASE("what is allowed to be missing is initialised, and nothing else") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "model";
+  const io::SafetensorsSet file(golden_folder("llava-clip-llama"));
+  fs::create_directories(folder);
+  fs::copy_file(golden_folder("llava-clip-llama") + "/config.json", folder + "/config.json");
+  std::vector<OwnedTensor> owners;
+  std::vector<io::NamedTensor> tensors;
+  for (const auto& entry : file.entries()) {
+    if (entry.name.starts_with("multi_modal_projector.linear_1")) continue;
+    owners.push_back(file.read(entry.name));
+    tensors.push_back({entry.name, owners.back(), DType::F32});
+  }
+  io::write_safetensors(folder + "/model.safetensors", tensors);
+
+  const auto loaded = [&](std::vector<std::string> globs) {
+    return load_model(folder, {.rules = {.allow_missing = std::move(globs), .seed = 5}});
+  };
+  CHECK(contains(failure_of([&] { loaded({}); }).message, "multi_modal_projector.linear_1.bias"));
+  CHECK(contains(failure_of([&] { loaded({"*.linear_1.weight"}); }).message,
+                 "missing multi_modal_projector (1 tensor, multi_modal_projector.linear_1.bias)"));
+  const Failure typo = failure_of([&] { loaded({"multi_modal_projector.*", "multi_model_projector.*"}); });
+  CHECK(typo.code == ExitCode::usage);
+  CHECK(contains(typo.message, "multi_model_projector.*"));
+
+  const auto model = loaded({"multi_modal_projector.*"}),
+             original = load_model(golden_folder("llava-clip-llama"), {});
+  ParameterRegistry& parameters = model->parameters();
+  Vlm fresh(read_config(folder));
+  fresh.parameters().allocate(DType::F32, false);
+  fresh.parameters().initialise(5);
+  for (ParameterId id = 0; id < parameters.size(); ++id) {
+    CAPTURE(parameters[id].name);
+    const bool initialised = parameters[id].name.starts_with("multi_modal_projector.linear_1");
+    const Tensor expected = (initialised ? fresh : *original).parameters().value(id);
+    CHECK(std::memcmp(parameters.value(id).data(), expected.data(),
+                      static_cast<std::size_t>(expected.bytes())) == 0);
+  }
+}
