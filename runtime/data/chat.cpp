@@ -211,6 +211,13 @@ void render_messages(Renderer& renderer, const ChatFormat& format, const ChatSam
   for (std::size_t i = 0; i < count; ++i) renderer.message(sample.messages[i]);
 }
 
+RenderedChat render_plain(const ChatFormat& format, const ChatSample& sample) {
+  RenderedChat chat;
+  chat.text = text_of(sample.messages.front()) + format.end_of_turn;
+  chat.supervised.push_back({0, static_cast<i64>(chat.text.size())});
+  return chat;
+}
+
 }  // namespace
 
 std::string text_of(const ChatMessage& message) {
@@ -286,6 +293,7 @@ const ChatFormat& chat_format_of_folder(const std::filesystem::path& folder) {
 
 RenderedChat render_chat(const ChatFormat& format, const ChatSample& sample, std::string_view image_token,
                          std::span<const i64> tokens_per_image) {
+  if (sample.plain) return render_plain(format, sample);
   Renderer renderer(format, sample, image_token, tokens_per_image);
   render_messages(renderer, format, sample, sample.messages.size());
   require(renderer.images() == tokens_per_image.size(), ExitCode::bad_data,
@@ -296,6 +304,7 @@ RenderedChat render_chat(const ChatFormat& format, const ChatSample& sample, std
 
 RenderedChat render_prompt(const ChatFormat& format, const ChatSample& sample, std::string_view image_token,
                            std::span<const i64> tokens_per_image) {
+  if (sample.plain) return {};  // nothing stands in front of it
   std::size_t last = sample.messages.size();
   while (last > 0 && sample.messages[last - 1].role != Role::assistant) --last;
   // Without an assistant message all of it is the prompt.

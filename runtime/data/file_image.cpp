@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "runtime/data/media_read.h"
+
 namespace longsight::data {
 
 FileImage::FileImage(MediaFile file, ImageRecipe recipe, ImageLayout layout, Shift shift,
@@ -16,7 +18,7 @@ FileImage::FileImage(MediaFile file, ImageRecipe recipe, ImageLayout layout, Shi
 Tensor FileImage::pixels() {
   std::call_once(once_, [this] {
     try {
-      pixels_ = pixel_values(recipe_, decode_image_file(file_.path, decode_), shift_);
+      pixels_ = pixel_values(recipe_, decode_media(file_, decode_), shift_);
     } catch (const Error& error) {
       if (sample_.empty()) throw;
       fail(error.code(), "{}: {}", sample_, error.what());
