@@ -151,6 +151,18 @@ model::Sample SampleMaker::sample(const data::ChatSample& chat, data::EncodeCach
   return made(chat, sample_tokenizer_.tokenize(chat, tokens_per_image(chat), cache), shifts);
 }
 
+std::optional<model::Sample> SampleMaker::sample_within(const data::ChatSample& chat,
+                                                        data::EncodeCache& cache, i64 limit,
+                                                        std::span<const data::Shift> shifts) const {
+  model::Sample whole = sample(chat, cache, shifts);
+  if (whole.tokens() > limit) return std::nullopt;
+  return whole;
+}
+
+i64 SampleMaker::visual_tokens(const model::Sample& sample) const {
+  return std::count(sample.ids.begin(), sample.ids.end(), config_.image_token);
+}
+
 model::Sample SampleMaker::prompt(const data::ChatSample& chat, data::EncodeCache& cache) const {
   return made(chat, sample_tokenizer_.tokenize_prompt(chat, tokens_per_image(chat), cache), {});
 }

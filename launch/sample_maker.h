@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,6 +35,13 @@ class SampleMaker {
   // sample.where; images are not opened yet.
   model::Sample sample(const data::ChatSample&, data::EncodeCache&,
                        std::span<const data::Shift> shifts = {}) const;
+  // The same in at most `limit` tokens, with images that take fewer tokens where that is needed; nothing if
+  // no size of its images makes it fit. Decided by the sample and the limit alone. Images of LLaVA take the
+  // same number of tokens in every size.
+  std::optional<model::Sample> sample_within(const data::ChatSample&, data::EncodeCache&, i64 limit,
+                                             std::span<const data::Shift> shifts = {}) const;
+  // Tokens of a sample that stand for pictures.
+  i64 visual_tokens(const model::Sample&) const;
   // The conversation up to its last assistant turn, and the head of that turn. No labels.
   model::Sample prompt(const data::ChatSample&, data::EncodeCache&) const;
 
