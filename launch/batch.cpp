@@ -6,7 +6,8 @@
 #include "launch/sample_file.h"
 #include "launch/verb.h"
 #include "runtime/base/log.h"
-#include "runtime/data/messages.h"
+#include "runtime/data/check_data.h"
+#include "runtime/data/open_data.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {
@@ -26,18 +27,19 @@ ExitCode run_batch(Job& job, const Options& o) {
   const std::string folder = model_folder_of(o.model);
   const model::ModelConfig config = model::read_config(folder);
   const auto maker = SampleMaker::of_model(folder, config, {.chat = o.chat});
-  const data::MessagesFile file(o.data);
+  const auto file = data::open_chat_data(data::guess_data_spec(o.data));
+  data::check_samples(*file);
   data::EncodeCache cache;
   io::TemporaryFolder out(o.out);
-  Progress progress("samples", file.size(), true);
-  for (i64 i = 0; i < file.size(); ++i) {
-    write_sample_file(maker->sample(file.sample(i), cache), config,
+  Progress progress("samples", file->size(), true);
+  for (i64 i = 0; i < file->size(); ++i) {
+    write_sample_file(maker->sample(file->sample(i), cache), config,
                       fmt::format("{}/{:03}.safetensors", out.path(), i), job.stream);
     progress.update(i + 1, "written,");
   }
   progress.clear();
   out.commit(there ? io::TemporaryFolder::Existing::replace : io::TemporaryFolder::Existing::refuse);
-  log_info("{} samples written to {}", file.size(), o.out);
+  log_info("{} samples written to {}", file->size(), o.out);
   return ExitCode::done;
 }
 
@@ -48,7 +50,7 @@ void add_batch(CLI::App& app, Run& run) {
       "batch", "Write what training would feed: token ids, labels and pixels of each sample");
   auto o = std::make_shared<Options>();
   verb->add_option("--model", o->model, "Hugging Face model folder, or run folder")->required();
-  verb->add_option("--data", o->data, "JSONL chat file")->required();
+  verb->add_option("--data", o->data, "data file (messages, llava, sharegpt, text, .tar shard)")->required();
   verb->add_option("--out", o->out,
                    "new folder: 000.safetensors, 001.safetensors, ... in the order of the file")
       ->required();

@@ -17,11 +17,21 @@ void check_sources(const YamlDocument& doc, const char* key, const std::vector<D
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const DataSource& s = sources[i];
     const std::string where = fmt::format("{}.{}", key, i);
-    doc.require_at(s.messages.empty() != s.tensors.empty(), where,
-                   "name either messages: FILE.jsonl or tensors: [FILE.safetensors, ...]");
+    const bool tensors = !s.tensors.empty(), shards = !s.webdataset.empty();
+    const int kinds =
+        !s.messages.empty() + !s.llava.empty() + !s.sharegpt.empty() + !s.text.empty() + shards + tensors;
+    doc.require_at(kinds == 1, where,
+                   "name one of messages: FILE.jsonl, llava: FILE, sharegpt: FILE, text: FILE, "
+                   "webdataset: [SHARD.tar, ...], tensors: [FILE.safetensors, ...]");
+    doc.require_at(s.images.empty() || !(tensors || shards || !s.text.empty()), where + ".images",
+                   "only messages, llava and sharegpt have a folder of images");
+    doc.require_at(!s.sharegpt.empty() || same_fields(s.tags, data::ConversationTags{}), where + ".tags",
+                   "only sharegpt has tags");
     doc.require_at(s.weight > 0, where + ".weight", "{} must be positive", s.weight);
-    doc.require_at(s.tensors.empty() || sources.size() == 1, where,
-                   "tensors cannot be mixed with other data");
+    doc.require_at(!s.samples || *s.samples > 0, where + ".samples", "{} must be positive",
+                   s.samples.value_or(0));
+    doc.require_at(!tensors || !s.samples, where + ".samples", "ready batches are taken whole");
+    doc.require_at(!tensors || sources.size() == 1, where, "tensors cannot be mixed with other data");
   }
 }
 
@@ -92,6 +102,9 @@ void check_values(const YamlDocument& doc, const Config& c) {
                    group.weight_decay.value_or(0));
   }
   doc.require_at(c.data.augment.shift >= 0, "data.augment.shift", "{} is negative", c.data.augment.shift);
+  doc.require_one_of("data.overlong", c.data.overlong, {"error", "drop", "shrink-images"});
+  doc.require_at(c.data.max_tokens.value_or(1) > 0, "data.max_tokens", "{} must be positive",
+                 c.data.max_tokens.value_or(1));
   check_sources(doc, "data.train", c.data.train);
   check_sources(doc, "data.eval", c.data.eval);
   refuse_unbuilt(doc, "parallel.zero", c.parallel.zero, "none");
@@ -133,11 +146,16 @@ void check_inputs(const LoadedConfig& loaded) {
   check_there(doc, "model.vision_from", c.model.vision_from);
   check_there(doc, "model.language_from", c.model.language_from);
   check_there(doc, "model.adapter", c.model.adapter);
+  check_there(doc, "data.index", c.data.index);
   for (const auto& [key, sources] :
        {std::pair("data.train", &c.data.train), std::pair("data.eval", &c.data.eval)}) {
     for (std::size_t i = 0; i < sources->size(); ++i) {
       const DataSource& source = (*sources)[i];
-      check_there(doc, fmt::format("{}.{}.messages", key, i), source.messages);
+      for (const auto& [name, path] :
+           {std::pair("messages", &source.messages), std::pair("llava", &source.llava),
+            std::pair("sharegpt", &source.sharegpt), std::pair("text", &source.text),
+            std::pair("images", &source.images)})
+        check_there(doc, fmt::format("{}.{}.{}", key, i, name), *path);
       for (std::size_t n = 0; n < source.tensors.size(); ++n)
         check_there(doc, fmt::format("{}.{}.tensors.{}", key, i, n), source.tensors[n]);
     }

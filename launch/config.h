@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/base/yaml.h"
+#include "runtime/data/conversations.h"
 #include "runtime/data/image_options.h"
 
 namespace longsight::launch {
@@ -66,15 +67,30 @@ struct ModelSection {
   }
 };
 
+// One data set, of exactly one kind.
 struct DataSource {
-  std::string messages;              // JSONL chat file, or
-  std::vector<std::string> tensors;  // ready batches, one step each
-  double weight = 1;                 // how often it is drawn, relative to the others
+  std::string messages;                 // JSONL in OpenAI's style, or
+  std::string llava;                    // JSON array (or JSONL) of conversations with "image", or
+  std::string sharegpt;                 // of conversations with "images", or
+  std::string text;                     // of texts without pictures, or
+  std::vector<std::string> webdataset;  // tar shards, patterns, ranges, or
+  std::vector<std::string> tensors;     // ready batches, one step each
+  std::string images;                   // folder of the pictures; empty: that of the file
+  data::ConversationTags tags;          // of sharegpt
+  double weight = 1;                    // how often it is drawn, relative to the others
+  std::optional<i64> samples;           // only the first ones
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("messages", s.messages);
+    visit("llava", s.llava);
+    visit("sharegpt", s.sharegpt);
+    visit("text", s.text);
+    visit("webdataset", s.webdataset);
     visit("tensors", s.tensors);
+    visit("images", s.images);
+    visit("tags", s.tags);
     visit("weight", s.weight);
+    visit("samples", s.samples);
   }
 };
 
@@ -89,7 +105,10 @@ struct Augment {
 struct DataSection {
   std::vector<DataSource> train, eval;
   Augment augment;
-  std::string chat;  // format, where the model folder does not say it
+  std::string chat;                // format, where the model folder does not say it
+  std::string overlong = "error";  // what becomes of samples that are too long: error, drop, shrink-images
+  std::optional<i64> max_tokens;   // of a sample; never more than train.tokens_per_step
+  std::string index;               // folder with indices of the data (longsight data index --out)
   data::ImageOptions images;
   template <class S, class V>
   static void fields(S& s, V&& visit) {
@@ -98,6 +117,9 @@ struct DataSection {
     visit("augment", s.augment);
     visit("chat", s.chat);
     visit("images", s.images);
+    visit("overlong", s.overlong);
+    visit("max_tokens", s.max_tokens);
+    visit("index", s.index);
   }
 };
 

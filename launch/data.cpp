@@ -1,116 +1,24 @@
-// longsight data: data sets. `tokenizer` learns a byte-level BPE.
-#include <algorithm>
-#include <array>
-#include <filesystem>
-
-#include "launch/verb.h"
-#include "runtime/base/log.h"
-#include "runtime/data/bpe_learn.h"
-#include "runtime/data/chat.h"
-#include "runtime/data/messages.h"
-#include "runtime/io/atomic_file.h"
+// longsight data: what is done with data sets besides training.
+#include "launch/data_verbs.h"
 
 namespace longsight::launch {
-namespace {
 
-namespace fs = std::filesystem;
-
-// By id.
-const std::vector<std::string> kSpecialTokens{"<unk>", "<s>", "</s>", "<image>", "<pad>"};
-constexpr std::array kFiles{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                            "chat_template.jinja"};
-
-struct Options {
-  i64 vocab = 0;
-  std::vector<std::string> files;
-  std::string out, chat = "llava";
-  bool force = false;
-};
-
-bool is_special(const std::string& token) {
-  return std::find(kSpecialTokens.begin(), kSpecialTokens.end(), token) != kSpecialTokens.end();
+void add_file_options(CLI::App& verb, FileOptions& o) {
+  verb.add_option("files", o.files, "data files, or one configuration (.yaml)")->required();
+  verb.add_option("--kind", o.kind, "what the files are (default: as their first records say)")
+      ->check(CLI::IsMember({"messages", "llava", "sharegpt", "text", "webdataset"}));
+  verb.add_option("--images", o.images, "folder of the pictures (default: that of each file)");
+  verb.add_option("--index", o.index, "folder with indices (default: beside the data)");
 }
-
-// Formats that need no special tokens beyond the five.
-std::vector<std::string> possible_formats() {
-  std::vector<std::string> names;
-  for (const data::ChatFormat& f : data::chat_formats()) {
-    if (std::all_of(f.tokens.begin(), f.tokens.end(), is_special)) names.push_back(f.name);
-  }
-  return names;
-}
-
-// A folder that holds nothing but what this command writes may be written over.
-bool is_tokenizer_folder(const std::string& folder) {
-  return std::all_of(
-      fs::directory_iterator(folder), fs::directory_iterator(), [](const fs::directory_entry& e) {
-        return std::find(kFiles.begin(), kFiles.end(), e.path().filename().string()) != kFiles.end();
-      });
-}
-
-// The conversations as they will be tokenised, role heads included: pieces are learned as they stand in them
-// (" cat" behind "ASSISTANT:", not "cat").
-std::vector<std::string> read_texts(const Options& o, const data::ChatFormat& format) {
-  std::vector<std::string> texts;
-  for (const std::string& path : o.files) {
-    const data::MessagesFile file(path);
-    for (i64 i = 0; i < file.size(); ++i) {
-      const data::ChatSample sample = file.sample(i);
-      const std::vector<std::string> one_token_each(sample.media.size(), "<image>");
-      texts.push_back(render_chat(format, sample, one_token_each).text);
-    }
-  }
-  return texts;
-}
-
-ExitCode run_tokenizer(Job& job, const Options& o) {
-  if (!job.leads()) return ExitCode::done;
-  const data::ChatFormat& format = data::chat_format(o.chat);
-  const bool there = fs::exists(o.out);
-  require(!there || fs::is_directory(o.out), ExitCode::cannot_write, "{} exists already and is not a folder",
-          o.out);
-  require(
-      !there || o.force || is_tokenizer_folder(o.out), ExitCode::cannot_write,
-      "{} holds other files than a tokenizer's: choose another --out, or --force to replace the whole folder",
-      o.out);
-
-  const std::vector<std::string> texts = read_texts(o, format);
-  const data::BpeVocabulary vocabulary = data::learn_bpe(texts, o.vocab, kSpecialTokens);
-  std::string parent = o.out;
-  while (parent.size() > 1 && parent.ends_with('/')) parent.pop_back();
-  parent = fs::path(parent).parent_path().string();
-  if (!parent.empty()) io::ensure_folder(parent);
-  io::TemporaryFolder out(o.out);
-  data::write_tokenizer(out.path(), vocabulary,
-                        {.chat_template = format.templates.empty() ? "" : format.templates.front()});
-  out.commit(there ? io::TemporaryFolder::Existing::replace : io::TemporaryFolder::Existing::refuse);
-
-  const i64 tokens = static_cast<i64>(vocabulary.tokens.size());
-  log_info("{} tokens ({} special, 256 bytes, {} pieces) learned from {} conversations, written to {}",
-           tokens, kSpecialTokens.size(), tokens - vocabulary.special_tokens - 256, texts.size(), o.out);
-  if (tokens < o.vocab) {
-    log_info("--vocab {}: the texts have no more pairs to merge; ids {} to {} are left out", o.vocab, tokens,
-             o.vocab - 1);
-  }
-  return ExitCode::done;
-}
-
-}  // namespace
 
 void add_data(CLI::App& app, Run& run) {
-  CLI::App* verb = app.add_subcommand("data", "Data sets");
+  CLI::App* verb = app.add_subcommand("data", "Data sets: check, count, look at, learn a tokenizer from");
   verb->require_subcommand(1);
-  CLI::App* tokenizer = verb->add_subcommand(
-      "tokenizer", "Learn a byte-level BPE from chat files, in the files of Hugging Face");
-  auto o = std::make_shared<Options>();
-  tokenizer->add_option("--vocab", o->vocab, "tokens in all: 5 special ones, 256 bytes, the rest learned")
-      ->required();
-  tokenizer->add_option("files", o->files, "JSONL chat files")->required();
-  tokenizer->add_option("--out", o->out, "folder to write")->required();
-  tokenizer->add_option("--chat", o->chat, "chat format that the tokenizer is for (default llava)")
-      ->check(CLI::IsMember(possible_formats()));
-  tokenizer->add_flag("--force", o->force, "replace a folder that holds other files too");
-  tokenizer->callback([o, &run] { run = [o](Job& job) { return run_tokenizer(job, *o); }; });
+  add_data_index(*verb, run);
+  add_data_lint(*verb, run);
+  add_data_stats(*verb, run);
+  add_data_preview(*verb, run);
+  add_data_tokenizer(*verb, run);
 }
 
 }  // namespace longsight::launch

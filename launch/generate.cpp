@@ -7,7 +7,8 @@
 #include "launch/verb.h"
 #include "model/decoder.h"
 #include "runtime/base/log.h"
-#include "runtime/data/messages.h"
+#include "runtime/data/check_data.h"
+#include "runtime/data/open_data.h"
 
 namespace longsight::launch {
 namespace {
@@ -93,8 +94,9 @@ void answer_prompt(const Options& o, DType dtype, Stream stream) {
 // Sample i of a round belongs to rank i modulo the number of ranks; rank 0 prints them in the order of the
 // file.
 void answer_data(Job& job, const Options& o, DType dtype) {
-  const data::MessagesFile file(o.data);
-  const i64 samples = o.limit > 0 ? std::min(o.limit, file.size()) : file.size();
+  const auto file = data::open_chat_data(data::guess_data_spec(o.data));
+  data::check_samples(*file);
+  const i64 samples = o.limit > 0 ? std::min(o.limit, file->size()) : file->size();
   const i64 ranks = job.world.size(), round = ranks == 1 ? 1 : ranks * kSamplesPerRound;
   Generator generator(o, dtype, job.stream);
   Progress progress("generating", samples, job.leads());
@@ -103,7 +105,9 @@ void answer_data(Job& job, const Options& o, DType dtype) {
     const i64 last = std::min(first + round, samples);
     nlohmann::ordered_json mine = nlohmann::ordered_json::array();
     for (i64 i = first + job.world.rank(); i < last; i += ranks) {
-      const data::ChatSample sample = file.sample(i);
+      const data::ChatSample sample = file->sample(i);
+      require(!sample.plain, ExitCode::bad_data, "{}: a plain text asks nothing that could be answered",
+              sample.where);
       const LastTurn reference = last_turn(sample);
       const std::string generated = generator.answer(sample);
       mine.push_back({{"id", sample.id.empty() ? sample.where : sample.id},
@@ -159,10 +163,9 @@ void add_generate(CLI::App& app, Run& run) {
   verb->add_option("--model", o->model, "Hugging Face model folder, or run folder")->required();
   verb->add_option("--image", o->images, "images in front of the prompt, in this order");
   CLI::Option* prompt = verb->add_option("--prompt", o->prompt, "the question; the answer goes to stdout");
-  verb->add_option(
-      "--data", o->data,
-      "JSONL chat file; one JSON line per sample goes to stdout (id, turn, generated, reference, "
-      "exact). Ranks share the samples");
+  verb->add_option("--data", o->data,
+                   "data file; one JSON line per sample goes to stdout (id, turn, generated, reference, "
+                   "exact). Ranks share the samples");
   verb->add_option("--max-tokens", o->max_tokens, "most tokens of an answer (default 128)");
   verb->add_option("--dtype", o->dtype, "f32 (default) or f64");
   std::vector<std::string> formats;

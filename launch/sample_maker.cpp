@@ -124,22 +124,26 @@ model::Sample SampleMaker::sample(const data::ChatSample& chat, data::EncodeCach
   return labelled(chat, cache, shifts, nullptr);
 }
 
-std::optional<model::Sample> SampleMaker::sample_within(const data::ChatSample& chat, i64 limit,
-                                                        data::EncodeCache& cache,
+std::optional<model::Sample> SampleMaker::sample_within(const data::ChatSample& chat,
+                                                        data::EncodeCache& cache, i64 limit,
                                                         std::span<const data::Shift> shifts) const {
   model::Sample full = labelled(chat, cache, shifts, nullptr);
   if (full.tokens() <= limit) return full;
   // Separators between tiles go with the tiles: what is too much is taken from the placeholders, until it
   // fits.
-  i64 budget = visual_tokens(full, config_) - (full.tokens() - limit);
+  i64 budget = visual_tokens(full) - (full.tokens() - limit);
   while (budget > 0) {
     const auto recipe = media_.shrunk(chat.media, budget, chat.where);
     if (!recipe) return std::nullopt;
     model::Sample smaller = labelled(chat, cache, shifts, &*recipe);
     if (smaller.tokens() <= limit) return smaller;
-    budget = std::min(budget, visual_tokens(smaller, config_)) - (smaller.tokens() - limit);
+    budget = std::min(budget, visual_tokens(smaller)) - (smaller.tokens() - limit);
   }
   return std::nullopt;
+}
+
+i64 SampleMaker::visual_tokens(const model::Sample& sample) const {
+  return model::visual_tokens(sample, config_);
 }
 
 model::Sample SampleMaker::prompt(const data::ChatSample& chat, data::EncodeCache& cache) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,10 +39,12 @@ class SampleMaker {
   // sample.where; of images no more than headers are read yet.
   model::Sample sample(const data::ChatSample&, data::EncodeCache&,
                        std::span<const data::Shift> shifts = {}) const;
-  // The same with images made small enough that it has no more than `limit` tokens; nothing if that cannot
-  // be.
-  std::optional<model::Sample> sample_within(const data::ChatSample&, i64 limit, data::EncodeCache&,
+  // The same in at most `limit` tokens, with images that take fewer tokens where that is needed; nothing if
+  // no size of its images makes it fit. Decided by the sample and the limit alone.
+  std::optional<model::Sample> sample_within(const data::ChatSample&, data::EncodeCache&, i64 limit,
                                              std::span<const data::Shift> shifts = {}) const;
+  // Tokens of a sample that stand for pictures.
+  i64 visual_tokens(const model::Sample&) const;
   // The conversation up to its last assistant turn, and the head of that turn. No labels.
   model::Sample prompt(const data::ChatSample&, data::EncodeCache&) const;
 

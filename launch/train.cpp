@@ -65,13 +65,12 @@ class Prefetch {
   std::optional<StepBatch> ready_;
 };
 
-i64 step_count(const LoadedConfig& loaded, const TrainingData& data, i64 samples_per_step) {
+i64 step_count(const LoadedConfig& loaded, i64 samples_per_epoch, i64 samples_per_step) {
   const TrainSection& t = loaded.config.train;
   if (t.steps) return *t.steps;
   // Steps hold as many samples as fit; their mean over the first step stands for all.
-  return std::max<i64>(1,
-                       static_cast<i64>(std::ceil(*t.epochs * static_cast<double>(data.samples_per_epoch()) /
-                                                  static_cast<double>(samples_per_step))));
+  return std::max<i64>(1, static_cast<i64>(std::ceil(*t.epochs * static_cast<double>(samples_per_epoch) /
+                                                     static_cast<double>(samples_per_step))));
 }
 
 class Trainer {
@@ -85,14 +84,14 @@ class Trainer {
     if (job.leads()) require_writable_folder(loaded.config.output.dir);
     data_ = open_training_data(loaded, shape_);
     eval_ = open_eval_data(loaded, shape_);
-    data_->check_share(job.world.rank(), job.world.size());
+    check_data();
     run_ = open_run_model(loaded, DType::F32, true);
   }
 
   ExitCode run() {
     const Config& config = loaded_.config;
     std::vector<model::Sample> first = data_->next();
-    const i64 steps = step_count(loaded_, *data_, static_cast<i64>(first.size()));
+    const i64 steps = step_count(loaded_, samples_per_epoch_, static_cast<i64>(first.size()));
     const parallel::PlanResult planned = plan_run(loaded_, *run_.model, job_.world.size(), first, DType::F32);
     parallel::MeshGroups groups(planned.plan.mesh, job_.world);
     StepRunner runner(*run_.model, planned.plan, groups, job_.stream);
@@ -162,6 +161,23 @@ class Trainer {
   }
 
  private:
+  // The ranks share the samples among them.
+  void check_data() {
+    const double start = now();
+    const i64 ranks = job_.world.size();
+    Progress progress("checking data", ceil_div(data_->samples_per_epoch(), ranks), job_.leads());
+    const FitCounts mine =
+        data_->check_share(job_.world.rank(), ranks, [&](i64 done) { progress.update(done, "samples,"); });
+    progress.clear();
+    const auto sum = [this](i64 count) {
+      return job_.world.all_reduce_sum(count, job_.stream, "data check");
+    };
+    const FitCounts all{
+        .samples = sum(mine.samples), .dropped = sum(mine.dropped), .shrunk = sum(mine.shrunk)};
+    samples_per_epoch_ = data_->samples_per_epoch() - all.dropped;
+    log_info("data: {}; checked in {:.1f} s", text_of(all, sample_limit(loaded_.config)), now() - start);
+  }
+
   void write_model(const std::string& folder) const {
     model::write_model_files(*run_.model, folder, {.dtype = DType::F32, .companions_from = run_.companions});
     complete_model_folder(loaded_, run_, folder);
@@ -221,6 +237,7 @@ class Trainer {
   RunModel shape_;  // its configuration is that of the data
   RunModel run_;
   std::unique_ptr<TrainingData> data_;
+  i64 samples_per_epoch_ = 0;  // without those that are left out
   std::vector<std::vector<model::Sample>> eval_;
   std::optional<RunFolder> folder_;
 };

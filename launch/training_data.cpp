@@ -1,47 +1,32 @@
 #include "launch/training_data.h"
 
+#include "launch/data_sources.h"
 #include "model/batch_file.h"
 #include "runtime/base/log.h"
-#include "runtime/data/messages.h"
+#include "runtime/data/parallel_samples.h"
 
 namespace longsight::launch {
 namespace {
 
-std::unique_ptr<SampleMaker> open_maker(const LoadedConfig& loaded, const RunModel& run) {
-  loaded.document.require_at(
-      !run.companions.empty(), "model.tokenizer",
-      "chat data need a tokenizer: name a folder with tokenizer.json (longsight data tokenizer makes one)");
-  const SampleOptions options{.chat = loaded.config.data.chat, .images = loaded.config.data.images};
-  return loaded.config.model.from.empty()
-             ? SampleMaker::of_tokenizer(run.companions, run.model->config(), options)
-             : SampleMaker::of_model(run.companions, run.model->config(), options);
-}
-
-void refuse_overlong(const model::Sample& sample, i64 limit) {
-  require(
-      sample.tokens() <= limit, ExitCode::bad_data,
-      "{}: {} tokens do not fit into a step of train.tokens_per_step = {}: raise it, or shorten the sample",
-      sample.id, sample.tokens(), limit);
-}
-
-// Chat files, mixed by weight. Each file is a permutation of its samples in every pass over it.
-class MessagesData final : public TrainingData {
+// Chat data, mixed by weight. Each source is a permutation of its samples in every pass over it.
+class ChatTrainingData final : public TrainingData {
  public:
-  MessagesData(const LoadedConfig& loaded, const RunModel& run)
-      : maker_(open_maker(loaded, run)),
-        limit_(loaded.config.train.tokens_per_step),
+  ChatTrainingData(const LoadedConfig& loaded, const RunModel& run)
+      : maker_(open_sample_maker(loaded, run)),
+        fitter_(*maker_, loaded.config),
+        step_tokens_(loaded.config.train.tokens_per_step),
         seed_(loaded.config.train.seed),
         shift_(loaded.config.data.augment.shift) {
     for (const DataSource& source : loaded.config.data.train)
-      sources_.push_back({data::MessagesFile(source.messages), source.weight, 0});
+      sources_.push_back({open_source(source, loaded.config.data.index), source.weight});
   }
 
   std::vector<model::Sample> next() override {
     std::vector<model::Sample> step;
     i64 tokens = 0;
     for (;;) {
-      if (!waiting_) waiting_ = draw();
-      if (tokens + waiting_->tokens() > limit_) break;
+      while (!waiting_) waiting_ = draw();
+      if (tokens + waiting_->tokens() > step_tokens_) break;
       tokens += waiting_->tokens();
       step.push_back(std::move(*waiting_));
       waiting_.reset();
@@ -52,26 +37,48 @@ class MessagesData final : public TrainingData {
 
   i64 samples_per_epoch() const override {
     i64 samples = 0;
-    for (const Source& s : sources_) samples += s.file.size();
+    for (const Source& s : sources_) samples += s.open.samples;
     return samples;
   }
   i64 samples_drawn() const override { return drawn_; }
-  void check_share(i64 rank, i64 ranks) const override {
-    data::EncodeCache cache;
-    for (const Source& s : sources_) {
-      for (i64 i = rank; i < s.file.size(); i += ranks)
-        refuse_overlong(maker_->sample(s.file.sample(i), cache), limit_);
-    }
+
+  FitCounts check_share(i64 rank, i64 ranks, const OnProgress& progress) override {
+    const i64 all = samples_per_epoch();
+    const i64 mine = rank < all ? ceil_div(all - rank, ranks) : 0;
+    const auto threads = static_cast<std::size_t>(data::sample_threads());
+    std::vector<data::EncodeCache> caches(threads);
+    std::vector<FitCounts> of_thread(threads);
+    data::parallel_samples(
+        mine,
+        [&](i64 i, int thread) {
+          const auto t = static_cast<std::size_t>(thread);
+          i64 at = rank + i * ranks;
+          const Source* source = sources_.data();
+          for (; at >= source->open.samples; ++source) at -= source->open.samples;
+          fitter_.make(source->open.data->sample(at), caches[t], of_thread[t]);
+        },
+        [&](i64 i, const std::exception_ptr& error) {
+          if (error) std::rethrow_exception(error);
+          if (progress && (i + 1) % kProgressEvery == 0) progress(i + 1);
+        });
+    cache_ = std::move(caches.front());  // the words of the data are known to it
+    FitCounts counts;
+    for (const FitCounts& one : of_thread) counts.add(one);
+    return counts;
   }
 
  private:
+  static constexpr i64 kProgressEvery = 256;
+
   struct Source {
-    data::MessagesFile file;
+    OpenSource open;
     double weight;
-    i64 drawn;
+    i64 drawn = 0;
+    i64 dropped_in_a_row = 0;
   };
 
-  model::Sample draw() {
+  // The next sample of the order; nothing if it is one that is left out.
+  std::optional<model::Sample> draw() {
     // The source that is furthest behind its share; of equal ones the first.
     std::size_t chosen = 0;
     for (std::size_t i = 1; i < sources_.size(); ++i) {
@@ -80,11 +87,11 @@ class MessagesData final : public TrainingData {
         chosen = i;
     }
     Source& s = sources_[chosen];
-    const i64 epoch = s.drawn / s.file.size(), at = s.drawn % s.file.size();
+    const i64 epoch = s.drawn / s.open.samples, at = s.drawn % s.open.samples;
     s.drawn += 1;
     const auto index = static_cast<i64>(permuted(Philox(seed_, fmt::format("order {} {}", chosen, epoch)),
-                                                 static_cast<u64>(at), static_cast<u64>(s.file.size())));
-    const data::ChatSample chat = s.file.sample(index);
+                                                 static_cast<u64>(at), static_cast<u64>(s.open.samples)));
+    const data::ChatSample chat = s.open.data->sample(index);
     std::vector<data::Shift> shifts;
     if (shift_ > 0) {
       const Philox random(seed_, fmt::format("shift {} {} {}", chosen, epoch, index));
@@ -94,13 +101,19 @@ class MessagesData final : public TrainingData {
       for (std::size_t i = 0; i < chat.media.size(); ++i)
         shifts.push_back({pixels(2 * i), pixels(2 * i + 1)});
     }
-    model::Sample sample = maker_->sample(chat, cache_, shifts);
-    refuse_overlong(sample, limit_);
+    FitCounts counts;
+    std::optional<model::Sample> sample = fitter_.make(chat, cache_, counts, shifts);
+    s.dropped_in_a_row = sample ? 0 : s.dropped_in_a_row + 1;
+    // So many in a row hold a whole pass.
+    require(s.dropped_in_a_row < 2 * s.open.samples, ExitCode::bad_data,
+            "{}: none of its {} samples fits into {} tokens (data.overlong: drop)", s.open.name,
+            s.open.samples, fitter_.limit());
     return sample;
   }
 
   std::unique_ptr<SampleMaker> maker_;
-  i64 limit_;
+  SampleFitter fitter_;  // refers to the maker
+  i64 step_tokens_;
   u64 seed_;
   i64 shift_;
   std::vector<Source> sources_;
@@ -127,12 +140,16 @@ class BatchData final : public TrainingData {
     return samples;
   }
   i64 samples_drawn() const override { return drawn_; }
-  void check_share(i64 rank, i64 ranks) const override {
+  FitCounts check_share(i64 rank, i64 ranks, const OnProgress&) override {
+    FitCounts counts;
     for (i64 i = rank; i < static_cast<i64>(files_.size()); i += ranks) {
       const std::string& file = files_[static_cast<std::size_t>(i)];
-      require(model::read_batch_file(file, config_).supervised() > 0, ExitCode::bad_data,
+      const model::BatchFile batch = model::read_batch_file(file, config_);
+      require(batch.supervised() > 0, ExitCode::bad_data,
               "{}: no supervised token (every label is -100): a step has nothing to learn from", file);
+      counts.samples += batch.rows;
     }
+    return counts;
   }
 
  private:
@@ -150,7 +167,7 @@ std::unique_ptr<TrainingData> open_training_data(const LoadedConfig& loaded, con
                              "name the training data: [{{messages: FILE.jsonl}}]");
   if (!sources.front().tensors.empty())
     return std::make_unique<BatchData>(sources.front().tensors, run.model->config());
-  return std::make_unique<MessagesData>(loaded, run);
+  return std::make_unique<ChatTrainingData>(loaded, run);
 }
 
 std::vector<std::vector<model::Sample>> open_eval_data(const LoadedConfig& loaded, const RunModel& run) {
@@ -168,29 +185,41 @@ std::vector<std::vector<model::Sample>> open_eval_data(const LoadedConfig& loade
   };
   std::unique_ptr<SampleMaker> maker;
   data::EncodeCache cache;
+  FitCounts counts;
   for (const DataSource& source : loaded.config.data.eval) {
     for (const std::string& file : source.tensors) {
       for (model::Sample& sample : model::read_batch_file(file, run.model->config()).samples)
         add(std::move(sample));
     }
-    if (source.messages.empty()) continue;
-    if (!maker) maker = open_maker(loaded, run);
-    const data::MessagesFile file(source.messages);
-    for (i64 i = 0; i < file.size(); ++i) {
-      model::Sample sample = maker->sample(file.sample(i), cache);
-      refuse_overlong(sample, limit);
-      add(std::move(sample));
+    if (!source.tensors.empty()) continue;
+    if (!maker) maker = open_sample_maker(loaded, run);
+    const SampleFitter fitter(*maker, loaded.config);
+    const OpenSource open = open_source(source, loaded.config.data.index);
+    for (i64 i = 0; i < open.samples; ++i) {
+      if (auto sample = fitter.make(open.data->sample(i), cache, counts)) add(std::move(*sample));
     }
   }
   if (!loaded.config.data.eval.empty()) {
     require(supervised > 0, ExitCode::bad_data, "data.eval ({}): no supervised token in the held-out data",
             loaded.document.place_of("data.eval"));
   }
+  if (counts.dropped + counts.shrunk > 0)
+    log_info("held-out data: {}", text_of(counts, sample_limit(loaded.config)));
   return steps;
 }
 
+std::unique_ptr<SampleMaker> open_sample_maker(const LoadedConfig& loaded, const RunModel& run) {
+  loaded.document.require_at(
+      !run.companions.empty(), "model.tokenizer",
+      "chat data need a tokenizer: name a folder with tokenizer.json (longsight data tokenizer makes one)");
+  const SampleOptions options{.chat = loaded.config.data.chat, .images = loaded.config.data.images};
+  return loaded.config.model.config.empty()
+             ? SampleMaker::of_model(run.companions, run.model->config(), options)
+             : SampleMaker::of_tokenizer(run.companions, run.model->config(), options);
+}
+
 void complete_model_folder(const LoadedConfig& loaded, const RunModel& run, const std::string& folder) {
-  if (!run.companions.empty()) open_maker(loaded, run)->write_missing_files(folder);
+  if (!run.companions.empty()) open_sample_maker(loaded, run)->write_missing_files(folder);
 }
 
 }  // namespace longsight::launch

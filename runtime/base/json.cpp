@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
-#include <xxhash.h>
-
+#include "runtime/base/stream_hash.h"
 #include "runtime/base/suggest.h"
 #include "runtime/base/utf8.h"
 
@@ -47,9 +45,8 @@ class Builder {
   using string_t = Json::string_t;
   using binary_t = Json::binary_t;
 
-  // `one_line`: the name already says which line of its file the text is.
-  Builder(std::string_view text, const std::string& name, bool one_line, JsonRules rules)
-      : text_(text), name_(name), one_line_(one_line), rules_(rules), seen_(text.data()) {}
+  Builder(std::string_view text, const std::string& name, JsonRules rules)
+      : text_(text), name_(name), rules_(rules), seen_(text.data()) {}
 
   Json parse() {
     const CountedIterator begin{text_.data(), &seen_}, end{text_.data() + text_.size(), &seen_};
@@ -107,11 +104,11 @@ class Builder {
     std::string_view read = text_.substr(0, static_cast<std::size_t>(seen_ - text_.data()));
     if (read.ends_with('\n')) read.remove_suffix(1);  // the end of a line belongs to it
     const auto line_begin = read.rfind('\n');
-    const std::size_t column =
-        line_begin == std::string_view::npos ? read.size() : read.size() - line_begin - 1;
-    if (one_line_) fail(ExitCode::bad_data, "{}:{}: {}", name_, column, message);
-    fail(ExitCode::bad_data, "{}:{}:{}: {}", name_, std::count(read.begin(), read.end(), '\n') + 1, column,
-         message);
+    const bool first = line_begin == std::string_view::npos;
+    const i64 column = first ? static_cast<i64>(read.size()) + rules_.first_column - 1
+                             : static_cast<i64>(read.size() - line_begin) - 1;
+    fail(ExitCode::bad_data, "{}:{}:{}: {}", name_,
+         std::count(read.begin(), read.end(), '\n') + std::max<i64>(rules_.first_line, 1), column, message);
   }
 
   Json* place(Json value) {
@@ -139,25 +136,12 @@ class Builder {
 
   std::string_view text_;
   const std::string& name_;
-  bool one_line_;
   JsonRules rules_;
   const char* seen_;
   Json root_;
   std::vector<Json*> open_;  // only the innermost grows, so no pointer in here moves
   Json* member_ = nullptr;
 };
-
-Json parse(std::string_view text, const std::string& name, bool one_line, JsonRules rules) {
-  require(static_cast<i64>(text.size()) <= rules.max_bytes, ExitCode::bad_data, "{} is larger than {} bytes",
-          name, rules.max_bytes);
-  const i64 invalid = first_invalid_utf8(text);
-  require(invalid < 0, ExitCode::bad_data, "{}: invalid UTF-8 at byte {}", name, invalid);
-  // The parser takes a NUL for the end, and would not look at what follows.
-  const auto nul = text.find('\0');
-  require(nul == std::string_view::npos, ExitCode::bad_data, "{}: a NUL byte at {}", name, nul);
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  return Builder(text, name, one_line, rules).parse();
-}
 
 bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
@@ -244,7 +228,16 @@ auto optional_of(const Json& object, const std::string& key, const std::string& 
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& name, JsonRules rules) {
-  return parse(text, name, false, rules);
+  const std::string where = rules.first_line > 0 ? fmt::format("{}:{}", name, rules.first_line) : name;
+  require(static_cast<i64>(text.size()) <= rules.max_bytes, ExitCode::bad_data, "{} is larger than {} bytes",
+          where, rules.max_bytes);
+  const i64 invalid = first_invalid_utf8(text);
+  require(invalid < 0, ExitCode::bad_data, "{}: invalid UTF-8 at byte {}", where, invalid);
+  // The parser takes a NUL for the end, and would not look at what follows.
+  const auto nul = text.find('\0');
+  require(nul == std::string_view::npos, ExitCode::bad_data, "{}: a NUL byte at {}", where, nul);
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  return Builder(text, name, rules).parse();
 }
 
 Json read_json_file(const std::string& path, JsonRules rules) {
@@ -347,34 +340,33 @@ std::optional<JsonLine> JsonLines::next() {
 }
 
 Json JsonLines::parse(const JsonLine& line) const {
-  return longsight::parse(line.text, where(line), true, {kMaxJsonLine});
+  return parse_json(line.text, file_.path(), {.max_bytes = kMaxJsonLine, .first_line = line.number});
 }
 
 std::string JsonLines::where(const JsonLine& line) const {
   return fmt::format("{}:{}", file_.path(), line.number);
 }
 
-JsonLinesIndex::JsonLinesIndex(const std::string& path) : file_(path) {
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> hash(XXH3_createState(),
-                                                                             XXH3_freeState);
-  check(hash != nullptr && XXH3_64bits_reset(hash.get()) == XXH_OK, "no memory for a hash");
+JsonPlaces index_json_lines(const InputFile& file) {
+  JsonPlaces places;
+  StreamHash hash;
   std::string buffer(static_cast<std::size_t>(kChunk), '\0');
-  Entry entry{0, 0, 1};
+  JsonPlace line{.offset = 0, .bytes = 0, .line = 1};
   bool blank = true;
   const auto end_line = [&](i64 end) {
-    entry.bytes = end - entry.offset;
-    if (!blank) lines_.push_back(entry);
-    entry = {end + 1, 0, entry.number + 1};
+    line.bytes = end - line.offset;
+    if (!blank) places.values.push_back(line);
+    line = {.offset = end + 1, .bytes = 0, .line = line.line + 1};
     blank = true;
   };
   i64 offset = 0;
   for (;;) {
-    const i64 got = file_.read_at(buffer.data(), kChunk, offset);
-    XXH3_64bits_update(hash.get(), buffer.data(), static_cast<std::size_t>(got));
+    const i64 got = file.read_at(buffer.data(), kChunk, offset);
     std::string_view rest(buffer.data(), static_cast<std::size_t>(got));
+    hash.add(rest);
     if (offset == 0 && rest.starts_with("\xEF\xBB\xBF")) {
       rest.remove_prefix(3);
-      entry.offset = 3;
+      line.offset = 3;
     }
     while (!rest.empty()) {
       const auto newline = rest.find('\n');
@@ -386,31 +378,35 @@ JsonLinesIndex::JsonLinesIndex(const std::string& path) : file_(path) {
     offset += got;
     if (got < kChunk) break;
   }
-  if (offset > entry.offset) end_line(offset);
-  fingerprint_ = XXH3_64bits_digest(hash.get());
+  if (offset > line.offset) end_line(offset);
+  places.fingerprint = hash.digest();
+  return places;
 }
 
-const JsonLinesIndex::Entry& JsonLinesIndex::entry(i64 index) const {
+JsonLinesIndex::JsonLinesIndex(const std::string& path) : file_(path), lines_(index_json_lines(file_)) {}
+
+const JsonPlace& JsonLinesIndex::entry(i64 index) const {
   check(index >= 0 && index < size(), "line {} of the {} in {}", index, size(), file_.path());
-  return lines_[static_cast<std::size_t>(index)];
+  return lines_.values[static_cast<std::size_t>(index)];
 }
 
 JsonLine JsonLinesIndex::line(i64 index) const {
-  const Entry& e = entry(index);
+  const JsonPlace& e = entry(index);
   require(e.bytes <= kMaxJsonLine, ExitCode::bad_data, "{}: longer than {} bytes", where(index),
           kMaxJsonLine);
-  JsonLine line{e.number, std::string(static_cast<std::size_t>(e.bytes), '\0')};
+  JsonLine line{e.line, std::string(static_cast<std::size_t>(e.bytes), '\0')};
   file_.read_exactly_at(line.text.data(), e.bytes, e.offset);
   if (!line.text.empty() && line.text.back() == '\r') line.text.pop_back();
   return line;
 }
 
 Json JsonLinesIndex::json(i64 index) const {
-  return parse(line(index).text, where(index), true, {kMaxJsonLine});
+  const JsonLine one = line(index);
+  return parse_json(one.text, file_.path(), {.max_bytes = kMaxJsonLine, .first_line = one.number});
 }
 
 std::string JsonLinesIndex::where(i64 index) const {
-  return fmt::format("{}:{}", file_.path(), entry(index).number);
+  return fmt::format("{}:{}", file_.path(), entry(index).line);
 }
 
 }  // namespace longsight

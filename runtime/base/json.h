@@ -24,6 +24,9 @@ struct JsonRules {
   // tokenizer_config.json files say `"model_max_length": 1000000000000000019884624838656` where there is no
   // limit.
   bool big_integers = false;
+  // Of a text that is a part of a file: where it begins, so that errors say PATH:LINE:COLUMN of the file.
+  i64 first_line = 0;  // 0: the text is the whole file
+  i64 first_column = 1;
 };
 
 // `name` stands for the text in errors.
@@ -82,27 +85,38 @@ class JsonLines {
   i64 number_ = 0;
 };
 
+// Where a value stands in a file.
+struct JsonPlace {
+  i64 offset = 0;
+  i64 bytes = 0;
+  i64 line = 0;  // on which it begins, from 1
+};
+
+struct JsonPlaces {
+  std::vector<JsonPlace> values;
+  u64 fingerprint = 0;  // XXH3 of the file
+};
+
+// The lines that are not blank; one pass in bounded memory. Nothing is parsed.
+JsonPlaces index_json_lines(const InputFile& file);
+
 // Random access to the lines of a JSONL file that are not blank: one pass to find them, then a pread for
 // each.
 class JsonLinesIndex {
  public:
   explicit JsonLinesIndex(const std::string& path);
 
-  i64 size() const { return static_cast<i64>(lines_.size()); }
-  JsonLine line(i64 index) const;                   // any thread
-  Json json(i64 index) const;                       // any thread
-  std::string where(i64 index) const;               // "PATH:LINE"
-  u64 fingerprint() const { return fingerprint_; }  // XXH3 of the file as it was when the index was made
+  i64 size() const { return static_cast<i64>(lines_.values.size()); }
+  JsonLine line(i64 index) const;      // any thread
+  Json json(i64 index) const;          // any thread
+  std::string where(i64 index) const;  // "PATH:LINE"
+  u64 fingerprint() const { return lines_.fingerprint; }
 
  private:
-  struct Entry {
-    i64 offset, bytes, number;
-  };
-  const Entry& entry(i64 index) const;
+  const JsonPlace& entry(i64 index) const;
 
   InputFile file_;
-  std::vector<Entry> lines_;
-  u64 fingerprint_ = 0;
+  JsonPlaces lines_;
 };
 
 }  // namespace longsight

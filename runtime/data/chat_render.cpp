@@ -197,10 +197,19 @@ void render_prefix(Renderer& renderer, const ChatFormat& format, const ChatSampl
   renderer.prefix(messages[0]);
 }
 
+// A text of its own, all of it learned.
+RenderedChat render_plain(const ChatFormat& format, const ChatSample& sample) {
+  RenderedChat chat;
+  chat.text = text_of(sample.messages.front()) + format.end_of_turn;
+  chat.supervised.push_back({0, static_cast<i64>(chat.text.size())});
+  return chat;
+}
+
 }  // namespace
 
 RenderedChat render_chat(const ChatFormat& format, const ChatSample& sample,
                          std::span<const std::string> media_texts) {
+  if (sample.plain) return render_plain(format, sample);
   Renderer renderer(format, sample, media_texts);
   if (format.prefix_suffix) {
     render_prefix(renderer, format, sample);
@@ -216,6 +225,7 @@ RenderedChat render_chat(const ChatFormat& format, const ChatSample& sample,
 
 RenderedChat render_prompt(const ChatFormat& format, const ChatSample& sample,
                            std::span<const std::string> media_texts) {
+  if (sample.plain) return {};  // nothing stands in front of it
   Renderer renderer(format, sample, media_texts);
   if (format.prefix_suffix) {
     render_prefix(renderer, format, sample);

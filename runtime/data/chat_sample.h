@@ -41,6 +41,9 @@ struct ChatSample {
   std::string id;     // of the data set, may be empty
   std::vector<ChatMessage> messages;
   std::vector<ChatMedia> media;
+  // One assistant message that is a text for itself: no chat format stands around it, only the end-of-turn
+  // token behind it.
+  bool plain = false;
 };
 
 // The text parts of a message, joined.

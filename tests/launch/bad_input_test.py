@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """Bad input to the real binary: the exit code, one line that says where and what to do, no process and no file left."""
+import gzip
 import json
 import os
 import shutil
 import struct
 import sys
+import tarfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -250,6 +252,107 @@ train: {train}
         self.refused(MISSING, "nowhere.jsonl", "generate", "--model", MODEL, "--data", "nowhere.jsonl")
         self.refused(MISSING, "nowhere.png", "generate", "--model", MODEL, "--prompt", "x", "--image", "nowhere.png")
         self.refused(MISSING, "nowhere.jsonl", "batch", "--model", MODEL, "--data", "nowhere.jsonl", "--out", "out")
+
+    def test_a_source_is_of_one_kind_and_says_nothing_that_its_kind_has_not(self):
+        for source, key, says in [
+                ("{messages: a, llava: b}", "data.train.0", "name one of messages: FILE.jsonl, llava: FILE"),
+                ("{weight: 2}", "data.train.0", "webdataset: [SHARD.tar, ...]"),
+                ("{messages: a, tags: {user: Q}}", "data.train.0.tags", "only sharegpt has tags"),
+                ("{text: a, images: b}", "data.train.0.images", "only messages, llava and sharegpt"),
+                ("{text: a, samples: 0}", "data.train.0.samples", "0 must be positive"),
+                ("{text: a, weight: 0}", "data.train.0.weight", "0 must be positive"),
+                ("{tensors: [a], samples: 3}", "data.train.0.samples", "taken whole")]:
+            self.train(USAGE, [key + ": ", says, "command line: "], f"data.train=[{source}]")
+        self.train(USAGE, ['unknown key "tag"', 'did you mean "tags"?'], "data.train=[{sharegpt: a, tag: {}}]")
+        self.train(USAGE, ["data.overlong", "shrink-images"], "data.overlong=cut")
+        self.train(USAGE, ["data.max_tokens: 0"], "data.max_tokens=0")
+        for key in ["llava", "sharegpt", "text"]:
+            self.train(MISSING, [f"data.train.0.{key}: nowhere.json"], f"data.train=[{{{key}: nowhere.json}}]")
+        self.train(MISSING, ["data.train.0.images: nowhere"], "data.train=[{llava: configs/tiny.yaml, images: nowhere}]")
+        self.train(MISSING, ["shard-001.tar"], "data.train=[{webdataset: ['shard-{001..002}.tar']}]")
+        self.train(MISSING, ["shard-*.tar: no file matches"], "data.train=[{webdataset: ['shard-*.tar']}]")
+
+    def test_bad_samples_of_every_format_are_named_by_their_place(self):
+        self.copy("goldens/data_formats", "formats")
+        for name, source, old, new, code, says in [
+                ("llava.json", "llava", '"value": "Red."', '"value": "Red.",', BAD_DATA, "formats/llava.json:13:7: not valid JSON"),
+                ("llava.json", "llava", "Compare <image> and", "Compare", BAD_DATA,
+                 "formats/llava.json:16, element 2: 1 <image> in the messages, but 2 images"),
+                ("llava.json", "llava", '"image": "blue.jpg"', '"image": "../llava.json"', BAD_DATA,
+                 "formats/llava.json:58, element 4: the image formats/pictures/../llava.json lies outside of formats/pictures"),
+                ("llava.json", "llava", '"image": "blue.jpg"', '"image": "green.jpg"', MISSING,
+                 "formats/llava.json:58, element 4: cannot open the image formats/pictures/green.jpg"),
+                ("llava_one_line.json", "llava", '"human"', '"user"', BAD_DATA,
+                 'formats/llava_one_line.json:1, element 1: turn 1: "from": "user" is not human'),
+                ("llava_one_line.json", "llava", "}]}]", "}]}", BAD_DATA,
+                 "formats/llava_one_line.json:1: the file ends before the array does"),
+                ("sharegpt.json", "sharegpt", '"images": []', '"images": ["red.png"]', BAD_DATA,
+                 "element 3: 0 <image> in the messages, but 1 images"),
+                ("messages.jsonl", "messages", '"role": "user"', '"role": "usr"', BAD_DATA,
+                 'formats/messages.jsonl:1: message 1: role "usr"')]:
+            content = self.read("formats/" + name)
+            self.assertIn(old.encode(), content)
+            self.write("formats/" + name, content.replace(old.encode(), new.encode()))
+            self.train(code, says, f"data.train=[{{{source}: formats/{name}, images: formats/pictures}}]",
+                       ranks=3 if name == "sharegpt.json" else 1)
+            self.write("formats/" + name, content)
+        self.write("formats/text.jsonl", '{"text": "t"}\n{"query": "q"}\n')
+        self.train(BAD_DATA, 'formats/text.jsonl:2: no "response"', "data.train=[{text: formats/text.jsonl}]")
+
+    @staticmethod
+    def tar_member(name, content, **header):
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        for key, value in header.items():
+            setattr(info, key, value)
+        block = info.tobuf(tarfile.USTAR_FORMAT)
+        return block + content + bytes(-len(content) % 512)
+
+    def test_hostile_shards_are_refused_with_the_place(self):
+        good = self.tar_member("a.json", b'{"text": "t"}')
+        sparse = self.tar_member("b.json", b"", type=b"S")
+        base256 = bytearray(self.tar_member("b.json", b""))
+        base256[124:136] = b"\x80" + (1 << 40).to_bytes(11, "big")
+        base256[148:156] = b" " * 8
+        base256[148:156] = b"%06o\0 " % sum(base256[:512])
+        for name, shard, says in [
+                ("base256", good + bytes(base256), "member at byte 1024: a size in base 256"),
+                ("beyond", good + self.tar_member("b.json", b"")[:124] + b"00000001000\0" + bytes(376), "checksum"),
+                ("bomb", good + self.tar_member("x", b"1" * (1 << 20) + b"1", type=b"x"),
+                 "member at byte 1024: an extended header of 1048577 bytes"),
+                ("sparse", good + sparse, "member at byte 1024: a sparse file"),
+                ("control", good + self.tar_member("b\x1b[2J.json", b""), "a name with a control character"),
+                ("gzip", gzip.compress(good), "a compressed archive"),
+                ("joined", good + bytes(1024) + good, "data behind the end of the archive at byte 1024"),
+                ("cut", (good + good)[:1300], "member at byte 1024: the archive is cut within a header"),
+                ("escape", good + self.tar_member("b.json", b'{"images": ["/etc/passwd"], "messages": []}'),
+                 "escape.tar:b: the image /etc/passwd is not a member of the sample"),
+                ("link", self.tar_member("a.json", b"", type=b"2", linkname="/etc/passwd"), "link.tar: no samples"),
+                ("nojson", good + self.tar_member("b.png", b"x"), "nojson.tar:b: no JSON member"),
+                ("syntax", self.tar_member("a.json", b'{"text":\n}'), "syntax.tar:a.json:2:1: not valid JSON")]:
+            self.write(name + ".tar", shard)
+            self.train(BAD_DATA, [f"{name}.tar", says], f"data.train=[{{webdataset: [{name}.tar]}}]")
+        os.makedirs(self.path("energon/.nv-meta"))
+        self.write("energon/a.tar", good)
+        self.write("energon/.nv-meta/sample_loader.py", "open('made', 'w')")
+        self.train(BAD_DATA, "energon/.nv-meta/sample_loader.py: the samples of this data set are to be read by a program",
+                   "data.train=[{webdataset: [energon/a.tar]}]")
+
+    def test_data_verbs_refuse_what_they_cannot_read(self):
+        self.write("odd.jsonl", '{"odd": 1}\n')
+        self.refused(BAD_DATA, "odd.jsonl: its first record does not say what it is", "data", "index", "odd.jsonl")
+        self.refused(MISSING, "nowhere.jsonl", "data", "stats", "--model", MODEL, "nowhere.jsonl")
+        self.refused(USAGE, "--model DIR", "data", "stats", "configs/tiny/tiny.jsonl")
+        self.refused(USAGE, "data files or one configuration", "data", "index", "configs/tiny.yaml", "odd.jsonl")
+        self.refused(USAGE, "--kind and --images are for data files", "data", "lint", "configs/tiny.yaml", "--kind", "text")
+        self.refused(USAGE, "--samples 0", "data", "preview", "configs/tiny.yaml", "--out", "out", "--samples", "0")
+        self.refused(MISSING, "nowhere.ttf: no such font", "data", "preview", "configs/tiny.yaml", "--out", "out", "--font",
+                     "nowhere.ttf")
+        self.refused(CANNOT_WRITE, "cannot write /proc/out", "data", "preview", "configs/tiny.yaml", "--out", "/proc/out")
+        self.write("a.jsonl", self.sample("<image>?", "nowhere.png"))
+        self.refused(MISSING, "a.jsonl:1: cannot open the image", "data", "index", "a.jsonl")
+        self.refused(BAD_DATA, "text.jsonl:1: ", "batch", "--model", MODEL, "--out", "out", "--data",
+                     self.write("text.jsonl", '{"text": ""}\n'))
 
     def corrupt_images(self):
         """Name and content of pictures that cannot be decoded to the end."""

@@ -2,6 +2,8 @@
 """The verbs as a user runs them, on committed models and data: they end well, and what they write is as documented."""
 import json
 import os
+import re
+import struct
 import sys
 import unittest
 
@@ -164,6 +166,93 @@ class VerbsTest(JobTest):
         self.assertEqual(set(one), set(two))
         self.assertEqual(one["supervised_tokens"], two["supervised_tokens"])
         self.assertTrue(any(name.startswith("grad.vision_tower.") for name in one))
+
+
+    FORMATS = "goldens/data_formats/"
+
+    def test_an_index_counts_and_lies_where_it_was_asked_for(self):
+        self.copy(self.FORMATS, "data")
+        self.write("run.yaml", """model: {config: configs/models/tiny.json, tokenizer: configs/tiny/tokenizer}
+data:
+  train: [{llava: data/llava.json, images: data/pictures}, {webdataset: ['data/shards/train-*.tar'], weight: 2}]
+  eval: [{text: data/text.jsonl}]
+  index: cache
+output: {dir: run}
+train: {steps: 2}
+""")
+        lines = self.done("data", "index", "run.yaml", "--out", "cache").stdout.splitlines()
+        self.assertEqual([line.split("; ")[0] for line in lines],
+                         ["data/llava.json: 4 samples, 4 images, 0 videos, 5 answers to learn",
+                          "data/shards/train-*.tar: 4 samples, 4 images, 0 videos, 5 answers to learn",
+                          "data/text.jsonl: 2 samples, 0 images, 0 videos, 3 answers to learn"])
+        self.assertEqual(len(os.listdir(self.path("cache"))), 4)
+        self.done("train", "run.yaml", ranks=2)
+        self.assertEqual(len(self.read("run/metrics.jsonl").splitlines()), 2)
+        self.done("data", "index", "data/alpaca.json", "data/messages.jsonl", "--images", "data/pictures")
+        self.assertTrue(os.path.exists(self.path("data/alpaca.json.index")))
+
+    def test_lint_lists_all_that_is_wrong_and_counts_it(self):
+        self.copy("configs/tiny/png", "png")
+        good = '{"messages": [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "a"}], "images": ["%s"]}\n'
+        png = self.read("configs/tiny/png/red_square.png")
+        self.write("cut.png", png[:len(png) // 2])
+        self.write("a.jsonl", good % "png/red_square.png" + good % "nowhere.png" + "{]\n" + good % "cut.png" +
+                   good.replace("<image>", "") % "png/red_square.png")
+        self.write("b.json", "[{}, 5]")
+        self.write("c.jsonl", '{"text": "fine"}\n')
+        result = self.run_longsight("data", "lint", "a.jsonl", "b.json", "c.jsonl")
+        self.assertEqual(result.code, 65)
+        self.assertEqual([line.split(": ")[0] for line in result.stdout.splitlines()],
+                         ["a.jsonl:2", "a.jsonl:3:2", "a.jsonl:5", "b.json:1"])
+        self.assertEqual(result.errors(), [])
+        self.assertIn("6 samples, 4 problems", result.stderr)
+        result = self.run_longsight("data", "lint", "--decode", "a.jsonl")
+        self.assertEqual(result.code, 65)
+        self.assertIn("a.jsonl:4: ./cut.png: corrupt PNG", result.stdout)
+        self.assertIn("0 problems", self.done("data", "lint", "configs/tiny.yaml", "--decode").stderr)
+
+    def test_statistics_count_what_the_model_is_fed(self):
+        self.done("batch", "--model", MODEL, "--data", GOLDEN + "/samples.jsonl", "--out", "samples")
+        token = json.loads(self.read(MODEL + "/config.json"))["image_token_index"]
+        tokens = visual = supervised = images = 0
+        lengths = []
+        for name in sorted(os.listdir(self.path("samples"))):
+            tensors = tensor_bytes(self.read("samples/" + name))
+            ids, labels = (struct.unpack(f"<{len(tensors[t][2]) // 8}q", tensors[t][2]) for t in ["input_ids", "labels"])
+            tokens += len(ids)
+            lengths.append(len(ids))
+            visual += ids.count(token)
+            supervised += sum(label != -100 for label in labels[1:])
+            images += tensors["pixel_values"][1][0] if "pixel_values" in tensors else 0
+        stats = self.json_line("data", "stats", GOLDEN + "/samples.jsonl", "--model", MODEL, "--json")
+        for value, key in [(7, "samples"), (tokens, "tokens"), (visual, "visual_tokens"), (images, "images"),
+                           (supervised, "supervised_tokens"), (0, "videos"), (sorted(lengths)[3], "median_tokens")]:
+            self.assertEqual(stats[key], value, key)
+        where = f"{GOLDEN}/samples.jsonl:{lengths.index(max(lengths)) + 1}"
+        self.assertEqual(stats["longest"], {"tokens": max(lengths), "where": where})
+        for histogram, values in [("token_histogram", lengths), ("image_histogram", None)]:
+            self.assertEqual(sum(bucket["samples"] for bucket in stats[histogram]), 7)
+            if values:
+                for bucket in stats[histogram]:
+                    self.assertEqual(bucket["samples"], sum(bucket["from"] <= v <= bucket["to"] for v in values))
+        self.assertEqual(stats["sources"][0]["tokens"], tokens)
+        both = self.json_line("data", "stats", "configs/tiny.yaml", "--json")
+        self.assertEqual([source["samples"] for source in both["sources"]], [18, 5])
+        self.assertEqual(both["tokens"], sum(source["tokens"] for source in both["sources"]))
+        self.assertIn("samples by tokens", self.done("data", "stats", "configs/tiny.yaml").stdout)
+
+    def test_a_preview_shows_pictures_and_tokens_with_loss(self):
+        self.done("data", "preview", "configs/tiny.yaml", "--out", "shown", "--samples", "3")
+        png = self.read("shown/preview.png")
+        self.assertEqual(png[:8], b"\x89PNG\r\n\x1a\n")
+        width, height = struct.unpack(">II", png[16:24])
+        self.assertEqual(width, 1200)
+        self.assertGreater(height, 6 * 60)
+        text = self.read("shown/preview.txt").decode()
+        self.assertIn("1. configs/tiny/tiny.jsonl:1: one-red_square, ", text)
+        self.assertIn("6. configs/tiny/tiny_eval.jsonl:3: ", text)
+        learned = re.findall(r"\[([^]]*)\]", text.split("\n\n", 1)[1])
+        self.assertEqual(learned[0].replace("|", ""), " a red square</s>")
 
 
 if __name__ == "__main__":

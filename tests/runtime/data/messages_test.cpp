@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/data/check_data.h"
 #include "tests/support/failure.h"
 #include "tests/support/scratch_folder.h"
 
@@ -33,7 +34,7 @@ class Data {
   Failure refusal(const std::string& messages, const std::string& more = "") const {
     const std::string path = write(std::string(R"({"messages": [{"role": "user", "content": "q"}, )") +
                                    kAnswer + "]}\n" + R"({"messages": [)" + messages + "]" + more + "}\n");
-    Failure failure = failure_of([&] { MessagesFile file(path); });
+    Failure failure = failure_of([&] { check_samples(MessagesFile(path)); });
     const std::string prefix = path + ":2: ";
     if (failure.message.starts_with(prefix)) failure.message.erase(0, prefix.size());
     return failure;
@@ -134,7 +135,7 @@ TEST_CASE("samples that say nothing useful are refused with file and line") {
   CHECK(data.refusal(user("5")) == data.bad("message 1: content must be a text or a list of parts, not 5"));
   CHECK(data.refusal(user("[\"x\"]")) == data.bad("message 1: part \"x\" is not an object"));
   CHECK(data.refusal(user(R"([{"type": "audio"}])")) ==
-        data.bad("message 1: part type \"audio\" is not supported (text, image and image_url are)"));
+        data.bad("message 1: part type \"audio\" is not supported (text, image, image_url and video are)"));
   CHECK(data.refusal(R"({"role": "tool", "content": "q"}, )" + std::string(kAnswer)) ==
         data.bad("message 1: role \"tool\" is not system, user or assistant"));
   CHECK(data.refusal(R"({"role": "assistant", "content": "a", "weight": 0})") ==
@@ -176,8 +177,7 @@ TEST_CASE("images stay under the folder of the file, and are files") {
       refused("https://example.org/a.png") ==
       data.bad(
           "the URL https://example.org/a.png is not supported: put the image into a file and give its path"));
-  CHECK(refused("data:image/png;base64,AAAA") ==
-        data.bad("an image in a data URI is not supported: put the image into a file and give its path"));
+  CHECK(refused("sub") == data.bad("the image " + (data.folder() / "sub") + " is not a file"));
   CHECK(refused("") == data.bad("message 1: \"\" is not the path of an image"));
 
   // With a media folder of its own.
@@ -187,14 +187,72 @@ TEST_CASE("images stay under the folder of the file, and are files") {
   CHECK(failure_of([&] { MessagesFile file(path, other / "none"); }).code == ExitCode::missing_input);
 }
 
+TEST_CASE("a picture may stand in the data itself") {
+  const Data data;
+  const ChatSample sample = data.one(
+      R"({"images": ["data:image/png;base64,Zm9v", "a.png"], "messages": [{"role": "user", "content": [
+          {"type": "text", "text": "<image><image>"},
+          {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,YmFy"}}]}, {"role": "assistant", "content": "x"}]})");
+  REQUIRE(sample.media.size() == 3);
+  const auto content = [&](std::size_t i) { return sample.media[i].frames.at(0).content; };
+  CHECK(*content(0) == "foo");
+  CHECK(content(1) == nullptr);
+  CHECK(*content(2) == "bar");
+  CHECK(sample.media[2].frames[0].path == "data URI 2");
+  const auto refused = [&](const std::string& uri) {
+    return data.refusal(user(R"([{"type": "image", "image": ")" + uri + R"("}])")).message;
+  };
+  CHECK(refused("data:image/png;base64,Zm9") ==
+        "message 1: the image in a data URI is not valid base64: data:image/png;base64,Zm9");
+  CHECK(refused("data:image/png;base64,") ==
+        "message 1: the image in a data URI is not valid base64: data:image/png;base64,");
+  for (const char* uri :
+       {"data:text/html;base64,Zm9v", "data:image/png,Zm9v", "data:image/png;base64", "data:"}) {
+    CAPTURE(uri);
+    CHECK(refused(uri) ==
+          "message 1: " + std::string(uri) + " is not a data URI of an image: data:image/TYPE;base64,DATA");
+  }
+}
+
+TEST_CASE("a video is the list of its frames") {
+  const Data data;
+  const ChatSample sample = data.one(
+      R"({"images": ["a.png"], "messages": [{"role": "user", "content": [
+          {"type": "video", "video": ["a.png", "sub/b.png", "data:image/png;base64,Zm9v"], "fps": 2.5},
+          {"type": "text", "text": "<image>?"}, {"type": "video", "video": ["a.png"]}]}, {"role": "assistant", "content": "x"}]})");
+  REQUIRE(sample.media.size() == 3);
+  CHECK(sample.media[0].video);
+  CHECK(sample.media[0].frames_per_second == 2.5);
+  REQUIRE(sample.media[0].frames.size() == 3);
+  CHECK(sample.media[0].frames[1].path == data.folder() / "sub/b.png");
+  CHECK(*sample.media[0].frames[2].content == "foo");
+  CHECK(!sample.media[1].video);
+  CHECK(sample.media[2].video);
+  CHECK(sample.media[2].frames_per_second == 0);
+  CHECK(sample.messages[0].parts[0].kind == PartKind::video);
+  CHECK(sample.messages[0].parts[1].kind == PartKind::image);
+  const auto refused = [&](const std::string& part) { return data.refusal(user("[" + part + "]")); };
+  CHECK(refused(R"({"type": "video", "video": "a.mp4"})") ==
+        data.bad("message 1: video \"a.mp4\": films are not read; write their frames into files and give the "
+                 "list of the paths"));
+  CHECK(refused(R"({"type": "video", "video": []})") == data.bad("message 1: a video without frames"));
+  CHECK(refused(R"({"type": "video", "video": ["a.png", 3]})") ==
+        data.bad("message 1: 3 is not the path of an image"));
+  CHECK(refused(R"({"type": "video", "video": ["a.png"], "fps": 0})") ==
+        data.bad("message 1: fps 0 must be positive"));
+  CHECK(refused(R"({"type": "video"})") == data.bad("message 1: no \"video\""));
+}
+
 TEST_CASE("a file that is empty, malformed or not there") {
   const Data data;
   CHECK(failure_of([&] { MessagesFile file(data.write("\n\n")); }) ==
         data.bad((data.folder() / "data.jsonl") + ": no samples"));
-  const Failure broken = failure_of([&] { MessagesFile file(data.write("\n{\"messages\": ")); });
+  const Failure broken = failure_of([&] { check_samples(MessagesFile(data.write("\n{\"messages\": "))); });
   CHECK(broken.code == ExitCode::bad_data);
   CHECK(contains(broken.message, "data.jsonl:2"));
-  CHECK(failure_of([&] { MessagesFile file(data.write("[1]")); }) ==
+  CHECK(failure_of([&] { check_samples(MessagesFile(data.write("7"))); }) ==
         data.bad((data.folder() / "data.jsonl") + ":1: a sample must be an object with messages"));
+  CHECK(failure_of([&] { MessagesFile file(data.write("[1]")); }) ==
+        data.bad((data.folder() / "data.jsonl") + ":1: expected an object as element 1, got \"1\""));
   CHECK(failure_of([&] { MessagesFile file(data.folder() / "none.jsonl"); }).code == ExitCode::missing_input);
 }

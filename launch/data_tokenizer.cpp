@@ -1,0 +1,117 @@
+// longsight data tokenizer: learns a byte-level BPE.
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "launch/data_verbs.h"
+#include "runtime/base/log.h"
+#include "runtime/data/bpe_learn.h"
+#include "runtime/data/chat.h"
+#include "runtime/data/check_data.h"
+#include "runtime/data/open_data.h"
+#include "runtime/io/atomic_file.h"
+
+namespace longsight::launch {
+namespace {
+
+namespace fs = std::filesystem;
+
+// By id.
+const std::vector<std::string> kSpecialTokens{"<unk>", "<s>", "</s>", "<image>", "<pad>"};
+constexpr std::array kFiles{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                            "chat_template.jinja"};
+
+struct Options {
+  i64 vocab = 0;
+  std::vector<std::string> files;
+  std::string out, chat = "llava";
+  bool force = false;
+};
+
+bool is_special(const std::string& token) {
+  return std::find(kSpecialTokens.begin(), kSpecialTokens.end(), token) != kSpecialTokens.end();
+}
+
+// Formats that need no special tokens beyond the five.
+std::vector<std::string> possible_formats() {
+  std::vector<std::string> names;
+  for (const data::ChatFormat& f : data::chat_formats()) {
+    if (std::all_of(f.tokens.begin(), f.tokens.end(), is_special)) names.push_back(f.name);
+  }
+  return names;
+}
+
+// A folder that holds nothing but what this command writes may be written over.
+bool is_tokenizer_folder(const std::string& folder) {
+  return std::all_of(
+      fs::directory_iterator(folder), fs::directory_iterator(), [](const fs::directory_entry& e) {
+        return std::find(kFiles.begin(), kFiles.end(), e.path().filename().string()) != kFiles.end();
+      });
+}
+
+// The conversations as they will be tokenised, role heads included: pieces are learned as they stand in them
+// (" cat" behind "ASSISTANT:", not "cat").
+std::vector<std::string> read_texts(const Options& o, const data::ChatFormat& format) {
+  std::vector<std::string> texts;
+  for (const std::string& path : o.files) {
+    const auto file = data::open_chat_data(data::guess_data_spec(path));
+    data::check_samples(*file);
+    for (i64 i = 0; i < file->size(); ++i) {
+      const data::ChatSample sample = file->sample(i);
+      const std::vector<std::string> one_token_each(sample.media.size(), "<image>");
+      texts.push_back(render_chat(format, sample, one_token_each).text);
+    }
+  }
+  return texts;
+}
+
+ExitCode run_tokenizer(Job& job, const Options& o) {
+  if (!job.leads()) return ExitCode::done;
+  const data::ChatFormat& format = data::chat_format(o.chat);
+  const bool there = fs::exists(o.out);
+  require(!there || fs::is_directory(o.out), ExitCode::cannot_write, "{} exists already and is not a folder",
+          o.out);
+  require(
+      !there || o.force || is_tokenizer_folder(o.out), ExitCode::cannot_write,
+      "{} holds other files than a tokenizer's: choose another --out, or --force to replace the whole folder",
+      o.out);
+
+  const std::vector<std::string> texts = read_texts(o, format);
+  const data::BpeVocabulary vocabulary = data::learn_bpe(texts, o.vocab, kSpecialTokens);
+  std::string parent = o.out;
+  while (parent.size() > 1 && parent.ends_with('/')) parent.pop_back();
+  parent = fs::path(parent).parent_path().string();
+  if (!parent.empty()) io::ensure_folder(parent);
+  io::TemporaryFolder out(o.out);
+  data::write_tokenizer(out.path(), vocabulary,
+                        {.chat_template = format.templates.empty() ? "" : format.templates.front()});
+  out.commit(there ? io::TemporaryFolder::Existing::replace : io::TemporaryFolder::Existing::refuse);
+
+  const i64 tokens = static_cast<i64>(vocabulary.tokens.size());
+  log_info("{} tokens ({} special, 256 bytes, {} pieces) learned from {} conversations, written to {}",
+           tokens, kSpecialTokens.size(), tokens - vocabulary.special_tokens - 256, texts.size(), o.out);
+  if (tokens < o.vocab) {
+    log_info("--vocab {}: the texts have no more pairs to merge; ids {} to {} are left out", o.vocab, tokens,
+             o.vocab - 1);
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_data_tokenizer(CLI::App& data, Run& run) {
+  CLI::App* verb = data.add_subcommand(
+      "tokenizer", "Learn a byte-level BPE from chat files, in the files of Hugging Face");
+  auto o = std::make_shared<Options>();
+  verb->add_option("--vocab", o->vocab, "tokens in all: 5 special ones, 256 bytes, the rest learned")
+      ->required();
+  verb->add_option("files", o->files, "data files (messages, llava, sharegpt, text, .tar shards)")
+      ->required();
+  verb->add_option("--out", o->out, "folder to write")->required();
+  verb->add_option("--chat", o->chat, "chat format that the tokenizer is for (default llava)")
+      ->check(CLI::IsMember(possible_formats()));
+  verb->add_flag("--force", o->force, "replace a folder that holds other files too");
+  verb->callback([o, &run] { run = [o](Job& job) { return run_tokenizer(job, *o); }; });
+}
+
+}  // namespace longsight::launch

@@ -1,0 +1,29 @@
+// Opens a data set of any format.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/data/chat_data.h"
+#include "runtime/data/conversations.h"
+
+namespace longsight::data {
+
+enum class DataKind { messages, llava, sharegpt, text, webdataset };
+
+struct DataSpec {
+  DataKind kind = DataKind::messages;
+  std::vector<std::string> files = {};  // one; of webdataset: shards, patterns, ranges (expand_shards)
+  std::string images = {};              // folder of the pictures; empty: that of the file
+  ConversationTags tags = {};           // of sharegpt
+  std::string index_folder = {};        // where indices are looked for; empty: beside the data
+};
+
+std::unique_ptr<ChatData> open_chat_data(const DataSpec& spec);
+
+// What a file is, by its name (.tar) and its first record; bad_data, naming the kinds, if that does not say
+// it.
+DataSpec guess_data_spec(const std::string& file);
+
+}  // namespace longsight::data

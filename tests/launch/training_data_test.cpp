@@ -1,0 +1,190 @@
+// What is drawn for each step: the order, and what becomes of samples that are too long.
+#include "launch/training_data.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <doctest/doctest.h>
+
+#include "tests/support/failure.h"
+#include "tests/support/scratch_folder.h"
+
+using namespace longsight;
+using namespace longsight::launch;
+
+namespace {
+
+struct Opened {
+  LoadedConfig loaded;
+  RunModel run;
+  std::unique_ptr<TrainingData> data;
+};
+
+std::unique_ptr<Opened> open(std::vector<std::string> overrides) {
+  auto opened = std::make_unique<Opened>(
+      Opened{.loaded = load_config("configs/tiny.yaml", overrides), .run = {}, .data = nullptr});
+  opened->run = open_run_shape(opened->loaded);
+  opened->data = open_training_data(opened->loaded, opened->run);
+  return opened;
+}
+
+// Names of the next `count` samples or a few more, with the steps joined.
+std::vector<std::string> draw(TrainingData& data, std::size_t count) {
+  std::vector<std::string> ids;
+  while (ids.size() < count) {
+    for (const model::Sample& sample : data.next()) ids.push_back(sample.id);
+  }
+  ids.resize(count);
+  return ids;
+}
+
+// `count` questions about the number i, asked with so many words.
+std::string questions(const ScratchFolder& folder, const std::string& name, int count, int words = 3) {
+  std::string lines;
+  for (int i = 0; i < count; ++i) {
+    std::string text;
+    for (int w = 0; w < words + i; ++w) text += "two ";
+    lines += R"({"query": ")" + text + R"(", "response": "a"})" + "\n";
+  }
+  return folder.write(name, lines);
+}
+
+}  // namespace
+
+TEST_CASE("the order of mixed data depends on the seed alone: not on ranks, checks or the size of steps") {
+  const ScratchFolder folder;
+  const std::string mix = "data.train=[{text: " + questions(folder, "a.jsonl", 7) +
+                          ", weight: 3}, {text: " + questions(folder, "b.jsonl", 5) + ", weight: 1}]";
+  const auto reference = draw(*open({mix})->data, 80);
+  for (const char* tokens : {"200", "1000"}) {
+    const auto other = open({mix, std::string("train.tokens_per_step=") + tokens});
+    CHECK(draw(*other->data, 80) == reference);
+  }
+  for (const i64 ranks : {2, 3, 8}) {
+    for (i64 rank = 0; rank < ranks; ++rank) {
+      const auto other = open({mix});
+      other->data->check_share(rank, ranks);
+      CHECK(draw(*other->data, 80) == reference);
+    }
+  }
+  CHECK(draw(*open({mix, "train.seed=2"})->data, 80) != reference);
+
+  // Three to one, and each pass over a source holds each of its samples once.
+  std::map<std::string, std::vector<std::string>> of_source;
+  for (const std::string& id : reference) of_source[id.substr(0, id.find(':'))].push_back(id);
+  const auto& a = of_source[folder / "a.jsonl"];
+  const auto& b = of_source[folder / "b.jsonl"];
+  CHECK(a.size() == 60);
+  CHECK(b.size() == 20);
+  for (std::size_t pass = 0; pass < 8; ++pass) {
+    CHECK(std::set<std::string>(a.begin() + 7 * static_cast<std::ptrdiff_t>(pass),
+                                a.begin() + 7 * static_cast<std::ptrdiff_t>(pass + 1))
+              .size() == 7);
+  }
+  CHECK(std::set<std::string>(b.begin(), b.begin() + 5).size() == 5);
+  CHECK(!std::equal(a.begin(), a.begin() + 7, a.begin() + 7));  // another order in the next pass
+}
+
+TEST_CASE("samples: N takes the first ones of a source") {
+  const ScratchFolder folder;
+  const auto opened = open({"data.train=[{text: " + questions(folder, "a.jsonl", 9) + ", samples: 4}]"});
+  CHECK(opened->data->samples_per_epoch() == 4);
+  const auto ids = draw(*opened->data, 8);
+  std::set<std::string> expected;
+  for (int i = 1; i <= 4; ++i) expected.insert(fmt::format("{}:{}", folder / "a.jsonl", i));
+  CHECK(std::set<std::string>(ids.begin(), ids.end()) == expected);
+}
+
+TEST_CASE("overlong samples are left out alike on every number of ranks, and the rest keeps its order") {
+  const ScratchFolder folder;
+  const std::string train = "data.train=[{text: " + questions(folder, "a.jsonl", 12) + "}]";
+  const auto whole = open({train});
+  // The length from which on samples are dropped: that of the eighth.
+  std::map<std::string, i64> lengths;
+  while (lengths.size() < 12) {
+    for (const model::Sample& s : whole->data->next()) lengths[s.id] = s.tokens();
+  }
+  const i64 limit = lengths.at(fmt::format("{}:8", folder / "a.jsonl"));
+  const std::vector<std::string> drop{train, "data.overlong=drop", fmt::format("data.max_tokens={}", limit)};
+  std::vector<std::string> expected;
+  for (const std::string& id : draw(*open({train})->data, 36)) {
+    if (lengths.at(id) <= limit) expected.push_back(id);
+  }
+  CHECK(draw(*open(drop)->data, expected.size()) == expected);
+  for (const i64 ranks : {1, 2, 3, 5, 20}) {
+    FitCounts sum;
+    for (i64 rank = 0; rank < ranks; ++rank) sum.add(open(drop)->data->check_share(rank, ranks));
+    CHECK(sum.samples == 12);
+    CHECK(sum.dropped == 4);
+    CHECK(sum.shrunk == 0);
+  }
+  CHECK(text_of(FitCounts{.samples = 12, .dropped = 4, .shrunk = 0}, limit) ==
+        fmt::format("12 samples, 4 of them longer than {} tokens and left out", limit));
+
+  const std::string place = (folder / "a.jsonl") + ":";
+  const auto error = open({train, fmt::format("data.max_tokens={}", limit)});
+  const Failure failure = failure_of([&] { error->data->check_share(0, 1); });
+  CHECK(failure ==
+        Failure{ExitCode::bad_data,
+                fmt::format("{}9: {} tokens do not fit into a step of data.max_tokens = {}: raise it, or "
+                            "shorten the sample, or data.overlong: drop",
+                            place, lengths.at(place + "9"), limit)});
+  const auto shrink = open({train, fmt::format("data.max_tokens={}", limit), "data.overlong=shrink-images"});
+  CHECK(contains(failure_of([&] { shrink->data->check_share(0, 1); }).message,
+                 ", whatever the size of its images: raise it"));
+}
+
+TEST_CASE("a source of which nothing fits is an error, not an endless search") {
+  const ScratchFolder folder;
+  const auto opened = open({"data.train=[{text: " + questions(folder, "a.jsonl", 3, 60) +
+                                "}, {text: " + questions(folder, "b.jsonl", 3, 1) + ", weight: 0.01}]",
+                            "data.overlong=drop", "data.max_tokens=40"});
+  CHECK(failure_of([&] { draw(*opened->data, 100); }) ==
+        Failure{ExitCode::bad_data,
+                (folder / "a.jsonl") + ": none of its 3 samples fits into 40 tokens (data.overlong: drop)"});
+}
+
+TEST_CASE("held-out data drop what is too long, too") {
+  const ScratchFolder folder;
+  const auto opened = open({"data.eval=[{text: " + questions(folder, "a.jsonl", 12) + "}]",
+                            "data.overlong=drop", "data.max_tokens=40"});
+  std::size_t samples = 0;
+  for (const auto& step : open_eval_data(opened->loaded, opened->run)) samples += step.size();
+  CHECK(samples > 0);
+  CHECK(samples < 12);
+}
+
+TEST_CASE("all kinds of data give the same training samples") {
+  const std::string folder = "tests/goldens/data_formats/";
+  const auto ids_of = [&](const std::string& source) {
+    const auto opened = open({"data.train=[" + source + "]"});
+    std::vector<std::pair<std::vector<i64>, std::vector<i64>>> all;
+    for (const model::Sample& s : opened->data->next()) {
+      all.emplace_back(s.ids, s.labels);
+      for (const auto& image : s.images) CHECK(image->pixels().extent(0) > 0);
+    }
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    return all;
+  };
+  const std::string images = ", images: " + folder + "pictures}";
+  const auto reference = ids_of("{messages: " + folder + "messages.jsonl" + images);
+  CHECK(reference.size() == 4);
+  CHECK(ids_of("{llava: " + folder + "llava.json" + images) == reference);
+  CHECK(ids_of("{sharegpt: " + folder + "sharegpt.json" + images) == reference);
+  CHECK(ids_of("{sharegpt: " + folder +
+               "sharegpt_renamed.json, tags: {messages: dialog, role: who, content: says, user: Q, "
+               "assistant: A, system: S, images: files}" +
+               images) == reference);
+  CHECK(ids_of("{webdataset: [\"" + folder + "shards/train-{000..001}.tar\"]}") == reference);
+}
+
+TEST_CASE("a plain text is learned whole, with the end of turn behind it") {
+  const auto opened = open({"data.train=[{text: tests/goldens/data_formats/text.jsonl, samples: 1}]"});
+  const model::Sample sample = opened->data->next().front();
+  const auto maker = open_sample_maker(opened->loaded, opened->run);
+  CHECK(maker->tokenizer().decode(sample.ids, false) == "<s>All of this is learned.</s>");
+  CHECK(sample.labels.front() == data::kIgnored);  // <s>
+  CHECK(std::equal(sample.ids.begin() + 1, sample.ids.end(), sample.labels.begin() + 1));
+}
