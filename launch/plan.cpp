@@ -4,6 +4,8 @@
 #include "launch/run_model.h"
 #include "launch/training_data.h"
 #include "launch/verb.h"
+#include "model/detect.h"
+#include "model/model_shape.h"
 #include "parallel/plan_report.h"
 
 namespace longsight::launch {
@@ -51,6 +53,39 @@ LoadedConfig load_target(const Options& o) {
   return load_config("", overrides);
 }
 
+// "2.21 B", "135.4 M".
+std::string count_text(i64 count) {
+  const double n = static_cast<double>(count);
+  if (n >= 1e9) return fmt::format("{:.2f} B", n / 1e9);
+  if (n >= 1e6) return fmt::format("{:.1f} M", n / 1e6);
+  return fmt::format("{:.1f} K", n / 1e3);
+}
+
+// What the model is made of: parameters by part, and what was found of attention and projection.
+std::string model_text(const model::Vlm& model) {
+  const parallel::ModelShape shape = model::model_shape(model, DType::F32);
+  std::string parts;
+  for (const auto& [name, part] : {std::pair("vision", shape.vision_parameters),
+                                   {"connector", shape.connector_parameters},
+                                   {"language", shape.language_parameters}}) {
+    if (part.values == 0) continue;
+    parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", name, count_text(part.values));
+    if (part.trained < part.values) parts += fmt::format(" ({} trained)", count_text(part.trained));
+  }
+  std::vector<model::DetectedModule> modules =
+      model::detect_modules(model::named_shapes(model.parameters()), model.config(), "");
+  std::erase_if(modules, [](const model::DetectedModule& m) {
+    return m.kind != model::ModuleKind::vision_attention && m.kind != model::ModuleKind::projection &&
+           m.kind != model::ModuleKind::language_attention;
+  });
+  std::string text = fmt::format("{}: {} parameters; {}\n", model.config().family, shape.parameters(), parts);
+  std::string table = model::module_table(modules);
+  for (std::size_t begin = 0; begin < table.size(); begin = table.find('\n', begin) + 1) {
+    table.insert(begin, "  ");
+  }
+  return text + table;
+}
+
 ExitCode run_plan(Job& job, const Options& o) {
   const LoadedConfig loaded = load_target(o);
   require(o.ranks.value_or(1) >= 1, ExitCode::usage, "--ranks {}: at least 1", o.ranks.value_or(1));
@@ -63,7 +98,7 @@ ExitCode run_plan(Job& job, const Options& o) {
       plan_run(loaded, *run.model, o.ranks.value_or(job.world.size()), samples, DType::F32,
                o.hardware.empty() ? parallel::HardwareProfile{} : read_hardware(o.hardware));
   if (!job.leads()) return ExitCode::done;
-  std::string text = o.json ? plan_json(result).dump() : plan_table(result);
+  std::string text = o.json ? plan_json(result).dump() : model_text(*run.model) + plan_table(result);
   if (text.ends_with('\n')) text.pop_back();
   print_line(text);
   return ExitCode::done;

@@ -213,9 +213,9 @@ std::unique_ptr<SampleMaker> open_sample_maker(const LoadedConfig& loaded, const
       !run.companions.empty(), "model.tokenizer",
       "chat data need a tokenizer: name a folder with tokenizer.json (longsight data tokenizer makes one)");
   const SampleOptions options{.chat = loaded.config.data.chat, .images = loaded.config.data.images};
-  return loaded.config.model.config.empty()
-             ? SampleMaker::of_model(run.companions, run.model->config(), options)
-             : SampleMaker::of_tokenizer(run.companions, run.model->config(), options);
+  return loaded.config.model.from.empty()
+             ? SampleMaker::of_tokenizer(run.companions, run.model->config(), options)
+             : SampleMaker::of_model(run.companions, run.model->config(), options);
 }
 
 void complete_model_folder(const LoadedConfig& loaded, const RunModel& run, const std::string& folder) {

@@ -91,8 +91,10 @@ class Dealer {
       if (open == 0) open = take(s, id != config_.image_token);
       --open;
     }
-    require(open == 0, ExitCode::bad_data, "{}: {} image placeholder tokens too few for the {} images here",
-            s.id, open, s.images.size());
+    const i64 placeholders =
+        std::count_if(s.ids.begin(), s.ids.end(), [&](i64 id) { return config_.is_placeholder(id); });
+    require(open == 0, ExitCode::bad_data, "{}: {} image placeholder tokens are {} too few for {} images",
+            s.id, placeholders, open, s.images.size());
   }
   void finish(const std::string& path) const {
     require(image_ == images_.images.size(), ExitCode::bad_data,

@@ -322,7 +322,9 @@ std::vector<NamedShape> named_shapes(const io::SafetensorsSet& set) {
 
 std::vector<NamedShape> named_shapes(const ParameterRegistry& registry) {
   std::vector<NamedShape> shapes;
-  for (const Parameter& parameter : registry.all()) shapes.push_back({parameter.name, parameter.shape});
+  for (const Parameter& parameter : registry.all()) {
+    if (!parameter.adapter) shapes.push_back({parameter.name, parameter.shape});
+  }
   return shapes;
 }
 

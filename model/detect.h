@@ -21,7 +21,7 @@ struct NamedShape {
   Shape shape;
 };
 std::vector<NamedShape> named_shapes(const io::SafetensorsSet&);
-std::vector<NamedShape> named_shapes(const ParameterRegistry&);
+std::vector<NamedShape> named_shapes(const ParameterRegistry&);  // without adapters
 
 // The modules of one kind and place, over the blocks of a tower.
 struct DetectedModule {

@@ -237,7 +237,8 @@ std::vector<FileTensor> v5_original_language(const TextConfig& t, const std::str
 
 void complete_internvl_chat(ModelConfig& config, const std::string& folder) {
   if (config.image_token < 0) config.image_token = added_token(folder, "<IMG_CONTEXT>");
-  if (config.image_token < 0) config.image_token = config.text.interleaved_qkv ? 92546 : 151667;
+  const i64 published = config.text.interleaved_qkv ? 92546 : 151667;
+  if (config.image_token < 0 && published < config.text.vocab) config.image_token = published;
   require(config.image_token < config.text.vocab, ExitCode::bad_data,
           "{}: the image token {} is outside the vocabulary of {}", folder, config.image_token,
           config.text.vocab);

@@ -7,12 +7,13 @@
 namespace longsight::ops {
 namespace {
 
-// Rows that are copied soon. The products bring them into the second-level cache, evenly, every kPace steps
-// of their depth: more at once would wait for each other. They lie a whole model row apart, which no hardware
-// prefetcher follows.
+// Steps of depth between two calls of Upcoming::step().
 template <class T>
 constexpr i64 kPace = kLanes<T> < 8 ? kLanes<T> : 8;
 
+// Rows that are copied soon. The products bring them into the second-level cache evenly, along their depth:
+// many at once would wait for each other. They lie a whole model row apart, which no hardware prefetcher
+// follows.
 template <class T>
 class Upcoming {
  public:

@@ -94,7 +94,6 @@ train: {train}
                            ("parallel.language.attention", "ring"), ("output.resume", "runs/old"),
                            ("memory.budget", "4GiB")]:
             self.train(USAGE, [key, "not available yet", f"(command line: {key}={value})"], f"{key}={value}")
-        self.refused(USAGE, ["--hf-names", "v5 is not available yet"], "export", MODEL, "out", "--hf-names", "v5")
 
     def test_a_plan_that_cannot_be_is_refused_with_the_choices(self):
         self.train(USAGE, ["parallel.vision.attention", "ulises", "did you mean ulysses?", "command line: "],
@@ -189,12 +188,12 @@ train: {train}
 
     def test_a_configuration_that_is_not_supported_is_refused_by_key(self):
         for name, says, change in [
-                ("family", ["model_type", "qwen2_vl", "available: llava"], {"model_type": "qwen2_vl"}),
-                ("rope", ["text_config: rope_scaling", '"dynamic" is not available yet'],
-                 {"text_config__rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}),
+                ("family", ["model_type", "chameleon", "available: llava"], {"model_type": "chameleon"}),
+                ("rope", ["text_config: rope_scaling", '"longrope" is not supported'],
+                 {"text_config__rope_scaling": {"rope_type": "longrope", "factor": 2.0}}),
                 ("act", ["text_config: hidden_act", "swish2", "silu"], {"text_config__hidden_act": "swish2"}),
-                ("tower", ["vision_config: model_type", "siglip_vision_model", "available: clip_vision_model"],
-                 {"vision_config__model_type": "siglip_vision_model"}),
+                ("tower", ["vision_config: model_type", "dinov2", "clip_vision_model and siglip_vision_model are"],
+                 {"vision_config__model_type": "dinov2"}),
                 ("heads", ["num_attention_heads 5 is not a multiple"], {"text_config__num_attention_heads": 5}),
                 ("type", ["text_config: hidden_size must be an integer"], {"text_config__hidden_size": "wide"}),
                 ("negative", ["num_hidden_layers = -2 must be positive"], {"text_config__num_hidden_layers": -2}),
@@ -419,7 +418,7 @@ train: {train}
             dtype, shape, data = tensors["pixel_values"]
             tensors["pixel_values"] = dtype, [shape[0] - 1, *shape[1:]], data[:-len(data) // shape[0]]
 
-        cases = [("placeholder", ["row 0", "15 image placeholder tokens", "16 of an image"],
+        cases = [("placeholder", ["row 0", "15 image placeholder tokens are 1 too few for 1 images"],
                   self.set_number("input_ids", place, 5)),
                  ("id", ["row 0", "token id 999999 is outside the vocabulary"], self.set_number("input_ids", 0, 999999)),
                  ("negative", ["row 0", "token id -1"], self.set_number("input_ids", 0, -1)),

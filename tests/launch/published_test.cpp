@@ -76,6 +76,7 @@ TEST_CASE("published models are planned on every number of ranks up to 32 that s
     for (i64 ranks = 1; ranks <= 32; ++ranks) {
       CAPTURE(ranks);
       parallel::PlanRequest request{.model = shape, .world = ranks};
+      request.batch.tokens_per_step = 16384;
       request.options.sequence = ranks;
       request.options.language = parallel::AttentionKind::ulysses;
       const parallel::PlanResult result = make_plan(request);
@@ -103,7 +104,9 @@ TEST_CASE("plan takes the config.json of a model and says how well uneven heads 
                                .out;
   CHECK(contains(text, "28 / 4"));
   CHECK(contains(text, "88 %"));  // 28 heads on 8 ranks: the fullest has 4, 28 / 32
-  CHECK(contains(text, "model.layers"));
+  CHECK(contains(text, "qwen2_vl: 8291375616 parameters"));
+  CHECK(contains(text, "visual.blocks.{0-31}.attn"));
+  CHECK(contains(text, "28 heads, 4 of keys and values"));
   const Json json = Json::parse(run_verb(add_plan, {"plan", "configs/models/internvl3-1b.json", "--ranks",
                                                     "4", "parallel.sequence=4", "--json"})
                                     .out);
