@@ -127,9 +127,14 @@ TEST_CASE("each tensor that is dropped, renamed, reshaped or there twice is refu
       CHECK(contains(unexpected.message, name + "x"));
 
       auto reshaped = tensors;
-      reshaped[i].shape.insert(reshaped[i].shape.begin(), 1);
+      // A dimension more; of five dimensions, which are the most that there are, the last one longer.
+      if (reshaped[i].shape.size() < 5)
+        reshaped[i].shape.insert(reshaped[i].shape.begin(), 1);
+      else
+        reshaped[i].shape.back() += 1;
       const Failure wrong = loading(scratch, model, reshaped);
       CHECK(wrong.code == ExitCode::bad_data);
+      INFO(wrong.message);
       CHECK(contains(wrong.message, "wrong shape"));
       CHECK(contains(wrong.message, name));
     }
@@ -180,7 +185,9 @@ TEST_CASE("what is allowed to be missing is initialised, and nothing else") {
   const auto loaded = [&](std::vector<std::string> globs) {
     return load_model(folder, {.rules = {.allow_missing = std::move(globs), .seed = 5}});
   };
-  CHECK(contains(failure_of([&] { loaded({}); }).message, "multi_modal_projector.linear_1.bias"));
+  const std::string all_missing = failure_of([&] { loaded({}); }).message;
+  INFO(all_missing);
+  CHECK(contains(all_missing, "missing multi_modal_projector (2 tensors, multi_modal_projector.linear_1.weight)"));
   CHECK(contains(failure_of([&] { loaded({"*.linear_1.weight"}); }).message,
                  "missing multi_modal_projector (1 tensor, multi_modal_projector.linear_1.bias)"));
   const Failure typo = failure_of([&] { loaded({"multi_modal_projector.*", "multi_model_projector.*"}); });

@@ -88,6 +88,9 @@ void write_language(const std::string& folder, bool tied = false) {
   io::write_file(folder + "/tokenizer.json", tokenizer.dump());
   Json tokenizer_config = read_json_file(kGolden + "/tokenizer_config.json");
   tokenizer_config["chat_template"] = "{{ messages }}";
+  auto& added = tokenizer_config["added_tokens_decoder"];
+  for (auto token = added.begin(); token != added.end();)
+    token = (*token)["content"] == "<image>" ? added.erase(token) : std::next(token);
   io::write_file(folder + "/tokenizer_config.json", tokenizer_config.dump());
   fs::copy_file(kGolden + "/special_tokens_map.json", folder + "/special_tokens_map.json");
 }
