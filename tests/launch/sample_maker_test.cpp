@@ -131,7 +131,7 @@ TEST_CASE("files of a model folder that do not fit each other are refused") {
   change(folder + "/config.json", R"({"text_config": {"vocab_size": 700}, "image_token_index": 600})");
   const Failure vocab = failure_of_model(folder);
   CHECK(vocab.code == ExitCode::bad_data);
-  CHECK(contains(vocab.message, "tokenizer.json has 782 tokens, but the model's vocab_size is 700"));
+  CHECK(contains(vocab.message, "the tokenizer has 782 tokens, but the model's vocab_size is 700"));
 }
 
 TEST_CASE("the recipe of transformers 5 stands in processor_config.json") {
