@@ -187,7 +187,8 @@ TEST_CASE("what is allowed to be missing is initialised, and nothing else") {
   };
   const std::string all_missing = failure_of([&] { loaded({}); }).message;
   INFO(all_missing);
-  CHECK(contains(all_missing, "missing multi_modal_projector (2 tensors, multi_modal_projector.linear_1.weight)"));
+  CHECK(contains(all_missing,
+                 "missing multi_modal_projector (2 tensors, multi_modal_projector.linear_1.weight)"));
   CHECK(contains(failure_of([&] { loaded({"*.linear_1.weight"}); }).message,
                  "missing multi_modal_projector (1 tensor, multi_modal_projector.linear_1.bias)"));
   const Failure typo = failure_of([&] { loaded({"multi_modal_projector.*", "multi_model_projector.*"}); });
