@@ -89,6 +89,28 @@ output: {{dir: run}}
         self.done("train", again, "train.steps=0", "output.dir=again")
         self.assertEqual(self.read("again/adapter/adapter_model.safetensors"), self.read("run/adapter/adapter_model.safetensors"))
 
+    def test_the_walk_through_of_fine_tuning_goes_from_a_folder_and_llava_json_to_an_export(self):
+        os.symlink(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."), self.path("tests"))
+        config = "configs/finetune.yaml"
+        lint = self.done("data", "lint", config)
+        self.assertIn("4 samples, 0 problems", lint.stdout + lint.stderr)
+        self.assertIn("219", self.done("data", "stats", config).stdout)
+        self.done("data", "preview", config, "--out", "shown")
+        self.assertTrue(self.read("shown/preview.png").startswith(b"\x89PNG"))
+        self.assertIn("[R|ed|.", self.read("shown/preview.txt").decode())
+        self.assertIn("visual.blocks", self.done("plan", config, "--ranks", "2").stdout)
+        line = json.loads(self.done("audit", config, "--json", ranks=2).stdout.splitlines()[-1])
+        self.assertLessEqual(line["worst_relative_error"], 1e-9)
+        self.done("train", config, ranks=2)
+        lines = [json.loads(line) for line in self.read("runs/finetune/metrics.jsonl").splitlines()]
+        self.assertLess(lines[-1]["loss"], lines[0]["loss"])
+        self.done("generate", "--model", "runs/finetune", "--image", "tests/goldens/data_formats/pictures/red.png", "--prompt",
+                  "What colour is this?", "--max-tokens", "3")
+        self.done("export", "runs/finetune", "finetuned", "--dtype", "bf16")
+        self.assertEqual({dtype for dtype, _, _ in self.weights("finetuned").values()}, {"BF16"})
+        for name in ["tokenizer.json", "preprocessor_config.json", "chat_template.json", "generation_config.json"]:
+            self.assertEqual(self.read("finetuned/" + name), self.read("goldens/qwen2-vl/model/" + name), name)
+
     def test_adapter_files_that_do_not_fit_are_refused_by_name(self):
         model = "goldens/qwen2-vl/model"
         self.done("train", self.config("qwen2-vl", ", lora: {rank: 2, targets: ['model.*.q_proj']}"), "train.steps=0")
