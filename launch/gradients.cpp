@@ -112,7 +112,7 @@ ExitCode run_gradients(Job& job, const Options& o) {
   }
   io::write_safetensors(o.out, out);
   log_info("loss {:.9g} over {} supervised tokens; {} gradients written to {}", loss, step.supervised,
-           out.size() - 2, o.out);
+           gradients.size(), o.out);
   return ExitCode::done;
 }
 
