@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "runtime/data/webdataset.h"
+
 namespace longsight::launch {
 namespace {
 
@@ -125,6 +127,17 @@ void check_there(const YamlDocument& doc, const std::string& key, const std::str
           path, error ? error.message() : "no such file or folder", doc.place_of(key));
 }
 
+void check_shards(const YamlDocument& doc, const std::string& key, const std::string& pattern) {
+  std::vector<std::string> shards;
+  try {
+    shards = data::expand_shards({pattern});
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {} ({}); paths are relative to the working directory", key, error.what(),
+         doc.place_of(key));
+  }
+  for (const std::string& shard : shards) check_there(doc, key, shard);
+}
+
 }  // namespace
 
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
@@ -156,6 +169,8 @@ void check_inputs(const LoadedConfig& loaded) {
             std::pair("sharegpt", &source.sharegpt), std::pair("text", &source.text),
             std::pair("images", &source.images)})
         check_there(doc, fmt::format("{}.{}.{}", key, i, name), *path);
+      for (std::size_t n = 0; n < source.webdataset.size(); ++n)
+        check_shards(doc, fmt::format("{}.{}.webdataset.{}", key, i, n), source.webdataset[n]);
       for (std::size_t n = 0; n < source.tensors.size(); ++n)
         check_there(doc, fmt::format("{}.{}.tensors.{}", key, i, n), source.tensors[n]);
     }

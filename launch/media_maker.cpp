@@ -134,38 +134,33 @@ MediaMaker::MediaMaker(const std::string& folder, const model::ModelConfig& conf
                        const data::Tokenizer& tokenizer, const data::ImageOptions& options, bool required)
     : config_(config), decode_{.warn = warn_once()} {
   if (!config.has_vision()) return;
-  image_ = read_image_recipe(folder, config, required);
-  image_.patch = config.vision.patch;
-  data::apply(options, image_, decode_);
-  check_recipe(image_, config, folder);
+  recipes_.image = read_image_recipe(folder, config, required);
+  recipes_.image.patch = config.vision.patch;
+  data::apply(options, recipes_.image, decode_);
+  check_recipe(recipes_.image, config, folder);
   image_placeholder_ = tokenizer.token(config.image_token);
   if (config.video_token < 0) return;
   video_placeholder_ = tokenizer.token(config.video_token);
   if (const auto file = recipe_file(folder, "video_preprocessor_config.json", "video_processor")) {
-    video_ = data::video_recipe_from_json(file->json, file->where);
+    recipes_.video = data::video_recipe_from_json(file->json, file->where);
   } else if (const auto of_images = recipe_file(folder, "preprocessor_config.json", "image_processor")) {
-    video_ = data::video_recipe_from_json(of_images->json, of_images->where);
+    recipes_.video = data::video_recipe_from_json(of_images->json, of_images->where);
   } else {
-    video_ = data::video_recipe_from_json(data::json_of(image_), "the defaults of the video processor");
+    recipes_.video =
+        data::video_recipe_from_json(data::json_of(recipes_.image), "the defaults of the video processor");
   }
   data::DecodeOptions same = decode_;
-  data::apply(options, *video_, same);
-}
-
-const data::ImageRecipe& MediaMaker::recipe_for(const data::ChatMedia& media,
-                                                const data::ImageRecipe* other) const {
-  if (media.video) return *video_;
-  return other != nullptr ? *other : image_;
+  data::apply(options, *recipes_.video, same);
 }
 
 MediaMaker::Medium MediaMaker::medium(const data::ChatMedia& media, const std::string& where,
-                                      const data::ImageRecipe* recipe) const {
+                                      const data::MediaRecipes* recipes) const {
   require(config_.has_vision(), ExitCode::bad_data,
           "{}: an image or video, but the model has no vision tower", where);
-  require(!media.video || video_, ExitCode::bad_data, "{}: a video, but a {} model takes images only", where,
-          config_.family);
+  require(!media.video || recipes_.video, ExitCode::bad_data, "{}: a video, but a {} model takes images only",
+          where, config_.family);
   Medium medium;
-  const data::ImageRecipe& used = recipe_for(media, recipe);
+  const data::ImageRecipe& used = (recipes != nullptr ? *recipes : recipes_).of(media.video);
   if (is_fixed(used)) {
     medium.layout.layout = config_.tile_layout();
   } else {
@@ -202,26 +197,22 @@ std::string MediaMaker::text_of(const data::MediaLayout& m, bool video) const {
 
 std::shared_ptr<data::ImageSource> MediaMaker::source(const data::ChatMedia& media, const Medium& medium,
                                                       data::Shift shift, const std::string& where,
-                                                      const data::ImageRecipe* recipe) const {
-  return std::make_shared<data::FileImage>(media.frames, recipe_for(media, recipe), medium.layout.layout,
-                                           shift, decode_, where);
+                                                      const data::MediaRecipes* recipes) const {
+  const data::ImageRecipe& used = (recipes != nullptr ? *recipes : recipes_).of(media.video);
+  return std::make_shared<data::FileImage>(media.frames, used, medium.layout.layout, shift, decode_, where);
 }
 
-std::optional<data::ImageRecipe> MediaMaker::shrunk(std::span<const data::ChatMedia> all, i64 budget,
-                                                    const std::string& where) const {
+std::optional<data::MediaRecipes> MediaMaker::shrunk(std::span<const data::ChatMedia> all, i64 budget,
+                                                     const std::string& where) const {
+  if (is_fixed(recipes_.image)) return std::nullopt;
   std::vector<data::MediaSize> sizes;
   for (const data::ChatMedia& media : all) {
-    const Medium at_full_size = medium(media, where);
-    if (media.video) {
-      budget -= config_.features(at_full_size.layout.layout);
-    } else {
-      sizes.push_back(
-          {.size = is_fixed(image_) ? data::ImageSize{1, 1} : at_full_size.layout.size, .frames = 1});
-    }
+    sizes.push_back({.size = medium(media, where).layout.size,
+                     .frames = static_cast<i64>(media.frames.size()),
+                     .video = media.video});
   }
-  if (sizes.empty() || is_fixed(image_)) return std::nullopt;
-  return data::shrink_images(
-      image_, sizes, budget,
+  return data::shrink_media(
+      recipes_, sizes, budget,
       [&](const data::ImageLayout& layout, const data::TileGrid&) { return config_.features(layout); });
 }
 

@@ -28,28 +28,26 @@ class MediaMaker {
     data::MediaLayout layout;
     std::string text;
   };
-  // Errors name `where`. With a recipe: that one instead of the folder's (see shrunk).
+  // Errors name `where`. With recipes: those instead of the folder's (see shrunk).
   Medium medium(const data::ChatMedia&, const std::string& where,
-                const data::ImageRecipe* recipe = nullptr) const;
+                const data::MediaRecipes* recipes = nullptr) const;
   std::shared_ptr<data::ImageSource> source(const data::ChatMedia&, const Medium&, data::Shift,
                                             const std::string& where,
-                                            const data::ImageRecipe* recipe = nullptr) const;
+                                            const data::MediaRecipes* recipes = nullptr) const;
 
-  // Smaller images for a sample whose visual tokens must not be more than `budget`; nothing if there are
-  // none. The frames of videos are not shrunk.
-  std::optional<data::ImageRecipe> shrunk(std::span<const data::ChatMedia>, i64 budget,
-                                          const std::string& where) const;
+  // Smaller images and frames for a sample whose visual tokens must not be more than `budget`; nothing if
+  // none are small enough.
+  std::optional<data::MediaRecipes> shrunk(std::span<const data::ChatMedia>, i64 budget,
+                                           const std::string& where) const;
 
-  const data::ImageRecipe& recipe() const { return image_; }
+  const data::ImageRecipe& recipe() const { return recipes_.image; }
   bool any() const { return config_.has_vision(); }
 
  private:
-  const data::ImageRecipe& recipe_for(const data::ChatMedia&, const data::ImageRecipe* other) const;
   std::string text_of(const data::MediaLayout&, bool video) const;
 
   model::ModelConfig config_;
-  data::ImageRecipe image_;
-  std::optional<data::ImageRecipe> video_;
+  data::MediaRecipes recipes_;
   data::DecodeOptions decode_;
   std::string image_placeholder_, video_placeholder_;
 };

@@ -78,9 +78,9 @@ SampleMaker::SampleMaker(const std::string& folder, const model::ModelConfig& co
       stop_(read_stop_tokens(folder, *tokenizer_, format_)) {}
 
 std::vector<MediaMaker::Medium> SampleMaker::media_of(const data::ChatSample& chat,
-                                                      const data::ImageRecipe* recipe) const {
+                                                      const data::MediaRecipes* recipes) const {
   std::vector<MediaMaker::Medium> media;
-  for (const data::ChatMedia& m : chat.media) media.push_back(media_.medium(m, chat.where, recipe));
+  for (const data::ChatMedia& m : chat.media) media.push_back(media_.medium(m, chat.where, recipes));
   return media;
 }
 
@@ -96,7 +96,8 @@ std::vector<std::string> texts_of(std::span<const MediaMaker::Medium> media) {
 
 model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSample tokens,
                                 std::span<const MediaMaker::Medium> media,
-                                std::span<const data::Shift> shifts, const data::ImageRecipe* recipe) const {
+                                std::span<const data::Shift> shifts,
+                                const data::MediaRecipes* recipes) const {
   model::Sample sample{.id = chat.where,
                        .ids = std::move(tokens.ids),
                        .labels = std::move(tokens.labels),
@@ -104,7 +105,7 @@ model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSam
                        .prefix = config_.prefix_attention ? tokens.prefix : 0};
   for (std::size_t i = 0; i < tokens.media_positions.size(); ++i) {
     sample.images.push_back(media_.source(chat.media[i], media[i], shifts.empty() ? data::Shift{} : shifts[i],
-                                          chat.where, recipe));
+                                          chat.where, recipes));
   }
   check_sample(sample, config_);
   return sample;
@@ -112,11 +113,11 @@ model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSam
 
 model::Sample SampleMaker::labelled(const data::ChatSample& chat, data::EncodeCache& cache,
                                     std::span<const data::Shift> shifts,
-                                    const data::ImageRecipe* recipe) const {
+                                    const data::MediaRecipes* recipes) const {
   check(shifts.empty() || shifts.size() == chat.media.size(), "{} shifts for {} images", shifts.size(),
         chat.media.size());
-  const auto media = media_of(chat, recipe);
-  return made(chat, sample_tokenizer_.tokenize(chat, texts_of(media), cache), media, shifts, recipe);
+  const auto media = media_of(chat, recipes);
+  return made(chat, sample_tokenizer_.tokenize(chat, texts_of(media), cache), media, shifts, recipes);
 }
 
 model::Sample SampleMaker::sample(const data::ChatSample& chat, data::EncodeCache& cache,
@@ -133,9 +134,9 @@ std::optional<model::Sample> SampleMaker::sample_within(const data::ChatSample& 
   // fits.
   i64 budget = visual_tokens(full) - (full.tokens() - limit);
   while (budget > 0) {
-    const auto recipe = media_.shrunk(chat.media, budget, chat.where);
-    if (!recipe) return std::nullopt;
-    model::Sample smaller = labelled(chat, cache, shifts, &*recipe);
+    const auto recipes = media_.shrunk(chat.media, budget, chat.where);
+    if (!recipes) return std::nullopt;
+    model::Sample smaller = labelled(chat, cache, shifts, &*recipes);
     if (smaller.tokens() <= limit) return smaller;
     budget = std::min(budget, visual_tokens(smaller)) - (smaller.tokens() - limit);
   }

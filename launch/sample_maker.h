@@ -67,11 +67,11 @@ class SampleMaker {
  private:
   SampleMaker(const std::string& folder, const model::ModelConfig&, const data::ChatFormat&,
               const SampleOptions&, bool needs_recipe);
-  std::vector<MediaMaker::Medium> media_of(const data::ChatSample&, const data::ImageRecipe*) const;
+  std::vector<MediaMaker::Medium> media_of(const data::ChatSample&, const data::MediaRecipes*) const;
   model::Sample made(const data::ChatSample&, data::TokenizedSample, std::span<const MediaMaker::Medium>,
-                     std::span<const data::Shift>, const data::ImageRecipe*) const;
+                     std::span<const data::Shift>, const data::MediaRecipes*) const;
   model::Sample labelled(const data::ChatSample&, data::EncodeCache&, std::span<const data::Shift>,
-                         const data::ImageRecipe*) const;
+                         const data::MediaRecipes*) const;
 
   model::ModelConfig config_;
   std::unique_ptr<data::Tokenizer> tokenizer_;

@@ -77,6 +77,7 @@ struct VisionConfig {
   bool pre_norm = true;
   bool post_norm = true;  // there is one
   bool qk_norm = false;   // RMS norm over the whole width of q and of k
+  double qk_eps = 1e-6;   // of those norms
   bool layer_scale = false;
   bool batched_embeddings = false;  // class row and positions are stored with a leading dimension of one
 

@@ -78,6 +78,21 @@ i64 ConfigReader::positive(const std::string& key, i64 fallback) {
   return value;
 }
 
+i64 ConfigReader::token_id(std::initializer_list<const char*> keys, i64 fallback, i64 vocab) {
+  const char* name = *keys.begin();
+  i64 id = fallback;
+  for (const char* key : keys) {
+    if (!has(key)) continue;
+    name = key;
+    id = integer(key, fallback);
+    break;
+  }
+  ignore(keys);
+  require(id >= 0 && id < vocab, ExitCode::bad_data, "{}: {} {} is outside the vocabulary of {}", where_,
+          name, id, vocab);
+  return id;
+}
+
 i64 ConfigReader::square(const std::string& key, i64 fallback) {
   const json* value = find(key);
   if (value == nullptr || !value->is_array()) return positive(key, fallback);

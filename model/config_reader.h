@@ -28,6 +28,8 @@ class ConfigReader {
   // supported.
   void refuse_unless(const std::string& key, const nlohmann::json& only, const std::string& reason);
   i64 positive(const std::string& key, i64 fallback);  // at least 1, and small enough for products of two
+  // A token's id: of the first of the keys that is there, else the fallback; below `vocab`.
+  i64 token_id(std::initializer_list<const char*> keys, i64 fallback, i64 vocab);
   // An edge length, given as a number or as [height, width] with equal ones.
   i64 square(const std::string& key, i64 fallback);
   bool is_null(const std::string& key) const;  // present, and null

@@ -30,7 +30,7 @@ VisionTower::VisionTower(const ModelConfig& config, const VisionIds& ids)
                          .head_width = v.head_width(),
                          .intermediate = v.intermediate,
                          .eps = v.eps,
-                         .qk_eps = 1e-6,
+                         .qk_eps = v.qk_eps,
                          .activation = v.activation,
                          .gated = v.gated};
   for (const BlockIds& block : ids.blocks) blocks_.emplace_back(shape, block);

@@ -50,9 +50,21 @@ T larger(T a, T b) {
   return a < b ? b : a;
 }
 
+// Of plain pointers, and not inlined into the parallel region: there GCC gathers the terms one by one.
+template <class T>
+[[gnu::noinline]] void add_into(T* total, const T* x, i64 count) {
+#pragma omp simd
+  for (i64 i = 0; i < count; ++i) total[i] += x[i];
+}
+
+template <class T>
+[[gnu::noinline]] void larger_into(T* total, const T* x, i64 count) {
+  for (i64 i = 0; i < count; ++i) total[i] = larger(total[i], x[i]);
+}
+
 // out[i] = in[0][i] op in[1][i] op ..., from left to right. `out` may be one of the inputs.
-template <class T, class Op>
-void combine(std::span<const T* const> in, T* out, i64 count, Op op) {
+template <class T>
+void combine(std::span<const T* const> in, T* out, i64 count, void (*into)(T*, const T*, i64)) {
   constexpr i64 kBlock = 2048;  // stays in the first-level cache while the ranks' blocks pass by
   const i64 blocks = ceil_div(count, kBlock);
 #pragma omp parallel for schedule(static) if (blocks > 16)
@@ -62,9 +74,7 @@ void combine(std::span<const T* const> in, T* out, i64 count, Op op) {
     std::array<T, kBlock> total;
     std::copy_n(in[0] + first, here, total.begin());
     for (std::size_t r = 1; r < in.size(); ++r) {
-      const T* x = in[r] + first;
-      for (i64 i = 0; i < here; ++i)
-        total[static_cast<std::size_t>(i)] = op(total[static_cast<std::size_t>(i)], x[i]);
+      into(total.data(), in[r] + first, here);
     }
     std::copy_n(total.begin(), here, out + first);
   }
@@ -240,9 +250,9 @@ void ProcessGroup::reduce_blocks(std::span<const Outgoing> blocks, void* result,
     }
     T* const total = static_cast<T*>(result);
     if (reduction == Reduction::sum) {
-      combine<T>(terms, total, count, [](T a, T b) { return static_cast<T>(a + b); });
+      combine<T>(terms, total, count, add_into<T>);
     } else {
-      combine<T>(terms, total, count, larger<T>);
+      combine<T>(terms, total, count, larger_into<T>);
     }
   });
 }
@@ -287,9 +297,9 @@ void ProcessGroup::all_reduce(Tensor data, Reduction reduction, Stream stream, c
             reinterpret_cast<const T*>(at(memory.data(), static_cast<i64>(r) * data.elements(), dtype));
       }
       if (reduction == Reduction::sum) {
-        combine<T>(terms, data.as<T>(), data.elements(), [](T a, T b) { return static_cast<T>(a + b); });
+        combine<T>(terms, data.as<T>(), data.elements(), add_into<T>);
       } else {
-        combine<T>(terms, data.as<T>(), data.elements(), larger<T>);
+        combine<T>(terms, data.as<T>(), data.elements(), larger_into<T>);
       }
     });
     return;

@@ -131,11 +131,14 @@ def attention_table(a, raw):
     ours, torch = compare("attention", ours_command, torch_command, a)
     raw["attention"] = dict(longsight=ours, torch=torch)
     mine, theirs = seconds_of(ours), seconds_of(torch)
-    flops = 3 * 2 * shape["tokens"] ** 2 * shape["heads"] * shape["width"]
+    # Forward: half of two products of tokens x tokens x width a head; backward: five products for the forward's two.
+    flops = 3.5 * 2 * shape["tokens"] ** 2 * shape["heads"] * shape["width"]
+    peak = [r["share_of_peak"] for r in ours if "share_of_peak" in r]
+    share = f", {100 * statistics.median(peak):.0f} % of the GEMM peak" if peak else ""
     return ["", "### Causal attention alone, forward and backward", "",
             "| | Longsight s | PyTorch s | Longsight GFLOP/s | PyTorch GFLOP/s | faster by |", "|---|---|---|---|---|---|",
             f"| {shape['tokens']:,} tokens, {shape['heads']} heads of {shape['width']} | {spread(mine)} | {spread(theirs)} "
-            f"| {spread(rate(flops, mine), 0)} | {spread(rate(flops, theirs), 0)} "
+            f"| {spread(rate(flops, mine), 0)}{share} | {spread(rate(flops, theirs), 0)} "
             f"| **{spread([t / m for m, t in zip(mine, theirs)])}** |"]
 
 

@@ -6,8 +6,8 @@ expected.json: for each file its size and XXH64 (seed 0) of the RGB bytes after 
 exif_transpose ("stored"). flips.json: for some JPEG files the first 8 digits of "drop" after bit i % 8 of byte i was
 flipped, for each i; "" where Pillow refuses the file.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install pillow==13.0.0 numpy xxhash
-    /tmp/venv/bin/python scripts/make_decode_fixture.py
+    python3 -m venv .venv && .venv/bin/pip install pillow==13.0.0 numpy xxhash
+    .venv/bin/python scripts/make_decode_fixture.py
 """
 import io
 import json

@@ -13,8 +13,8 @@ range: up to 100, 1000, 4096, 20000; 1 + (bits 0 .. 29) mod range is the height,
 Tokens, without separators: Qwen2-VL get_number_of_image_patches / merge^2, InternVL one per merged patch of 448 / 28,
 SmolVLM image_seq_len, CLIP and SigLIP one per patch of 14. Videos: that many frames (1 + k mod 9).
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install pillow==13.0.0 numpy xxhash torch transformers==5.23.0
-    /tmp/venv/bin/python scripts/make_image_layout_fixture.py
+    python3 -m venv .venv && .venv/bin/pip install pillow==13.0.0 numpy xxhash torch transformers==5.23.0
+    .venv/bin/python scripts/make_image_layout_fixture.py
 """
 import functools
 import json

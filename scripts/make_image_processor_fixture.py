@@ -5,8 +5,8 @@ Each case: the processor's configuration, an image of tests/goldens/decode or of
 values in f32, [tiles, 3, height, width] or rows of patches, their shape and XXH64 (seed 0). Videos: a number of frames
 cut out of the photo of the LLaVA case, frame i at (3 i, 2 i), 70 x 50 pixels.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install pillow==13.0.0 numpy xxhash transformers==5.23.0
-    /tmp/venv/bin/python scripts/make_image_processor_fixture.py   # after make_decode_fixture.py, if both run
+    python3 -m venv .venv && .venv/bin/pip install pillow==13.0.0 numpy xxhash transformers==5.23.0
+    .venv/bin/python scripts/make_image_processor_fixture.py   # after make_decode_fixture.py, if both run
 """
 import json
 import pathlib

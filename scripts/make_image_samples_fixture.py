@@ -7,8 +7,8 @@ image settings in model/ (all copied into tests/goldens/CASE) and expected_sampl
 the XXH64 (seed 0) of pixel_values and the values of image_grid_thw are kept. SmolVLM's pixel values lose the padding in
 front, [1, tiles, ...], and its mask must be all ones.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install numpy xxhash safetensors
-    /tmp/venv/bin/python scripts/make_image_samples_fixture.py CASES
+    python3 -m venv .venv && .venv/bin/pip install numpy xxhash safetensors
+    .venv/bin/python scripts/make_image_samples_fixture.py CASES
 """
 import json
 import pathlib

@@ -5,8 +5,8 @@ A case: [height, width, new height, new width, filter (1 Lanczos, 2 bilinear, 3 
 horizontal pass first (Pillow up to 12)]. The image: byte i is byte i % 8 of Philox(seed, "resize fixture").bits(i / 8),
 the generator of runtime/base/philox.h; for odd seeds 255 where that byte is odd, else 0 (overshoot everywhere).
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install pillow==13.0.0 numpy xxhash
-    /tmp/venv/bin/python scripts/make_resize_fixture.py
+    python3 -m venv .venv && .venv/bin/pip install pillow==13.0.0 numpy xxhash
+    .venv/bin/python scripts/make_resize_fixture.py
 """
 import json
 import pathlib

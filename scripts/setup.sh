@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 usage() {
   cat <<'EOF'
 usage: scripts/setup.sh [--with-peers] [--list]
-  --with-peers  also make .venv with PyTorch and transformers, for scripts/bench_peers.sh and
-                scripts/check_transformers.py (about 5 GB; the tests do not need it)
+  --with-peers  also make .venv with PyTorch, transformers and PEFT, for scripts/bench_peers.sh, scripts/check_*.py
+                and the tests that run them where .venv is there (about 5 GB; the other tests do not need it)
   --list        print the package names and stop
 EOF
 }
@@ -23,7 +23,7 @@ packages=(
   python3 python3-fonttools python3-pil fonts-noto-color-emoji fonts-dejavu-core unicode-data
 )
 # The versions that the reference values of the tests were computed with.
-peer_packages=(torch==2.13.0 transformers==5.23.0 tokenizers pillow numpy)
+peer_packages=(torch==2.13.0 transformers==5.23.0 peft==0.21.2 tokenizers pillow numpy)
 
 with_peers=false
 for argument in "$@"; do
@@ -66,7 +66,7 @@ fi
 
 if $with_peers; then
   python=.venv/bin/python
-  if [[ -x $python ]] && "$python" -c "import torch, transformers, tokenizers, PIL, numpy" 2>/dev/null; then
+  if [[ -x $python ]] && "$python" -c "import torch, transformers, peft, tokenizers, PIL, numpy" 2>/dev/null; then
     echo "setup: .venv is there: $("$python" -c \
       'import torch, transformers; print("torch", torch.__version__, "transformers", transformers.__version__)')"
   else

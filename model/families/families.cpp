@@ -4,6 +4,7 @@
 
 #include "model/families/idefics3.h"
 #include "model/families/internvl.h"
+#include "model/families/internvl_chat.h"
 #include "model/families/llava.h"
 #include "model/families/paligemma.h"
 #include "model/families/qwen2_vl.h"

@@ -35,10 +35,7 @@ ModelConfig read_idefics3_config(const nlohmann::json& file, const std::string& 
   text.refuse_unless("rope_interleaved", false, "rotary embedding turns channels i and i + D/2");
   text.note_unread(config.warnings);
   config.text.tied = r.boolean("tie_word_embeddings", false);
-  config.image_token = r.integer("image_token_id", 128257);
-  require(config.image_token >= 0 && config.image_token < config.text.vocab, ExitCode::bad_data,
-          "{}: image_token_id {} is outside the vocabulary of {}", path, config.image_token,
-          config.text.vocab);
+  config.image_token = r.token_id({"image_token_id"}, 128257, config.text.vocab);
   ConnectorConfig& c = config.connector;
   c.feature_layers = {v.layers};
   c.drop_first_row = false;

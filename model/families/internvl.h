@@ -1,26 +1,20 @@
-// InternVL as transformers computes it (InternVLForConditionalGeneration), and in the files of its original
-// remote code (InternVLChatModel): a ViT with class token, layer scale and, in large ones, norms of q and k;
-// pixel shuffle; a connector of a norm and two layers; Qwen2, Llama or InternLM2. Sources: transformers 5.23,
-// models/internvl; configuration_internvl_chat.py and modeling_intern_vit.py of the model hub.
+// InternVL as transformers computes it (InternVLForConditionalGeneration): a ViT with class token, layer
+// scale and, in large ones, norms of q and k; pixel shuffle; a connector of a norm and two layers; Qwen2,
+// Llama or InternLM2. Source: transformers 5.23, models/internvl. Its original files are in internvl_chat.h.
 #pragma once
 
+#include "model/config_reader.h"
 #include "model/families/families.h"
 
 namespace longsight::model {
 
 ModelConfig read_internvl_config(const nlohmann::json& file, const std::string& path);
-ModelConfig read_internvl_chat_config(const nlohmann::json& file, const std::string& path);
-
-// The original configuration does not name the image token; the tokenizer beside it does (<IMG_CONTEXT>).
-// Without a tokenizer: the id that published models have.
-void complete_internvl_chat(ModelConfig&, const std::string& folder);
-
 nlohmann::json v5_internvl_config(const ModelConfig&);
-// The original form becomes the other one: q, k and v apart in both towers, InternLM2 as the Llama that it
-// is.
-std::vector<FileTensor> v5_internvl_chat_tensors(const ModelConfig&, const Parameter&);
-nlohmann::json v5_internvl_chat_config(const ModelConfig&);
-// The original code tiles images itself, whatever its preprocessor_config.json says.
-nlohmann::json v5_internvl_chat_processor(const ModelConfig&, const nlohmann::json& preprocessor);
+
+// What both forms share.
+i64 internvl_merge(ConfigReader&);  // patches along the edge of a block that pixel shuffle joins to one row
+void check_internvl_merge(ConfigReader&, const VisionConfig&);
+bool internvl_rms(ConfigReader&, const char* fallback);  // RMS norms in the tower
+void set_internvl_tower(VisionConfig&);
 
 }  // namespace longsight::model

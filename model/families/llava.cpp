@@ -68,10 +68,7 @@ ModelConfig read_llava_config(const nlohmann::json& file, const std::string& pat
   config.text = read_text(text, kind, "language_model.model", "language_model.lm_head", config.warnings);
   text.note_unread(config.warnings);
   config.text.tied = r.boolean("tie_word_embeddings", false) || config.text.tied;
-  config.image_token = r.integer("image_token_index", r.integer("image_token_id", 32000));
-  require(config.image_token >= 0 && config.image_token < config.text.vocab, ExitCode::bad_data,
-          "{}: image_token_index {} is outside the vocabulary of {}", path, config.image_token,
-          config.text.vocab);
+  config.image_token = r.token_id({"image_token_index", "image_token_id"}, 32000, config.text.vocab);
   ConnectorConfig& c = config.connector;
   c.feature_layers = read_feature_layers(r, config.vision.layers);
   const std::string strategy = r.text("vision_feature_select_strategy", "default");

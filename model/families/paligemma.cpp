@@ -53,10 +53,7 @@ ModelConfig read_paligemma_config(const nlohmann::json& file, const std::string&
   require(projection == config.text.width, ExitCode::bad_data,
           "{}: projection_dim {} is not the hidden_size {} of the language model", path, projection,
           config.text.width);
-  config.image_token = r.integer("image_token_index", r.integer("image_token_id", 256000));
-  require(config.image_token >= 0 && config.image_token < config.text.vocab, ExitCode::bad_data,
-          "{}: image_token_index {} is outside the vocabulary of {}", path, config.image_token,
-          config.text.vocab);
+  config.image_token = r.token_id({"image_token_index", "image_token_id"}, 256000, config.text.vocab);
   ConnectorConfig& c = config.connector;
   c.feature_layers = {config.vision.layers};
   c.drop_first_row = false;

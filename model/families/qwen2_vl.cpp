@@ -123,12 +123,8 @@ ModelConfig read(const nlohmann::json& file, const std::string& path, bool newer
           out_width, config.text.width);
   require(!config.text.rope.sections.empty(), ExitCode::bad_data,
           "{}: rope_scaling has no mrope_section, which says how positions of images are counted", path);
-  config.image_token = r.integer("image_token_id", 151655);
-  config.video_token = r.integer("video_token_id", 151656);
-  for (const auto& [key, id] :
-       {std::pair("image_token_id", config.image_token), {"video_token_id", config.video_token}})
-    require(id >= 0 && id < config.text.vocab, ExitCode::bad_data,
-            "{}: {} {} is outside the vocabulary of {}", path, key, id, config.text.vocab);
+  config.image_token = r.token_id({"image_token_id"}, 151655, config.text.vocab);
+  config.video_token = r.token_id({"video_token_id"}, 151656, config.text.vocab);
   ConnectorConfig& c = config.connector;
   c.feature_layers = {v.layers};
   c.drop_first_row = false;

@@ -383,30 +383,4 @@ JsonPlaces index_json_lines(const InputFile& file) {
   return places;
 }
 
-JsonLinesIndex::JsonLinesIndex(const std::string& path) : file_(path), lines_(index_json_lines(file_)) {}
-
-const JsonPlace& JsonLinesIndex::entry(i64 index) const {
-  check(index >= 0 && index < size(), "line {} of the {} in {}", index, size(), file_.path());
-  return lines_.values[static_cast<std::size_t>(index)];
-}
-
-JsonLine JsonLinesIndex::line(i64 index) const {
-  const JsonPlace& e = entry(index);
-  require(e.bytes <= kMaxJsonLine, ExitCode::bad_data, "{}: longer than {} bytes", where(index),
-          kMaxJsonLine);
-  JsonLine line{e.line, std::string(static_cast<std::size_t>(e.bytes), '\0')};
-  file_.read_exactly_at(line.text.data(), e.bytes, e.offset);
-  if (!line.text.empty() && line.text.back() == '\r') line.text.pop_back();
-  return line;
-}
-
-Json JsonLinesIndex::json(i64 index) const {
-  const JsonLine one = line(index);
-  return parse_json(one.text, file_.path(), {.max_bytes = kMaxJsonLine, .first_line = one.number});
-}
-
-std::string JsonLinesIndex::where(i64 index) const {
-  return fmt::format("{}:{}", file_.path(), entry(index).line);
-}
-
 }  // namespace longsight

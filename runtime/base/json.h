@@ -100,23 +100,4 @@ struct JsonPlaces {
 // The lines that are not blank; one pass in bounded memory. Nothing is parsed.
 JsonPlaces index_json_lines(const InputFile& file);
 
-// Random access to the lines of a JSONL file that are not blank: one pass to find them, then a pread for
-// each.
-class JsonLinesIndex {
- public:
-  explicit JsonLinesIndex(const std::string& path);
-
-  i64 size() const { return static_cast<i64>(lines_.values.size()); }
-  JsonLine line(i64 index) const;      // any thread
-  Json json(i64 index) const;          // any thread
-  std::string where(i64 index) const;  // "PATH:LINE"
-  u64 fingerprint() const { return lines_.fingerprint; }
-
- private:
-  const JsonPlace& entry(i64 index) const;
-
-  InputFile file_;
-  JsonPlaces lines_;
-};
-
 }  // namespace longsight

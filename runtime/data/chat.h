@@ -50,9 +50,9 @@ struct ChatFormat {
 
 // With images: llava (USER: .. ASSISTANT: ..</s>), llava-hub (the one of llava-hf/llava-1.5-7b-hf: no
 // end-of-turn token), vicuna (llava with the system sentence of LLaVA 1.5's training), internvl (ChatML),
-// internvl2_5 and internlm2-chat (its remote-code models, with their system text), qwen2-vl (also Qwen2.5-VL;
-// with videos), smolvlm, idefics3 (the same behind another first token), paligemma (no chat: a prefix and a
-// suffix). Text only: chatml, qwen2, qwen2.5, llama-2, llama-3, mistral.
+// internvl2_5, internlm2-chat and Hermes-2 (its remote-code models, with their system text), qwen2-vl (also
+// Qwen2.5-VL; with videos), smolvlm, idefics3 (the same behind another first token), paligemma (no chat: a
+// prefix and a suffix). Text only: chatml, qwen2, qwen2.5, llama-2, llama-3, mistral.
 std::span<const ChatFormat> chat_formats();
 // `usage` for an unknown name, with the known ones.
 const ChatFormat& chat_format(std::string_view name);

@@ -164,25 +164,20 @@ ChatFormat mistral() {
 
 std::vector<ChatFormat> all_formats() {
   const auto program = [](const char* head, const char* tail) { return std::string(head) + tail; };
-  return {llava(),
-          llava_hub(),
-          vicuna(),
+  return {llava(), llava_hub(), vicuna(),
           with_internvl_images(chat_ml("internvl", {kInternVlTemplate, kInternVlOlderTemplate})),
           with_internvl_images(
               chat_ml("internvl2_5", {program(kInternVl25Head, kInternVlTemplate)}, kInternVl25System)),
           with_internvl_images(
               chat_ml("internlm2-chat", {kInternLm2ChatTemplate}, kInternLm2System, "<|im_end|>")),
-          qwen2_vl(),
-          smolvlm("smolvlm", "<|im_start|>"),
-          smolvlm("idefics3", "<|begin_of_text|>"),
-          paligemma(),
+          // The same text; its models' tokenizers put no <s> in front, and bring another Jinja program.
+          with_internvl_images(chat_ml("Hermes-2", {}, kInternLm2System, "<|im_end|>")), qwen2_vl(),
+          smolvlm("smolvlm", "<|im_start|>"), smolvlm("idefics3", "<|begin_of_text|>"), paligemma(),
           chat_ml("chatml", {kChatMlTemplate}),
           chat_ml("qwen2", {program(kQwen2Head, kQwen2Tail)}, "You are a helpful assistant."),
           chat_ml("qwen2.5", {program(kQwen25Head, kQwen2Tail)},
                   "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."),
-          llama_2(),
-          llama_3(),
-          mistral()};
+          llama_2(), llama_3(), mistral()};
 }
 
 }  // namespace

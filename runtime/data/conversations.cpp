@@ -58,6 +58,17 @@ void list_images(const Json& record, const std::string& key, SampleBuilder& samp
   for (const Json& image : *images) sample.list_image(image);
 }
 
+// A list of videos, each the list of its frames; null is none.
+void list_videos(const Json& record, const std::string& key, SampleBuilder& sample) {
+  const auto videos = record.find(key);
+  if (videos == record.end() || videos->is_null()) return;
+  require(
+      videos->is_array(), ExitCode::bad_data,
+      "{}: \"{}\": {} is not a list of videos, each the list of the paths of its frames (films are not read)",
+      sample.where(), key, shown(*videos));
+  for (const Json& video : *videos) sample.list_video(video);
+}
+
 void begin(const Json& record, SampleBuilder& sample) {
   require(record.is_object(), ExitCode::bad_data, "{}: a sample must be an object, not {}", sample.where(),
           shown(record));
@@ -72,6 +83,8 @@ void read_llava(const Json& record, SampleBuilder& sample) {
           "{}: llava data name their pictures in \"image\"; with \"images\" it is sharegpt data",
           sample.where());
   list_images(record, "image", sample);
+  if (const auto video = record.find("video"); video != record.end() && !video->is_null())
+    sample.list_video(*video);
   read_turns(record, {}, sample);
 }
 
@@ -81,6 +94,7 @@ void read_sharegpt(const Json& record, const ConversationTags& tags, SampleBuild
           "{}: sharegpt data name their pictures in \"{}\"; with \"image\" it is llava data", sample.where(),
           tags.images);
   list_images(record, tags.images, sample);
+  list_videos(record, tags.videos, sample);
   read_system(record, tags.system, sample);
   if (const auto pairs = record.find("conversation");
       pairs != record.end() && !record.contains(tags.messages)) {

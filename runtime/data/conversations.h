@@ -1,10 +1,11 @@
 // Conversations in the style of LLaVA and ShareGPT, records of a JSON array or of a JSONL file:
-//   LLaVA:    {"id", "image": PATH or [PATH, ...], "conversations": [{"from": "human" | "gpt", "value":
-//   TEXT}, ...]} ShareGPT: {"system": TEXT, "images": [PATH, ...], "conversations": [...]}, names
-//   configurable;
-//             or {"system": TEXT, "images": [...], "conversation": [{"human": TEXT, "assistant": TEXT}, ...]}
-// `<image>` anywhere in a text of the user stands for the next picture; as many as there are pictures. A
-// sample without pictures is text only. A turn may say "loss": false. Other keys are ignored.
+//   LLaVA: {"id", "image": PATH or [PATH, ...], "video": [PATH, ...],
+//           "conversations": [{"from": "human" | "gpt", "value": TEXT}, ...]}
+//   ShareGPT, with configurable names: {"system": TEXT, "images": [PATH, ...], "videos": [[PATH, ...], ...],
+//           "conversations": [...]}, or with "conversation": [{"human": TEXT, "assistant": TEXT}, ...]
+// `<image>` anywhere in a text of the user stands for the next picture, `<video>` for the next video, a list
+// of the paths of its frames; as many as there are. A sample without them is text only. A turn may say
+// "loss": false. Other keys are ignored.
 #pragma once
 
 #include <string>
@@ -22,6 +23,7 @@ struct ConversationTags {
   std::string assistant = "gpt";
   std::string system = "system";  // as a role, and beside the list
   std::string images = "images";
+  std::string videos = "videos";
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("messages", s.messages);
@@ -31,6 +33,7 @@ struct ConversationTags {
     visit("assistant", s.assistant);
     visit("system", s.system);
     visit("images", s.images);
+    visit("videos", s.videos);
   }
 };
 

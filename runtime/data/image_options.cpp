@@ -88,44 +88,68 @@ void apply(const ImageOptions& options, ImageRecipe& recipe, DecodeOptions& deco
   }
 }
 
-std::optional<ImageRecipe> shrink_images(const ImageRecipe& recipe, std::span<const MediaSize> images,
-                                         i64 budget, const TokensOfImage& tokens) {
-  const auto fits = [&](const ImageRecipe& candidate) {
-    i64 sum = 0;
-    for (const MediaSize& image : images) {
-      sum += tokens(image_layout(candidate, image.size, image.frames), tile_grid(candidate, image.size));
+namespace {
+
+using Fits = std::function<bool(const MediaRecipes&)>;
+
+std::optional<MediaRecipes> with_fewer_tiles(const MediaRecipes& recipes, std::span<const MediaSize> media,
+                                             const Fits& fits) {
+  i64 most = recipes.image.tiling.max;
+  if (most == 0) {  // no limit: as many as the largest grid of these images has
+    for (const MediaSize& m : media) {
+      const TileGrid grid = tile_grid(recipes.image, m.size);
+      most = std::max(most, grid.rows * grid.columns);
     }
-    return sum <= budget;
-  };
-  if (fits(recipe)) return recipe;
-  ImageRecipe smaller = recipe;
-  if (has_tiles(recipe)) {
-    i64 most = recipe.tiling.max;
-    if (most == 0) {  // no limit: as many as the largest grid of these images has
-      for (const MediaSize& image : images) {
-        const TileGrid grid = tile_grid(recipe, image.size);
-        most = std::max(most, grid.rows * grid.columns);
-      }
-    }
-    for (smaller.tiling.max = most - 1; smaller.tiling.max >= fewest_tiles(recipe); --smaller.tiling.max) {
-      if (fits(smaller)) return smaller;
-    }
-    return std::nullopt;
   }
-  if (!recipe.makes_patch_rows()) return std::nullopt;
-  // Tokens never fall when the limit grows; it counts in merge blocks, each of which is one token.
-  const i64 block = recipe.patch * recipe.patch * recipe.pixels.merge * recipe.pixels.merge;
-  i64 low = ceil_div(recipe.pixels.min, block), high = recipe.pixels.max / block + 1;  // does not fit
+  MediaRecipes fewer = recipes;
+  i64& limit = fewer.image.tiling.max;
+  for (limit = most - 1; limit >= fewest_tiles(recipes.image); --limit) {
+    if (fits(fewer)) return fewer;
+  }
+  return std::nullopt;
+}
+
+// Tokens never fall when the limit grows; it counts in merge blocks, each of which is one token.
+std::optional<MediaRecipes> with_fewer_pixels(const MediaRecipes& recipes, const Fits& fits) {
+  const ImageRecipe& image = recipes.image;
+  const ImageRecipe& video = recipes.video ? *recipes.video : image;
+  const i64 block = image.patch * image.patch * image.pixels.merge * image.pixels.merge;
+  const auto limited = [block](ImageRecipe recipe, i64 blocks) {
+    const i64 least = ceil_div(recipe.pixels.min, block);
+    recipe.pixels.max = std::min(recipe.pixels.max, std::max(least, blocks) * block);
+    return recipe;
+  };
   const auto with = [&](i64 blocks) {
-    smaller.pixels.max = blocks * block;
+    MediaRecipes smaller{.image = limited(image, blocks)};
+    if (recipes.video) smaller.video = limited(video, blocks);
     return smaller;
   };
+  i64 low = ceil_div(std::min(image.pixels.min, video.pixels.min), block);
+  i64 high = std::max(image.pixels.max, video.pixels.max) / block + 1;  // does not fit
   if (low >= high || !fits(with(low))) return std::nullopt;
   while (high - low > 1) {
     const i64 middle = low + (high - low) / 2;
     (fits(with(middle)) ? low : high) = middle;
   }
   return with(low);
+}
+
+}  // namespace
+
+std::optional<MediaRecipes> shrink_media(const MediaRecipes& recipes, std::span<const MediaSize> media,
+                                         i64 budget, const TokensOfImage& tokens) {
+  const Fits fits = [&](const MediaRecipes& candidate) {
+    i64 sum = 0;
+    for (const MediaSize& m : media) {
+      const ImageRecipe& recipe = candidate.of(m.video);
+      sum += tokens(image_layout(recipe, m.size, m.frames), tile_grid(recipe, m.size));
+    }
+    return sum <= budget;
+  };
+  if (fits(recipes)) return recipes;
+  if (has_tiles(recipes.image)) return with_fewer_tiles(recipes, media, fits);
+  if (recipes.image.makes_patch_rows()) return with_fewer_pixels(recipes, fits);
+  return std::nullopt;
 }
 
 }  // namespace longsight::data

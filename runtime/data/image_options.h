@@ -36,20 +36,31 @@ struct ImageOptions {
 // option that this recipe has not.
 void apply(const ImageOptions& options, ImageRecipe& recipe, DecodeOptions& decode);
 
+// How the images of a model become pixels, and the frames of its videos where it takes them.
+struct MediaRecipes {
+  ImageRecipe image;
+  std::optional<ImageRecipe> video{};
+
+  const ImageRecipe& of(bool is_video) const { return is_video ? *video : image; }
+  friend bool operator==(const MediaRecipes&, const MediaRecipes&) = default;
+};
+
 // An image, or a video as `frames` images of one size.
 struct MediaSize {
   ImageSize size;
   i64 frames = 1;
+  bool video = false;
 };
 
 // Text tokens that stand for an image, separators included.
 using TokensOfImage = std::function<i64(const ImageLayout& layout, const TileGrid& grid)>;
 
-// The recipe with the most tiles or pixels, at most those of `recipe`, with which these images take no more
-// than `budget` tokens together; nothing if none does (also if each image takes a fixed number). Limits are
-// lowered for all images alike: tiles one by one down to the fewest that the recipe allows, pixels down to
-// the recipe's least. The same for the same arguments everywhere. bad_data where image_layout refuses a size.
-std::optional<ImageRecipe> shrink_images(const ImageRecipe& recipe, std::span<const MediaSize> images,
+// The recipes with the most tiles or pixels, at most those of `recipes`, with which these images and videos
+// take no more than `budget` tokens together; nothing if none do (also if each image takes a fixed number).
+// Limits are lowered for all alike: tiles one by one down to the fewest that the recipe allows, pixels (of an
+// image, or of a frame) down to the least of each recipe. The same for the same arguments everywhere.
+// bad_data where image_layout refuses a size.
+std::optional<MediaRecipes> shrink_media(const MediaRecipes& recipes, std::span<const MediaSize> media,
                                          i64 budget, const TokensOfImage& tokens);
 
 }  // namespace longsight::data

@@ -16,20 +16,19 @@ void read_part(const Json& part, SampleBuilder& sample, const std::string& where
   const std::string& type = require_string(part, "type", where);
   if (type == "text") {
     sample.add_text(require_string(part, "text", where));
+  } else if (type == "image" && !part.contains("image")) {
+    sample.add_listed(PartKind::image);
   } else if (type == "image") {
-    const auto path = part.find("image");
-    if (path == part.end()) {
-      sample.add_listed_image();
-    } else {
-      sample.add_image(*path);
-    }
+    sample.add_image(part["image"]);
   } else if (type == "image_url") {
     const Json& url = require_member(part, "image_url", where);
     sample.add_image(url.is_object() ? require_member(url, "url", where) : url);
+  } else if (type == "video" && !part.contains("video")) {
+    sample.add_listed(PartKind::video);
   } else if (type == "video") {
     const std::optional<double> fps = optional_double(part, "fps", where);
     require(fps.value_or(1) > 0, ExitCode::bad_data, "{}: fps {} must be positive", where, fps.value_or(0));
-    sample.add_video(require_member(part, "video", where), fps.value_or(0));
+    sample.add_video(part["video"], fps.value_or(0));
   } else {
     fail(ExitCode::bad_data, "{}: part type \"{}\" is not supported (text, image, image_url and video are)",
          where, type);
@@ -67,6 +66,9 @@ void read_messages(const Json& record, SampleBuilder& sample) {
   sample.set_id(record);
   if (const Json* images = optional_array(record, "images", where)) {
     for (const Json& image : *images) sample.list_image(image);
+  }
+  if (const Json* videos = optional_array(record, "videos", where)) {
+    for (const Json& video : *videos) sample.list_video(video);
   }
   const Json& messages = require_array(record, "messages", where);
   require(!messages.empty(), ExitCode::bad_data, "{}: messages is empty", where);

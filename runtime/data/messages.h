@@ -1,12 +1,13 @@
 // Reads chat data in OpenAI's style, one JSON object a line:
 //   {"messages": [{"role": "system" | "user" | "assistant", "content": TEXT or PARTS, "loss": BOOL}, ...],
-//    "images": [IMAGE, ...], "id": TEXT}
+//    "images": [IMAGE, ...], "videos": [[IMAGE, ...], ...], "id": TEXT}
 // IMAGE: a path, or the picture itself as data:image/TYPE;base64,DATA.
 // PARTS: {"type": "text", "text": TEXT}, {"type": "image", "image": IMAGE}, {"type": "image_url",
 // "image_url": IMAGE or {"url": IMAGE}}, {"type": "video", "video": [IMAGE, ...], "fps": NUMBER}.
-// `<image>` in a text, and {"type": "image"} without a path, stand for the next entry of `images`. A line
-// break directly behind such an <image> (or in front of one that ends the text) belongs to it. "loss": false
-// leaves an assistant's message out of the loss. Other keys beside `messages` are ignored.
+// `<image>` in a text, and {"type": "image"} without a path, stand for the next entry of `images`; `<video>`
+// and {"type": "video"} without frames for the next of `videos`. A line break directly behind such a
+// placeholder (or in front of one that ends the text) belongs to it. "loss": false leaves an assistant's
+// message out of the loss. Other keys beside `messages` are ignored.
 #pragma once
 
 #include <string>

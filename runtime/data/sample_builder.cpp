@@ -7,7 +7,8 @@
 namespace longsight::data {
 namespace {
 
-constexpr std::string_view kPlaceholder = "<image>";
+constexpr std::string_view kImage = "<image>";
+constexpr std::string_view kVideo = "<video>";
 constexpr std::size_t kMostShown = 60;
 
 std::string cut(std::string text) {
@@ -45,7 +46,11 @@ void SampleBuilder::set_id(const Json& record) {
 }
 
 void SampleBuilder::list_image(const Json& path) {
-  listed_.push_back(file_of(path, where()));
+  images_.media.push_back({.video = false, .frames = {file_of(path, where())}});
+}
+
+void SampleBuilder::list_video(const Json& frames) {
+  videos_.media.push_back(video_of(frames, 0, where()));
 }
 
 MediaFile SampleBuilder::file_of(const Json& value, const std::string& where) {
@@ -66,11 +71,11 @@ void SampleBuilder::begin_message(Role role, bool loss, std::string where) {
 
 void SampleBuilder::add_text(std::string_view text) {
   for (;;) {
-    const std::size_t at = text.find(kPlaceholder);
+    const std::size_t image = text.find(kImage), video = text.find(kVideo), at = std::min(image, video);
     std::string_view before = text.substr(0, at);
     const bool found = at != std::string_view::npos;
     if (found) {
-      text.remove_prefix(at + kPlaceholder.size());
+      text.remove_prefix(at + (image < video ? kImage : kVideo).size());
       if (text.starts_with('\n')) {
         text.remove_prefix(1);
       } else if (text.empty() && before.ends_with('\n')) {
@@ -79,13 +84,13 @@ void SampleBuilder::add_text(std::string_view text) {
     }
     if (!before.empty()) message().parts.push_back({.text = std::string(before)});
     if (!found) return;
-    add_listed_image();
+    add_listed(image < video ? PartKind::image : PartKind::video);
   }
 }
 
-void SampleBuilder::add_listed_image() {
-  waiting_.push_back(sample_.media.size());
-  message().parts.push_back({.kind = PartKind::image});
+void SampleBuilder::add_listed(PartKind kind) {
+  (kind == PartKind::video ? videos_ : images_).waiting.push_back(sample_.media.size());
+  message().parts.push_back({.kind = kind});
   sample_.media.emplace_back();
 }
 
@@ -94,15 +99,19 @@ void SampleBuilder::add_image(const Json& path) {
   sample_.media.push_back({.video = false, .frames = {file_of(path, message_where_)}});
 }
 
-void SampleBuilder::add_video(const Json& frames, double frames_per_second) {
+ChatMedia SampleBuilder::video_of(const Json& frames, double frames_per_second, const std::string& where) {
   require(frames.is_array(), ExitCode::bad_data,
           "{}: video {}: films are not read; write their frames into files and give the list of the paths",
-          message_where_, shown(frames));
-  require(!frames.empty(), ExitCode::bad_data, "{}: a video without frames", message_where_);
+          where, shown(frames));
+  require(!frames.empty(), ExitCode::bad_data, "{}: a video without frames", where);
   ChatMedia video{.video = true, .frames = {}, .frames_per_second = frames_per_second};
-  for (const Json& frame : frames) video.frames.push_back(file_of(frame, message_where_));
+  for (const Json& frame : frames) video.frames.push_back(file_of(frame, where));
+  return video;
+}
+
+void SampleBuilder::add_video(const Json& frames, double frames_per_second) {
   message().parts.push_back({.kind = PartKind::video});
-  sample_.media.push_back(std::move(video));
+  sample_.media.push_back(video_of(frames, frames_per_second, message_where_));
 }
 
 void SampleBuilder::end_message() {
@@ -115,6 +124,27 @@ void SampleBuilder::end_message() {
           "{}: images belong in user messages", message_where_);
 }
 
+void SampleBuilder::list_unnamed_images() {
+  for (MediaFile& file : media_.unnamed()) {
+    const auto holds = [&](const ChatMedia& m) {
+      return std::find(m.frames.begin(), m.frames.end(), file) != m.frames.end();
+    };
+    const auto named = [&](const std::vector<ChatMedia>& media) {
+      return std::any_of(media.begin(), media.end(), holds);
+    };
+    if (!named(sample_.media) && !named(videos_.media))
+      images_.media.push_back({.video = false, .frames = {std::move(file)}});
+  }
+}
+
+void SampleBuilder::place(Listed& listed, const char* kind) {
+  require(listed.waiting.size() == listed.media.size(), ExitCode::bad_data,
+          "{}: {} <{}> in the messages, but {} {}s", where(), listed.waiting.size(), kind,
+          listed.media.size(), kind);
+  for (std::size_t i = 0; i < listed.media.size(); ++i)
+    sample_.media[listed.waiting[i]] = std::move(listed.media[i]);
+}
+
 ChatSample SampleBuilder::take() {
   const auto has = [this](auto&& what) {
     return std::any_of(sample_.messages.begin(), sample_.messages.end(), what);
@@ -123,19 +153,9 @@ ChatSample SampleBuilder::take() {
           "{}: no assistant message, nothing to learn", where());
   require(has([](const ChatMessage& m) { return m.loss; }), ExitCode::bad_data,
           "{}: every assistant message has loss: false, nothing to learn", where());
-  if (listed_.empty()) {
-    for (MediaFile& file : media_.unnamed()) {
-      const bool named = std::any_of(sample_.media.begin(), sample_.media.end(), [&](const ChatMedia& m) {
-        return std::find(m.frames.begin(), m.frames.end(), file) != m.frames.end();
-      });
-      if (!named) listed_.push_back(std::move(file));
-    }
-  }
-  require(waiting_.size() == listed_.size(), ExitCode::bad_data,
-          "{}: {} <image> in the messages, but {} images", where(), waiting_.size(), listed_.size());
-  for (std::size_t i = 0; i < listed_.size(); ++i) {
-    sample_.media[waiting_[i]] = {.video = false, .frames = {std::move(listed_[i])}};
-  }
+  if (images_.media.empty()) list_unnamed_images();
+  place(images_, "image");
+  place(videos_, "video");
   return std::move(sample_);
 }
 

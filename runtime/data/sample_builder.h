@@ -21,16 +21,17 @@ class SampleBuilder {
 
   void set_id(const Json& record);  // its "id", if it has one
   void set_plain() { sample_.plain = true; }
-  // `<image>` in a text stands for the next listed image; a sample that lists none takes those that belong to
-  // it without being named.
+  // `<image>` in a text stands for the next listed image, `<video>` for the next listed video (a list of the
+  // paths of its frames); a sample that lists no image takes those that belong to it without being named.
   void list_image(const Json& path);
+  void list_video(const Json& frames);
 
   // A message is begun, filled and ended. `where` begins its errors.
   void begin_message(Role role, bool loss, std::string where);
-  // Cut at <image>. A line break directly behind such an <image> (or in front of one that ends the text)
-  // belongs to it.
+  // Cut at <image> and <video>. A line break directly behind such a placeholder (or in front of one that ends
+  // the text) belongs to it.
   void add_text(std::string_view text);
-  void add_listed_image();
+  void add_listed(PartKind kind);
   void add_image(const Json& path);
   void add_video(const Json& frames, double frames_per_second);
   void end_message();
@@ -38,14 +39,22 @@ class SampleBuilder {
   ChatSample take();
 
  private:
+  // Media that are listed apart from the texts, and the places that wait for them.
+  struct Listed {
+    std::vector<ChatMedia> media;
+    std::vector<std::size_t> waiting;  // indices into sample_.media
+  };
+
   MediaFile file_of(const Json& value, const std::string& where);
+  ChatMedia video_of(const Json& frames, double frames_per_second, const std::string& where);
+  void list_unnamed_images();
+  void place(Listed& listed, const char* kind);
   ChatMessage& message() { return sample_.messages.back(); }
 
   const MediaResolver& media_;
   ChatSample sample_;
   std::string message_where_;
-  std::vector<MediaFile> listed_;
-  std::vector<std::size_t> waiting_;  // media that take the listed images
+  Listed images_, videos_;
   i64 data_uris_ = 0;
 };
 

@@ -42,6 +42,19 @@ void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor secon
   });
 }
 
+namespace {
+
+// Of plain pointers: inside a lambda GCC loads element by element through what was captured.
+template <class T>
+double squares(const T* x, i64 count) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (i64 i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return sum;
+}
+
+}  // namespace
+
 double sum_of_squares(Tensor x, Stream) {
   constexpr i64 kBlock = 4096;
   struct Partials {};
@@ -51,13 +64,8 @@ double sum_of_squares(Tensor x, Stream) {
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* const v = x.as<T>();
-    parallel_items(blocks, n, [&](i64 b) {
-      const i64 last = std::min(n, (b + 1) * kBlock);
-      double sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (i64 i = b * kBlock; i < last; ++i) sum += static_cast<double>(v[i]) * static_cast<double>(v[i]);
-      partial[b] = sum;
-    });
+    parallel_items(blocks, n,
+                   [&](i64 b) { partial[b] = squares(v + b * kBlock, std::min(kBlock, n - b * kBlock)); });
   });
   double total = 0;
   for (i64 b = 0; b < blocks; ++b) total += partial[b];

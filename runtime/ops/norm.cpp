@@ -18,6 +18,9 @@ void check_vector(const char* op, const char* what, const Tensor& v, i64 size, D
         name_of(v.dtype()), v.shape().text(), name_of(dtype), size);
 }
 
+// Loops over a row are functions of plain pointers: inside a lambda GCC loads element by element through what
+// was captured.
+
 // --- RMS norm ---
 
 template <class T>
@@ -26,12 +29,46 @@ void scale_row(T* y, const T* x, T rstd, const T* gain, T offset, i64 width) {
   for (i64 c = 0; c < width; ++c) y[c] = x[c] * rstd * (gain[c] + offset);
 }
 
+template <class T>
+void rms_backward_row(T* dx, T* d_gain, const T* dy, const T* x, T rstd, const T* gain, T offset, i64 width) {
+  T dot = 0;  // of the gradient of the normalised row with the row
+#pragma omp simd reduction(+ : dot)
+  for (i64 c = 0; c < width; ++c) dot += dy[c] * (gain[c] + offset) * x[c];
+  const T pull = dot * rstd * rstd * rstd / static_cast<T>(width);
+#pragma omp simd
+  for (i64 c = 0; c < width; ++c) {
+    const T dc = dy[c], xc = x[c];
+    dx[c] += rstd * dc * (gain[c] + offset) - xc * pull;
+    d_gain[c] += dc * xc * rstd;
+  }
+}
+
 // --- layer norm ---
 
 template <class T>
 void normalise_row(T* y, const T* x, T mean, T rstd, const T* gain, const T* bias, i64 width) {
 #pragma omp simd
   for (i64 c = 0; c < width; ++c) y[c] = (x[c] - mean) * rstd * gain[c] + bias[c];
+}
+
+template <class T>
+void layer_backward_row(T* dx, T* d_gain, T* d_bias, const T* dy, const T* x, T mean, T rstd, const T* gain,
+                        i64 width) {
+  T sum = 0, dot = 0;  // of the gradient of the normalised row: with ones, and with the normalised row
+#pragma omp simd reduction(+ : sum, dot)
+  for (i64 c = 0; c < width; ++c) {
+    const T g = dy[c] * gain[c];
+    sum += g;
+    dot += g * ((x[c] - mean) * rstd);
+  }
+  const T mean_sum = sum / static_cast<T>(width), mean_dot = dot / static_cast<T>(width);
+#pragma omp simd
+  for (i64 c = 0; c < width; ++c) {
+    const T dc = dy[c], normal = (x[c] - mean) * rstd;
+    dx[c] += rstd * (dc * gain[c] - mean_sum - normal * mean_dot);
+    d_gain[c] += dc * normal;
+    d_bias[c] += dc;
+  }
 }
 
 struct PartialSums {};
@@ -111,19 +148,8 @@ void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rst
                    *const scale = gain.as<T>();
     T* const targets[1] = {d_gain ? d_gain.as<T>() : nullptr};
     sum_over_rows<T, 1>(rows, width, targets, [&](i64 r, T* partial) {
-      const T *v = in + r * width, *d = upstream + r * width;
-      T* o = out + r * width;
-      const T s = saved[r], plus = static_cast<T>(offset);
-      T dot = 0;  // of the gradient of the normalised row with the row
-#pragma omp simd reduction(+ : dot)
-      for (i64 c = 0; c < width; ++c) dot += d[c] * (scale[c] + plus) * v[c];
-      const T pull = dot * s * s * s / static_cast<T>(width);
-#pragma omp simd
-      for (i64 c = 0; c < width; ++c) {
-        const T dc = d[c], vc = v[c];
-        o[c] += s * dc * (scale[c] + plus) - vc * pull;
-        partial[c] += dc * vc * s;
-      }
+      rms_backward_row(out + r * width, partial, upstream + r * width, in + r * width, saved[r], scale,
+                       static_cast<T>(offset), width);
     });
   });
 }
@@ -190,25 +216,8 @@ void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Ten
     const T *const saved = rstd.as<T>(), *const scale = gain.as<T>();
     T* const targets[2] = {d_gain ? d_gain.as<T>() : nullptr, d_bias ? d_bias.as<T>() : nullptr};
     sum_over_rows<T, 2>(rows, width, targets, [&](i64 r, T* partial) {
-      const T *v = in + r * width, *d = upstream + r * width;
-      T* o = out + r * width;
-      T* partial_bias = partial + width;
-      const T m = means[r], s = saved[r];
-      T sum = 0, dot = 0;  // of the gradient of the normalised row: with ones, and with the normalised row
-#pragma omp simd reduction(+ : sum, dot)
-      for (i64 c = 0; c < width; ++c) {
-        const T g = d[c] * scale[c];
-        sum += g;
-        dot += g * ((v[c] - m) * s);
-      }
-      const T mean_sum = sum / static_cast<T>(width), mean_dot = dot / static_cast<T>(width);
-#pragma omp simd
-      for (i64 c = 0; c < width; ++c) {
-        const T dc = d[c], normal = (v[c] - m) * s;
-        o[c] += s * (dc * scale[c] - mean_sum - normal * mean_dot);
-        partial[c] += dc * normal;
-        partial_bias[c] += dc;
-      }
+      layer_backward_row(out + r * width, partial, partial + width, upstream + r * width, in + r * width,
+                         means[r], saved[r], scale, width);
     });
   });
 }

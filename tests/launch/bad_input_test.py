@@ -269,7 +269,7 @@ train: {train}
             self.train(MISSING, [f"data.train.0.{key}: nowhere.json"], f"data.train=[{{{key}: nowhere.json}}]")
         self.train(MISSING, ["data.train.0.images: nowhere"], "data.train=[{llava: configs/tiny.yaml, images: nowhere}]")
         self.train(MISSING, ["shard-001.tar"], "data.train=[{webdataset: ['shard-{001..002}.tar']}]")
-        self.train(MISSING, ["shard-*.tar: no file matches"], "data.train=[{webdataset: ['shard-*.tar']}]")
+        self.train(MISSING, ["data.train.0.webdataset.0: shard-*.tar: no file matches"], "data.train=[{webdataset: ['shard-*.tar']}]")
 
     def test_bad_samples_of_every_format_are_named_by_their_place(self):
         self.copy("goldens/data_formats", "formats")

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "runtime/base/json.h"
+#include "runtime/data/record_file.h"
 #include "tests/launch/run_verb.h"
 #include "tests/support/failure.h"
 #include "tests/support/scratch_folder.h"
@@ -54,7 +54,7 @@ TEST_CASE(
   const ScratchFolder scratch;
   std::string data;
   for (const std::string& answer : {"  " + text + "\n", text + "x"}) {
-    Json sample = JsonLinesIndex(kCase + "/samples.jsonl").json(3);
+    Json sample = data::RecordFile(kCase + "/samples.jsonl").json(3);
     for (Json& message : sample["messages"]) {
       for (Json& part : message["content"]) {
         if (part["type"] == "image")

@@ -21,9 +21,10 @@ struct Opened {
   std::unique_ptr<TrainingData> data;
 };
 
-std::unique_ptr<Opened> open(std::vector<std::string> overrides) {
-  auto opened = std::make_unique<Opened>(
-      Opened{.loaded = load_config("configs/tiny.yaml", overrides), .run = {}, .data = nullptr});
+std::unique_ptr<Opened> open(std::vector<std::string> overrides,
+                             const std::string& config = "configs/tiny.yaml") {
+  auto opened =
+      std::make_unique<Opened>(Opened{.loaded = load_config(config, overrides), .run = {}, .data = nullptr});
   opened->run = open_run_shape(opened->loaded);
   opened->data = open_training_data(opened->loaded, opened->run);
   return opened;
@@ -133,6 +134,63 @@ TEST_CASE("overlong samples are left out alike on every number of ranks, and the
   const auto shrink = open({train, fmt::format("data.max_tokens={}", limit), "data.overlong=shrink-images"});
   CHECK(contains(failure_of([&] { shrink->data->check_share(0, 1); }).message,
                  ", whatever the size of its images: raise it"));
+}
+
+TEST_CASE("images and frames of samples that are too long shrink, their texts stay") {
+  const ScratchFolder folder;
+  const std::string path = folder.write(
+      "a.jsonl",
+      R"({"images": ["photo.jpg", "shapes.png"], "messages": [{"role": "user", "content": "Compare <image> and <image>."}, {"role": "assistant", "content": "They differ."}]}
+{"videos": [["wide.png", "wide.png", "wide.png", "wide.png"]], "images": ["photo.jpg"], "messages": [{"role": "user", "content": "Of <video> and <image>, which moves?"}, {"role": "assistant", "content": "None."}]}
+{"messages": [{"role": "user", "content": "Short?"}, {"role": "assistant", "content": "Yes."}]}
+)");
+  const std::string train = "data.train=[{messages: " + path + ", images: tests/goldens/qwen2-vl/images}]";
+  const auto samples_of = [](Opened& opened) {
+    std::map<std::string, model::Sample> samples;
+    while (static_cast<i64>(samples.size()) < opened.data->samples_per_epoch()) {
+      for (model::Sample& s : opened.data->next()) samples.emplace(s.id, s);
+    }
+    return samples;
+  };
+  const auto whole = open({train, "data.overlong=error"}, "configs/finetune.yaml");
+  const model::ModelConfig& model = whole->run.model->config();
+  const auto words_of = [&](const model::Sample& s) {
+    std::vector<i64> ids;
+    for (const i64 id : s.ids) {
+      if (id != model.image_token && id != model.video_token) ids.push_back(id);
+    }
+    return ids;
+  };
+  const auto full = samples_of(*whole);
+  i64 limit = 0;
+  bool has_video = false;
+  for (const auto& [id, s] : full) limit = std::max(limit, s.tokens());
+  limit -= 6;
+  const std::vector<std::string> shrink{train, fmt::format("data.max_tokens={}", limit)};
+  const auto smaller = samples_of(*open(shrink, "configs/finetune.yaml"));
+  REQUIRE(smaller.size() == full.size());
+  i64 changed = 0;
+  for (const auto& [id, s] : smaller) {
+    const model::Sample& before = full.at(id);
+    CHECK(s.tokens() <= limit);
+    CHECK(words_of(s) == words_of(before));
+    REQUIRE(s.images.size() == before.images.size());
+    changed += before.tokens() > limit;
+    CHECK((s.tokens() < before.tokens()) == (before.tokens() > limit));
+    for (std::size_t i = 0; i < s.images.size(); ++i) {
+      const data::ImageLayout &now = s.images[i]->layout(), &then = before.images[i]->layout();
+      CHECK(now.patches() <= then.patches());
+      CHECK(s.images[i]->pixels().extent(0) == now.patches());
+      has_video = has_video || now.video;
+    }
+  }
+  CHECK(changed > 0);
+  CHECK(has_video);
+  const FitCounts counts = open(shrink, "configs/finetune.yaml")->data->check_share(0, 1);
+  CHECK(counts.shrunk == changed);
+  CHECK(text_of(counts, limit) ==
+        fmt::format("{} samples, {} of them with smaller images to fit into {} tokens", full.size(), changed,
+                    limit));
 }
 
 TEST_CASE("a source of which nothing fits is an error, not an endless search") {

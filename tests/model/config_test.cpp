@@ -60,6 +60,19 @@ TEST_CASE("RoPE is read in the old and the new form") {
           "mrope_section");
 }
 
+TEST_CASE("norms of q and k in InternVL's tower have the norms' own epsilon in the original files only") {
+  const auto eps = [](const char* type, const char* text, const char* norm) {
+    const nlohmann::json file{
+        {"model_type", type},
+        {"image_token_id", 7},
+        {"vision_config", {{norm, true}, {"layer_norm_eps", 1e-3}, {"image_size", 448}}},
+        {text, {{"model_type", "qwen2"}, {"architectures", {"Qwen2ForCausalLM"}}}}};
+    return read_model_config(file, "c").vision.qk_eps;
+  };
+  CHECK(eps("internvl", "text_config", "use_qk_norm") == 1e-6);
+  CHECK(eps("internvl_chat", "llm_config", "qk_normalization") == 1e-3);
+}
+
 TEST_CASE("what changes the computation and is not supported is refused by name") {
   refused(with({{"/model_type", "chameleon"}}), "chameleon");
   refused(with({{"/vision_config/model_type", "dinov2"}}), "dinov2");

@@ -1,7 +1,6 @@
 #include "runtime/base/json.h"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include "tests/support/failure.h"
 #include "tests/support/scratch_folder.h"
@@ -15,6 +14,12 @@ std::string refusal(std::string_view text, JsonRules rules = {}) {
   CHECK(failure.code == ExitCode::bad_data);
   CHECK(failure.message.size() < 500);
   return failure.message;
+}
+
+std::string text_at(const InputFile& file, const JsonPlace& place) {
+  std::string text(static_cast<std::size_t>(place.bytes), '\0');
+  file.read_exactly_at(text.data(), place.bytes, place.offset);
+  return text;
 }
 
 }  // namespace
@@ -188,16 +193,11 @@ TEST_CASE("a JSONL file is read line by line, with line numbers") {
   CHECK(values == std::vector<Json>{1, 2, 4});
   CHECK(!lines.next().has_value());
 
-  const JsonLinesIndex index(path);
-  REQUIRE(index.size() == 4);
-  CHECK(index.json(3)["a"] == 4);  // in any order
-  CHECK(index.json(0)["a"] == 1);
-  CHECK(index.json(1)["a"] == 2);
-  CHECK(index.where(1) == path + ":4");
-  CHECK(index.line(1).text == "{\"a\": 2}");
-  CHECK(contains(failure_of([&] { index.json(2); }).message, path + ":5:7: not valid JSON"));
-  CHECK_THROWS_AS(index.json(4), Error);
-  CHECK_THROWS_AS(index.json(-1), Error);
+  const InputFile file(path);
+  const std::vector<JsonPlace> places = index_json_lines(file).values;
+  REQUIRE(places.size() == 4);
+  for (std::size_t i = 0; i < places.size(); ++i) CHECK(places[i].line == numbers[i]);
+  CHECK(text_at(file, places[1]) == "{\"a\": 2}");
 }
 
 TEST_CASE("an empty JSONL file has no lines, and a missing one is missing input") {
@@ -206,10 +206,9 @@ TEST_CASE("an empty JSONL file has no lines, and a missing one is missing input"
     const std::string path = folder.write("e.jsonl", text);
     CAPTURE(text);
     CHECK(!JsonLines(path).next().has_value());
-    CHECK(JsonLinesIndex(path).size() == 0);
+    CHECK(index_json_lines(InputFile(path)).values.empty());
   }
   CHECK(failure_of([&] { JsonLines(folder / "no.jsonl"); }).code == ExitCode::missing_input);
-  CHECK(failure_of([&] { JsonLinesIndex(folder / "no.jsonl"); }).code == ExitCode::missing_input);
 }
 
 TEST_CASE("a JSONL line longer than 16 MiB is refused, and reading goes on behind it") {
@@ -225,12 +224,6 @@ TEST_CASE("a JSONL line longer than 16 MiB is refused, and reading goes on behin
   REQUIRE(last.has_value());
   CHECK(last->number == 4);
   CHECK(lines.parse(*last) == 4);
-
-  const JsonLinesIndex index(path);
-  REQUIRE(index.size() == 4);
-  CHECK(failure_of([&] { index.json(2); }) ==
-        Failure{ExitCode::bad_data, path + ":3: longer than 16777216 bytes"});
-  CHECK(index.json(3) == 4);
 }
 
 TEST_CASE("lines across the borders of the read buffer are whole") {
@@ -244,33 +237,27 @@ TEST_CASE("lines across the borders of the read buffer are whole") {
   }
   const std::string path = folder.write("b.jsonl", text);
   JsonLines lines(path);
-  const JsonLinesIndex index(path);
-  REQUIRE(index.size() == static_cast<i64>(expected.size()));
+  const InputFile file(path);
+  const std::vector<JsonPlace> places = index_json_lines(file).values;
+  REQUIRE(places.size() == expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const auto line = lines.next();
     REQUIRE(line.has_value());
     const Json value = lines.parse(*line);
     CHECK(value[0] == i);
     CHECK(value[1].get_ref<const std::string&>().size() == static_cast<std::size_t>(expected[i]));
-    CHECK(index.line(static_cast<i64>(i)).text == line->text);
-    CHECK(index.line(static_cast<i64>(i)).number == line->number);
+    CHECK(text_at(file, places[i]) == line->text);
+    CHECK(places[i].line == line->number);
   }
   CHECK(!lines.next().has_value());
 }
 
 TEST_CASE("the fingerprint of a JSONL file is that of its bytes") {
   ScratchFolder folder;
-  const u64 first = JsonLinesIndex(folder.write("a.jsonl", "1\n2\n")).fingerprint();
-  CHECK(JsonLinesIndex(folder.write("b.jsonl", "1\n2\n")).fingerprint() == first);
-  CHECK(JsonLinesIndex(folder.write("c.jsonl", "1\n3\n")).fingerprint() != first);
-}
-
-TEST_CASE("a JSONL file that shrinks after it was indexed is an error, not a crash") {
-  ScratchFolder folder;
-  const std::string path = folder.write("s.jsonl", "1\n22222\n");
-  const JsonLinesIndex index(path);
-  REQUIRE(::truncate(path.c_str(), 4) == 0);
-  CHECK(index.json(0) == 1);
-  CHECK(failure_of([&] { index.json(1); }) ==
-        Failure{ExitCode::bad_data, path + " ends at byte 4, but 5 bytes are wanted at 2"});
+  const auto fingerprint = [&](const char* name, const char* text) {
+    return index_json_lines(InputFile(folder.write(name, text))).fingerprint;
+  };
+  const u64 first = fingerprint("a.jsonl", "1\n2\n");
+  CHECK(fingerprint("b.jsonl", "1\n2\n") == first);
+  CHECK(fingerprint("c.jsonl", "1\n3\n") != first);
 }

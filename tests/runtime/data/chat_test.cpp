@@ -287,7 +287,8 @@ TEST_CASE("a folder's template: .jinja, then chat_template.json, then tokenizer_
   CHECK(failure.message ==
         (folder / "chat_template.jinja") +
             ": its chat template is not one of those known here; choose a format with data.chat: FORMAT, "
-            "one of llava, llava-hub, vicuna, internvl, internvl2_5, internlm2-chat, qwen2-vl, smolvlm, "
+            "one of llava, llava-hub, vicuna, internvl, internvl2_5, internlm2-chat, Hermes-2, qwen2-vl, "
+            "smolvlm, "
             "idefics3, "
             "paligemma, chatml, qwen2, qwen2.5, llama-2, llama-3, mistral");
 }
@@ -298,6 +299,8 @@ TEST_CASE("config.json says the format of remote-code InternVL and of PaliGemma"
   folder.write("chat_template.jinja", chat_format("chatml").templates[0]);
   folder.write("config.json", R"({"architectures": ["InternVLChatModel"], "template": "internvl2_5"})");
   CHECK(found() == "internvl2_5");
+  folder.write("config.json", R"({"architectures": ["InternVLChatModel"], "template": "Hermes-2"})");
+  CHECK(found() == "Hermes-2");
   folder.write("config.json", R"({"architectures": ["InternVLChatModel"], "template": "phi3-chat"})");
   const Failure failure = failure_of([&] { found(); });
   CHECK(failure.code == ExitCode::bad_data);

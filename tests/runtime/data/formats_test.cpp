@@ -200,6 +200,28 @@ TEST_CASE("ShareGPT samples that are wrong are refused, with the names that its 
         "\"system\": expected a string, got 5");
 }
 
+TEST_CASE("LLaVA and ShareGPT data list videos beside their turns") {
+  const ScratchFolder folder;
+  folder.write("a.png", "a");
+  folder.write("b.png", "b");
+  const std::string turns =
+      R"("conversations": [{"from": "human", "value": "<video>\nWhat?"}, {"from": "gpt", "value": "x"}])";
+  const std::string llava = folder.write("l.json", R"([{"video": ["a.png", "b.png"], )" + turns + "}]");
+  const std::string sharegpt = folder.write("s.json", R"([{"videos": [["a.png", "b.png"]], )" + turns + "}]");
+  for (const auto& [kind, path] : {std::pair(DataKind::llava, llava), {DataKind::sharegpt, sharegpt}}) {
+    const ChatSample sample = open_chat_data({.kind = kind, .files = {path}})->sample(0);
+    REQUIRE(sample.media.size() == 1);
+    CHECK(sample.media[0].video);
+    CHECK(sample.media[0].frames.size() == 2);
+    CHECK(text_of(sample.messages[0]) == "What?");
+  }
+  const Second bad(DataKind::sharegpt);
+  CHECK(bad.refusal(R"({"videos": "a.mp4", )" + turns + "}") ==
+        "\"videos\": \"a.mp4\" is not a list of videos, each the list of the paths of its frames (films are "
+        "not read)");
+  CHECK(bad.refusal("{" + turns + "}") == "1 <video> in the messages, but 0 videos");
+}
+
 TEST_CASE("texts that are wrong are refused, and pictures among them") {
   const Second text(DataKind::text);
   CHECK(text.refusal("{}") == "neither \"text\" nor \"query\" nor \"instruction\"");

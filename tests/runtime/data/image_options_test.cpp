@@ -109,29 +109,41 @@ TEST_CASE("images shrink to the most pixels that fit, and no further") {
   const ImageRecipe recipe = recipe_of("Qwen2VLImageProcessor");
   const std::vector<MediaSize> images{{{900, 1400}}, {{300, 200}}, {{2000, 2000}}};
   const i64 whole = tokens_together(recipe, images, tokens_of_qwen);
-  CHECK(shrink_images(recipe, images, whole, tokens_of_qwen) == recipe);
+  CHECK(shrink_media({recipe}, images, whole, tokens_of_qwen) == MediaRecipes{recipe});
   for (i64 budget = 40; budget < whole; budget += 97) {
     CAPTURE(budget);
-    const auto smaller = shrink_images(recipe, images, budget, tokens_of_qwen);
+    const auto smaller = shrink_media({recipe}, images, budget, tokens_of_qwen);
     REQUIRE(smaller);
-    CHECK(tokens_together(*smaller, images, tokens_of_qwen) <= budget);
-    ImageRecipe larger = *smaller;  // one block more does not fit
+    CHECK(tokens_together(smaller->image, images, tokens_of_qwen) <= budget);
+    ImageRecipe larger = smaller->image;  // one block more does not fit
     larger.pixels.max += 28 * 28;
     CHECK(tokens_together(larger, images, tokens_of_qwen) > budget);
-    CHECK(smaller->pixels.min == recipe.pixels.min);
+    CHECK(smaller->image.pixels.min == recipe.pixels.min);
   }
-  CHECK_FALSE(shrink_images(recipe, images, 5, tokens_of_qwen));  // three images of at least four tokens
+  CHECK_FALSE(shrink_media({recipe}, images, 5, tokens_of_qwen));  // three images of at least four tokens
 }
 
-TEST_CASE("frames of videos shrink alike") {
-  const ImageRecipe recipe =
-      video_recipe_from_json({{"video_processor_type", "Qwen2VLVideoProcessor"}}, "video");
-  const std::vector<MediaSize> video{{{720, 1280}, 9}};
-  const auto smaller = shrink_images(recipe, video, 1000, tokens_of_qwen);
+TEST_CASE("videos shrink with the images beside them, each to its own least") {
+  const MediaRecipes recipes{
+      recipe_of("Qwen2VLImageProcessor"),
+      video_recipe_from_json({{"video_processor_type", "Qwen2VLVideoProcessor"}}, "video")};
+  const MediaSize video{{720, 1280}, 9, true}, image{{720, 1280}};
+  const auto tokens_with = [&](const MediaRecipes& r, const MediaSize& m) {
+    return tokens_of_qwen(image_layout(r.of(m.video), m.size, m.frames), {});
+  };
+  const auto smaller = shrink_media(recipes, std::vector{video, image}, 1000, tokens_of_qwen);
   REQUIRE(smaller);
-  CHECK(image_layout(*smaller, {720, 1280}, 9).tiles == 5);
-  CHECK(tokens_together(*smaller, video, tokens_of_qwen) <= 1000);
-  CHECK_FALSE(shrink_images(recipe, video, 100, tokens_of_qwen));  // five times 128 at least
+  CHECK(image_layout(*smaller->video, video.size, 9).tiles == 5);
+  const i64 frame = tokens_with(*smaller, video) / 5, still = tokens_with(*smaller, image);
+  CHECK(frame == still);
+  CHECK(6 * frame <= 1000);
+  CHECK(frame > 140);  // 1000 / 6 = 166, but for whole rows and columns of blocks
+  // The frames are at the least of their recipe (128 tokens), the image goes on.
+  const auto least = shrink_media(recipes, std::vector{video, image}, 690, tokens_of_qwen);
+  REQUIRE(least);
+  CHECK(least->video->pixels.max == least->video->pixels.min);
+  CHECK(tokens_with(*least, image) < tokens_with(*least, video) / 5);
+  CHECK_FALSE(shrink_media(recipes, std::vector{video}, 100, tokens_of_qwen));  // five times 128 at least
 }
 
 TEST_CASE("images shrink tile by tile, with a thumbnail as long as there is more than one") {
@@ -143,24 +155,24 @@ TEST_CASE("images shrink tile by tile, with a thumbnail as long as there is more
     CHECK(whole > 150);
     for (i64 budget = 22; budget < whole; ++budget) {
       CAPTURE(budget);
-      const auto smaller = shrink_images(recipe, images, budget, tokens_of_tiles);
+      const auto smaller = shrink_media({recipe}, images, budget, tokens_of_tiles);
       REQUIRE(smaller);
-      CHECK(tokens_together(*smaller, images, tokens_of_tiles) <= budget);
-      ImageRecipe larger = *smaller;
+      CHECK(tokens_together(smaller->image, images, tokens_of_tiles) <= budget);
+      ImageRecipe larger = smaller->image;
       larger.tiling.max += 1;
       CHECK(tokens_together(larger, images, tokens_of_tiles) > budget);
     }
-    CHECK_FALSE(shrink_images(recipe, images, 21, tokens_of_tiles));
+    CHECK_FALSE(shrink_media({recipe}, images, 21, tokens_of_tiles));
   }
   ImageRecipe at_least = recipe_of("GotOcr2ImageProcessor");
   at_least.tiling.min = 2;
-  CHECK_FALSE(shrink_images(at_least, images, 50, tokens_of_tiles));
+  CHECK_FALSE(shrink_media({at_least}, images, 50, tokens_of_tiles));
 }
 
 TEST_CASE("images of a fixed number of tokens fit or do not") {
   const ImageRecipe clip = recipe_of("CLIPImageProcessor");
   const std::vector<MediaSize> images{{{100, 100}}};
   const auto each = [](const ImageLayout& layout, const TileGrid&) { return layout.patches(); };
-  CHECK(shrink_images(clip, images, 256, each) == clip);
-  CHECK_FALSE(shrink_images(clip, images, 255, each));
+  CHECK(shrink_media({clip}, images, 256, each) == MediaRecipes{clip});
+  CHECK_FALSE(shrink_media({clip}, images, 255, each));
 }

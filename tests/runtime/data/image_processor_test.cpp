@@ -10,6 +10,7 @@
 
 #include "runtime/base/json.h"
 #include "runtime/data/image_decode.h"
+#include "runtime/data/record_file.h"
 #include "tests/support/failure.h"
 
 using namespace longsight;
@@ -80,7 +81,7 @@ TEST_CASE("pixel values of the golden samples of all families are equal to the b
     const std::string folder = "tests/goldens/" + c["case"].get<std::string>() + "/";
     const ImageRecipe recipe = image_recipe_from_json(
         read_json_file(folder + "model/preprocessor_config.json"), "preprocessor_config.json");
-    const Json sample = JsonLinesIndex(folder + "samples.jsonl").json(c["sample"].get<i64>());
+    const Json sample = RecordFile(folder + "samples.jsonl").json(c["sample"].get<i64>());
     std::string bytes;  // of all images of the sample, joined along the first axis
     i64 rows = 0;
     Shape shape;

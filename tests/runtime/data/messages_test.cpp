@@ -231,6 +231,23 @@ TEST_CASE("a video is the list of its frames") {
   CHECK(sample.media[2].frames_per_second == 0);
   CHECK(sample.messages[0].parts[0].kind == PartKind::video);
   CHECK(sample.messages[0].parts[1].kind == PartKind::image);
+  // Listed apart from the texts.
+  const ChatSample listed = data.one(
+      R"({"images": ["a.png"], "videos": [["a.png", "sub/b.png"], ["sub/b.png"]], "messages": [{"role": "user",
+          "content": [{"type": "text", "text": "<video>\nand <image>"}, {"type": "video"}]},
+          {"role": "assistant", "content": "x"}]})");
+  REQUIRE(listed.media.size() == 3);
+  CHECK(listed.media[0].frames.size() == 2);
+  CHECK(listed.media[0].video);
+  CHECK(!listed.media[1].video);
+  CHECK(listed.media[2].frames.at(0).path == data.folder() / "sub/b.png");
+  REQUIRE(listed.messages[0].parts.size() == 4);
+  CHECK(listed.messages[0].parts[1].text == "and ");
+  CHECK(listed.messages[0].parts[3].kind == PartKind::video);
+  CHECK(data.refusal(user("\"<video>\"")) == data.bad("1 <video> in the messages, but 0 videos"));
+  CHECK(data.refusal(user("\"<video>\""), R"(, "videos": ["a.mp4"])") ==
+        data.bad("video \"a.mp4\": films are not read; write their frames into files and give the "
+                 "list of the paths"));
   const auto refused = [&](const std::string& part) { return data.refusal(user("[" + part + "]")); };
   CHECK(refused(R"({"type": "video", "video": "a.mp4"})") ==
         data.bad("message 1: video \"a.mp4\": films are not read; write their frames into files and give the "
@@ -240,7 +257,7 @@ TEST_CASE("a video is the list of its frames") {
         data.bad("message 1: 3 is not the path of an image"));
   CHECK(refused(R"({"type": "video", "video": ["a.png"], "fps": 0})") ==
         data.bad("message 1: fps 0 must be positive"));
-  CHECK(refused(R"({"type": "video"})") == data.bad("message 1: no \"video\""));
+  CHECK(refused(R"({"type": "video"})") == data.bad("1 <video> in the messages, but 0 videos"));
 }
 
 TEST_CASE("a file that is empty, malformed or not there") {
