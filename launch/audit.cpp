@@ -1,5 +1,6 @@
 // longsight audit: the gradient of every parameter on the ranks at hand against that of one rank, on the same
 // data.
+#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "launch/output.h"

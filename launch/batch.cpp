@@ -1,4 +1,5 @@
 // longsight batch: what training would feed, sample by sample, as safetensors.
+#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "launch/model_folder.h"

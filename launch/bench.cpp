@@ -1,4 +1,5 @@
 // longsight bench: matrix products, attention, exchanges and whole training steps on synthetic data.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cmath>

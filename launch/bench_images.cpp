@@ -1,5 +1,6 @@
 // longsight bench images: what a picture costs before it reaches a tower. scripts/bench_images.py compares it
 // with Pillow.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <ctime>
 

@@ -1,4 +1,6 @@
 // longsight data: what is done with data sets besides training.
+#include <CLI/CLI.hpp>
+
 #include "launch/data_verbs.h"
 
 namespace longsight::launch {

@@ -1,5 +1,7 @@
 // longsight data index, longsight data lint: every sample is looked at. The first stops at what is wrong and
 // keeps what it found; the other one lists all that is wrong.
+#include <CLI/CLI.hpp>
+
 #include "launch/data_verbs.h"
 #include "launch/output.h"
 #include "launch/progress.h"

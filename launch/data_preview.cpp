@@ -1,4 +1,5 @@
 // longsight data preview: the first samples as people see them and as the model is fed.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "launch/contact_sheet.h"

@@ -1,4 +1,5 @@
 // longsight data stats: what a data set holds, in samples, pictures and tokens.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "launch/data_verbs.h"

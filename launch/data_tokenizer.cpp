@@ -1,4 +1,5 @@
 // longsight data tokenizer: learns a byte-level BPE.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <filesystem>

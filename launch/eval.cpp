@@ -1,4 +1,5 @@
 // longsight eval: held-out loss of a run or of a configuration's model.
+#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "launch/evaluate.h"

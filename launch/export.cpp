@@ -1,4 +1,5 @@
 // longsight export: a Hugging Face folder of a run's model or of a save.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <charconv>

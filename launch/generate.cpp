@@ -1,4 +1,5 @@
 // longsight generate: greedy answers, to one question or to the last turns of a data set.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "launch/model_folder.h"

@@ -1,4 +1,6 @@
 // longsight gradients: loss and gradients of a ready batch, as safetensors.
+#include <CLI/CLI.hpp>
+
 #include "launch/model_folder.h"
 #include "launch/output.h"
 #include "launch/planning.h"

@@ -1,4 +1,5 @@
 // longsight inspect: what is in a safetensors file or a model folder.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <map>

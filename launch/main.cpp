@@ -1,4 +1,5 @@
 // The longsight command: starts MPI, chooses the verb, and turns errors into one line and an exit code.
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <iostream>
 #include <optional>

@@ -1,4 +1,6 @@
 // longsight plan: what a run would do, without doing it.
+#include <CLI/CLI.hpp>
+
 #include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"

@@ -1,4 +1,5 @@
 // longsight train: the training loop.
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
 #include <future>

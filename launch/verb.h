@@ -2,10 +2,14 @@
 // through `run` what to do when it is chosen.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 
 #include "parallel/mpi_session.h"
+
+// Not its header, which takes the compiler longer than all of ours: a verb's file includes that itself.
+namespace CLI {
+class App;
+}
 
 namespace longsight::launch {
 

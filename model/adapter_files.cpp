@@ -7,6 +7,7 @@
 
 #include "model/families/families.h"
 #include "runtime/base/json.h"
+#include "runtime/base/log.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/safetensors.h"
 
@@ -42,6 +43,23 @@ AdapterTensor parse(const io::TensorEntry& entry, const ModelConfig& config, con
       name.substr(kPrefix.size(), name.size() - kPrefix.size() - (a ? kA.size() : kB.size()));
   const std::string weight = family_of(config).canonical_name(layer + ".weight");
   return {.layer = weight.substr(0, weight.size() - std::string_view(".weight").size()), .is_a = a};
+}
+
+// Whether the model computes the layer. The tower's blocks behind the last one whose output is used are
+// carried over only; PEFT puts adapters on them too, which get no gradient and stay zero.
+bool runs(const ModelConfig& config, const std::string& layer) {
+  const VisionConfig& v = config.vision;
+  for (i64 i = config.vision_blocks_run(); i < v.layers; ++i) {
+    if (layer.starts_with(fmt::format("{}{}.{}.", v.names.root, v.names.blocks, i))) return false;
+  }
+  return true;
+}
+
+bool is_zero(const io::SafetensorsFile& file, const io::TensorEntry& entry) {
+  const OwnedTensor values(DType::F32, entry.shape);
+  file.read(entry.name, values.view());
+  const float* x = values->as<float>();
+  return std::all_of(x, x + values->elements(), [](float value) { return value == 0; });
 }
 
 // Everything that would make it another computation than plain LoRA.
@@ -83,15 +101,22 @@ AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig& 
     return found->get<double>();
   };
   AdapterConfig adapter{.rank = static_cast<i64>(number("r")), .alpha = number("lora_alpha"), .targets = {}};
-  std::set<std::string> layers;
+  std::set<std::string> layers, idle;
   const io::SafetensorsFile file(weights_path);
   for (const io::TensorEntry& entry : file.entries()) {
     const AdapterTensor tensor = parse(entry, config, weights_path);
     const i64 rank = entry.shape[tensor.is_a ? 0 : 1];
     require(rank == adapter.rank, ExitCode::bad_data, "{}: {} {} has rank {}, but {} says r = {}",
             weights_path, entry.name, entry.shape.text(), rank, kConfig, adapter.rank);
-    layers.insert(tensor.layer);
+    const bool used = runs(config, tensor.layer);
+    require(used || tensor.is_a || is_zero(file, entry), ExitCode::bad_data,
+            "{}: {} adapts a layer that this model does not compute, and is not zero", weights_path,
+            entry.name);
+    (used ? layers : idle).insert(tensor.layer);
   }
+  if (!idle.empty())
+    log_warn("{}: left out {} adapters that are zero, of layers that this model does not compute", folder,
+             idle.size());
   require(!layers.empty(), ExitCode::bad_data, "{}: no tensors", weights_path);
   adapter.targets.assign(layers.begin(), layers.end());
   return adapter;
@@ -104,6 +129,7 @@ void load_adapter(Vlm& model, const std::string& folder) {
   std::set<std::string> seen;
   for (const io::TensorEntry& entry : file.entries()) {
     const AdapterTensor tensor = parse(entry, model.config(), path);
+    if (!runs(model.config(), tensor.layer)) continue;
     const std::string name = tensor.layer + std::string(tensor.is_a ? kA : kB);
     const ParameterId id = p.find(name);
     require(id >= 0, ExitCode::bad_data, "{}: tensor {} belongs to no linear layer of this model", path,

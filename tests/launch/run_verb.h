@@ -5,9 +5,6 @@
 #include <vector>
 
 #include "launch/verb.h"
-#include "parallel/self_group.h"
-#include "runtime/base/log.h"
-#include "tests/support/captured_stdout.h"
 
 namespace longsight::launch {
 
@@ -17,28 +14,8 @@ struct VerbResult {
 };
 
 // `arguments` begin with the verb. A command line that does not parse is a usage error, as in main.
-inline VerbResult run_verb(void (*add)(CLI::App&, Run&), std::vector<std::string> arguments,
-                           parallel::ProcessGroup& world) {
-  CLI::App app("test", "longsight");
-  app.require_subcommand(1);
-  Run verb;
-  add(app, verb);
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-  try {
-    app.parse(reversed);
-  } catch (const CLI::ParseError& error) {
-    fail(ExitCode::usage, "{}", error.what());
-  }
-  init_log(0, 1, Verbosity::quiet);
-  Job job{world, {}};
-  VerbResult result;
-  result.out = stdout_of([&] { result.code = verb(job); });
-  return result;
-}
-
-inline VerbResult run_verb(void (*add)(CLI::App&, Run&), std::vector<std::string> arguments) {
-  parallel::SelfGroup self;
-  return run_verb(add, std::move(arguments), self);
-}
+VerbResult run_verb(void (*add)(CLI::App&, Run&), const std::vector<std::string>& arguments,
+                    parallel::ProcessGroup& world);
+VerbResult run_verb(void (*add)(CLI::App&, Run&), const std::vector<std::string>& arguments);  // on one rank
 
 }  // namespace longsight::launch

@@ -1,11 +1,15 @@
 #include "model/adapters.h"
 
 #include <cmath>
+#include <filesystem>
 
 #include <doctest/doctest.h>
 
+#include "model/adapter_files.h"
 #include "parallel/self_group.h"
+#include "runtime/io/safetensors.h"
 #include "tests/support/failure.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/tiny_families.h"
 #include "tests/support/tiny_model.h"
 
@@ -47,6 +51,36 @@ double difference(Tensor a, F&& c) {
   }
   REQUIRE(size > 0);
   return worst / size;
+}
+
+// PEFT puts adapters on all layers; those of blocks whose output nothing uses cannot learn.
+TEST_CASE("adapters of a block that is not computed are left out if they are zero, and refused if not") {
+  const ModelConfig config = read_model_config(test::tiny_config(), "c");
+  const i64 idle = config.vision_blocks_run();
+  REQUIRE(idle < config.vision.layers);
+  const ScratchFolder folder;
+  folder.write("adapter_config.json", R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4})");
+  const auto read = [&](float value) {
+    const OwnedTensor a(DType::F32, {2, config.vision.width}), b(DType::F32, {config.vision.width, 2});
+    std::fill_n(a->as<float>(), a->elements(), 1.0F);
+    std::fill_n(b->as<float>(), b->elements(), value);
+    std::vector<io::NamedTensor> tensors;
+    for (const i64 block : {i64{0}, idle}) {
+      const std::string layer = fmt::format(
+          "base_model.model.model.vision_tower.vision_model.encoder.layers.{}.self_attn.q_proj", block);
+      tensors.push_back({layer + ".lora_A.weight", a.view()});
+      tensors.push_back({layer + ".lora_B.weight", b.view()});
+    }
+    std::filesystem::remove(folder / "adapter_model.safetensors");
+    io::write_safetensors(folder / "adapter_model.safetensors", tensors);
+    return read_adapter_config(folder.path(), config).targets;
+  };
+  const std::vector<std::string> targets = read(0);
+  REQUIRE(targets.size() == 1);
+  CHECK(contains(targets[0], ".layers.0."));
+  const Failure failure = failure_of([&] { read(1); });
+  CHECK(failure.code == ExitCode::bad_data);
+  CHECK(contains(failure.message, fmt::format("layers.{}.self_attn.q_proj.lora_B.weight", idle)));
 }
 
 }  // namespace
