@@ -3,7 +3,7 @@
 The two sides run in turn, so that a change of the machine's speed meets both; each run is a process of its own that
 reports the median of its steps. Quoted are the median of all runs, and from the smallest to the largest in brackets;
 ratios are taken run by run. GFLOP/s of both sides come from the seconds and one formula (matrix products of the model,
-the causal half of attention, three times the forward). Usually started by scripts/bench_peers.sh.
+the causal half of attention, three times the forward; of attention alone 3.5 times). Usually started by scripts/bench_peers.sh.
 """
 import argparse
 import json
@@ -21,8 +21,9 @@ MODELS = "scripts/peers"
 # name: model, tokens, images
 STEPS = {"small-2k": ("small", 2048, 8), "small-8k": ("small", 8192, 32), "medium-2k": ("medium", 2048, 8)}
 ATTENTION = dict(tokens=8192, heads=6, width=64)
-PARTS = ["small-2k", "small-8k", "attention", "ranks", "medium-2k"]
-DEFAULT_PARTS = PARTS[:4]
+RANKS = {"ranks-2k": "small-2k", "ranks-8k": "small-8k"}
+PARTS = ["small-2k", "small-8k", "attention", "ranks-2k", "ranks-8k", "medium-2k"]
+DEFAULT_PARTS = PARTS[:5]
 
 
 def stop(message, code=70):
@@ -142,10 +143,10 @@ def attention_table(a, raw):
             f"| **{spread([t / m for m, t in zip(mine, theirs)])}** |"]
 
 
-def ranks_table(a, raw):
+def ranks_table(parts, a, raw):
     gemm_command = [LONGSIGHT, "bench", "gemm", "--threads", "1", "--json"]
     rows = []
-    for name in ("small-2k", "small-8k"):
+    for name in [RANKS[p] for p in parts if p in RANKS]:
         model, tokens, images = STEPS[name]
         one_command = step_command(model, tokens, images, 1, a.steps)
         two_command = ["mpirun", "-n", "2", "--bind-to", "none", *one_command]
@@ -162,6 +163,8 @@ def ranks_table(a, raw):
         rows.append(f"| {model}, {tokens:,} tokens, {images} images | {spread(seconds_of(one))} | {spread(seconds_of(two))} "
                     f"| {spread(speedup)} | {spread(machine)} "
                     f"| **{spread([s / m for s, m in zip(speedup, machine)])}** |")
+    if not rows:
+        return []
     return ["", "### Two ranks that share each sequence, one thread each, against one rank of one thread", "",
             "The machine's own limit is what two independent matrix-multiply processes reach against one.", "",
             "| | one rank, s a step | two ranks, s a step | speed-up | limit of the machine | speed-up / limit |",
@@ -205,8 +208,7 @@ def main():
     lines = steps_table(parts, a, raw)
     if "attention" in parts:
         lines += attention_table(a, raw)
-    if "ranks" in parts:
-        lines += ranks_table(a, raw)
+    lines += ranks_table(parts, a, raw)
     os.makedirs(os.path.dirname(a.raw) or ".", exist_ok=True)
     with open(a.raw, "w", encoding="utf-8") as out:
         json.dump(raw, out, indent=1)
