@@ -46,7 +46,7 @@ def expected_files(config):
     # Language models alone have no images; LLaVA and SmolVLM say how a chat and a processor look in files of their own.
     if "vision_config" not in config:
         return [name for name in EXPECTED_FILES if name != "preprocessor_config.json"]
-    return EXPECTED_FILES + (["processor_config.json", "chat_template.json"] if config["model_type"] == "llava" else [])
+    return EXPECTED_FILES + (["processor_config.json"] if config["model_type"] == "llava" else [])
 
 
 def load(folder):
@@ -56,6 +56,9 @@ def load(folder):
     config = read_config(folder)
     problems = [f"no {name} in the folder" for name in expected_files(config)
                 if not os.path.exists(os.path.join(folder, name))]
+    if config["model_type"] == "llava" and not any(
+            os.path.exists(os.path.join(folder, name)) for name in ("chat_template.json", "chat_template.jinja")):
+        problems.append("neither chat_template.json nor chat_template.jinja in the folder")
     architecture = (config.get("architectures") or ["LlavaForConditionalGeneration"])[0]
     model, info = getattr(transformers, architecture).from_pretrained(
         folder, output_loading_info=True, dtype=torch.float32, attn_implementation="eager", local_files_only=True)
