@@ -154,13 +154,13 @@ MediaMaker::MediaMaker(const std::string& folder, const model::ModelConfig& conf
 }
 
 MediaMaker::Medium MediaMaker::medium(const data::ChatMedia& media, const std::string& where,
-                                      const data::MediaRecipes* recipes) const {
+                                      const data::MediaRecipes& recipes) const {
   require(config_.has_vision(), ExitCode::bad_data,
           "{}: an image or video, but the model has no vision tower", where);
   require(!media.video || recipes_.video, ExitCode::bad_data, "{}: a video, but a {} model takes images only",
           where, config_.family);
   Medium medium;
-  const data::ImageRecipe& used = (recipes != nullptr ? *recipes : recipes_).of(media.video);
+  const data::ImageRecipe& used = recipes.of(media.video);
   if (is_fixed(used)) {
     medium.layout.layout = config_.tile_layout();
   } else {
@@ -197,9 +197,9 @@ std::string MediaMaker::text_of(const data::MediaLayout& m, bool video) const {
 
 std::shared_ptr<data::ImageSource> MediaMaker::source(const data::ChatMedia& media, const Medium& medium,
                                                       data::Shift shift, const std::string& where,
-                                                      const data::MediaRecipes* recipes) const {
-  const data::ImageRecipe& used = (recipes != nullptr ? *recipes : recipes_).of(media.video);
-  return std::make_shared<data::FileImage>(media.frames, used, medium.layout.layout, shift, decode_, where);
+                                                      const data::MediaRecipes& recipes) const {
+  return std::make_shared<data::FileImage>(media.frames, recipes.of(media.video), medium.layout.layout, shift,
+                                           decode_, where);
 }
 
 std::optional<data::MediaRecipes> MediaMaker::shrunk(std::span<const data::ChatMedia> all, i64 budget,
@@ -207,7 +207,7 @@ std::optional<data::MediaRecipes> MediaMaker::shrunk(std::span<const data::ChatM
   if (is_fixed(recipes_.image)) return std::nullopt;
   std::vector<data::MediaSize> sizes;
   for (const data::ChatMedia& media : all) {
-    sizes.push_back({.size = medium(media, where).layout.size,
+    sizes.push_back({.size = medium(media, where, recipes_).layout.size,
                      .frames = static_cast<i64>(media.frames.size()),
                      .video = media.video});
   }

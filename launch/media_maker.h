@@ -28,19 +28,18 @@ class MediaMaker {
     data::MediaLayout layout;
     std::string text;
   };
-  // Errors name `where`. With recipes: those instead of the folder's (see shrunk).
-  Medium medium(const data::ChatMedia&, const std::string& where,
-                const data::MediaRecipes* recipes = nullptr) const;
+  // Errors name `where`. `recipes`: the folder's, or smaller ones (see shrunk).
+  Medium medium(const data::ChatMedia&, const std::string& where, const data::MediaRecipes& recipes) const;
   std::shared_ptr<data::ImageSource> source(const data::ChatMedia&, const Medium&, data::Shift,
                                             const std::string& where,
-                                            const data::MediaRecipes* recipes = nullptr) const;
+                                            const data::MediaRecipes& recipes) const;
 
   // Smaller images and frames for a sample whose visual tokens must not be more than `budget`; nothing if
   // none are small enough.
   std::optional<data::MediaRecipes> shrunk(std::span<const data::ChatMedia>, i64 budget,
                                            const std::string& where) const;
 
-  const data::ImageRecipe& recipe() const { return recipes_.image; }
+  const data::MediaRecipes& recipes() const { return recipes_; }
   bool any() const { return config_.has_vision(); }
 
  private:

@@ -78,7 +78,7 @@ SampleMaker::SampleMaker(const std::string& folder, const model::ModelConfig& co
       stop_(read_stop_tokens(folder, *tokenizer_, format_)) {}
 
 std::vector<MediaMaker::Medium> SampleMaker::media_of(const data::ChatSample& chat,
-                                                      const data::MediaRecipes* recipes) const {
+                                                      const data::MediaRecipes& recipes) const {
   std::vector<MediaMaker::Medium> media;
   for (const data::ChatMedia& m : chat.media) media.push_back(media_.medium(m, chat.where, recipes));
   return media;
@@ -97,7 +97,7 @@ std::vector<std::string> texts_of(std::span<const MediaMaker::Medium> media) {
 model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSample tokens,
                                 std::span<const MediaMaker::Medium> media,
                                 std::span<const data::Shift> shifts,
-                                const data::MediaRecipes* recipes) const {
+                                const data::MediaRecipes& recipes) const {
   model::Sample sample{.id = chat.where,
                        .ids = std::move(tokens.ids),
                        .labels = std::move(tokens.labels),
@@ -113,7 +113,7 @@ model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSam
 
 model::Sample SampleMaker::labelled(const data::ChatSample& chat, data::EncodeCache& cache,
                                     std::span<const data::Shift> shifts,
-                                    const data::MediaRecipes* recipes) const {
+                                    const data::MediaRecipes& recipes) const {
   check(shifts.empty() || shifts.size() == chat.media.size(), "{} shifts for {} images", shifts.size(),
         chat.media.size());
   const auto media = media_of(chat, recipes);
@@ -122,13 +122,13 @@ model::Sample SampleMaker::labelled(const data::ChatSample& chat, data::EncodeCa
 
 model::Sample SampleMaker::sample(const data::ChatSample& chat, data::EncodeCache& cache,
                                   std::span<const data::Shift> shifts) const {
-  return labelled(chat, cache, shifts, nullptr);
+  return labelled(chat, cache, shifts, media_.recipes());
 }
 
 std::optional<model::Sample> SampleMaker::sample_within(const data::ChatSample& chat,
                                                         data::EncodeCache& cache, i64 limit,
                                                         std::span<const data::Shift> shifts) const {
-  model::Sample full = labelled(chat, cache, shifts, nullptr);
+  model::Sample full = labelled(chat, cache, shifts, media_.recipes());
   if (full.tokens() <= limit) return full;
   // Separators between tiles go with the tiles: what is too much is taken from the placeholders, until it
   // fits.
@@ -136,7 +136,7 @@ std::optional<model::Sample> SampleMaker::sample_within(const data::ChatSample& 
   while (budget > 0) {
     const auto recipes = media_.shrunk(chat.media, budget, chat.where);
     if (!recipes) return std::nullopt;
-    model::Sample smaller = labelled(chat, cache, shifts, &*recipes);
+    model::Sample smaller = labelled(chat, cache, shifts, *recipes);
     if (smaller.tokens() <= limit) return smaller;
     budget = std::min(budget, visual_tokens(smaller)) - (smaller.tokens() - limit);
   }
@@ -148,8 +148,9 @@ i64 SampleMaker::visual_tokens(const model::Sample& sample) const {
 }
 
 model::Sample SampleMaker::prompt(const data::ChatSample& chat, data::EncodeCache& cache) const {
-  const auto media = media_of(chat, nullptr);
-  return made(chat, sample_tokenizer_.tokenize_prompt(chat, texts_of(media), cache), media, {}, nullptr);
+  const auto media = media_of(chat, media_.recipes());
+  return made(chat, sample_tokenizer_.tokenize_prompt(chat, texts_of(media), cache), media, {},
+              media_.recipes());
 }
 
 std::string SampleMaker::text(std::span<const i64> ids) const {

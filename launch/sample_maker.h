@@ -57,7 +57,7 @@ class SampleMaker {
 
   const data::Tokenizer& tokenizer() const { return *tokenizer_; }
   const data::ChatFormat& format() const { return format_; }
-  const data::ImageRecipe& recipe() const { return media_.recipe(); }
+  const data::ImageRecipe& recipe() const { return media_.recipes().image; }
 
   // Completes a model folder with preprocessor_config.json, processor_config.json, chat_template.json and
   // generation_config.json, as far as it lacks them: what Hugging Face needs to use the model as it was
@@ -67,11 +67,11 @@ class SampleMaker {
  private:
   SampleMaker(const std::string& folder, const model::ModelConfig&, const data::ChatFormat&,
               const SampleOptions&, bool needs_recipe);
-  std::vector<MediaMaker::Medium> media_of(const data::ChatSample&, const data::MediaRecipes*) const;
+  std::vector<MediaMaker::Medium> media_of(const data::ChatSample&, const data::MediaRecipes&) const;
   model::Sample made(const data::ChatSample&, data::TokenizedSample, std::span<const MediaMaker::Medium>,
-                     std::span<const data::Shift>, const data::MediaRecipes*) const;
+                     std::span<const data::Shift>, const data::MediaRecipes&) const;
   model::Sample labelled(const data::ChatSample&, data::EncodeCache&, std::span<const data::Shift>,
-                         const data::MediaRecipes*) const;
+                         const data::MediaRecipes&) const;
 
   model::ModelConfig config_;
   std::unique_ptr<data::Tokenizer> tokenizer_;

@@ -48,9 +48,8 @@ AdapterTensor parse(const io::TensorEntry& entry, const ModelConfig& config, con
 // Whether the model computes the layer. The tower's blocks behind the last one whose output is used are
 // carried over only; PEFT puts adapters on them too, which get no gradient and stay zero.
 bool runs(const ModelConfig& config, const std::string& layer) {
-  const VisionConfig& v = config.vision;
-  for (i64 i = config.vision_blocks_run(); i < v.layers; ++i) {
-    if (layer.starts_with(fmt::format("{}{}.{}.", v.names.root, v.names.blocks, i))) return false;
+  for (i64 i = config.vision_blocks_run(); i < config.vision.layers; ++i) {
+    if (layer.starts_with(config.vision.names.block_root(i))) return false;
   }
   return true;
 }

@@ -55,6 +55,8 @@ struct VisionNames {
   std::string pre_norm, post_norm;
   std::string blocks;  // "encoder.layers"
   BlockNames block;
+
+  std::string block_root(i64 index) const { return fmt::format("{}{}.{}.", root, blocks, index); }
 };
 
 struct VisionConfig {

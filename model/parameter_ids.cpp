@@ -118,8 +118,7 @@ VisionIds register_vision(const ModelConfig& config, ParameterRegistry& registry
   for (i64 i = 0; i < v.layers; ++i) {
     const bool runs = i < config.vision_blocks_run();
     Names block_names(registry, "vision", runs);
-    const BlockIds block =
-        register_vision_block(v, fmt::format("{}{}.{}.", n.root, n.blocks, i), block_names, deviation);
+    const BlockIds block = register_vision_block(v, n.block_root(i), block_names, deviation);
     if (runs) ids.blocks.push_back(block);
   }
   const bool norm_used = config.connector.row_norm && !config.connector.own_row_norm;

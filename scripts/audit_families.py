@@ -22,7 +22,7 @@ TEXTS = {
     "mistral": {"model_type": "mistral", "sliding_window": 7},
     "qwen2": {"model_type": "qwen2", "tie_word_embeddings": True},
 }
-TINY_TEXT = {"vocab_size": 512, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2,
+TINY_TEXT = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2,
              "num_attention_heads": 6, "num_key_value_heads": 3, "max_position_embeddings": 2048}
 FORMS = ["whole", "vision frozen", "adapters"]
 BOUND = 1e-9
@@ -34,11 +34,9 @@ def stop(message, code):
 
 
 def run(arguments, ranks):
-    environment = dict(os.environ, OMP_NUM_THREADS="1", OMPI_MCA_rmaps_base_oversubscribe="1",
-                       OMPI_MCA_hwloc_base_binding_policy="none", OMPI_MCA_mpi_yield_when_idle="1")
-    if os.geteuid() == 0:
-        environment.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    command = (["mpirun", "-n", str(ranks)] if ranks > 1 else []) + arguments
+    environment = dict(os.environ, OMP_NUM_THREADS="1", OMPI_MCA_hwloc_base_binding_policy="none", OMPI_MCA_mpi_yield_when_idle="1")
+    with_mpi = ["bash", "-c", 'source scripts/mpi_environment.sh && exec "$@"', "mpirun"]
+    command = (with_mpi + ["mpirun", "-n", str(ranks)] if ranks > 1 else []) + arguments
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode not in (0, 70):
         stop(f"exit code {done.returncode} from {' '.join(command)}\n{done.stderr.strip()}", 70)
@@ -46,7 +44,7 @@ def run(arguments, ranks):
 
 
 class Case:
-    """The YAML of a family: its model, its data, and where things of its own are written."""
+    """A family's model and data; its YAML, and what it needs beside that, are written into the folder."""
 
     def __init__(self, name, folder):
         self.name, self.folder = name, folder
@@ -71,16 +69,14 @@ class Case:
     def forms(self):
         return [form for form in FORMS if form != "vision frozen" or self.name not in TEXTS]
 
-    def write(self, model):
+    def config(self, form):
+        model = self.model + {"whole": "", "vision frozen": ", train: {vision: false}",
+                              "adapters": ", lora: {rank: 2, targets: ['*']}"}[form]
         path = os.path.join(self.folder, "audit.yaml")
         with open(path, "w", encoding="utf-8") as file:
             file.write(f"model: {{{model}}}\ndata: {{train: [{{{self.data}}}]}}\n"
                        f"train: {{tokens_per_step: 1024, steps: 1}}\n")
         return path
-
-    def config(self, form):
-        return self.write(self.model + {"whole": "", "vision frozen": ", train: {vision: false}",
-                                        "adapters": ", lora: {rank: 2, targets: ['*']}"}[form])
 
 
 def main():

@@ -4,7 +4,6 @@
 
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
-#include "model/families/vision_towers.h"
 
 namespace longsight::model {
 
@@ -26,18 +25,19 @@ void check_internvl_merge(ConfigReader& r, const VisionConfig& v) {
           v.patch, v.merge, v.merge);
 }
 
-bool internvl_rms(ConfigReader& r, const char* fallback) {
-  const std::string norm = r.text("norm_type", fallback);
-  require(norm == "layer_norm" || norm == "rms_norm", ExitCode::bad_data,
-          "{}: norm_type \"{}\" is neither layer_norm nor rms_norm", r.where(), norm);
-  return norm == "rms_norm";
-}
-
-void set_internvl_tower(VisionConfig& v) {
+VisionConfig read_internvl_blocks(ConfigReader& r, const TowerDefaults& defaults, const char* norm_type) {
+  VisionConfig v = read_sizes(r, defaults);
   v.pre_norm = false;
   v.patch_bias = true;
   v.layer_scale = true;
   v.batched_embeddings = true;
+  v.activation = ops::activation_from_hf(r.text("hidden_act", "gelu"), r.where() + ": hidden_act");
+  v.eps = r.number("layer_norm_eps", 1e-6);
+  const std::string norm = r.text("norm_type", norm_type);
+  require(norm == "layer_norm" || norm == "rms_norm", ExitCode::bad_data,
+          "{}: norm_type \"{}\" is neither layer_norm nor rms_norm", r.where(), norm);
+  v.rms = norm == "rms_norm";
+  return v;
 }
 
 namespace {
@@ -46,25 +46,13 @@ VisionConfig read_tower(ConfigReader& r, std::vector<std::string>& warnings) {
   const std::string type = r.text("model_type", "internvl_vision");
   require(type == "internvl_vision", ExitCode::bad_data,
           "{}: model_type \"{}\" is not supported (internvl_vision is)", r.where(), type);
-  VisionConfig v;
-  set_internvl_tower(v);
-  v.width = r.positive("hidden_size", 1024);
-  v.intermediate = r.positive("intermediate_size", 4096);
-  v.layers = r.positive("num_hidden_layers", 24);
-  v.heads = r.positive("num_attention_heads", 16);
-  v.image_size = r.square("image_size", 448);
-  v.patch = r.square("patch_size", 14);
+  VisionConfig v = read_internvl_blocks(r, {1024, 4096, 24, 16, 448, 14}, "layer_norm");
   v.qkv_bias = r.boolean("attention_bias", false);
   v.qk_norm = r.boolean("use_qk_norm", false);
-  v.activation = ops::activation_from_hf(r.text("hidden_act", "gelu"), r.where() + ": hidden_act");
-  v.rms = internvl_rms(r, "layer_norm");
-  v.eps = r.number("layer_norm_eps", 1e-6);
   v.layer_scale_init = r.number("layer_scale_init_value", 0.1);
   v.post_norm = !r.boolean("use_mean_pooling", true);
   if (!r.boolean("use_absolute_position_embeddings", true)) v.positions = VisionConfig::Positions::none;
-  v.initializer_range = r.number("initializer_range", 0.02);
   r.refuse_unless("use_mask_token", false, "masked image modelling is not trained here");
-  r.refuse_unless("num_channels", 3, "pictures have three channels");
   for (const char* rate : {"hidden_dropout_prob", "attention_dropout", "projection_dropout"})
     r.note_dropout(rate, warnings);
   r.ignore({"torch_dtype", "dtype", "architectures", "transformers_version", "_name_or_path"});

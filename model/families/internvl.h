@@ -5,6 +5,7 @@
 
 #include "model/config_reader.h"
 #include "model/families/families.h"
+#include "model/families/vision_towers.h"
 
 namespace longsight::model {
 
@@ -14,7 +15,8 @@ nlohmann::json v5_internvl_config(const ModelConfig&);
 // What both forms share.
 i64 internvl_merge(ConfigReader&);  // patches along the edge of a block that pixel shuffle joins to one row
 void check_internvl_merge(ConfigReader&, const VisionConfig&);
-bool internvl_rms(ConfigReader&, const char* fallback);  // RMS norms in the tower
-void set_internvl_tower(VisionConfig&);
+// The tower but for its names and for the keys that each form calls otherwise. `norm_type`: where none is
+// given.
+VisionConfig read_internvl_blocks(ConfigReader&, const TowerDefaults&, const char* norm_type);
 
 }  // namespace longsight::model

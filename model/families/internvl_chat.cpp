@@ -5,7 +5,6 @@
 #include "model/families/internvl.h"
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
-#include "model/families/vision_towers.h"
 #include "runtime/base/json.h"
 
 namespace longsight::model {
@@ -17,24 +16,12 @@ VisionConfig read_original_tower(ConfigReader& r, std::vector<std::string>& warn
   const std::string type = r.text("model_type", "intern_vit_6b");
   require(type == "intern_vit_6b", ExitCode::bad_data,
           "{}: model_type \"{}\" is not supported (intern_vit_6b is)", r.where(), type);
-  VisionConfig v;
-  set_internvl_tower(v);
-  v.width = r.positive("hidden_size", 3200);
-  v.intermediate = r.positive("intermediate_size", 12800);
-  v.layers = r.positive("num_hidden_layers", 48);
-  v.heads = r.positive("num_attention_heads", 25);
-  v.image_size = r.square("image_size", 224);
-  v.patch = r.square("patch_size", 14);
+  VisionConfig v = read_internvl_blocks(r, {3200, 12800, 48, 25, 224, 14}, "rms_norm");
   v.qkv_bias = r.boolean("qkv_bias", false);
   v.qk_norm = r.boolean("qk_normalization", true);
-  v.activation = ops::activation_from_hf(r.text("hidden_act", "gelu"), r.where() + ": hidden_act");
-  v.rms = internvl_rms(r, "rms_norm");
-  v.eps = r.number("layer_norm_eps", 1e-6);
   v.qk_eps = v.eps;
   v.layer_scale_init = r.number("initializer_factor", 0.1);
   v.post_norm = false;
-  v.initializer_range = r.number("initializer_range", 0.02);
-  r.refuse_unless("num_channels", 3, "pictures have three channels");
   for (const char* rate : {"attention_dropout", "dropout", "drop_path_rate"}) r.note_dropout(rate, warnings);
   r.ignore({"torch_dtype", "dtype", "architectures", "transformers_version", "_name_or_path",
             "use_flash_attn", "auto_map"});

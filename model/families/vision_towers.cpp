@@ -6,15 +6,7 @@ namespace {
 // Sizes and names that CLIP and SigLIP have in common.
 VisionConfig read_common(ConfigReader& r, const TowerDefaults& d, const std::string& root,
                          std::vector<std::string>& warnings) {
-  VisionConfig v;
-  v.width = r.positive("hidden_size", d.width);
-  v.intermediate = r.positive("intermediate_size", d.intermediate);
-  v.layers = r.positive("num_hidden_layers", d.layers);
-  v.heads = r.positive("num_attention_heads", d.heads);
-  v.image_size = r.square("image_size", d.image_size);
-  v.patch = r.square("patch_size", d.patch);
-  v.initializer_range = r.number("initializer_range", 0.02);
-  r.refuse_unless("num_channels", 3, "pictures have three channels");
+  VisionConfig v = read_sizes(r, d);
   r.note_dropout("attention_dropout", warnings);
   r.note_dropout("dropout", warnings);
   r.ignore({"projection_dim", "torch_dtype", "dtype", "architectures", "transformers_version", "vocab_size",
@@ -53,6 +45,19 @@ std::vector<CarriedTensor> pooling_head(const VisionConfig& v) {
 }
 
 }  // namespace
+
+VisionConfig read_sizes(ConfigReader& r, const TowerDefaults& d) {
+  VisionConfig v;
+  v.width = r.positive("hidden_size", d.width);
+  v.intermediate = r.positive("intermediate_size", d.intermediate);
+  v.layers = r.positive("num_hidden_layers", d.layers);
+  v.heads = r.positive("num_attention_heads", d.heads);
+  v.image_size = r.square("image_size", d.image_size);
+  v.patch = r.square("patch_size", d.patch);
+  v.initializer_range = r.number("initializer_range", 0.02);
+  r.refuse_unless("num_channels", 3, "pictures have three channels");
+  return v;
+}
 
 VisionConfig read_clip(ConfigReader& r, const TowerDefaults& d, const std::string& root,
                        std::vector<std::string>& warnings) {

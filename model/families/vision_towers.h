@@ -1,4 +1,5 @@
-// The vision towers that several families share: CLIP, SigLIP and Idefics3's form of it. Defaults are those
+// The vision towers that several families share: CLIP, SigLIP and Idefics3's form of it; and what InternVL's
+// has in common with them. Defaults are those
 // of the configuration classes of transformers 5.23.
 #pragma once
 
@@ -11,6 +12,9 @@ namespace longsight::model {
 struct TowerDefaults {
   i64 width, intermediate, layers, heads, image_size, patch;
 };
+
+// Sizes and initial range, under the keys that all of these have.
+VisionConfig read_sizes(ConfigReader&, const TowerDefaults&);
 
 // `root` stands in front of all names.
 VisionConfig read_clip(ConfigReader&, const TowerDefaults&, const std::string& root,

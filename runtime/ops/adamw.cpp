@@ -5,6 +5,18 @@
 #include "runtime/ops/host_threads.h"
 
 namespace longsight::ops {
+namespace {
+
+// Of plain pointers: inside a lambda GCC loads element by element through what was captured.
+template <class T>
+double squares(const T* x, i64 count) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (i64 i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return sum;
+}
+
+}  // namespace
 
 void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment,
                 const AdamWOptions& options, Stream) {
@@ -41,19 +53,6 @@ void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor secon
     });
   });
 }
-
-namespace {
-
-// Of plain pointers: inside a lambda GCC loads element by element through what was captured.
-template <class T>
-double squares(const T* x, i64 count) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (i64 i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return sum;
-}
-
-}  // namespace
 
 double sum_of_squares(Tensor x, Stream) {
   constexpr i64 kBlock = 4096;
