@@ -1,15 +1,18 @@
 // A conversation with images and videos, as the data readers give it and the chat formats render it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "runtime/data/media_file.h"
 
 namespace longsight::data {
 
-enum class Role { system, user, assistant };
+enum class Role { system, user, assistant, tool };
 
 enum class PartKind { text, image, video };
 
@@ -25,6 +28,16 @@ struct ChatMessage {
   Role role = Role::user;
   std::vector<ChatPart> parts;
   bool loss = false;  // an assistant's message that is to be learned
+  // An object with what a chat template may read of a message besides role and content (name, tool_calls,
+  // tool_call_id, reasoning_content, ..), in the order of the record; null: nothing.
+  nlohmann::ordered_json template_keys = nullptr;
+};
+
+// Size that a record asks for one image or the frames of a video (keys of Qwen's documented form).
+struct MediaSize {
+  std::optional<i64> min_pixels, max_pixels, resized_height, resized_width;
+
+  friend bool operator==(const MediaSize&, const MediaSize&) = default;
 };
 
 // One image, or the frames of a video in order.
@@ -32,6 +45,7 @@ struct ChatMedia {
   bool video = false;
   std::vector<MediaFile> frames;  // an image has one
   double frames_per_second = 0;   // of a video; 0: not known
+  MediaSize size = {};
 
   friend bool operator==(const ChatMedia&, const ChatMedia&) = default;
 };
@@ -44,6 +58,7 @@ struct ChatSample {
   // One assistant message that is a text for itself: no chat format stands around it, only the end-of-turn
   // token behind it.
   bool plain = false;
+  nlohmann::ordered_json tools = nullptr;  // a list of function descriptions for the chat template; null: none
 };
 
 // The text parts of a message, joined.
