@@ -34,10 +34,10 @@ struct ChatMessage {
 };
 
 // Size that a record asks for one image or the frames of a video (keys of Qwen's documented form).
-struct MediaSize {
+struct AskedSize {
   std::optional<i64> min_pixels, max_pixels, resized_height, resized_width;
 
-  friend bool operator==(const MediaSize&, const MediaSize&) = default;
+  friend bool operator==(const AskedSize&, const AskedSize&) = default;
 };
 
 // One image, or the frames of a video in order.
@@ -45,7 +45,7 @@ struct ChatMedia {
   bool video = false;
   std::vector<MediaFile> frames;  // an image has one
   double frames_per_second = 0;   // of a video; 0: not known
-  MediaSize size = {};
+  AskedSize size = {};
 
   friend bool operator==(const ChatMedia&, const ChatMedia&) = default;
 };
