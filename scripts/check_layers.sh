@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Refuses an include that points the wrong way. Folders may include only themselves and what is left of them:
-#   runtime/base -> device -> tensor -> ops -> io -> data -> parallel -> model -> launch
+#   runtime/base -> jinja, device -> tensor -> ops -> io -> data -> parallel -> model -> launch
 # tests may include all of them; nothing includes tests or scripts. Project headers are included from the root, in
 # quotes ("runtime/ops/norm.h"), also from the folder they lie in; other headers in angle brackets.
 # usage: scripts/check_layers.sh [ROOT]     (ROOT: another source tree, for tests/scripts/check_layers_test.sh)
 set -euo pipefail
 cd "${1:-"$(dirname "$0")/.."}"
 
-layers=(runtime/base runtime/device runtime/tensor runtime/ops runtime/io runtime/data parallel model launch)
+layers=(runtime/base runtime/jinja runtime/device runtime/tensor runtime/ops runtime/io runtime/data parallel model launch)
 folders=()
 for folder in runtime parallel model launch tests; do
   if [[ -d $folder ]]; then folders+=("$folder"); fi
