@@ -2,10 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
-#include "launch/evaluate.h"
 #include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"
+#include "launch/training/evaluation.h"
 #include "launch/training_data.h"
 #include "launch/verb.h"
 #include "runtime/base/log.h"

@@ -1,4 +1,4 @@
-#include "launch/evaluate.h"
+#include "launch/training/evaluation.h"
 
 namespace longsight::launch {
 
