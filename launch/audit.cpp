@@ -1,6 +1,5 @@
 // longsight audit: the gradient of every parameter on the ranks at hand against that of one rank, on the same
 // data.
-#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "launch/output.h"
@@ -182,19 +181,19 @@ ExitCode run_audit(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_audit(CLI::App& app, Run& run) {
-  CLI::App* verb = app.add_subcommand(
+void add_audit(Command app, Run& run) {
+  const Command verb = app.add_command(
       "audit", "Compare the gradient of every parameter on these ranks with that of one rank");
   auto o = std::make_shared<Options>();
-  verb->add_option("config", o->config, "YAML configuration")->required();
-  verb->add_option("--layouts", o->layouts,
-                   "plan (default): the layout that training would use; all: every one there is");
-  verb->add_option("--batches", o->batches, "steps of data to compare on (default 1)");
-  verb->add_option("--dtype", o->dtype, "f64 (default, bound 1e-9) or f32 (bound 1e-4)")
-      ->check(CLI::IsMember({"f64", "f32"}));
-  verb->add_flag("--json", o->json, "one line of JSON, last on stdout");
-  verb->add_option("overrides", o->overrides, "key.path=value");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_audit(job, *o); }; });
+  verb.add_option("config", o->config, "YAML configuration").required();
+  verb.add_option("--layouts", o->layouts,
+                  "plan (default): the layout that training would use; all: every one there is");
+  verb.add_option("--batches", o->batches, "steps of data to compare on (default 1)");
+  verb.add_option("--dtype", o->dtype, "f64 (default, bound 1e-9) or f32 (bound 1e-4)")
+      .one_of({"f64", "f32"});
+  verb.add_flag("--json", o->json, "one line of JSON, last on stdout");
+  verb.add_option("overrides", o->overrides, "key.path=value");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_audit(job, *o); }; });
 }
 
 }  // namespace longsight::launch

@@ -1,5 +1,4 @@
 // longsight batch: what training would feed, sample by sample, as safetensors.
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "launch/model_folder.h"
@@ -46,20 +45,19 @@ ExitCode run_batch(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_batch(CLI::App& app, Run& run) {
-  CLI::App* verb = app.add_subcommand(
-      "batch", "Write what training would feed: token ids, labels and pixels of each sample");
+void add_batch(Command app, Run& run) {
+  const Command verb =
+      app.add_command("batch", "Write what training would feed: token ids, labels and pixels of each sample");
   auto o = std::make_shared<Options>();
-  verb->add_option("--model", o->model, "Hugging Face model folder, or run folder")->required();
-  verb->add_option("--data", o->data, "data file (messages, llava, sharegpt, text, .tar shard)")->required();
-  verb->add_option("--out", o->out,
-                   "new folder: 000.safetensors, 001.safetensors, ... in the order of the file")
-      ->required();
+  verb.add_option("--model", o->model, "Hugging Face model folder, or run folder").required();
+  verb.add_option("--data", o->data, "data file (messages, llava, sharegpt, text, .tar shard)").required();
+  verb.add_option("--out", o->out,
+                  "new folder: 000.safetensors, 001.safetensors, ... in the order of the file")
+      .required();
   std::vector<std::string> formats;
   for (const data::ChatFormat& format : data::chat_formats()) formats.push_back(format.name);
-  verb->add_option("--chat", o->chat, "chat format, instead of the model folder's own")
-      ->check(CLI::IsMember(formats));
-  verb->callback([o, &run] { run = [o](Job& job) { return run_batch(job, *o); }; });
+  verb.add_option("--chat", o->chat, "chat format, instead of the model folder's own").one_of(formats);
+  verb.callback([o, &run] { run = [o](Job& job) { return run_batch(job, *o); }; });
 }
 
 }  // namespace longsight::launch

@@ -1,5 +1,4 @@
 // longsight bench: matrix products, attention, exchanges and whole training steps on synthetic data.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -75,9 +74,9 @@ double gemm_peak(double seconds_each = 0.25) {
 struct Common {
   i64 threads = 0;
   bool json = false;
-  void add(CLI::App* verb) {
-    verb->add_option("--threads", threads, "of this rank (default: its share of the cores)");
-    verb->add_flag("--json", json, "one line of JSON, last on stdout");
+  void add(Command verb) {
+    verb.add_option("--threads", threads, "of this rank (default: its share of the cores)");
+    verb.add_flag("--json", json, "one line of JSON, last on stdout");
   }
   void apply() const {
     require(threads >= 0, ExitCode::usage, "--threads {}: at least 1", threads);
@@ -85,11 +84,11 @@ struct Common {
   }
 };
 
-void add_gemm(CLI::App* app, Run& run) {
-  CLI::App* verb = app->add_subcommand("gemm", "Rate of dnnl_sgemm");
+void add_gemm(Command app, Run& run) {
+  const Command verb = app.add_command("gemm", "Rate of dnnl_sgemm");
   auto c = std::make_shared<Common>();
   c->add(verb);
-  verb->callback([c, &run] {
+  verb.callback([c, &run] {
     run = [c](Job& job) {
       c->apply();
       const double rate = gemm_peak(1.0);
@@ -194,21 +193,21 @@ void bench_attention(AttentionOptions o, bool leads) {
         o.json);
 }
 
-void add_attention(CLI::App* app, Run& run) {
-  CLI::App* verb = app->add_subcommand("attention", "Attention alone, forward and backward, f32");
+void add_attention(Command app, Run& run) {
+  const Command verb = app.add_command("attention", "Attention alone, forward and backward, f32");
   auto o = std::make_shared<AttentionOptions>();
   o->add(verb);
-  verb->add_option("--tokens", o->tokens, "of all sequences");
-  verb->add_option("--shortest", o->shortest, "sequence; default: one sequence of all tokens");
-  verb->add_option("--longest", o->longest, "sequence; lengths are drawn between the two");
-  verb->add_flag("--full", o->full, "every token sees its whole sequence, not the causal part");
-  verb->add_option("--window", o->window, "a token sees so many tokens up to itself; 0: all of them");
-  verb->add_option("--prefix", o->prefix, "tokens at the head of a sequence that all of it sees");
-  verb->add_option("--heads", o->heads, "query heads");
-  verb->add_option("--kv-heads", o->kv_heads, "key and value heads");
-  verb->add_option("--width", o->width, "of a head");
-  verb->add_option("--repeats", o->repeats, "timed repeats; the median is printed");
-  verb->callback([o, &run] {
+  verb.add_option("--tokens", o->tokens, "of all sequences");
+  verb.add_option("--shortest", o->shortest, "sequence; default: one sequence of all tokens");
+  verb.add_option("--longest", o->longest, "sequence; lengths are drawn between the two");
+  verb.add_flag("--full", o->full, "every token sees its whole sequence, not the causal part");
+  verb.add_option("--window", o->window, "a token sees so many tokens up to itself; 0: all of them");
+  verb.add_option("--prefix", o->prefix, "tokens at the head of a sequence that all of it sees");
+  verb.add_option("--heads", o->heads, "query heads");
+  verb.add_option("--kv-heads", o->kv_heads, "key and value heads");
+  verb.add_option("--width", o->width, "of a head");
+  verb.add_option("--repeats", o->repeats, "timed repeats; the median is printed");
+  verb.callback([o, &run] {
     run = [o](Job& job) {
       bench_attention(*o, job.leads());
       return ExitCode::done;
@@ -221,13 +220,13 @@ struct ExchangeOptions : Common {
   i64 repeats = 20;
 };
 
-void add_exchange(CLI::App* app, Run& run) {
-  CLI::App* verb = app->add_subcommand("exchange", "All-to-all of equal blocks between the ranks of the job");
+void add_exchange(Command app, Run& run) {
+  const Command verb = app.add_command("exchange", "All-to-all of equal blocks between the ranks of the job");
   auto o = std::make_shared<ExchangeOptions>();
   o->add(verb);
-  verb->add_option("--mib", o->mib, "MiB from each rank to each rank");
-  verb->add_option("--repeats", o->repeats, "timed repeats; the median is printed");
-  verb->callback([o, &run] {
+  verb.add_option("--mib", o->mib, "MiB from each rank to each rank");
+  verb.add_option("--repeats", o->repeats, "timed repeats; the median is printed");
+  verb.callback([o, &run] {
     run = [o](Job& job) {
       require(o->mib > 0 && o->repeats > 0, ExitCode::usage, "--mib and --repeats are positive");
       const i64 ranks = job.world.size(), each = static_cast<i64>(o->mib * 1048576 / 4);
@@ -360,31 +359,30 @@ ExitCode bench_step(Job& job, const StepOptions& o) {
   return ExitCode::done;
 }
 
-void add_step(CLI::App* app, Run& run) {
-  CLI::App* verb =
-      app->add_subcommand("step", "A whole training step on synthetic data, f32, random weights");
+void add_step(Command app, Run& run) {
+  const Command verb =
+      app.add_command("step", "A whole training step on synthetic data, f32, random weights");
   auto o = std::make_shared<StepOptions>();
   o->add(verb);
-  verb->add_option("--model", o->model, "folder with config.json, or the file")->required();
-  verb->add_option("--tokens", o->tokens, "of the one sample, visual tokens included");
-  verb->add_option("--images", o->images, "in it");
-  verb->add_option("--steps", o->steps, "timed steps after two to warm up; the median is printed")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("overrides", o->overrides, "configuration, key.path=value");
-  verb->callback([o, &run] { run = [o](Job& job) { return bench_step(job, *o); }; });
+  verb.add_option("--model", o->model, "folder with config.json, or the file").required();
+  verb.add_option("--tokens", o->tokens, "of the one sample, visual tokens included");
+  verb.add_option("--images", o->images, "in it");
+  verb.add_option("--steps", o->steps, "timed steps after two to warm up; the median is printed").positive();
+  verb.add_option("overrides", o->overrides, "configuration, key.path=value");
+  verb.callback([o, &run] { run = [o](Job& job) { return bench_step(job, *o); }; });
 }
 
 }  // namespace
 
-void add_bench(CLI::App& app, Run& run) {
-  CLI::App* verb =
-      app.add_subcommand("bench", "Measure matrix products, attention, exchanges, training steps, images");
-  verb->require_subcommand(1);
+void add_bench(Command app, Run& run) {
+  const Command verb =
+      app.add_command("bench", "Measure matrix products, attention, exchanges, training steps, images");
+  verb.require_command();
   add_gemm(verb, run);
   add_attention(verb, run);
   add_exchange(verb, run);
   add_step(verb, run);
-  add_bench_images(*verb, run);
+  add_bench_images(verb, run);
 }
 
 }  // namespace longsight::launch

@@ -1,6 +1,5 @@
 // longsight bench images: what a picture costs before it reaches a tower. scripts/bench_images.py compares it
 // with Pillow.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <ctime>
 
@@ -69,16 +68,15 @@ ExitCode bench_images(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_bench_images(CLI::App& bench, Run& run) {
-  CLI::App* verb = bench.add_subcommand(
+void add_bench_images(Command bench, Run& run) {
+  const Command verb = bench.add_command(
       "images", "Decoding and resizing of JPEG and PNG files, milliseconds of one core (medians)");
   auto o = std::make_shared<Options>();
-  verb->add_option("files", o->files, "JPEG and PNG files")->required();
-  verb->add_option("--size", o->size, "the shorter edge becomes this long (bicubic)")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("--seconds", o->seconds, "for each file")->check(CLI::PositiveNumber);
-  verb->add_flag("--json", o->json, "one line of JSON");
-  verb->callback([o, &run] { run = [o](Job& job) { return bench_images(job, *o); }; });
+  verb.add_option("files", o->files, "JPEG and PNG files").required();
+  verb.add_option("--size", o->size, "the shorter edge becomes this long (bicubic)").positive();
+  verb.add_option("--seconds", o->seconds, "for each file").positive();
+  verb.add_flag("--json", o->json, "one line of JSON");
+  verb.callback([o, &run] { run = [o](Job& job) { return bench_images(job, *o); }; });
 }
 
 }  // namespace longsight::launch

@@ -1,6 +1,5 @@
 // longsight data index, longsight data lint: every sample is looked at. The first stops at what is wrong and
 // keeps what it found; the other one lists all that is wrong.
-#include <CLI/CLI.hpp>
 
 #include "launch/data_verbs.h"
 #include "launch/output.h"
@@ -78,24 +77,24 @@ ExitCode run_lint(Job& job, const LintOptions& o) {
 
 }  // namespace
 
-void add_data_index(CLI::App& data, Run& run) {
-  CLI::App* verb = data.add_subcommand(
+void add_data_index(Command data, Run& run) {
+  const Command verb = data.add_command(
       "index",
       "Check every sample, count, and keep where the samples are: large files open at once from then on");
   auto o = std::make_shared<IndexOptions>();
-  add_file_options(*verb, o->files);
-  verb->add_option("--out", o->out,
-                   "folder for the indices (data.index of the configuration); default: beside the data");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_index(job, *o); }; });
+  add_file_options(verb, o->files);
+  verb.add_option("--out", o->out,
+                  "folder for the indices (data.index of the configuration); default: beside the data");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_index(job, *o); }; });
 }
 
-void add_data_lint(CLI::App& data, Run& run) {
-  CLI::App* verb =
-      data.add_subcommand("lint", "List every bad sample with file and line; exit code 65 if there is one");
+void add_data_lint(Command data, Run& run) {
+  const Command verb =
+      data.add_command("lint", "List every bad sample with file and line; exit code 65 if there is one");
   auto o = std::make_shared<LintOptions>();
-  add_file_options(*verb, o->files);
-  verb->add_flag("--decode", o->decode, "decode every picture to its end, instead of looking at its header");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_lint(job, *o); }; });
+  add_file_options(verb, o->files);
+  verb.add_flag("--decode", o->decode, "decode every picture to its end, instead of looking at its header");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_lint(job, *o); }; });
 }
 
 }  // namespace longsight::launch

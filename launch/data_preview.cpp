@@ -1,5 +1,4 @@
 // longsight data preview: the first samples as people see them and as the model is fed.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "launch/contact_sheet.h"
@@ -82,19 +81,19 @@ ExitCode run_preview(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_data_preview(CLI::App& data, Run& run) {
-  CLI::App* verb = data.add_subcommand(
+void add_data_preview(Command data, Run& run) {
+  const Command verb = data.add_command(
       "preview",
       "Show the first samples of each source: pictures and texts on a page, tokens and loss in a text");
   auto o = std::make_shared<Options>();
-  add_file_options(*verb, o->files);
-  verb->add_option("--model", o->model, "model or run folder (default: the model of the configuration)");
-  verb->add_option("--chat", o->chat, "chat format, instead of the model's own");
-  verb->add_option("--out", o->out, "folder for preview.png and preview.txt")->required();
-  verb->add_option("--samples", o->samples, "of each source (default 8)");
-  verb->add_option("--font", o->fonts,
-                   "font file; several: the first that has a character (default: DejaVu, Noto CJK)");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_preview(job, *o); }; });
+  add_file_options(verb, o->files);
+  verb.add_option("--model", o->model, "model or run folder (default: the model of the configuration)");
+  verb.add_option("--chat", o->chat, "chat format, instead of the model's own");
+  verb.add_option("--out", o->out, "folder for preview.png and preview.txt").required();
+  verb.add_option("--samples", o->samples, "of each source (default 8)");
+  verb.add_option("--font", o->fonts,
+                  "font file; several: the first that has a character (default: DejaVu, Noto CJK)");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_preview(job, *o); }; });
 }
 
 }  // namespace longsight::launch

@@ -1,5 +1,4 @@
 // longsight data stats: what a data set holds, in samples, pictures and tokens.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "launch/data_verbs.h"
@@ -221,16 +220,16 @@ ExitCode run_stats(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_data_stats(CLI::App& data, Run& run) {
-  CLI::App* verb =
-      data.add_subcommand("stats", "Samples, pictures, tokens of text, of pictures and with loss; lengths");
+void add_data_stats(Command data, Run& run) {
+  const Command verb =
+      data.add_command("stats", "Samples, pictures, tokens of text, of pictures and with loss; lengths");
   auto o = std::make_shared<Options>();
-  add_file_options(*verb, o->files);
-  verb->add_option("--model", o->model,
-                   "model or run folder whose tokenizer counts (default: that of the configuration)");
-  verb->add_option("--chat", o->chat, "chat format, instead of the model's own");
-  verb->add_flag("--json", o->json, "one line of JSON");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_stats(job, *o); }; });
+  add_file_options(verb, o->files);
+  verb.add_option("--model", o->model,
+                  "model or run folder whose tokenizer counts (default: that of the configuration)");
+  verb.add_option("--chat", o->chat, "chat format, instead of the model's own");
+  verb.add_flag("--json", o->json, "one line of JSON");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_stats(job, *o); }; });
 }
 
 }  // namespace longsight::launch

@@ -1,5 +1,4 @@
 // longsight data tokenizer: learns a byte-level BPE.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -100,19 +99,18 @@ ExitCode run_tokenizer(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_data_tokenizer(CLI::App& data, Run& run) {
-  CLI::App* verb = data.add_subcommand(
-      "tokenizer", "Learn a byte-level BPE from chat files, in the files of Hugging Face");
+void add_data_tokenizer(Command data, Run& run) {
+  const Command verb =
+      data.add_command("tokenizer", "Learn a byte-level BPE from chat files, in the files of Hugging Face");
   auto o = std::make_shared<Options>();
-  verb->add_option("--vocab", o->vocab, "tokens in all: 5 special ones, 256 bytes, the rest learned")
-      ->required();
-  verb->add_option("files", o->files, "data files (messages, llava, sharegpt, text, .tar shards)")
-      ->required();
-  verb->add_option("--out", o->out, "folder to write")->required();
-  verb->add_option("--chat", o->chat, "chat format that the tokenizer is for (default llava)")
-      ->check(CLI::IsMember(possible_formats()));
-  verb->add_flag("--force", o->force, "replace a folder that holds other files too");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_tokenizer(job, *o); }; });
+  verb.add_option("--vocab", o->vocab, "tokens in all: 5 special ones, 256 bytes, the rest learned")
+      .required();
+  verb.add_option("files", o->files, "data files (messages, llava, sharegpt, text, .tar shards)").required();
+  verb.add_option("--out", o->out, "folder to write").required();
+  verb.add_option("--chat", o->chat, "chat format that the tokenizer is for (default llava)")
+      .one_of(possible_formats());
+  verb.add_flag("--force", o->force, "replace a folder that holds other files too");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_tokenizer(job, *o); }; });
 }
 
 }  // namespace longsight::launch

@@ -6,13 +6,13 @@
 
 namespace longsight::launch {
 
-void add_data_index(CLI::App& data, Run& run);
-void add_data_lint(CLI::App& data, Run& run);
-void add_data_stats(CLI::App& data, Run& run);
-void add_data_preview(CLI::App& data, Run& run);
-void add_data_tokenizer(CLI::App& data, Run& run);
+void add_data_index(Command data, Run& run);
+void add_data_lint(Command data, Run& run);
+void add_data_stats(Command data, Run& run);
+void add_data_preview(Command data, Run& run);
+void add_data_tokenizer(Command data, Run& run);
 
 // The files of a subcommand and how they are read.
-void add_file_options(CLI::App& verb, FileOptions&);
+void add_file_options(Command verb, FileOptions&);
 
 }  // namespace longsight::launch

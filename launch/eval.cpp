@@ -1,5 +1,4 @@
 // longsight eval: held-out loss of a run or of a configuration's model.
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "launch/output.h"
@@ -62,13 +61,14 @@ ExitCode run_eval(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_eval(CLI::App& app, Run& run) {
-  CLI::App* verb = app.add_subcommand("eval", "Held-out loss; exact match is what `generate --data` reports");
+void add_eval(Command app, Run& run) {
+  const Command verb =
+      app.add_command("eval", "Held-out loss; exact match is what `generate --data` reports");
   auto o = std::make_shared<Options>();
-  verb->add_option("target", o->target, "YAML configuration or run folder")->required();
-  verb->add_flag("--json", o->json, "one line of JSON");
-  verb->add_option("overrides", o->overrides, "key.path=value");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_eval(job, *o); }; });
+  verb.add_option("target", o->target, "YAML configuration or run folder").required();
+  verb.add_flag("--json", o->json, "one line of JSON");
+  verb.add_option("overrides", o->overrides, "key.path=value");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_eval(job, *o); }; });
 }
 
 }  // namespace longsight::launch

@@ -1,5 +1,4 @@
 // longsight export: a Hugging Face folder of a run's model or of a save.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -95,22 +94,22 @@ ExitCode run_export(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_export(CLI::App& app, Run& run) {
-  CLI::App* verb = app.add_subcommand("export", "Write a model as a Hugging Face folder");
+void add_export(Command app, Run& run) {
+  const Command verb = app.add_command("export", "Write a model as a Hugging Face folder");
   auto o = std::make_shared<Options>();
-  verb->add_option("source", o->source, "run folder, one of its saves, or a model folder")->required();
-  verb->add_option("folder", o->out, "new folder")->required();
-  verb->add_option("--dtype", o->dtype,
-                   "bf16, f16 or f32 (default: that of the model that the run began with)");
-  verb->add_option("--adapter", o->adapter,
-                   "PEFT adapter folder that belongs to the model: merged into the weights");
-  verb->add_option(
+  verb.add_option("source", o->source, "run folder, one of its saves, or a model folder").required();
+  verb.add_option("folder", o->out, "new folder").required();
+  verb.add_option("--dtype", o->dtype,
+                  "bf16, f16 or f32 (default: that of the model that the run began with)");
+  verb.add_option("--adapter", o->adapter,
+                  "PEFT adapter folder that belongs to the model: merged into the weights");
+  verb.add_option(
       "--hf-names", o->names,
       "tensor names and form of config.json: original (default), which every reader knows, or v5: as "
       "transformers 5 writes a new model");
-  verb->add_option("--shard-size", o->shard_size, "largest file of weights: 5GB (default), 500MB, 1GiB");
-  add_allow_missing(*verb, o->allow_missing);
-  verb->callback([o, &run] { run = [o](Job& job) { return run_export(job, *o); }; });
+  verb.add_option("--shard-size", o->shard_size, "largest file of weights: 5GB (default), 500MB, 1GiB");
+  add_allow_missing(verb, o->allow_missing);
+  verb.callback([o, &run] { run = [o](Job& job) { return run_export(job, *o); }; });
 }
 
 }  // namespace longsight::launch

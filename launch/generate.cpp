@@ -1,5 +1,4 @@
 // longsight generate: greedy answers, to one question or to the last turns of a data set.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "launch/model_folder.h"
@@ -157,27 +156,26 @@ ExitCode run_generate(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_generate(CLI::App& app, Run& run) {
-  CLI::App* verb =
-      app.add_subcommand("generate", "Answer a question, or the last turn of each sample, greedily");
+void add_generate(Command app, Run& run) {
+  const Command verb =
+      app.add_command("generate", "Answer a question, or the last turn of each sample, greedily");
   auto o = std::make_shared<Options>();
-  verb->add_option("--model", o->model, "Hugging Face model folder, or run folder")->required();
-  verb->add_option("--image", o->images, "images in front of the prompt, in this order");
-  CLI::Option* prompt = verb->add_option("--prompt", o->prompt, "the question; the answer goes to stdout");
-  verb->add_option("--data", o->data,
-                   "data file; one JSON line per sample goes to stdout (id, turn, generated, reference, "
-                   "exact). Ranks share the samples");
-  verb->add_option("--max-tokens", o->max_tokens, "most tokens of an answer (default 128)");
-  verb->add_option("--dtype", o->dtype, "f32 (default) or f64");
+  verb.add_option("--model", o->model, "Hugging Face model folder, or run folder").required();
+  verb.add_option("--image", o->images, "images in front of the prompt, in this order");
+  const Option prompt = verb.add_option("--prompt", o->prompt, "the question; the answer goes to stdout");
+  verb.add_option("--data", o->data,
+                  "data file; one JSON line per sample goes to stdout (id, turn, generated, reference, "
+                  "exact). Ranks share the samples");
+  verb.add_option("--max-tokens", o->max_tokens, "most tokens of an answer (default 128)");
+  verb.add_option("--dtype", o->dtype, "f32 (default) or f64");
   std::vector<std::string> formats;
   for (const data::ChatFormat& format : data::chat_formats()) formats.push_back(format.name);
-  verb->add_option("--chat", o->chat, "chat format, instead of the model folder's own")
-      ->check(CLI::IsMember(formats));
-  verb->add_option("--adapter", o->adapter, "PEFT adapter folder that belongs to the model");
-  verb->add_option("--limit", o->limit, "only the first N samples");
-  add_allow_missing(*verb, o->allow_missing);
-  verb->callback([o, prompt, &run] {
-    o->has_prompt = prompt->count() > 0;
+  verb.add_option("--chat", o->chat, "chat format, instead of the model folder's own").one_of(formats);
+  verb.add_option("--adapter", o->adapter, "PEFT adapter folder that belongs to the model");
+  verb.add_option("--limit", o->limit, "only the first N samples");
+  add_allow_missing(verb, o->allow_missing);
+  verb.callback([o, prompt, &run] {
+    o->has_prompt = prompt.given();
     run = [o](Job& job) { return run_generate(job, *o); };
   });
 }

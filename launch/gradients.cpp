@@ -1,5 +1,4 @@
 // longsight gradients: loss and gradients of a ready batch, as safetensors.
-#include <CLI/CLI.hpp>
 
 #include "launch/model_folder.h"
 #include "launch/output.h"
@@ -120,19 +119,19 @@ ExitCode run_gradients(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_gradients(CLI::App& app, Run& run) {
-  CLI::App* verb =
-      app.add_subcommand("gradients", "Loss and the gradient of every parameter for a given batch");
+void add_gradients(Command app, Run& run) {
+  const Command verb =
+      app.add_command("gradients", "Loss and the gradient of every parameter for a given batch");
   auto o = std::make_shared<Options>();
-  verb->add_option("--model", o->model, "Hugging Face model folder")->required();
-  verb->add_option("--batch", o->batch, "safetensors file: input_ids, labels, attention_mask, pixel_values")
-      ->required();
-  verb->add_option("--out", o->out, "safetensors file to write")->required();
-  verb->add_option("--dtype", o->dtype, "f64 (default) or f32")->check(CLI::IsMember({"f64", "f32"}));
-  verb->add_flag("--logits", o->logits, "write logits and image features too");
-  add_allow_missing(*verb, o->allow_missing);
-  verb->add_option("overrides", o->overrides, "configuration, key.path=value");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_gradients(job, *o); }; });
+  verb.add_option("--model", o->model, "Hugging Face model folder").required();
+  verb.add_option("--batch", o->batch, "safetensors file: input_ids, labels, attention_mask, pixel_values")
+      .required();
+  verb.add_option("--out", o->out, "safetensors file to write").required();
+  verb.add_option("--dtype", o->dtype, "f64 (default) or f32").one_of({"f64", "f32"});
+  verb.add_flag("--logits", o->logits, "write logits and image features too");
+  add_allow_missing(verb, o->allow_missing);
+  verb.add_option("overrides", o->overrides, "configuration, key.path=value");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_gradients(job, *o); }; });
 }
 
 }  // namespace longsight::launch

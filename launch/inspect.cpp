@@ -1,5 +1,4 @@
 // longsight inspect: what is in a safetensors file or a model folder.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -125,13 +124,13 @@ ExitCode run_inspect(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_inspect(CLI::App& app, Run& run) {
-  CLI::App* verb =
-      app.add_subcommand("inspect", "List the tensors of a file or folder, and the modules of a model");
+void add_inspect(Command app, Run& run) {
+  const Command verb =
+      app.add_command("inspect", "List the tensors of a file or folder, and the modules of a model");
   auto o = std::make_shared<Options>();
-  verb->add_option("path", o->path, "safetensors file, model folder or run folder")->required();
-  verb->add_flag("--json", o->json, "one line of JSON");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_inspect(job, *o); }; });
+  verb.add_option("path", o->path, "safetensors file, model folder or run folder").required();
+  verb.add_flag("--json", o->json, "one line of JSON");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_inspect(job, *o); }; });
 }
 
 }  // namespace longsight::launch

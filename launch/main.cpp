@@ -1,5 +1,4 @@
 // The longsight command: starts MPI, chooses the verb, and turns errors into one line and an exit code.
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <iostream>
 #include <optional>
@@ -11,7 +10,6 @@
 
 #include "launch/verb.h"
 #include "runtime/base/log.h"
-#include "runtime/base/suggest.h"
 
 namespace {
 
@@ -36,23 +34,6 @@ int end_job(int rank, int ranks, ExitCode code, const std::string& message) {
   return static_cast<int>(code);
 }
 
-// CLI11 says only that a command is required.
-void refuse_unknown_command(CLI::App& app, int argc, char** argv) {
-  CLI::App* at = &app;
-  for (int i = 1; i < argc && at->get_require_subcommand_min() > 0 && argv[i][0] != '-'; ++i) {
-    std::vector<std::string> names;
-    CLI::App* next = nullptr;
-    for (CLI::App* command : at->get_subcommands(nullptr)) {
-      names.push_back(command->get_name());
-      if (command->get_name() == argv[i]) next = command;
-    }
-    require(next != nullptr, ExitCode::usage,
-            "unknown command \"{}\"{} (longsight{} --help lists the commands)", argv[i],
-            did_you_mean(argv[i], names), at == &app ? "" : " " + at->get_name());
-    at = next;
-  }
-}
-
 int run(int argc, char** argv, int& rank, int& ranks) {
   parallel::MpiSession session(argc, argv);
   rank = session.world().rank();
@@ -60,25 +41,17 @@ int run(int argc, char** argv, int& rank, int& ranks) {
   init_log(rank, ranks);
   choose_threads(session.local_size());
 
-  CLI::App app("Longsight trains vision-language models on fused sequences too long for one device.",
-               "longsight");
-  app.require_subcommand(1);
-  app.failure_message(CLI::FailureMessage::simple);
+  launch::CommandLine line(
+      "Longsight trains vision-language models on fused sequences too long for one device.", "longsight");
   launch::Run verb;
   for (auto* add : {launch::add_train, launch::add_plan, launch::add_audit, launch::add_gradients,
                     launch::add_batch, launch::add_generate, launch::add_eval, launch::add_export,
                     launch::add_inspect, launch::add_data, launch::add_bench}) {
-    add(app, verb);
+    add(line.root(), verb);
   }
-  refuse_unknown_command(app, argc, argv);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& help) {
-    if (rank == 0) app.exit(help, std::cout, std::cerr);
+  if (const auto help = line.parse({argv + 1, argv + argc})) {
+    if (rank == 0) std::cout << *help;
     return 0;
-  } catch (const CLI::ParseError& error) {
-    fail(ExitCode::usage, "{} (longsight --help lists the commands, longsight COMMAND --help its options)",
-         error.what());
   }
   launch::Job job{session.world(), {}};
   return static_cast<int>(verb(job));

@@ -1,6 +1,5 @@
 #include "launch/model_folder.h"
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "model/adapter_files.h"
@@ -9,7 +8,7 @@ namespace longsight::launch {
 
 namespace fs = std::filesystem;
 
-void add_allow_missing(CLI::App& verb, std::vector<std::string>& globs) {
+void add_allow_missing(Command verb, std::vector<std::string>& globs) {
   verb.add_option(
       "--allow-missing", globs,
       "glob of tensor names (\"vision_tower.*.head.*\"), any number of times: those that are not in the "

@@ -4,17 +4,14 @@
 #include <memory>
 #include <string>
 
+#include "launch/command_line.h"
 #include "launch/sample_maker.h"
 #include "model/checkpoint.h"
-
-namespace CLI {
-class App;
-}
 
 namespace longsight::launch {
 
 // --allow-missing GLOB, of every verb that reads weights from a folder.
-void add_allow_missing(CLI::App& verb, std::vector<std::string>& globs);
+void add_allow_missing(Command verb, std::vector<std::string>& globs);
 
 // A model folder itself, or RUN/model of a run folder. missing_input, saying what was looked for.
 std::string model_folder_of(const std::string& dir_or_run);

@@ -1,5 +1,4 @@
 // longsight plan: what a run would do, without doing it.
-#include <CLI/CLI.hpp>
 
 #include "launch/output.h"
 #include "launch/planning.h"
@@ -108,16 +107,16 @@ ExitCode run_plan(Job& job, const Options& o) {
 
 }  // namespace
 
-void add_plan(CLI::App& app, Run& run) {
-  CLI::App* verb =
-      app.add_subcommand("plan", "Print what a run would do and why; trains nothing, needs no MPI");
+void add_plan(Command app, Run& run) {
+  const Command verb =
+      app.add_command("plan", "Print what a run would do and why; trains nothing, needs no MPI");
   auto o = std::make_shared<Options>();
-  verb->add_option("config", o->config, "YAML configuration, or the config.json of a model")->required();
-  verb->add_option("--ranks", o->ranks, "ranks to plan for (default: those that run this command)");
-  verb->add_option("--hardware", o->hardware, "YAML hardware profile");
-  verb->add_flag("--json", o->json, "one line of JSON");
-  verb->add_option("overrides", o->overrides, "key.path=value");
-  verb->callback([o, &run] { run = [o](Job& job) { return run_plan(job, *o); }; });
+  verb.add_option("config", o->config, "YAML configuration, or the config.json of a model").required();
+  verb.add_option("--ranks", o->ranks, "ranks to plan for (default: those that run this command)");
+  verb.add_option("--hardware", o->hardware, "YAML hardware profile");
+  verb.add_flag("--json", o->json, "one line of JSON");
+  verb.add_option("overrides", o->overrides, "key.path=value");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_plan(job, *o); }; });
 }
 
 }  // namespace longsight::launch

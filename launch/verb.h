@@ -4,12 +4,8 @@
 
 #include <functional>
 
+#include "launch/command_line.h"
 #include "parallel/mpi_session.h"
-
-// Not its header, which takes the compiler longer than all of ours: a verb's file includes that itself.
-namespace CLI {
-class App;
-}
 
 namespace longsight::launch {
 
@@ -23,17 +19,17 @@ struct Job {
 // Returns the exit code; errors are thrown.
 using Run = std::function<ExitCode(Job&)>;
 
-void add_train(CLI::App& app, Run& run);
-void add_plan(CLI::App& app, Run& run);
-void add_audit(CLI::App& app, Run& run);
-void add_gradients(CLI::App& app, Run& run);
-void add_batch(CLI::App& app, Run& run);
-void add_generate(CLI::App& app, Run& run);
-void add_eval(CLI::App& app, Run& run);
-void add_export(CLI::App& app, Run& run);
-void add_inspect(CLI::App& app, Run& run);
-void add_data(CLI::App& app, Run& run);
-void add_bench(CLI::App& app, Run& run);
-void add_bench_images(CLI::App& bench, Run& run);  // a part of bench
+void add_train(Command app, Run& run);
+void add_plan(Command app, Run& run);
+void add_audit(Command app, Run& run);
+void add_gradients(Command app, Run& run);
+void add_batch(Command app, Run& run);
+void add_generate(Command app, Run& run);
+void add_eval(Command app, Run& run);
+void add_export(Command app, Run& run);
+void add_inspect(Command app, Run& run);
+void add_data(Command app, Run& run);
+void add_bench(Command app, Run& run);
+void add_bench_images(Command bench, Run& run);  // a part of bench
 
 }  // namespace longsight::launch

@@ -1,12 +1,11 @@
 // A conversation with images and videos, as the data readers give it and the chat formats render it.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "runtime/data/media_file.h"
 
@@ -58,7 +57,8 @@ struct ChatSample {
   // One assistant message that is a text for itself: no chat format stands around it, only the end-of-turn
   // token behind it.
   bool plain = false;
-  nlohmann::ordered_json tools = nullptr;  // a list of function descriptions for the chat template; null: none
+  nlohmann::ordered_json tools =
+      nullptr;  // a list of function descriptions for the chat template; null: none
 };
 
 // The text parts of a message, joined.

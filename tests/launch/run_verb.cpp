@@ -1,25 +1,17 @@
 #include "tests/launch/run_verb.h"
 
-#include <CLI/CLI.hpp>
-
 #include "parallel/self_group.h"
 #include "runtime/base/log.h"
 #include "tests/support/captured_stdout.h"
 
 namespace longsight::launch {
 
-VerbResult run_verb(void (*add)(CLI::App&, Run&), const std::vector<std::string>& arguments,
+VerbResult run_verb(void (*add)(Command, Run&), const std::vector<std::string>& arguments,
                     parallel::ProcessGroup& world) {
-  CLI::App app("test", "longsight");
-  app.require_subcommand(1);
+  CommandLine line("test", "longsight");
   Run verb;
-  add(app, verb);
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-  try {
-    app.parse(reversed);
-  } catch (const CLI::ParseError& error) {
-    fail(ExitCode::usage, "{}", error.what());
-  }
+  add(line.root(), verb);
+  line.parse(arguments);
   init_log(0, 1, Verbosity::quiet);
   Job job{world, {}};
   VerbResult result;
@@ -27,7 +19,7 @@ VerbResult run_verb(void (*add)(CLI::App&, Run&), const std::vector<std::string>
   return result;
 }
 
-VerbResult run_verb(void (*add)(CLI::App&, Run&), const std::vector<std::string>& arguments) {
+VerbResult run_verb(void (*add)(Command, Run&), const std::vector<std::string>& arguments) {
   parallel::SelfGroup self;
   return run_verb(add, arguments, self);
 }

@@ -14,8 +14,8 @@ struct VerbResult {
 };
 
 // `arguments` begin with the verb. A command line that does not parse is a usage error, as in main.
-VerbResult run_verb(void (*add)(CLI::App&, Run&), const std::vector<std::string>& arguments,
+VerbResult run_verb(void (*add)(Command, Run&), const std::vector<std::string>& arguments,
                     parallel::ProcessGroup& world);
-VerbResult run_verb(void (*add)(CLI::App&, Run&), const std::vector<std::string>& arguments);  // on one rank
+VerbResult run_verb(void (*add)(Command, Run&), const std::vector<std::string>& arguments);  // on one rank
 
 }  // namespace longsight::launch
