@@ -6,8 +6,8 @@
 #include "launch/measure.h"
 #include "launch/verb.h"
 #include "runtime/base/json.h"
-#include "runtime/data/image_decode.h"
-#include "runtime/data/image_processor.h"
+#include "runtime/data/image/image_decode.h"
+#include "runtime/data/image/image_processor.h"
 
 namespace longsight::launch {
 namespace {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/data/image.h"
+#include "runtime/data/image/image.h"
 
 namespace longsight::launch {
 

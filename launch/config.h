@@ -6,7 +6,7 @@
 
 #include "runtime/base/yaml.h"
 #include "runtime/data/conversations.h"
-#include "runtime/data/image_options.h"
+#include "runtime/data/image/image_options.h"
 
 namespace longsight::launch {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "runtime/data/image_decode.h"
-#include "runtime/data/image_resize.h"
+#include "runtime/data/image/image_decode.h"
+#include "runtime/data/image/image_resize.h"
 
 namespace longsight::launch {
 namespace {

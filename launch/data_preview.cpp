@@ -6,7 +6,7 @@
 #include "launch/output.h"
 #include "launch/token_text.h"
 #include "runtime/base/log.h"
-#include "runtime/data/image_decode.h"
+#include "runtime/data/image/image_decode.h"
 #include "runtime/data/unicode.h"
 #include "runtime/io/atomic_file.h"
 

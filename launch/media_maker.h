@@ -10,8 +10,8 @@
 
 #include "model/config.h"
 #include "runtime/data/chat_sample.h"
-#include "runtime/data/file_image.h"
-#include "runtime/data/image_options.h"
+#include "runtime/data/image/file_image.h"
+#include "runtime/data/image/image_options.h"
 #include "runtime/data/tokenizer.h"
 
 namespace longsight::launch {

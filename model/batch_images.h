@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "model/config.h"
-#include "runtime/data/image_source.h"
+#include "runtime/data/image/image_source.h"
 #include "runtime/io/safetensors.h"
 
 namespace longsight::model {

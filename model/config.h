@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/data/image_source.h"
+#include "runtime/data/image/image_source.h"
 #include "runtime/ops/activation.h"
 #include "runtime/tensor/shape.h"
 

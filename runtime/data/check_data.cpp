@@ -1,6 +1,6 @@
 #include "runtime/data/check_data.h"
 
-#include "runtime/data/image_decode.h"
+#include "runtime/data/image/image_decode.h"
 #include "runtime/data/parallel_samples.h"
 
 namespace longsight::data {

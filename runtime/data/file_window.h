@@ -1,7 +1,7 @@
 // A part of a file as if it were a file of its own: a picture in a tar shard. Internal to this folder.
 #pragma once
 
-#include "runtime/data/image_codec.h"
+#include "runtime/data/image/image_codec.h"
 #include "runtime/data/media_file.h"
 
 namespace longsight::data {

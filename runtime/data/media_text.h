@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "runtime/data/tile_grid.h"
+#include "runtime/data/image/tile_grid.h"
 
 namespace longsight::data {
 

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "runtime/data/check_data.h"
-#include "runtime/data/image_decode.h"
+#include "runtime/data/image/image_decode.h"
 #include "tests/support/failure.h"
 #include "tests/support/media_bytes.h"
 #include "tests/support/scratch_folder.h"

@@ -1,0 +1,45 @@
+// JPEG and PNG files as RGB pixels, equal to Pillow's Image.open(path), exif_transpose, convert("RGB").
+//
+// The format is told by the first bytes of the file, not by its name. Errors: missing_input if the file
+// cannot be opened; bad_data, naming the file and what the decoder said, if it is corrupt, truncated, of
+// another format, or larger than the limits (178 956 970 pixels, sides of 65 500). A damaged file is never
+// returned in part.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "runtime/data/image/image.h"
+#include "runtime/data/media_file.h"
+
+namespace longsight::data {
+
+enum class Alpha {
+  drop,   // the colours as stored: what Pillow's convert("RGB") does
+  white,  // composed with a white background: what processors of transformers 5.23 do with Pillow images
+};
+
+struct DecodeOptions {
+  Alpha alpha = Alpha::drop;
+  bool exif_orientation = true;
+  i64 max_pixels = 178956970;  // above it Pillow refuses (decompression bomb)
+  // Called with one line about an image that is decoded, but may not look as meant. Null: silence.
+  std::function<void(std::string_view)> warn = nullptr;
+};
+
+Image decode_image_file(const std::string& path, const DecodeOptions& options = {});
+// A part of a file is bad_data if the file ends before it does.
+Image decode_image_file(const MediaFile& file, const DecodeOptions& options = {});
+// `name` stands for the file in messages.
+Image decode_image(std::span<const std::uint8_t> bytes, std::string_view name,
+                   const DecodeOptions& options = {});
+
+// Size of the decoded image, from the header alone: it reads little of the file and decodes nothing.
+ImageSize read_image_size(const std::string& path, const DecodeOptions& options = {});
+ImageSize read_image_size(const MediaFile& file, const DecodeOptions& options = {});
+ImageSize read_image_size(std::span<const std::uint8_t> bytes, std::string_view name,
+                          const DecodeOptions& options = {});
+
+}  // namespace longsight::data

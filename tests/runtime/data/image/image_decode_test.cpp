@@ -1,0 +1,235 @@
+#include "runtime/data/image/image_decode.h"
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "runtime/base/json.h"
+#include "runtime/io/safetensors.h"
+
+using namespace longsight;
+using namespace longsight::data;
+
+namespace {
+
+const std::string kDecode = "tests/goldens/decode/";
+const std::string kLlava = "tests/goldens/llava-clip-llama/";
+
+std::vector<std::uint8_t> bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  REQUIRE_MESSAGE(file.good(), path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string digest(const Image& image) {
+  return fmt::format("{:016x}", XXH64(image.rgb.data(), image.rgb.size(), 0));
+}
+
+// The error that a call throws; an internal error with the text "nothing" if it throws none.
+template <class F>
+Error error_of(F&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error;
+  }
+  return Error(ExitCode::internal, "nothing");
+}
+
+// The result of a call, or nothing where it refuses bad data.
+template <class F>
+auto unless_refused(F&& call) -> std::optional<decltype(call())> {
+  try {
+    return call();
+  } catch (const Error& error) {
+    CHECK(error.code() == ExitCode::bad_data);
+    return std::nullopt;
+  }
+}
+
+bool contains(const Error& error, std::string_view text) {
+  return std::string_view(error.what()).find(text) != std::string_view::npos;
+}
+
+void put_32(std::vector<std::uint8_t>& bytes, std::size_t at, std::uint32_t value) {
+  for (int i = 0; i < 4; ++i)
+    bytes[at + static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(value >> (24 - 8 * i));
+}
+
+}  // namespace
+
+TEST_CASE("images of the LLaVA golden case decode to the pixels that went into its processor") {
+  const io::SafetensorsFile expected(kLlava + "expected_samples/decoded_images.safetensors");
+  CHECK(expected.entries().size() == 12);
+  for (const io::TensorEntry& entry : expected.entries()) {
+    CAPTURE(entry.name);
+    const Image image = decode_image_file(kLlava + entry.name);
+    const OwnedTensor pixels = expected.read(entry.name);
+    REQUIRE(pixels->shape() == Shape({image.height, image.width, 3}));
+    CHECK(std::memcmp(pixels->data(), image.rgb.data(), image.rgb.size()) == 0);
+    CHECK(read_image_size(kLlava + entry.name) == image.size());
+  }
+}
+
+TEST_CASE("every kind of JPEG and PNG decodes as in Pillow, from a file and from memory") {
+  const Json expected = read_json_file(kDecode + "expected.json");
+  CHECK(expected.size() > 90);
+  for (const auto& [name, want] : expected.items()) {
+    CAPTURE(name);
+    const Image image = decode_image_file(kDecode + name);
+    const ImageSize size{want["height"].get<i64>(), want["width"].get<i64>()};
+    CHECK(image.size() == size);
+    CHECK(digest(image) == want["drop"].get<std::string>());
+    const std::vector<std::uint8_t> bytes = bytes_of(kDecode + name);
+    CHECK(digest(decode_image(bytes, name, {.alpha = Alpha::white})) == want["white"].get<std::string>());
+    CHECK(digest(decode_image(bytes, name, {.exif_orientation = false})) ==
+          want["stored"].get<std::string>());
+    CHECK(read_image_size(kDecode + name) == size);
+    CHECK(read_image_size(bytes, name) == size);
+  }
+}
+
+TEST_CASE("the size without orientation is the stored one") {
+  CHECK(read_image_size(kDecode + "exif6.jpg") == ImageSize{26, 17});
+  CHECK(read_image_size(kDecode + "exif6.jpg", {.exif_orientation = false}) == ImageSize{17, 26});
+}
+
+TEST_CASE("the format is told by the first bytes, not by the name") {
+  const auto folder = std::filesystem::temp_directory_path() / fmt::format("longsight-decode-{}", getpid());
+  std::filesystem::create_directories(folder);
+  const auto renamed = folder / "picture.png";
+  std::filesystem::copy_file(kDecode + "baseline_444.jpg", renamed);
+  CHECK(digest(decode_image_file(renamed.string())) ==
+        digest(decode_image_file(kDecode + "baseline_444.jpg")));
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("a missing file, a folder and another format are errors that name the file") {
+  const Error missing = error_of([] { decode_image_file("no/such.jpg"); });
+  CHECK(missing.code() == ExitCode::missing_input);
+  CHECK(contains(missing, "no/such.jpg"));
+  CHECK(error_of([] { read_image_size(std::string("no/such.jpg")); }).code() == ExitCode::missing_input);
+  CHECK(error_of([] { decode_image_file("tests/goldens"); }).code() == ExitCode::missing_input);
+
+  const std::string gif = "GIF89a........";
+  const Error other = error_of([&] {
+    decode_image({reinterpret_cast<const std::uint8_t*>(gif.data()), gif.size()}, "a.jpg");
+  });
+  CHECK(other.code() == ExitCode::bad_data);
+  CHECK(contains(other, "a.jpg: a GIF file"));
+  CHECK(contains(error_of([] { decode_image({}, "empty.png"); }), "empty.png: an empty file"));
+}
+
+TEST_CASE("a file cut off anywhere is refused, with its name and what the library said") {
+  for (const std::string name :
+       {"tiny_baseline.jpg", "tiny_progressive.jpg", "cmyk.jpg", "restart.jpg", "gray.jpg", "rgb8.png",
+        "rgba16_interlaced.png", "palette4_trns.png", "gray1.png", "exif_behind.png"}) {
+    CAPTURE(name);
+    const std::vector<std::uint8_t> whole = bytes_of(kDecode + name);
+    CHECK_NOTHROW(decode_image(whole, name));
+    const ImageSize size = read_image_size(whole, name, {.exif_orientation = false});
+    for (std::size_t length = 0; length < whole.size(); ++length) {
+      CAPTURE(length);
+      const std::span<const std::uint8_t> part(whole.data(), length);
+      const Error error = error_of([&] { decode_image(part, name); });
+      CHECK(error.code() == ExitCode::bad_data);
+      CHECK(contains(error, name + ": "));
+      const auto from_part =
+          unless_refused([&] { return read_image_size(part, name, {.exif_orientation = false}); });
+      CHECK(from_part.value_or(size) == size);
+    }
+  }
+}
+
+TEST_CASE("a JPEG with a wrong bit is refused, or decodes to what Pillow makes of it") {
+  const Json flips = read_json_file(kDecode + "flips.json");
+  for (const auto& [name, expected] : flips.items()) {
+    CAPTURE(name);
+    const std::vector<std::uint8_t> whole = bytes_of(kDecode + name);
+    REQUIRE(expected.size() == whole.size());
+    int decoded = 0;
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      CAPTURE(i);
+      std::vector<std::uint8_t> broken = whole;
+      broken[i] ^= static_cast<std::uint8_t>(1 << i % 8);
+      const auto image = unless_refused([&] { return decode_image(broken, name); });
+      if (!image) continue;
+      CHECK(digest(*image).substr(0, 8) == expected[i].get<std::string>());
+      CHECK(read_image_size(broken, name) == image->size());
+      ++decoded;
+    }
+    CHECK(decoded > 100);  // wrong tables and coefficients are no errors for JPEG
+  }
+}
+
+TEST_CASE("a PNG with a wrong bit is refused") {  // all of it is under checksums
+  for (const std::string name : {"rgb8.png", "palette2_trns.png", "gray16_interlaced.png", "exif.png"}) {
+    CAPTURE(name);
+    const std::vector<std::uint8_t> whole = bytes_of(kDecode + name);
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      CAPTURE(i);
+      std::vector<std::uint8_t> broken = whole;
+      broken[i] ^= static_cast<std::uint8_t>(1 << i % 8);
+      CHECK(error_of([&] { decode_image(broken, name); }).code() == ExitCode::bad_data);
+    }
+  }
+}
+
+TEST_CASE("images beyond the limits are refused by their header") {
+  std::vector<std::uint8_t> png = bytes_of(kDecode + "rgb8.png");
+  put_32(png, 16, 65501);
+  CHECK(contains(error_of([&] { read_image_size(png, "wide.png"); }),
+                 "wide.png: an image of 65501 x 11 pixels"));
+  put_32(png, 16, 20000);
+  put_32(png, 20, 20000);
+  CHECK(contains(error_of([&] { decode_image(png, "bomb.png"); }),
+                 "400000000 pixels, more than the limit of 178956970"));
+  put_32(png, 16, 0);
+  CHECK(error_of([&] { read_image_size(png, "flat.png"); }).code() == ExitCode::bad_data);
+
+  CHECK(
+      contains(error_of([] { decode_image_file(kDecode + "baseline_444.jpg", {.max_pixels = 37 * 53 - 1}); }),
+               "1961"));
+  CHECK_NOTHROW(decode_image_file(kDecode + "baseline_444.jpg", {.max_pixels = 37 * 53}));
+}
+
+TEST_CASE("a progressive JPEG with more than 500 scans is refused") {
+  // The first scan (the DC coefficients), many times: a small file that costs as many passes over the image.
+  const std::vector<std::uint8_t> whole = bytes_of(kDecode + "tiny_progressive.jpg");
+  const auto next_marker = [&](std::size_t at) {
+    while (whole[at] != 0xFF || whole[at + 1] == 0) ++at;
+    return at;
+  };
+  std::size_t begin = 2;
+  while (whole[begin + 1] != 0xDA) begin = next_marker(begin + 2);
+  const std::size_t header = 2 + static_cast<std::size_t>(whole[begin + 2] * 256 + whole[begin + 3]);
+  std::vector<std::uint8_t> scan(whole.begin() + static_cast<std::ptrdiff_t>(begin),
+                                 whole.begin() + static_cast<std::ptrdiff_t>(next_marker(begin + header)));
+  scan[header - 1] = 0;  // all bits at once, which may be repeated
+  const auto with_scans = [&](int count) {
+    std::vector<std::uint8_t> bytes(whole.begin(), whole.end() - 2);
+    for (int i = 0; i < count; ++i) bytes.insert(bytes.end(), scan.begin(), scan.end());
+    bytes.insert(bytes.end(), {0xFF, 0xD9});
+    return bytes;
+  };
+  CHECK_NOTHROW(decode_image(with_scans(400), "scans.jpg"));
+  CHECK(contains(error_of([&] { decode_image(with_scans(600), "scans.jpg"); }),
+                 "more than 500 progressive scans"));
+}
+
+TEST_CASE("a 16-bit gray PNG that saturates warns, one that does not is silent") {
+  std::vector<std::string> warnings;
+  const DecodeOptions options{.warn = [&](std::string_view text) { warnings.emplace_back(text); }};
+  decode_image_file(kDecode + "gray8.png", options);
+  decode_image_file(kDecode + "rgb16.png", options);
+  CHECK(warnings.empty());
+  decode_image_file(kDecode + "gray16.png", options);
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0].find("gray16.png: a 16-bit gray PNG") != std::string::npos);
+}
