@@ -29,7 +29,7 @@ void check_sources(const YamlDocument& doc, const char* key, const std::vector<D
                    "only messages, llava and sharegpt have a folder of images");
     doc.require_at(!s.sharegpt.empty() || same_fields(s.tags, data::ConversationTags{}), where + ".tags",
                    "only sharegpt has tags");
-    doc.require_at(s.weight > 0, where + ".weight", "{} must be positive", s.weight);
+    doc.require_at(s.weight.value_or(1) > 0, where + ".weight", "{} must be positive", s.weight.value_or(1));
     doc.require_at(!s.samples || *s.samples > 0, where + ".samples", "{} must be positive",
                    s.samples.value_or(0));
     doc.require_at(!tensors || !s.samples, where + ".samples", "ready batches are taken whole");
@@ -105,6 +105,7 @@ void check_values(const YamlDocument& doc, const Config& c) {
   }
   doc.require_at(c.data.augment.shift >= 0, "data.augment.shift", "{} is negative", c.data.augment.shift);
   doc.require_one_of("data.overlong", c.data.overlong, {"error", "drop", "shrink-images"});
+  doc.require_one_of("data.bad", c.data.bad, {"error", "skip"});
   doc.require_at(c.data.max_tokens.value_or(1) > 0, "data.max_tokens", "{} must be positive",
                  c.data.max_tokens.value_or(1));
   check_sources(doc, "data.train", c.data.train);

@@ -77,7 +77,7 @@ struct DataSource {
   std::vector<std::string> tensors;     // ready batches, one step each
   std::string images;                   // folder of the pictures; empty: that of the file
   data::ConversationTags tags;          // of sharegpt
-  double weight = 1;                    // how often it is drawn, relative to the others
+  std::optional<double> weight;         // of samples drawn, relative to the others; none has one: all alike
   std::optional<i64> samples;           // only the first ones
   template <class S, class V>
   static void fields(S& s, V&& visit) {
@@ -107,6 +107,8 @@ struct DataSection {
   Augment augment;
   std::string chat;                // format, where the model folder does not say it
   std::string overlong = "error";  // what becomes of samples that are too long: error, drop, shrink-images
+  std::string bad = "error";       // and of those that cannot be read: error, skip
+  OrAuto<bool> decode_first;       // pictures, before step 1; auto: those that the index does not know
   std::optional<i64> max_tokens;   // of a sample; never more than train.tokens_per_step
   std::string index;               // folder with indices of the data (longsight data index --out)
   data::ImageOptions images;
@@ -118,6 +120,8 @@ struct DataSection {
     visit("chat", s.chat);
     visit("images", s.images);
     visit("overlong", s.overlong);
+    visit("bad", s.bad);
+    visit("decode_first", s.decode_first);
     visit("max_tokens", s.max_tokens);
     visit("index", s.index);
   }

@@ -1,5 +1,4 @@
-// longsight data index, longsight data lint: every sample is looked at. The first stops at what is wrong and
-// keeps what it found; the other one lists all that is wrong.
+// longsight data index: every sample is looked at; stops at what is wrong, and keeps what it found.
 
 #include "launch/data_verbs.h"
 #include "launch/output.h"
@@ -39,42 +38,6 @@ ExitCode run_index(Job& job, const IndexOptions& o) {
   return ExitCode::done;
 }
 
-struct LintOptions {
-  FileOptions files;
-  bool decode = false;
-};
-
-ExitCode run_lint(Job& job, const LintOptions& o) {
-  if (!job.leads()) return ExitCode::done;
-  i64 bad = 0, samples = 0;
-  for (const SourceToOpen& named : list_sources(o.files)) {
-    try {
-      const OpenSource source = named.open();
-      Progress progress("checking " + source.name, source.data->size(), true);
-      const data::DataCounts counts = data::check_samples(
-          *source.data, {.media = o.decode ? data::MediaCheck::decoded : data::MediaCheck::headers,
-                         .report =
-                             [&](ExitCode, const std::string& message) {
-                               progress.clear();
-                               print_line(message);
-                             },
-                         .progress =
-                             [&](i64 done) {
-                               if (done < source.data->size()) progress.update(done, "samples,");
-                             }});
-      samples += counts.samples;
-      bad += counts.bad;
-    } catch (const Error& error) {
-      // A file that cannot be taken apart; the others may be in order.
-      if (error.code() != ExitCode::bad_data && error.code() != ExitCode::missing_input) throw;
-      print_line(error.what());
-      bad += 1;
-    }
-  }
-  log_info("{} samples, {} problems", samples, bad);
-  return bad == 0 ? ExitCode::done : ExitCode::bad_data;
-}
-
 }  // namespace
 
 void add_data_index(Command data, Run& run) {
@@ -86,15 +49,6 @@ void add_data_index(Command data, Run& run) {
   verb.add_option("--out", o->out,
                   "folder for the indices (data.index of the configuration); default: beside the data");
   verb.callback([o, &run] { run = [o](Job& job) { return run_index(job, *o); }; });
-}
-
-void add_data_lint(Command data, Run& run) {
-  const Command verb =
-      data.add_command("lint", "List every bad sample with file and line; exit code 65 if there is one");
-  auto o = std::make_shared<LintOptions>();
-  add_file_options(verb, o->files);
-  verb.add_flag("--decode", o->decode, "decode every picture to its end, instead of looking at its header");
-  verb.callback([o, &run] { run = [o](Job& job) { return run_lint(job, *o); }; });
 }
 
 }  // namespace longsight::launch

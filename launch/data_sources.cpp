@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "launch/model_folder.h"
-#include "launch/training_data.h"
+#include "launch/samples/data_sets.h"
+#include "runtime/data/webdataset.h"
 
 namespace longsight::launch {
 namespace {
@@ -38,7 +39,11 @@ data::DataSpec spec_of(const DataSource& source, const std::string& index_folder
 }
 
 OpenSource open_spec(const data::DataSpec& spec) {
-  OpenSource source{.name = spec.files.front(), .data = open_chat_data(spec), .samples = 0};
+  const bool shards = spec.kind == DataKind::webdataset;
+  OpenSource source{.name = spec.files.front(),
+                    .file = shards ? data::expand_shards(spec.files).front() : spec.files.front(),
+                    .data = open_chat_data(spec),
+                    .samples = 0};
   source.samples = source.data->size();
   return source;
 }

@@ -14,7 +14,8 @@ namespace longsight::launch {
 
 // A data set as it is drawn from.
 struct OpenSource {
-  std::string name;  // of its file or first shard
+  std::string name;  // of its file, or first shard or pattern, as given
+  std::string file;  // its file or first shard
   std::unique_ptr<data::ChatData> data;
   i64 samples = 0;  // the first ones of the data, all of them unless the source says fewer
 };

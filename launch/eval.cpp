@@ -4,6 +4,7 @@
 #include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"
+#include "launch/samples/check_sets.h"
 #include "launch/training/evaluation.h"
 #include "launch/training_data.h"
 #include "launch/verb.h"
@@ -41,7 +42,9 @@ ExitCode run_eval(Job& job, const Options& o) {
   loaded.document.require_at(!loaded.config.data.eval.empty(), "data.eval",
                              "name held-out data to evaluate on");
   RunModel run = open_run_model(loaded, DType::F32, false);
-  const auto steps = open_eval_data(loaded, run);
+  DataSets sets(loaded, run, WhichSets::held_out);
+  check_sets(sets, job);
+  const auto steps = open_eval_data(sets);
   const parallel::PlanResult planned =
       plan_run(loaded, *run.model, job.world.size(), steps.front(), DType::F32);
   parallel::MeshGroups groups(planned.plan.mesh, job.world);

@@ -17,36 +17,25 @@ SampleFitter::SampleFitter(const SampleMaker& maker, const Config& config)
       limit_(sample_limit(config)),
       limit_key_(limit_ < config.train.tokens_per_step ? "data.max_tokens" : "train.tokens_per_step") {}
 
-std::optional<model::Sample> SampleFitter::make(const data::ChatSample& chat, data::EncodeCache& cache,
-                                                FitCounts& counts,
-                                                std::span<const data::Shift> shifts) const {
-  counts.samples += 1;
-  model::Sample sample = maker_.sample(chat, cache, shifts);
-  if (sample.tokens() <= limit_) return sample;
-  if (overlong_ == Overlong::drop) {
-    counts.dropped += 1;
-    return std::nullopt;
-  }
+SampleFitter::Fitted SampleFitter::make(const data::ChatSample& chat, data::EncodeCache& cache,
+                                        std::span<const data::Shift> shifts) const {
+  Fitted fitted{.sample = maker_.sample(chat, cache, shifts)};
+  require(supervised_tokens(*fitted.sample) > 0, ExitCode::bad_data,
+          "{}: no supervised token: nothing of it is learned", chat.where);
+  const i64 tokens = fitted.sample->tokens();
+  if (tokens <= limit_) return fitted;
+  if (overlong_ == Overlong::drop) return {.sample = std::nullopt};
   if (overlong_ == Overlong::shrink) {
-    if (auto smaller = maker_.sample_within(chat, cache, limit_, shifts)) {
-      counts.shrunk += 1;
-      return smaller;
-    }
+    fitted.sample = maker_.sample_within(chat, cache, limit_, shifts);
+    fitted.shrunk = true;
+    if (fitted.sample) return fitted;
   }
-  fail(ExitCode::bad_data,
-       "{}: {} tokens do not fit into a step of {} = {}{}: raise it, or shorten the sample, or "
-       "data.overlong: drop",
-       sample.id, sample.tokens(), limit_key_, limit_,
-       overlong_ == Overlong::shrink ? ", whatever the size of its images" : "");
-}
-
-std::string text_of(const FitCounts& counts, i64 limit) {
-  std::string text = fmt::format("{} samples", counts.samples);
-  if (counts.dropped > 0)
-    text += fmt::format(", {} of them longer than {} tokens and left out", counts.dropped, limit);
-  if (counts.shrunk > 0)
-    text += fmt::format(", {} of them with smaller images to fit into {} tokens", counts.shrunk, limit);
-  return text;
+  throw OverlongError(
+      ExitCode::bad_data,
+      fmt::format("{}: {} tokens do not fit into a step of {} = {}{}: raise it, or shorten the sample, or "
+                  "data.overlong: drop",
+                  chat.where, tokens, limit_key_, limit_,
+                  overlong_ == Overlong::shrink ? ", whatever the size of its images" : ""));
 }
 
 }  // namespace longsight::launch

@@ -1,221 +1,182 @@
 #include "launch/training_data.h"
 
-#include "launch/data_sources.h"
-#include "model/batch_file.h"
+#include "launch/schedule.h"
 #include "runtime/base/log.h"
-#include "runtime/data/parallel_samples.h"
 
 namespace longsight::launch {
 namespace {
 
-// Chat data, mixed by weight. Each source is a permutation of its samples in every pass over it.
+// Conversations, each step made anew.
 class ChatTrainingData final : public TrainingData {
  public:
-  ChatTrainingData(const LoadedConfig& loaded, const RunModel& run)
-      : maker_(open_sample_maker(loaded, run)),
-        fitter_(*maker_, loaded.config),
-        step_tokens_(loaded.config.train.tokens_per_step),
-        seed_(loaded.config.train.seed),
-        shift_(loaded.config.data.augment.shift) {
-    for (const DataSource& source : loaded.config.data.train)
-      sources_.push_back({open_source(source, loaded.config.data.index), source.weight});
-  }
+  explicit ChatTrainingData(DataSets& sets)
+      : sets_(sets), config_(sets.loaded().config), order_(order_of(sets)) {}
 
   std::vector<model::Sample> next() override {
     std::vector<model::Sample> step;
-    i64 tokens = 0;
-    for (;;) {
-      while (!waiting_) waiting_ = draw();
-      if (tokens + waiting_->tokens() > step_tokens_) break;
-      tokens += waiting_->tokens();
-      step.push_back(std::move(*waiting_));
-      waiting_.reset();
-      drawn_ += 1;
+    for (const Draw& draw : order_.next()) {
+      const data::ChatSample chat = set(draw).chat.data->sample(draw.index);
+      auto fitted = sets_.fitter().make(chat, sets_.cache, shifts(draw, chat.media.size()));
+      require(fitted.sample && fitted.sample->tokens() == sets_.train_lengths().at(draw.set, draw.index),
+              ExitCode::bad_data, "{}: it changed while it was in use", chat.where);
+      step.push_back(std::move(*fitted.sample));
     }
     return step;
   }
 
-  i64 samples_per_epoch() const override {
-    i64 samples = 0;
-    for (const Source& s : sources_) samples += s.open.samples;
-    return samples;
-  }
-  i64 samples_drawn() const override { return drawn_; }
+  i64 samples_per_epoch() const override { return sets_.train_lengths().kept(); }
+  i64 samples_drawn() const override { return order_.samples_drawn(); }
 
-  FitCounts check_share(i64 rank, i64 ranks, const OnProgress& progress) override {
-    const i64 all = samples_per_epoch();
-    const i64 mine = rank < all ? ceil_div(all - rank, ranks) : 0;
-    const auto threads = static_cast<std::size_t>(data::sample_threads());
-    std::vector<data::EncodeCache> caches(threads);
-    std::vector<FitCounts> of_thread(threads);
-    data::parallel_samples(
-        mine,
-        [&](i64 i, int thread) {
-          const auto t = static_cast<std::size_t>(thread);
-          i64 at = rank + i * ranks;
-          const Source* source = sources_.data();
-          for (; at >= source->open.samples; ++source) at -= source->open.samples;
-          fitter_.make(source->open.data->sample(at), caches[t], of_thread[t]);
-        },
-        [&](i64 i, const std::exception_ptr& error) {
-          if (error) std::rethrow_exception(error);
-          if (progress && (i + 1) % kProgressEvery == 0) progress(i + 1);
-        });
-    cache_ = std::move(caches.front());  // the words of the data are known to it
-    FitCounts counts;
-    for (const FitCounts& one : of_thread) counts.add(one);
-    return counts;
+  RunLength begin(const TrainSection& t) override {
+    if (t.epochs) order_.end_after(samples_of_epochs(*t.epochs, samples_per_epoch()));
+    return measure_run(order_, t.steps);
   }
 
  private:
-  static constexpr i64 kProgressEvery = 256;
-
-  struct Source {
-    OpenSource open;
-    double weight;
-    i64 drawn = 0;
-    i64 dropped_in_a_row = 0;
-  };
-
-  // The next sample of the order; nothing if it is one that is left out.
-  std::optional<model::Sample> draw() {
-    // The source that is furthest behind its share; of equal ones the first.
-    std::size_t chosen = 0;
-    for (std::size_t i = 1; i < sources_.size(); ++i) {
-      if (static_cast<double>(sources_[i].drawn + 1) / sources_[i].weight <
-          static_cast<double>(sources_[chosen].drawn + 1) / sources_[chosen].weight)
-        chosen = i;
-    }
-    Source& s = sources_[chosen];
-    const i64 epoch = s.drawn / s.open.samples, at = s.drawn % s.open.samples;
-    s.drawn += 1;
-    const auto index = static_cast<i64>(permuted(Philox(seed_, fmt::format("order {} {}", chosen, epoch)),
-                                                 static_cast<u64>(at), static_cast<u64>(s.open.samples)));
-    const data::ChatSample chat = s.open.data->sample(index);
-    std::vector<data::Shift> shifts;
-    if (shift_ > 0) {
-      const Philox random(seed_, fmt::format("shift {} {} {}", chosen, epoch, index));
-      const auto pixels = [&](std::size_t i) {
-        return static_cast<i64>(random.below(static_cast<u64>(2 * shift_ + 1), i)) - shift_;
-      };
-      for (std::size_t i = 0; i < chat.media.size(); ++i)
-        shifts.push_back({pixels(2 * i), pixels(2 * i + 1)});
-    }
-    FitCounts counts;
-    std::optional<model::Sample> sample = fitter_.make(chat, cache_, counts, shifts);
-    s.dropped_in_a_row = sample ? 0 : s.dropped_in_a_row + 1;
-    // So many in a row hold a whole pass.
-    require(s.dropped_in_a_row < 2 * s.open.samples, ExitCode::bad_data,
-            "{}: none of its {} samples fits into {} tokens (data.overlong: drop)", s.open.name,
-            s.open.samples, fitter_.limit());
-    return sample;
+  StepOrder order_of(DataSets& sets) {
+    std::vector<OrderedSet> ordered;
+    for (const DataSet& set : sets.train()) ordered.push_back({set.name, set.weight});
+    return {ordered, sets.train_lengths(), config_.train.seed, config_.train.tokens_per_step,
+            [this](std::size_t set, i64 index) { measure(set, index); }};
   }
 
-  std::unique_ptr<SampleMaker> maker_;
-  SampleFitter fitter_;  // refers to the maker
-  i64 step_tokens_;
-  u64 seed_;
-  i64 shift_;
-  std::vector<Source> sources_;
-  data::EncodeCache cache_;
-  std::optional<model::Sample> waiting_;  // drawn, but it did not fit into the last step
-  i64 drawn_ = 0;
+  const DataSet& set(const Draw& draw) const { return sets_.train()[draw.set]; }
+
+  void measure(std::size_t s, i64 index) {
+    i64 tokens = SampleLengths::kLeftOut;
+    try {
+      const data::ChatSample chat = sets_.train()[s].chat.data->sample(index);
+      if (const auto fitted = sets_.fitter().make(chat, sets_.cache); fitted.sample)
+        tokens = fitted.sample->tokens();
+    } catch (const OverlongError&) {
+      throw;
+    } catch (const Error&) {
+      if (config_.data.bad != "skip") throw;
+    }
+    sets_.train_lengths().put(s, index, tokens);
+  }
+
+  // Of each picture, in pixels: augmentation.
+  std::vector<data::Shift> shifts(const Draw& draw, std::size_t pictures) const {
+    const i64 most = config_.data.augment.shift;
+    if (most == 0) return {};
+    const Philox random(config_.train.seed, fmt::format("shift {} {} {}", draw.set, draw.pass, draw.index));
+    const auto pixels = [&](std::size_t i) {
+      return static_cast<i64>(random.below(static_cast<u64>(2 * most + 1), i)) - most;
+    };
+    std::vector<data::Shift> shifts;
+    for (std::size_t i = 0; i < pictures; ++i) shifts.push_back({pixels(2 * i), pixels(2 * i + 1)});
+    return shifts;
+  }
+
+  DataSets& sets_;
+  const Config& config_;
+  StepOrder order_;
 };
 
 // Ready batches, one file a step, in order, again and again.
 class BatchData final : public TrainingData {
  public:
-  BatchData(std::vector<std::string> files, const model::ModelConfig& config)
-      : files_(std::move(files)), config_(config) {}
+  explicit BatchData(DataSets& sets) : sets_(sets), set_(sets.train().front()) {}
 
   std::vector<model::Sample> next() override {
-    const std::string& file = files_[static_cast<std::size_t>(step_++) % files_.size()];
-    std::vector<model::Sample> samples = model::read_batch_file(file, config_).samples;
-    drawn_ += static_cast<i64>(samples.size());
-    return samples;
+    if (step_ == end_) return {};
+    return sets_.batch(set_, step_++ % set_.samples());
   }
-  i64 samples_per_epoch() const override {
-    i64 samples = 0;
-    for (const std::string& file : files_) samples += model::read_batch_file(file, config_).rows;
-    return samples;
-  }
-  i64 samples_drawn() const override { return drawn_; }
-  FitCounts check_share(i64 rank, i64 ranks, const OnProgress&) override {
-    FitCounts counts;
-    for (i64 i = rank; i < static_cast<i64>(files_.size()); i += ranks) {
-      const std::string& file = files_[static_cast<std::size_t>(i)];
-      const model::BatchFile batch = model::read_batch_file(file, config_);
-      require(batch.supervised() > 0, ExitCode::bad_data,
-              "{}: no supervised token (every label is -100): a step has nothing to learn from", file);
-      counts.samples += batch.rows;
-    }
-    return counts;
+  i64 samples_per_epoch() const override { return set_.samples(); }
+  i64 samples_drawn() const override { return step_; }
+  RunLength begin(const TrainSection& t) override {
+    if (t.epochs) end_ = samples_of_epochs(*t.epochs, samples_per_epoch());
+    const i64 steps = t.steps.value_or(end_);
+    return {.steps = steps, .samples = steps, .samples_of_sets = {steps}};
   }
 
  private:
-  std::vector<std::string> files_;
-  const model::ModelConfig& config_;
+  DataSets& sets_;
+  const DataSet& set_;
   i64 step_ = 0;
-  i64 drawn_ = 0;
+  i64 end_ = std::numeric_limits<i64>::max();
 };
+
+// Opens the sets for itself.
+class UncheckedData final : public TrainingData {
+ public:
+  UncheckedData(const LoadedConfig& loaded, const RunModel& run)
+      : sets_(loaded, run, WhichSets::train), data_(open_training_data(sets_)) {}
+  std::vector<model::Sample> next() override { return data_->next(); }
+  i64 samples_per_epoch() const override { return data_->samples_per_epoch(); }
+  i64 samples_drawn() const override { return data_->samples_drawn(); }
+  RunLength begin(const TrainSection& t) override { return data_->begin(t); }
+
+ private:
+  DataSets sets_;
+  std::unique_ptr<TrainingData> data_;
+};
+
+double ratio(i64 part, i64 whole) {
+  return static_cast<double>(part) / static_cast<double>(whole);
+}
 
 }  // namespace
 
-std::unique_ptr<TrainingData> open_training_data(const LoadedConfig& loaded, const RunModel& run) {
-  const auto& sources = loaded.config.data.train;
-  loaded.document.require_at(!sources.empty(), "data.train",
-                             "name the training data: [{{messages: FILE.jsonl}}]");
-  if (!sources.front().tensors.empty())
-    return std::make_unique<BatchData>(sources.front().tensors, run.model->config());
-  return std::make_unique<ChatTrainingData>(loaded, run);
+std::unique_ptr<TrainingData> open_training_data(DataSets& sets) {
+  sets.loaded().document.require_at(!sets.train().empty(), "data.train",
+                                    "name the training data: [{{messages: FILE.jsonl}}]");
+  if (sets.train().front().ready()) return std::make_unique<BatchData>(sets);
+  return std::make_unique<ChatTrainingData>(sets);
 }
 
-std::vector<std::vector<model::Sample>> open_eval_data(const LoadedConfig& loaded, const RunModel& run) {
+std::unique_ptr<TrainingData> open_training_data(const LoadedConfig& loaded, const RunModel& run) {
+  return std::make_unique<UncheckedData>(loaded, run);
+}
+
+i64 begin_training(TrainingData& data, DataSets& sets) {
+  const RunLength length = data.begin(sets.loaded().config.train);
+  check_warmup(sets.loaded(), length.steps);
+  log_info("{} steps, {} samples: {:.2f} epochs of {} samples", length.steps, length.samples,
+           ratio(length.samples, data.samples_per_epoch()), data.samples_per_epoch());
+  for (std::size_t i = 0; i < sets.train().size() && sets.train().size() > 1; ++i) {
+    const i64 kept = sets.train_lengths().kept(i);
+    log_info("{}: {:.2f} passes over {} samples", sets.train()[i].name,
+             ratio(length.samples_of_sets[i], kept), kept);
+  }
+  return length.steps;
+}
+
+std::vector<std::vector<model::Sample>> open_eval_data(DataSets& sets) {
   std::vector<std::vector<model::Sample>> steps;
-  i64 tokens = 0, supervised = 0;
-  const i64 limit = loaded.config.train.tokens_per_step;
+  i64 tokens = 0;
+  const i64 limit = sets.loaded().config.train.tokens_per_step;
   const auto add = [&](model::Sample sample) {
     if (steps.empty() || tokens + sample.tokens() > limit) {
       steps.emplace_back();
       tokens = 0;
     }
     tokens += sample.tokens();
-    supervised += supervised_tokens(sample);
     steps.back().push_back(std::move(sample));
   };
-  std::unique_ptr<SampleMaker> maker;
-  data::EncodeCache cache;
-  FitCounts counts;
-  for (const DataSource& source : loaded.config.data.eval) {
-    for (const std::string& file : source.tensors) {
-      for (model::Sample& sample : model::read_batch_file(file, run.model->config()).samples)
-        add(std::move(sample));
-    }
-    if (!source.tensors.empty()) continue;
-    if (!maker) maker = open_sample_maker(loaded, run);
-    const SampleFitter fitter(*maker, loaded.config);
-    const OpenSource open = open_source(source, loaded.config.data.index);
-    for (i64 i = 0; i < open.samples; ++i) {
-      if (auto sample = fitter.make(open.data->sample(i), cache, counts)) add(std::move(*sample));
+  for (std::size_t s = 0; s < sets.held_out().size(); ++s) {
+    const DataSet& set = sets.held_out()[s];
+    for (i64 i = 0; i < set.samples(); ++i) {
+      if (sets.held_out_lengths().at(s, i) == SampleLengths::kLeftOut) continue;
+      if (set.ready()) {
+        for (model::Sample& sample : sets.batch(set, i)) add(std::move(sample));
+      } else {
+        add(sets.fitter().make(set.chat.data->sample(i), sets.cache).sample.value());
+      }
     }
   }
-  if (!loaded.config.data.eval.empty()) {
-    require(supervised > 0, ExitCode::bad_data, "data.eval ({}): no supervised token in the held-out data",
-            loaded.document.place_of("data.eval"));
-  }
-  if (counts.dropped + counts.shrunk > 0)
-    log_info("held-out data: {}", text_of(counts, sample_limit(loaded.config)));
   return steps;
 }
 
-std::unique_ptr<SampleMaker> open_sample_maker(const LoadedConfig& loaded, const RunModel& run) {
-  loaded.document.require_at(
-      !run.companions.empty(), "model.tokenizer",
-      "chat data need a tokenizer: name a folder with tokenizer.json (longsight data tokenizer makes one)");
-  const SampleOptions options{.chat = loaded.config.data.chat, .images = loaded.config.data.images};
-  return loaded.config.model.from.empty()
-             ? SampleMaker::of_tokenizer(run.companions, run.model->config(), options)
-             : SampleMaker::of_model(run.companions, run.model->config(), options);
+Error late_error(const Config& config, const Error& error) {
+  const OrAuto<bool>& first = config.data.decode_first;
+  const bool of_data = error.code() == ExitCode::bad_data || error.code() == ExitCode::missing_input;
+  if (!of_data || first.is_auto() || *first.value) return error;
+  return {error.code(),
+          fmt::format(
+              "{} (data.decode_first: false: pictures are not decoded before the first step{})", error.what(),
+              config.data.bad == "skip" ? ", so that data.bad: skip cannot leave this sample out" : "")};
 }
 
 void complete_model_folder(const LoadedConfig& loaded, const RunModel& run, const std::string& folder) {

@@ -2,13 +2,10 @@
 // same ones.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <vector>
 
-#include "launch/overlong.h"
-#include "launch/run_model.h"
-#include "launch/sample_maker.h"
+#include "launch/samples/data_sets.h"
 #include "model/micro_batch.h"
 
 namespace longsight::launch {
@@ -16,26 +13,33 @@ namespace longsight::launch {
 class TrainingData {
  public:
   virtual ~TrainingData() = default;
-  // The next samples of the order that fit into train.tokens_per_step (ready batches: the next file).
-  // Endless.
+  // The next samples of the order that fit into train.tokens_per_step, of one epoch (ready batches: the next
+  // file). Empty behind the end, which only train.epochs sets.
   virtual std::vector<model::Sample> next() = 0;
-  // Samples of one pass over the data.
+  // Samples of one epoch, those that are left out not counted, as far as that is known: see check_sets.
   virtual i64 samples_per_epoch() const = 0;
   virtual i64 samples_drawn() const = 0;
-  // Makes this rank's share of the samples once, on all of its threads, so that what is wrong with one
-  // (bad_data, missing_input) is said before the first step and not hours later. Pictures are not decoded.
-  // Counts are of the share. `progress` is called now and then.
-  using OnProgress = std::function<void(i64 done)>;
-  virtual FitCounts check_share(i64 rank, i64 ranks, const OnProgress& progress = nullptr) = 0;
+  // Steps of the whole run, and samples drawn from each set. With train.epochs the last step ends with them.
+  // Sets must have been checked.
+  virtual RunLength begin(const TrainSection&) = 0;
 };
 
+// Of the training data of `sets`. Refers to them.
+std::unique_ptr<TrainingData> open_training_data(DataSets& sets);
+// The same of data that are not looked at beforehand, for what needs their first steps alone: a sample that
+// cannot be used is found when it is drawn.
 std::unique_ptr<TrainingData> open_training_data(const LoadedConfig&, const RunModel&);
 
-// All held-out samples in file order, in groups that fit into a step.
-std::vector<std::vector<model::Sample>> open_eval_data(const LoadedConfig&, const RunModel&);
+// begin(), with what is to be known of it in the log: epochs, and passes over each of several sets. usage for
+// a warm-up longer than the run.
+i64 begin_training(TrainingData&, DataSets& sets);
 
-// What makes samples for the model of a configuration.
-std::unique_ptr<SampleMaker> open_sample_maker(const LoadedConfig&, const RunModel&);
+// All held-out samples that are not left out, in file order, in groups that fit into a step. `sets` must have
+// been checked.
+std::vector<std::vector<model::Sample>> open_eval_data(DataSets& sets);
+
+// An error of a sample in mid-run; says so where the check before the first step could have found it.
+Error late_error(const Config&, const Error&);
 
 // Adds to an exported folder what Hugging Face needs besides weights and tokenizer: processor, chat template.
 void complete_model_folder(const LoadedConfig&, const RunModel&, const std::string& folder);

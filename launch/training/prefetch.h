@@ -11,10 +11,9 @@ namespace longsight::launch {
 
 class Prefetch {
  public:
-  // Refers to data, config and plan. `first`: the samples of the first step, drawn already; `limit`: most
-  // tokens of a micro-batch, 0: none.
-  Prefetch(TrainingData& data, const model::ModelConfig& config, const parallel::Plan& plan, i64 rank,
-           i64 limit, std::vector<model::Sample> first);
+  // Refers to data, configurations and plan. `first`: the samples of the first step, drawn already.
+  Prefetch(TrainingData& data, const Config& run, const model::ModelConfig& config,
+           const parallel::Plan& plan, i64 rank, std::vector<model::Sample> first);
 
   // Returns when the next step is ready; throws what went wrong with it.
   void wait();
@@ -25,9 +24,10 @@ class Prefetch {
   void start(std::vector<model::Sample> given);
 
   TrainingData& data_;
+  const Config& run_;
   const model::ModelConfig& config_;
   const parallel::Plan& plan_;
-  i64 rank_, limit_;
+  i64 rank_;
   std::future<StepBatch> next_;
   std::optional<StepBatch> ready_;
 };

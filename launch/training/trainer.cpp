@@ -8,6 +8,7 @@
 #include "launch/progress.h"
 #include "launch/run_folder.h"
 #include "launch/run_model.h"
+#include "launch/samples/check_sets.h"
 #include "launch/schedule.h"
 #include "launch/trainable.h"
 #include "launch/training/evaluation.h"
@@ -22,14 +23,6 @@
 namespace longsight::launch {
 namespace {
 
-i64 step_count(const LoadedConfig& loaded, i64 samples_per_epoch, i64 samples_per_step) {
-  const TrainSection& t = loaded.config.train;
-  if (t.steps) return *t.steps;
-  // Steps hold as many samples as fit; their mean over the first step stands for all.
-  return std::max<i64>(1, static_cast<i64>(std::ceil(*t.epochs * static_cast<double>(samples_per_epoch) /
-                                                     static_cast<double>(samples_per_step))));
-}
-
 class Trainer {
  public:
   Trainer(Job& job, const LoadedConfig& loaded)
@@ -40,22 +33,23 @@ class Trainer {
     loaded.document.require_at(t.steps || t.epochs, "train", "say how long to train: steps: N or epochs: X");
     check_parallel(loaded, *shape_.model, job.world.size());
     if (job.leads()) require_writable_folder(loaded.config.output.dir);
-    data_ = open_training_data(loaded, shape_);
-    eval_ = open_eval_data(loaded, shape_);
-    check_data();
+    sets_.emplace(loaded, shape_, WhichSets::both);
+    data_ = open_training_data(*sets_);
+    check_sets(*sets_, job);
+    steps_ = begin_training(*data_, *sets_);
+    eval_ = open_eval_data(*sets_);
     run_ = open_run_model(loaded, DType::F32, true);
   }
 
   ExitCode run() {
     const Config& config = loaded_.config;
     std::vector<model::Sample> first = data_->next();
-    steps_ = step_count(loaded_, samples_per_epoch_, static_cast<i64>(first.size()));
     const parallel::PlanResult planned = plan_run(loaded_, *run_.model, job_.world.size(), first, DType::F32);
     parallel::MeshGroups groups(planned.plan.mesh, job_.world);
     StepRunner runner(*run_.model, planned.plan, groups, job_.stream);
     parallel::AdamW optimizer(run_.model->parameters(), optimizer_options(loaded_, run_.model->parameters()));
-    Prefetch prefetch(*data_, run_.model->config(), planned.plan, job_.world.rank(),
-                      config.memory.micro_batch_tokens.value_or(0), std::move(first));
+    Prefetch prefetch(*data_, config, run_.model->config(), planned.plan, job_.world.rank(),
+                      std::move(first));
     // A run that cannot begin on some rank leaves no folder behind.
     prefetch.wait();
     job_.world.barrier(job_.stream);
@@ -89,23 +83,6 @@ class Trainer {
  private:
   // After every so many steps; 0: never.
   static bool due(i64 step, i64 every) { return every > 0 && step % every == 0; }
-
-  // The ranks share the samples among them.
-  void check_data() {
-    const double start = now();
-    const i64 ranks = job_.world.size();
-    Progress progress("checking data", ceil_div(data_->samples_per_epoch(), ranks), job_.leads());
-    const FitCounts mine =
-        data_->check_share(job_.world.rank(), ranks, [&](i64 done) { progress.update(done, "samples,"); });
-    progress.clear();
-    const auto sum = [this](i64 count) {
-      return job_.world.all_reduce_sum(count, job_.stream, "data check");
-    };
-    const FitCounts all{
-        .samples = sum(mine.samples), .dropped = sum(mine.dropped), .shrunk = sum(mine.shrunk)};
-    samples_per_epoch_ = data_->samples_per_epoch() - all.dropped;
-    log_info("data: {}; checked in {:.1f} s", text_of(all, sample_limit(loaded_.config)), now() - start);
-  }
 
   void open_folder(const parallel::PlanResult& planned) {
     folder_.emplace(loaded_.config.output.dir);
@@ -155,9 +132,9 @@ class Trainer {
   RunModel shape_;  // its configuration is that of the data
   RunModel run_;
   Saver saver_;
-  std::unique_ptr<TrainingData> data_;
-  i64 samples_per_epoch_ = 0;  // without those that are left out
-  i64 steps_ = 0;              // of the run
+  std::optional<DataSets> sets_;
+  std::unique_ptr<TrainingData> data_;  // of these sets
+  i64 steps_ = 0;                       // of the run
   std::vector<std::vector<model::Sample>> eval_;
   std::optional<RunFolder> folder_;
 };

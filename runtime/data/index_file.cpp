@@ -63,24 +63,24 @@ FileState state_of(const std::string& path) {
           .changed_ns = i64{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
-std::string index_path(const std::string& data_file, const std::string& folder) {
-  if (folder.empty()) return data_file + ".index";
+std::string index_path(const std::string& data_file, const std::string& folder, const char* suffix) {
+  if (folder.empty()) return data_file + suffix;
   const std::string whole = fs::absolute(data_file).lexically_normal().string();
-  return (fs::path(folder) / fmt::format("{}-{:08x}.index", fs::path(data_file).filename().string(),
-                                         XXH3_64bits(whole.data(), whole.size()) & 0xFFFFFFFF))
+  return (fs::path(folder) / fmt::format("{}-{:08x}{}", fs::path(data_file).filename().string(),
+                                         XXH3_64bits(whole.data(), whole.size()) & 0xFFFFFFFF, suffix))
       .string();
 }
 
 std::optional<DataIndex> read_index(const std::string& data_file, const std::string& folder,
-                                    const std::string& kind) {
-  const std::string path = index_path(data_file, folder);
+                                    const std::string& kind, const char* suffix) {
+  const std::string path = index_path(data_file, folder, suffix);
   std::error_code error;
   if (!fs::is_regular_file(path, error)) return std::nullopt;
   return parse(read_whole_file(path, kMaxIndexBytes, ExitCode::bad_data), head_of(kind, state_of(data_file)));
 }
 
 std::string write_index(const std::string& data_file, const std::string& folder, const std::string& kind,
-                        FileState state, const DataIndex& index) {
+                        FileState state, const DataIndex& index, const char* suffix) {
   std::string bytes = head_of(kind, state);
   append(bytes, &index.fingerprint, sizeof(index.fingerprint));
   const u64 numbers = index.numbers.size();
@@ -89,7 +89,7 @@ std::string write_index(const std::string& data_file, const std::string& folder,
   bytes += index.text;
   const u64 hash = XXH3_64bits(bytes.data(), bytes.size());
   append(bytes, &hash, sizeof(hash));
-  const std::string path = index_path(data_file, folder);
+  const std::string path = index_path(data_file, folder, suffix);
   io::write_file(path, bytes);
   return path;
 }

@@ -26,13 +26,15 @@ struct DataIndex {
 };
 
 // DATA_FILE.index, or in `folder` a name that holds the data file's own and a hash of its whole path.
-std::string index_path(const std::string& data_file, const std::string& folder);
+// `suffix`: of what else is kept of a data file.
+std::string index_path(const std::string& data_file, const std::string& folder,
+                       const char* suffix = ".index");
 // `kind` tells apart what readers of several kinds keep. Numbers come back as they were written, but are not
 // to be trusted more than the data.
 std::optional<DataIndex> read_index(const std::string& data_file, const std::string& folder,
-                                    const std::string& kind);
+                                    const std::string& kind, const char* suffix = ".index");
 // `state`: of the data file before it was scanned. Returns the path; cannot_write.
 std::string write_index(const std::string& data_file, const std::string& folder, const std::string& kind,
-                        FileState state, const DataIndex& index);
+                        FileState state, const DataIndex& index, const char* suffix = ".index");
 
 }  // namespace longsight::data

@@ -365,7 +365,6 @@ train: {train}
         for name, content in self.corrupt_images().items():
             self.write("data/png/" + name, content)
             data = self.data(name + ".jsonl", self.sample("<image>?", "png/" + name))
-            # The first step holds every sample: it is found before there is a run folder.
             self.train(BAD_DATA, [f"data/{name}.jsonl:5: data/png/{name}: "], data)
         for name, degree in [("cut.png", 1), ("cut.jpg", 3)]:
             self.train(BAD_DATA, [f"data/{name}.jsonl:5: data/png/{name}: corrupt "], f"parallel.sequence={degree}",
@@ -382,7 +381,7 @@ train: {train}
         name = "cut.png"
         self.write("data/png/" + name, self.corrupt_images()[name])
         result = self.refused(BAD_DATA, f"data/png/{name}: corrupt PNG", "train", "configs/tiny.yaml", "output.dir=run",
-                              "train.tokens_per_step=130", "data.eval=[]", "parallel.sequence=3", "train.steps=200",
+                              "train.tokens_per_step=130", "data.eval=[]", "data.decode_first=false", "parallel.sequence=3", "train.steps=200",
                               self.data("late.jsonl", self.sample("<image>?", "png/" + name), at=18), ranks=3,
                               leaves={"run", *("run/" + f for f in ("config.yaml", "plan.txt", "plan.json",
                                                                     "metrics.jsonl"))})

@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+#include "launch/samples/check_sets.h"
+#include "parallel/self_group.h"
 #include "tests/support/failure.h"
 #include "tests/support/scratch_folder.h"
 
@@ -28,6 +30,36 @@ std::unique_ptr<Opened> open(std::vector<std::string> overrides,
   opened->run = open_run_shape(opened->loaded);
   opened->data = open_training_data(opened->loaded, opened->run);
   return opened;
+}
+
+// The same, looked at before: as training draws.
+struct Checked {
+  LoadedConfig loaded;
+  RunModel run;
+  DataSets sets;
+  explicit Checked(const std::vector<std::string>& overrides, const std::string& config = "configs/tiny.yaml")
+      : loaded(load_config(config, overrides)),
+        run(open_run_shape(loaded)),
+        sets(loaded, run, WhichSets::both) {
+    parallel::SelfGroup self;
+    Job job{self, {}};
+    check_sets(sets, job);
+  }
+};
+
+// What the outcomes are when so many ranks share the samples.
+std::vector<SampleOutcome> look(const DataSets& sets, i64 ranks) {
+  std::vector<SampleOutcome> all;
+  for (i64 rank = 0; rank < ranks; ++rank) {
+    i64 number = rank;
+    for (const SampleOutcome& outcome :
+         look_at_share(sets, {.rank = rank, .ranks = ranks, .problem = [](SampleProblem) {}})) {
+      all.resize(std::max(all.size(), static_cast<std::size_t>(number + 1)));
+      all[static_cast<std::size_t>(number)] = outcome;
+      number += ranks;
+    }
+  }
+  return all;
 }
 
 // Names of the next `count` samples or a few more, with the steps joined.
@@ -62,13 +94,8 @@ TEST_CASE("the order of mixed data depends on the seed alone: not on ranks, chec
     const auto other = open({mix, std::string("train.tokens_per_step=") + tokens});
     CHECK(draw(*other->data, 80) == reference);
   }
-  for (const i64 ranks : {2, 3, 8}) {
-    for (i64 rank = 0; rank < ranks; ++rank) {
-      const auto other = open({mix});
-      other->data->check_share(rank, ranks);
-      CHECK(draw(*other->data, 80) == reference);
-    }
-  }
+  Checked checked({mix});
+  CHECK(draw(*open_training_data(checked.sets), 80) == reference);
   CHECK(draw(*open({mix, "train.seed=2"})->data, 80) != reference);
 
   // Three to one, and each pass over a source holds each of its samples once.
@@ -113,27 +140,24 @@ TEST_CASE("overlong samples are left out alike on every number of ranks, and the
     if (lengths.at(id) <= limit) expected.push_back(id);
   }
   CHECK(draw(*open(drop)->data, expected.size()) == expected);
-  for (const i64 ranks : {1, 2, 3, 5, 20}) {
-    FitCounts sum;
-    for (i64 rank = 0; rank < ranks; ++rank) sum.add(open(drop)->data->check_share(rank, ranks));
-    CHECK(sum.samples == 12);
-    CHECK(sum.dropped == 4);
-    CHECK(sum.shrunk == 0);
-  }
-  CHECK(text_of(FitCounts{.samples = 12, .dropped = 4, .shrunk = 0}, limit) ==
+  Checked dropped(drop);
+  CHECK(dropped.sets.train_lengths().kept() == 8);
+  CHECK(draw(*open_training_data(dropped.sets), expected.size()) == expected);
+  CHECK(text_of(CheckCounts{.samples = 12, .dropped = 4}, limit) ==
         fmt::format("12 samples, 4 of them longer than {} tokens and left out", limit));
 
   const std::string place = (folder / "a.jsonl") + ":";
-  const auto error = open({train, fmt::format("data.max_tokens={}", limit)});
-  const Failure failure = failure_of([&] { error->data->check_share(0, 1); });
-  CHECK(failure ==
+  const std::vector<std::string> error{train, "data.eval=[]", fmt::format("data.max_tokens={}", limit),
+                                       "data.train.0.samples=9"};
+  CHECK(failure_of([&] { Checked{error}; }) ==
         Failure{ExitCode::bad_data,
                 fmt::format("{}9: {} tokens do not fit into a step of data.max_tokens = {}: raise it, or "
                             "shorten the sample, or data.overlong: drop",
                             place, lengths.at(place + "9"), limit)});
-  const auto shrink = open({train, fmt::format("data.max_tokens={}", limit), "data.overlong=shrink-images"});
-  CHECK(contains(failure_of([&] { shrink->data->check_share(0, 1); }).message,
-                 ", whatever the size of its images: raise it"));
+  const std::vector<std::string> shrink{train, "data.eval=[]", fmt::format("data.max_tokens={}", limit),
+                                        "data.train.0.samples=9", "data.overlong=shrink-images"};
+  CHECK(
+      contains(failure_of([&] { Checked{shrink}; }).message, ", whatever the size of its images: raise it"));
 }
 
 TEST_CASE("images and frames of samples that are too long shrink, their texts stay") {
@@ -186,11 +210,13 @@ TEST_CASE("images and frames of samples that are too long shrink, their texts st
   }
   CHECK(changed > 0);
   CHECK(has_video);
-  const FitCounts counts = open(shrink, "configs/finetune.yaml")->data->check_share(0, 1);
-  CHECK(counts.shrunk == changed);
-  CHECK(text_of(counts, limit) ==
-        fmt::format("{} samples, {} of them with smaller images to fit into {} tokens", full.size(), changed,
-                    limit));
+  const auto opened = open(shrink, "configs/finetune.yaml");
+  const DataSets sets(opened->loaded, opened->run, WhichSets::train);
+  const auto outcomes = look(sets, 1);
+  CHECK(std::count_if(outcomes.begin(), outcomes.end(),
+                      [](const SampleOutcome& o) { return o.kind == SampleOutcome::shrunk; }) == changed);
+  CHECK(text_of(CheckCounts{.samples = 3, .shrunk = 2}, limit) ==
+        fmt::format("3 samples, 2 of them with smaller images to fit into {} tokens", limit));
 }
 
 TEST_CASE("a source of which nothing fits is an error, not an endless search") {
@@ -200,15 +226,17 @@ TEST_CASE("a source of which nothing fits is an error, not an endless search") {
                             "data.overlong=drop", "data.max_tokens=40"});
   CHECK(failure_of([&] { draw(*opened->data, 100); }) ==
         Failure{ExitCode::bad_data,
-                (folder / "a.jsonl") + ": none of its 3 samples fits into 40 tokens (data.overlong: drop)"});
+                (folder / "a.jsonl") +
+                    ": all of its 3 samples are left out (data.overlong: drop, data.bad: skip)"});
 }
 
 TEST_CASE("held-out data drop what is too long, too") {
   const ScratchFolder folder;
-  const auto opened = open({"data.eval=[{text: " + questions(folder, "a.jsonl", 12) + "}]",
-                            "data.overlong=drop", "data.max_tokens=40"});
+  Checked checked({"data.train=[{text: " + questions(folder, "t.jsonl", 3, 1) + "}]",
+                   "data.eval=[{text: " + questions(folder, "a.jsonl", 12) + "}]", "data.overlong=drop",
+                   "data.max_tokens=40"});
   std::size_t samples = 0;
-  for (const auto& step : open_eval_data(opened->loaded, opened->run)) samples += step.size();
+  for (const auto& step : open_eval_data(checked.sets)) samples += step.size();
   CHECK(samples > 0);
   CHECK(samples < 12);
 }

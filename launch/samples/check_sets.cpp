@@ -1,0 +1,277 @@
+#include "launch/samples/check_sets.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "launch/measure.h"
+#include "launch/progress.h"
+#include "launch/samples/known_pictures.h"
+#include "runtime/base/json.h"
+#include "runtime/base/log.h"
+#include "runtime/data/parallel_samples.h"
+
+namespace longsight::launch {
+namespace {
+
+constexpr std::size_t kShown = 10;  // problems that are logged
+constexpr i64 kBadInARow = 100;
+constexpr i64 kProgressEvery = 64;
+
+// Of the samples of all sets together.
+class Numbering {
+ public:
+  explicit Numbering(const DataSets& sets) : sets_(sets.all()) {
+    for (const DataSet* set : sets_) {
+      firsts_.push_back(samples_);
+      samples_ += set->samples();
+    }
+  }
+  struct Place {
+    std::size_t set;
+    i64 index;
+  };
+  Place place(i64 number) const {
+    const auto set = std::upper_bound(firsts_.begin(), firsts_.end(), number) - firsts_.begin() - 1;
+    return {static_cast<std::size_t>(set), number - firsts_[static_cast<std::size_t>(set)]};
+  }
+  i64 first(std::size_t set) const { return firsts_[set]; }
+  i64 samples() const { return samples_; }
+  const std::vector<const DataSet*>& sets() const { return sets_; }
+
+ private:
+  std::vector<const DataSet*> sets_;
+  std::vector<i64> firsts_;
+  i64 samples_ = 0;
+};
+
+class Looker {
+ public:
+  Looker(const DataSets& sets, Decode decode) : sets_(sets), decode_(decode), numbering_(sets) {
+    for (const DataSet* set : numbering_.sets())
+      known_.emplace_back(*set, decode == Decode::unknown ? sets.loaded().config.data.index : "");
+  }
+
+  SampleOutcome look(i64 number, data::EncodeCache& cache) const {
+    const auto [s, index] = numbering_.place(number);
+    const DataSet& set = *numbering_.sets()[s];
+    if (set.ready()) {
+      i64 tokens = 0;
+      for (const model::Sample& sample : sets_.batch(set, index)) tokens += sample.tokens();
+      return {.tokens = narrow<std::int32_t>(tokens)};
+    }
+    const data::ChatSample chat = set.chat.data->sample(index);
+    const auto [sample, shrunk] = sets_.fitter().make(chat, cache);
+    if (!sample) return {.kind = SampleOutcome::dropped};
+    SampleOutcome outcome{.tokens = narrow<std::int32_t>(sample->tokens()),
+                          .kind = shrunk ? SampleOutcome::shrunk : SampleOutcome::kept};
+    if (decode_ != Decode::never && !chat.media.empty()) {
+      outcome.pictures = picture_state(chat);
+      if (!known_[s].has(index, outcome.pictures)) {
+        for (const auto& image : sample->images) image->pixels();
+      }
+    }
+    return outcome;
+  }
+
+  i64 samples() const { return numbering_.samples(); }
+
+ private:
+  const DataSets& sets_;
+  Decode decode_;
+  Numbering numbering_;
+  std::vector<KnownPictures> known_;
+};
+
+Decode decode_of(const DataSets& sets) {
+  const OrAuto<bool>& first = sets.loaded().config.data.decode_first;
+  return first.is_auto() ? Decode::unknown : *first.value ? Decode::always : Decode::never;
+}
+
+// Every rank's outcomes, in the order of the samples.
+std::vector<SampleOutcome> gathered(const std::vector<SampleOutcome>& mine, i64 samples, Job& job) {
+  const i64 ranks = job.world.size();
+  std::vector<i64> counts;
+  for (i64 r = 0; r < ranks; ++r)
+    counts.push_back((r < samples ? ceil_div(samples - r, ranks) : 0) * i64{sizeof(SampleOutcome)});
+  std::vector<SampleOutcome> of_ranks(static_cast<std::size_t>(samples));
+  job.world.all_gather_v(mine.data(), of_ranks.data(), counts, DType::U8, job.stream, "data check");
+  std::vector<SampleOutcome> in_order(of_ranks.size());
+  auto from = of_ranks.begin();
+  for (i64 r = 0; r < ranks; ++r) {
+    for (i64 number = r; number < samples; number += ranks)
+      in_order[static_cast<std::size_t>(number)] = *from++;
+  }
+  return in_order;
+}
+
+// The first of all ranks', in the order of the samples.
+std::vector<SampleProblem> gathered(const std::vector<SampleProblem>& mine, Job& job) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const SampleProblem& p : mine)
+    list.push_back({p.number, p.overlong, static_cast<int>(p.code), p.message});
+  const auto invalid = nlohmann::ordered_json::error_handler_t::replace;
+  std::vector<SampleProblem> all;
+  for (const std::string& text :
+       job.world.all_gather(list.dump(-1, ' ', false, invalid), job.stream, "problems of the data")) {
+    for (const auto& p : nlohmann::ordered_json::parse(text))
+      all.push_back({p[0].get<i64>(), p[1].get<bool>(), static_cast<ExitCode>(p[2].get<int>()),
+                     p[3].get<std::string>()});
+  }
+  std::sort(all.begin(), all.end(),
+            [](const SampleProblem& a, const SampleProblem& b) { return a.number < b.number; });
+  all.resize(std::min(all.size(), kShown));
+  return all;
+}
+
+CheckCounts counts_of(const Numbering& numbering, const std::vector<SampleOutcome>& outcomes, bool held_out) {
+  CheckCounts counts;
+  for (i64 number = 0; number < numbering.samples(); ++number) {
+    if (numbering.sets()[numbering.place(number).set]->held_out != held_out) continue;
+    const SampleOutcome& o = outcomes[static_cast<std::size_t>(number)];
+    counts.samples += 1;
+    counts.shrunk += o.kind == SampleOutcome::shrunk;
+    counts.dropped += o.kind == SampleOutcome::dropped;
+    counts.overlong += o.kind == SampleOutcome::overlong;
+    counts.bad += o.kind == SampleOutcome::bad;
+    counts.decoded += o.pictures != 0;
+  }
+  return counts;
+}
+
+// data.bad: skip is for single samples, not for data that are wrong as a whole.
+void refuse_rows_of_bad(const Numbering& numbering, const std::vector<SampleOutcome>& outcomes,
+                        const std::string& first) {
+  for (std::size_t s = 0; s < numbering.sets().size(); ++s) {
+    const DataSet& set = *numbering.sets()[s];
+    i64 row = 0;
+    for (i64 i = 0; i < set.samples(); ++i) {
+      const bool bad = outcomes[static_cast<std::size_t>(numbering.first(s) + i)].kind == SampleOutcome::bad;
+      row = bad ? row + 1 : 0;
+      if (row == kBadInARow || (bad && row == set.samples()))
+        fail(ExitCode::bad_data,
+             "{}: {} samples in a row cannot be read, more than data.bad: skip leaves out; the first problem "
+             "is {}",
+             set.where(i + 1 - row), row, first);
+    }
+  }
+}
+
+void refuse(const std::vector<SampleProblem>& first, i64 refused, i64 samples, bool skip) {
+  if (refused == 0) return;
+  if (refused == 1) throw Error(first.front().code, first.front().message);
+  for (const SampleProblem& p : first) log_info("{}", p.message);
+  fail(first.front().code,
+       "{}; and {} more of {} samples cannot be trained ({}named above){}; `longsight data lint` lists all "
+       "of a "
+       "configuration",
+       first.front().message, refused - 1, samples, refused > std::ssize(first) ? "the first ones " : "",
+       skip ? "" : ": mend them, or leave out with data.bad: skip those that cannot be read");
+}
+
+}  // namespace
+
+std::vector<SampleOutcome> look_at_share(const DataSets& sets, const Look& how) {
+  const Looker looker(sets, how.decode);
+  const i64 samples = looker.samples();
+  const i64 mine = how.rank < samples ? ceil_div(samples - how.rank, how.ranks) : 0;
+  std::vector<data::EncodeCache> caches(static_cast<std::size_t>(data::sample_threads()));
+  std::vector<SampleOutcome> outcomes(static_cast<std::size_t>(mine));
+  const auto number = [&how](i64 i) { return how.rank + i * how.ranks; };
+  data::parallel_samples(
+      mine,
+      [&](i64 i, int thread) {
+        outcomes[static_cast<std::size_t>(i)] =
+            looker.look(number(i), caches[static_cast<std::size_t>(thread)]);
+      },
+      [&](i64 i, const std::exception_ptr& thrown) {
+        if (how.progress && (i + 1) % kProgressEvery == 0) how.progress(i + 1);
+        if (!thrown) return;
+        try {
+          std::rethrow_exception(thrown);
+        } catch (const OverlongError& error) {
+          outcomes[static_cast<std::size_t>(i)].kind = SampleOutcome::overlong;
+          how.problem({number(i), true, error.code(), error.what()});
+        } catch (const Error& error) {
+          if (error.code() != ExitCode::bad_data && error.code() != ExitCode::missing_input) throw;
+          outcomes[static_cast<std::size_t>(i)].kind = SampleOutcome::bad;
+          how.problem({number(i), false, error.code(), error.what()});
+        }
+      });
+  return outcomes;
+}
+
+void keep_lengths(DataSets& sets, const std::vector<SampleOutcome>& outcomes) {
+  const Numbering numbering(sets);
+  const std::size_t of_training = sets.train().size();
+  for (std::size_t s = 0; s < numbering.sets().size(); ++s) {
+    const bool held_out = s >= of_training;
+    SampleLengths& lengths = held_out ? sets.held_out_lengths() : sets.train_lengths();
+    const DataSet& set = *numbering.sets()[s];
+    const std::size_t at = held_out ? s - of_training : s;
+    for (i64 i = 0; i < set.samples(); ++i)
+      lengths.put(at, i, outcomes[static_cast<std::size_t>(numbering.first(s) + i)].tokens);
+    require(lengths.kept(at) > 0, ExitCode::bad_data,
+            "{}: all of its {} samples are left out (data.overlong: drop, data.bad: skip)", set.name,
+            set.samples());
+  }
+}
+
+void remember_pictures(const DataSets& sets, const std::vector<SampleOutcome>& outcomes) {
+  const std::string& folder = sets.loaded().config.data.index;
+  if (folder.empty()) return;
+  const Numbering numbering(sets);
+  for (std::size_t s = 0; s < numbering.sets().size(); ++s) {
+    std::vector<u64> states;
+    for (i64 i = 0; i < numbering.sets()[s]->samples(); ++i)
+      states.push_back(outcomes[static_cast<std::size_t>(numbering.first(s) + i)].pictures);
+    KnownPictures(*numbering.sets()[s], folder).remember(states);
+  }
+}
+
+std::string text_of(const CheckCounts& counts, i64 limit) {
+  std::string text = fmt::format("{} samples", counts.samples);
+  if (counts.dropped > 0)
+    text += fmt::format(", {} of them longer than {} tokens and left out", counts.dropped, limit);
+  if (counts.shrunk > 0)
+    text += fmt::format(", {} of them with smaller images to fit into {} tokens", counts.shrunk, limit);
+  if (counts.bad > 0) text += fmt::format(", {} of them bad and left out", counts.bad);
+  return text;
+}
+
+void check_sets(DataSets& sets, Job& job) {
+  const Config& config = sets.loaded().config;
+  const bool skip = config.data.bad == "skip";
+  const double start = now();
+  const Numbering numbering(sets);
+  std::vector<SampleProblem> refused, skipped;  // the first ones
+  Progress progress("checking data", ceil_div(numbering.samples(), job.world.size()), job.leads());
+  const auto mine = look_at_share(sets, {.rank = job.world.rank(),
+                                         .ranks = job.world.size(),
+                                         .decode = decode_of(sets),
+                                         .problem =
+                                             [&](SampleProblem p) {
+                                               auto& list = skip && !p.overlong ? skipped : refused;
+                                               if (list.size() < kShown) list.push_back(std::move(p));
+                                             },
+                                         .progress = [&](i64 done) { progress.update(done, "samples,"); }});
+  progress.clear();
+  const auto outcomes = gathered(mine, numbering.samples(), job);
+  refused = gathered(refused, job);
+  skipped = gathered(skipped, job);
+  const CheckCounts train = counts_of(numbering, outcomes, false),
+                    held_out = counts_of(numbering, outcomes, true);
+  const i64 bad = train.bad + held_out.bad;
+  refuse(refused, train.overlong + held_out.overlong + (skip ? 0 : bad), numbering.samples(), skip);
+  if (!skipped.empty()) refuse_rows_of_bad(numbering, outcomes, skipped.front().message);
+  keep_lengths(sets, outcomes);
+  for (const SampleProblem& p : skipped) log_info("left out: {}", p.message);
+  if (job.leads()) remember_pictures(sets, outcomes);
+  const i64 limit = sample_limit(config);
+  if (train.samples > 0) log_info("data: {}", text_of(train, limit));
+  if (held_out.samples > 0) log_info("held-out data: {}", text_of(held_out, limit));
+  const i64 decoded = train.decoded + held_out.decoded;
+  log_info("data checked in {:.1f} s{}", now() - start,
+           decoded > 0 ? fmt::format("; the pictures of {} samples can be decoded", decoded) : "");
+}
+
+}  // namespace longsight::launch
