@@ -30,7 +30,7 @@ class RaisedByTemplate : public Error {
 // A program that goes beyond them is refused.
 struct Limits {
   i64 steps = 20'000'000;             // evaluated nodes and elements that operations walk over
-  int depth = 200;                    // of nested calls, and of nested values that are printed or compared
+  int depth = 2000;                   // nested evaluations; a call of a macro takes about ten
   i64 output_bytes = i64{256} << 20;  // of any one string
 };
 
