@@ -5,7 +5,7 @@
 namespace longsight::launch {
 
 void add_file_options(Command verb, FileOptions& o) {
-  verb.add_option("files", o.files, "data files, or one configuration (.yaml)").required();
+  verb.add_option("files", o.files, "data files, or one configuration (.yaml) and key.path=value").required();
   verb.add_option("--kind", o.kind, "what the files are (default: as their first records say)")
       .one_of({"messages", "llava", "sharegpt", "text", "webdataset"});
   verb.add_option("--images", o.images, "folder of the pictures (default: that of each file)");

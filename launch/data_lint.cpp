@@ -30,7 +30,7 @@ ExitCode end(const Found& found, const std::string& notes) {
 }
 
 ExitCode lint_configuration(const LintOptions& o) {
-  LoadedConfig loaded = load_config(o.files.files.front(), {});
+  LoadedConfig loaded = configuration_of(o.files);
   if (!o.files.index.empty()) loaded.config.data.index = o.files.index;
   check_inputs(loaded);
   const DataSection& d = loaded.config.data;

@@ -57,11 +57,19 @@ OpenSource open_source(const DataSource& source, const std::string& index_folder
 }
 
 bool is_configuration(const FileOptions& o) {
-  const bool yaml = std::any_of(o.files.begin(), o.files.end(), is_yaml);
-  require(!yaml || o.files.size() == 1, ExitCode::usage, "give data files or one configuration, not both");
+  const bool yaml = is_yaml(o.files.front());
+  const auto alone = [yaml](const std::string& file) {
+    return yaml ? file.find('=') != std::string::npos : !is_yaml(file);
+  };
+  require(std::all_of(o.files.begin() + 1, o.files.end(), alone), ExitCode::usage,
+          "give data files or one configuration, not both");
   require(!yaml || (o.kind.empty() && o.images.empty()), ExitCode::usage,
           "--kind and --images are for data files; {} says them itself", o.files.front());
   return yaml;
+}
+
+LoadedConfig configuration_of(const FileOptions& o) {
+  return load_config(o.files.front(), {o.files.begin() + 1, o.files.end()});
 }
 
 data::DataSpec spec_of_file(const FileOptions& o, const std::string& file) {
@@ -87,7 +95,7 @@ std::vector<SourceToOpen> list_sources(const FileOptions& o) {
     }
     return sources;
   }
-  const LoadedConfig loaded = load_config(o.files.front(), {});
+  const LoadedConfig loaded = configuration_of(o);
   check_inputs(loaded);
   const DataSection& d = loaded.config.data;
   for (const auto* list : {&d.train, &d.eval}) {
@@ -117,7 +125,7 @@ std::unique_ptr<SampleMaker> open_maker_for(const FileOptions& o, const std::str
   }
   require(is_configuration(o), ExitCode::usage,
           "name the model whose tokenizer makes tokens of the data: --model DIR (or give a configuration)");
-  LoadedConfig loaded = load_config(o.files.front(), {});
+  LoadedConfig loaded = configuration_of(o);
   if (!chat.empty()) loaded.config.data.chat = chat;
   return open_sample_maker(loaded, open_run_shape(loaded));
 }

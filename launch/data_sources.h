@@ -25,13 +25,15 @@ OpenSource open_source(const DataSource&, const std::string& index_folder);
 
 // How files on a command line are to be read.
 struct FileOptions {
-  std::vector<std::string> files;  // data files, or one configuration (.yaml, .yml)
-  std::string kind;                // empty: as each file's first record says
-  std::string images;              // folder of the pictures; empty: that of each file
-  std::string index;               // folder of indices
+  std::vector<std::string>
+      files;           // data files, or one configuration (.yaml, .yml) and key.path=value behind it
+  std::string kind;    // empty: as each file's first record says
+  std::string images;  // folder of the pictures; empty: that of each file
+  std::string index;   // folder of indices
 };
 
 bool is_configuration(const FileOptions&);
+LoadedConfig configuration_of(const FileOptions&);  // where it is one
 data::DataSpec spec_of_file(const FileOptions&, const std::string& file);
 
 // The sources that the files are, or those of data.train and data.eval of a configuration; each may fail to

@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kShown = 10;  // problems that are logged
 constexpr i64 kBadInARow = 100;
 constexpr i64 kProgressEvery = 64;
+constexpr double kLong = 60;  // seconds that are worth saving
 
 // Of the samples of all sets together.
 class Numbering {
@@ -270,8 +271,12 @@ void check_sets(DataSets& sets, Job& job) {
   if (train.samples > 0) log_info("data: {}", text_of(train, limit));
   if (held_out.samples > 0) log_info("held-out data: {}", text_of(held_out, limit));
   const i64 decoded = train.decoded + held_out.decoded;
-  log_info("data checked in {:.1f} s{}", now() - start,
-           decoded > 0 ? fmt::format("; the pictures of {} samples can be decoded", decoded) : "");
+  const double seconds = now() - start;
+  log_info("data checked in {:.1f} s{}{}", seconds,
+           decoded > 0 ? fmt::format("; the pictures of {} samples can be decoded", decoded) : "",
+           decoded > 0 && seconds > kLong && config.data.index.empty()
+               ? " (data.index: FOLDER remembers it for the next run)"
+               : "");
 }
 
 }  // namespace longsight::launch

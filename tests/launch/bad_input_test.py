@@ -44,6 +44,14 @@ class BadInputTest(JobTest):
     def train(self, code, says, *overrides, **options):
         return self.refused(code, says, "train", "configs/tiny.yaml", "output.dir=run", *overrides, **options)
 
+    def lint_agrees(self, says, *overrides):
+        """`data lint` of the same configuration lists what training says."""
+        with self.subTest("lint", overrides=overrides):
+            result = self.run_longsight("data", "lint", "configs/tiny.yaml", *overrides)
+            self.assertEqual(result.code, BAD_DATA, result.stderr)
+            for text in [says] if isinstance(says, str) else says:
+                self.assertIn(text, result.stdout)
+
     # configuration
 
     def config(self, name, train="{steps: 3}", rest=""):
@@ -231,7 +239,9 @@ train: {train}
                 ("long", BAD_DATA, "do not fit into a step of train.tokens_per_step = 768", self.sample("word " * 900))]:
             # The last line: nothing of the first steps comes near it.
             last = len(self.read("configs/tiny/tiny.jsonl").splitlines())
-            self.train(code, [f"data/{name}.jsonl:{last + 1}", says], self.data(name + ".jsonl", line, at=last))
+            data = self.data(name + ".jsonl", line, at=last)
+            self.train(code, [f"data/{name}.jsonl:{last + 1}", says], data)
+            self.lint_agrees([f"data/{name}.jsonl:{last + 1}", says], data)
         self.train(BAD_DATA, "data/three.jsonl:3:15: not valid JSON", self.data("three.jsonl", '{"messages": [}\n', at=2),
                    ranks=3)
 
@@ -292,8 +302,9 @@ train: {train}
             content = self.read("formats/" + name)
             self.assertIn(old.encode(), content)
             self.write("formats/" + name, content.replace(old.encode(), new.encode()))
-            self.train(code, says, f"data.train=[{{{source}: formats/{name}, images: formats/pictures}}]",
-                       ranks=3 if name == "sharegpt.json" else 1)
+            data = f"data.train=[{{{source}: formats/{name}, images: formats/pictures}}]"
+            self.train(code, says, data, ranks=3 if name == "sharegpt.json" else 1)
+            self.lint_agrees(says, data)
             self.write("formats/" + name, content)
         self.write("formats/text.jsonl", '{"text": "t"}\n{"query": "q"}\n')
         self.train(BAD_DATA, 'formats/text.jsonl:2: no "response"', "data.train=[{text: formats/text.jsonl}]")
@@ -434,8 +445,10 @@ train: {train}
                          "out.safetensors")
         # The second file of a run is looked at before its first step, by whichever rank.
         for name, says, _ in cases[:1] + cases[5:6]:
-            self.train(BAD_DATA, [name + ".safetensors", *says], *FROM_SCRATCH, "model.from=" + MODEL, "data.eval=[]",
-                       f"data.train=[{{tensors: [{GOLDEN}/batch.safetensors, {name}.safetensors]}}]", ranks=3)
+            overrides = [*FROM_SCRATCH, "model.from=" + MODEL, "data.eval=[]",
+                         f"data.train=[{{tensors: [{GOLDEN}/batch.safetensors, {name}.safetensors]}}]"]
+            self.train(BAD_DATA, [name + ".safetensors", *says], *overrides, ranks=3)
+            self.lint_agrees([name + ".safetensors", *says], *overrides)
 
     # output
 

@@ -167,6 +167,10 @@ class DataCheckTest(JobTest):
             self.assertRegex(said, r"37 samples: 1\.00 epochs of 37 samples")
             seen.append([(line["tokens"], line["supervised_tokens"]) for line in metrics])
         self.assertEqual(seen[0], seen[1])
+        listed = self.run_longsight("data", "lint", config)
+        self.assertEqual(listed.code, BAD_DATA)
+        self.assertEqual([re.match(r"data/(skip[^:]*:\d+):", line).group(1) for line in listed.stdout.splitlines()],
+                         ["skip.jsonl:5", "skip.jsonl:18", "skip.jsonl:31", "skip-eval.jsonl:1"])
         evaluated = self.run_longsight("eval", config, "--json", ranks=3)
         self.assertEqual(json.loads(evaluated.stdout)["samples"], 1, evaluated.stderr)
 
