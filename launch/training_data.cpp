@@ -74,16 +74,18 @@ class ChatTrainingData final : public TrainingData {
   StepOrder order_;
 };
 
-// Ready batches, one file a step, in order, again and again.
+// Ready batches, one file a step, in order, again and again, without those that are left out.
 class BatchData final : public TrainingData {
  public:
   explicit BatchData(DataSets& sets) : sets_(sets), set_(sets.train().front()) {}
 
   std::vector<model::Sample> next() override {
     if (step_ == end_) return {};
-    return sets_.batch(set_, step_++ % set_.samples());
+    while (sets_.train_lengths().at(0, file_ % set_.samples()) == SampleLengths::kLeftOut) file_ += 1;
+    step_ += 1;
+    return sets_.batch(set_, file_++ % set_.samples());
   }
-  i64 samples_per_epoch() const override { return set_.samples(); }
+  i64 samples_per_epoch() const override { return sets_.train_lengths().kept(); }
   i64 samples_drawn() const override { return step_; }
   RunLength begin(const TrainSection& t) override {
     if (t.epochs) end_ = samples_of_epochs(*t.epochs, samples_per_epoch());
@@ -94,7 +96,7 @@ class BatchData final : public TrainingData {
  private:
   DataSets& sets_;
   const DataSet& set_;
-  i64 step_ = 0;
+  i64 step_ = 0, file_ = 0;  // the next ones
   i64 end_ = std::numeric_limits<i64>::max();
 };
 

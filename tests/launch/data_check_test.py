@@ -174,6 +174,21 @@ class DataCheckTest(JobTest):
         evaluated = self.run_longsight("eval", config, "--json", ranks=3)
         self.assertEqual(json.loads(evaluated.stdout)["samples"], 1, evaluated.stderr)
 
+    def test_ready_batches_that_cannot_be_read_are_left_out(self):
+        good = [LLAVA + "/batch.safetensors", LLAVA + "/batch2.safetensors"]
+        self.write("bad.safetensors", b"\0" * 30)
+        without = self.trained(self.config("without", sources=[{"tensors": good}], epochs=1.5))[1]
+        self.assertEqual(len(without), 3)
+        config = self.config("ready", sources=[{"tensors": [good[0], "bad.safetensors", good[1]]}],
+                             data={"bad": "skip"}, epochs=1.5)
+        for ranks in [1, 3]:
+            metrics = self.trained(config, ranks=ranks)[1]
+            self.assertEqual([line["supervised_tokens"] for line in metrics],
+                             [line["supervised_tokens"] for line in without])
+        refused = self.train(config, "data.bad=error", ranks=3)
+        self.assertEqual(refused.code, BAD_DATA)
+        self.assertIn("bad.safetensors", refused.errors()[0])
+
     def test_data_that_are_bad_as_a_whole_are_not_left_out(self):
         row = [record("<image>?", "nowhere.png")] * 100
         fine = [record("?")] * 50
