@@ -140,7 +140,10 @@ Value Interpreter::concat(const Expr& expr, const FramePtr& frame) {
 Value Interpreter::filter(const Expr& expr, const FramePtr& frame, const Value* block) {
   const Nested nested(run_);
   run_.line = expr.line;
-  if (expr.filter == nullptr) refuse("No filter named '{}' found.", expr.text);
+  if (expr.filter == nullptr) {
+    if (unsupported_filter(expr.text)) refuse("the filter '{}' is not supported", expr.text);
+    refuse("No filter named '{}' found.", expr.text);
+  }
   Value value;
   if (expr.parts[0] == nullptr) {
     value = *block;

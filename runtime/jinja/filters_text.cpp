@@ -267,7 +267,8 @@ Value round(Run&, const Value& value, Arguments&& arguments) {
   const double unit = std::pow(10.0, static_cast<double>(precision));
   const double scaled = real_of(value) * unit;
   if (!std::isfinite(scaled)) refuse("cannot convert float infinity to integer");
-  return Value::real((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / unit);
+  // Python's are integers: there is no -0.
+  return Value::real(((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) + 0.0) / unit);
 }
 
 Value safe(Run& run, const Value& value, Arguments&& arguments) {

@@ -162,7 +162,7 @@ class Resolver {
   void statement(Stmt& stmt, const Symbols& symbols, bool soft) {
     line_ = stmt.line;
     const bool choice = stmt.kind == StmtKind::choice;
-    functions(stmt.expr, soft);
+    functions(stmt.expr, soft, stmt.kind == StmtKind::output);
     functions(stmt.filter, soft && stmt.kind != StmtKind::filter_block && stmt.kind != StmtKind::block_set &&
                                stmt.kind != StmtKind::loop);
     if (stmt.kind != StmtKind::with) {
@@ -206,7 +206,8 @@ class Resolver {
     }
   }
 
-  void functions(ExprPtr& expr, bool soft) {
+  // `folds`: jinja2 computes what is around this, if it is constant, before it runs the program.
+  void functions(ExprPtr& expr, bool soft, bool folds = false) {
     if (expr == nullptr) return;
     soft = soft || expr->kind == ExprKind::conditional;
     line_ = expr->line;
@@ -220,10 +221,11 @@ class Resolver {
       expr->test = find_test(expr->text);
       if (expr->test == nullptr && !soft) refuse("No test named '{}'.", expr->text);
     }
-    expr->folded = expr->kind == ExprKind::slice && constant(*expr);
-    for (ExprPtr& part : expr->parts) functions(part, soft);
-    functions(expr->more_arguments, soft);
-    functions(expr->more_keywords, soft);
+    const bool is_constant = constant(*expr);
+    expr->folded = expr->kind == ExprKind::slice && is_constant && folds;
+    for (ExprPtr& part : expr->parts) functions(part, soft, is_constant);
+    functions(expr->more_arguments, soft, is_constant);
+    functions(expr->more_keywords, soft, is_constant);
   }
 
   int& line_;

@@ -1,8 +1,8 @@
 // Against what jinja2 gives: tests/goldens/jinja, made by scripts/make_jinja_fixtures.py.
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include <doctest/doctest.h>
-#include <nlohmann/json.hpp>
 
 #include "runtime/jinja/template.h"
 
