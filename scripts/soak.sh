@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Long loops that CI does not run: each section looks for what the tests' few examples miss.
+# usage: scripts/soak.sh [--list] [SECTION ...]     (all of them without names)
+#   SECONDS_EACH=600 scripts/soak.sh templates_fuzz
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seconds_each=${SECONDS_EACH:-300}
+sections=(templates templates_fuzz)
+
+# Published and random chat templates against jinja2 (needs .venv: scripts/setup.sh --with-peers).
+templates() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target render
+  .venv/bin/python -W ignore scripts/check_templates.py --random 10000 --seed "${SEED:-1}" --time
+}
+
+# Random bytes as chat templates, under AddressSanitizer and UndefinedBehaviorSanitizer (needs clang).
+templates_fuzz() {
+  cmake -S . -B build/fuzz -G Ninja -D CMAKE_BUILD_TYPE=None -D CMAKE_CXX_FLAGS="-O1 -g1" \
+    -D CMAKE_CXX_COMPILER=clang++ -D CMAKE_C_COMPILER=clang -D LONGSIGHT_FUZZ=ON >/dev/null
+  cmake --build build/fuzz --target jinja_fuzz
+  mkdir -p build/fuzz/templates
+  python3 - <<'PYTHON'
+import json
+for i, case in enumerate(json.load(open("tests/goldens/jinja/cases.json"))["cases"]):
+    open(f"build/fuzz/templates/case{i}", "w").write(case["template"])
+for i, line in enumerate(open("tests/goldens/jinja/random.jsonl")):
+    open(f"build/fuzz/templates/random{i}", "w").write(json.loads(line)["template"])
+PYTHON
+  build/fuzz/tests/jinja_fuzz -max_total_time="$seconds_each" -max_len=2000 -timeout=20 -rss_limit_mb=3000 \
+    -artifact_prefix=build/fuzz/ build/fuzz/templates
+}
+
+if [[ ${1:-} == --list ]]; then
+  printf '%s\n' "${sections[@]}"
+  exit 0
+fi
+(($#)) || set -- "${sections[@]}"
+for section in "$@"; do
+  if [[ " ${sections[*]} " != *" $section "* ]]; then
+    echo "soak: no section '$section'; there are: ${sections[*]}" >&2
+    exit 64
+  fi
+  echo "== $section"
+  "$section"
+done
