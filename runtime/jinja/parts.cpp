@@ -1,5 +1,6 @@
 // Does a program take contents as lists of parts?
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "runtime/jinja/ast.h"
@@ -11,17 +12,29 @@ bool constant_string(const Expr& expr, std::string_view text) {
   return expr.kind == ExprKind::constant && expr.value.is(Kind::string) && expr.value.text().bytes == text;
 }
 
-// x.name or x['name']
+// x.name, x['name'] or x.get('name')
 bool member(const Expr& expr, std::string_view name) {
+  if (expr.kind == ExprKind::call && expr.parts.size() > 1) {
+    const Expr& callee = *expr.parts[0];
+    return callee.kind == ExprKind::attribute && callee.value.text().bytes == "get" &&
+           constant_string(*expr.parts[1], name);
+  }
   if (expr.kind == ExprKind::attribute) return expr.value.text().bytes == name;
   return expr.kind == ExprKind::item && constant_string(*expr.parts[1], name);
+}
+
+const Expr& owner(const Expr& member) {
+  return member.kind == ExprKind::call ? *member.parts[0]->parts[0] : *member.parts[0];
 }
 
 class Finder {
  public:
   bool search(const Body& body) {
-    // Once for the names that contents get, wherever they are used before; then again.
-    return in(body) || in(body);
+    // Names that contents and parts get may be used further up, in macros: first all names, then the search.
+    for (int round = 0; round < 3; ++round) {
+      if (in(body)) return true;
+    }
+    return false;
   }
 
  private:
@@ -56,9 +69,10 @@ class Finder {
            expr.parts[0] != nullptr && content(*expr.parts[0]);
   }
 
-  bool in(const Expr& expr) const {
+  bool in(const Expr& expr) {
+    if (expr.kind == ExprKind::call && expr.parts[0]->kind == ExprKind::name) pass(expr);
     for (const std::string_view key : {"type", "text", "image", "image_url", "video"}) {
-      if (member(expr, key) && part(*expr.parts[0])) return true;
+      if (member(expr, key) && part(owner(expr))) return true;
     }
     if (expr.kind == ExprKind::comparison && expr.comparisons[0] == Comparison::in && part(*expr.parts[1]))
       return true;
@@ -71,7 +85,7 @@ class Finder {
                        [this](const ExprPtr& each) { return each != nullptr && in(*each); });
   }
 
-  bool in(const ExprPtr& expr) const { return expr != nullptr && in(*expr); }
+  bool in(const ExprPtr& expr) { return expr != nullptr && in(*expr); }
 
   bool in(const Body& body) {
     return std::any_of(body.begin(), body.end(), [this](const Stmt& stmt) { return in(stmt); });
@@ -84,8 +98,7 @@ class Finder {
       if (stmt.kind == StmtKind::assignment && content(*stmt.expr)) contents_.insert(id);
       if (stmt.kind == StmtKind::assignment && part(*stmt.expr)) parts_.insert(id);
     }
-    // A macro that is given a content calls it something; `content` is what it is called.
-    if (stmt.kind == StmtKind::macro) contents_.insert(stmt.parameters.begin(), stmt.parameters.end());
+    if (stmt.kind == StmtKind::macro) macros_[stmt.id] = &stmt;
     const auto any = [this](const std::vector<ExprPtr>& all) {
       return std::any_of(all.begin(), all.end(), [this](const ExprPtr& each) { return in(each); });
     };
@@ -94,6 +107,18 @@ class Finder {
                        [this](const Scope& scope) { return in(scope.body); });
   }
 
+  // What a macro calls a content or a part that it is given.
+  void pass(const Expr& call) {
+    const auto macro = macros_.find(call.parts[0]->id);
+    if (macro == macros_.end()) return;
+    const std::vector<int>& parameters = macro->second->parameters;
+    for (std::size_t i = 1; i < call.parts.size() - call.keywords.size() && i <= parameters.size(); ++i) {
+      if (content(*call.parts[i])) contents_.insert(parameters[i - 1]);
+      if (part(*call.parts[i])) parts_.insert(parameters[i - 1]);
+    }
+  }
+
+  std::map<int, const Stmt*> macros_;
   std::set<int> contents_, parts_;
 };
 

@@ -70,8 +70,11 @@ Value Value::of(const nlohmann::ordered_json& json) {
       return boolean(json.get<bool>());
     case nlohmann::ordered_json::value_t::number_integer:
       return integer(json.get<i64>());
-    case nlohmann::ordered_json::value_t::number_unsigned:
-      return integer(narrow<i64>(json.get<u64>()));
+    case nlohmann::ordered_json::value_t::number_unsigned: {
+      const auto value = json.get<u64>();
+      if (value > static_cast<u64>(INT64_MAX)) refuse("the integer {} is beyond 64 bits", value);
+      return integer(static_cast<i64>(value));
+    }
     case nlohmann::ordered_json::value_t::number_float:
       return real(json.get<double>());
     case nlohmann::ordered_json::value_t::string:

@@ -39,8 +39,8 @@ struct Undefined;
 class Value {
  public:
   Value() = default;  // None
-  // Objects keep the order of their keys, which `tojson`, `items` and printing show. Integers beyond 64 bits
-  // are internal errors: parse_json refuses them.
+  // Objects keep the order of their keys, which `tojson`, `items` and printing show. bad_data for integers
+  // beyond 63 bits and a sign, and for more than 500 containers inside of each other.
   static Value of(const nlohmann::ordered_json& json);
   static Value boolean(bool value);
   static Value integer(i64 value);

@@ -128,6 +128,13 @@ TEST_CASE("a program that walks over the parts of contents is recognised") {
   CHECK(
       takes("{% for m in messages %}{% for p in m.content | selectattr('type', 'equalto', 'text') %}{{ p "
             "}}{% endfor %}{% endfor %}"));
+  CHECK(
+      takes("{% macro show(m) %}{% set c = m.get('content') %}{% for p in c %}{{ p.get('text') }}{% endfor "
+            "%}{% endmacro %}"
+            "{{ show(messages[0]) }}"));
+  CHECK(!takes(
+      "{% macro show(tools) %}{% for t in tools %}{{ t.type }}{% endfor %}{% endmacro %}{{ show(tools) }}"
+      "{{ messages[0].content }}"));
   CHECK(!takes("{% for m in messages %}{{ m['role'] + m['content'] | trim }}{% endfor %}"));
   CHECK(!takes(
       "{% for t in tools %}{{ t.type }}{% for p in t.parameters %}{{ p.type }}{% endfor %}{% endfor %}"));
@@ -138,6 +145,13 @@ TEST_CASE("the time of strftime_now is given") {
   RenderOptions options;
   options.now = 1'790'000'000;
   CHECK(render("{{ strftime_now('%d %b %Y %H:%M %Z%f') }}", "{}", options) == "21 Sep 2026 14:13 000000");
+}
+
+TEST_CASE("values that a template cannot have are bad data") {
+  CHECK_THROWS_WITH_AS(Value::of(nlohmann::ordered_json::parse("[18446744073709551615]")),
+                       "the integer 18446744073709551615 is beyond 64 bits", Error);
+  CHECK_THROWS_AS(Value::of(nlohmann::ordered_json::parse(std::string(501, '[') + std::string(501, ']'))),
+                  Error);
 }
 
 TEST_CASE("variables that a program reads are known") {
