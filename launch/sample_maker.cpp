@@ -165,8 +165,8 @@ void SampleMaker::write_missing_files(const std::string& folder) const {
     const std::string file = folder + "/" + name;
     if (!fs::exists(file)) io::write_file(file, json.dump(2) + "\n");
   };
-  const char* processor = family_of(config_).processor;
-  if (media_.any() && processor != nullptr) {
+  const std::string& processor = family_of(config_).processor;
+  if (media_.any() && !processor.empty()) {
     nlohmann::ordered_json preprocessor = json_of(recipe());
     preprocessor["processor_class"] = processor;
     write("preprocessor_config.json", preprocessor);

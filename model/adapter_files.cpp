@@ -41,7 +41,7 @@ AdapterTensor parse(const io::TensorEntry& entry, const ModelConfig& config, con
           entry.shape.text(), kPrefix, kA, kB);
   const std::string layer =
       name.substr(kPrefix.size(), name.size() - kPrefix.size() - (a ? kA.size() : kB.size()));
-  const std::string weight = family_of(config).canonical_name(layer + ".weight");
+  const std::string weight = family_of(config).canonical(layer + ".weight");
   return {.layer = weight.substr(0, weight.size() - std::string_view(".weight").size()), .is_a = a};
 }
 
@@ -81,7 +81,7 @@ void refuse_variants(const Json& json, const std::string& path) {
 
 // The layer's name in the module tree of transformers.
 std::string module_name(const Vlm& model, const std::string& layer) {
-  const std::string weight = family_of(model.config()).memory_name(layer + ".weight");
+  const std::string weight = family_of(model.config()).in_memory(layer + ".weight");
   return weight.substr(0, weight.size() - std::string_view(".weight").size());
 }
 

@@ -2,14 +2,14 @@
 
 #include <algorithm>
 
+#include "parallel/model_shape.h"
 #include "runtime/ops/rope.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::model {
 namespace {
 
-// Rows of an MLP that are worked on at a time: the widest activations exist for this many rows only.
-constexpr i64 kMlpRows = 2048;
+using parallel::kMlpRows;
 
 struct AttentionSaved {
   Arena::Mark begin;  // of everything the block saved
@@ -37,15 +37,21 @@ Matrix k_of(Matrix qkv, const BlockShape& s) {
   return qkv.columns(s.heads * s.head_width, s.kv_heads * s.head_width);
 }
 
-// The columns become their norm over the whole width. The input stays in the frame, for backward.
-NormFrame norm_columns(Matrix columns, const NormIds& ids, double eps, const Workspace& w) {
+// [T, columns] as the rows that a norm's gain fits: each row whole, or each of its heads.
+Tensor rows_of_norm(Tensor columns, const NormIds& ids, const ParameterRegistry& p) {
+  const i64 width = p[ids.gain].elements();
+  return columns.reshape({columns.elements() / width, width});
+}
+
+// The columns become their norm. The input stays in the frame, for backward.
+NormFrame norm_columns(Matrix columns, const NormIds& ids, double eps, Arena& saved, const Workspace& w) {
   if (!ids.present()) return {};
-  const Tensor input = w.saved.take(columns.dtype, {columns.rows, columns.cols}, "input of q and k norm");
+  const Tensor input = saved.take(columns.dtype, {columns.rows, columns.cols}, "input of q and k norm");
   ops::copy_matrix(input, columns, w.stream);
-  NormFrame frame = norm_frame(input, ids, w.saved);
+  NormFrame frame = norm_frame(rows_of_norm(input, ids, w.parameters), ids, saved);
   const ArenaScope scope(w.scratch);
   const Tensor normed = w.scratch.take(columns.dtype, input.shape(), "q and k norm");
-  norm_rows(normed, frame, 0, ids, eps, w.parameters, w.stream);
+  norm_rows(rows_of_norm(normed, ids, w.parameters), frame, 0, ids, eps, w.parameters, w.stream);
   ops::copy_matrix(columns, normed, w.stream);
   return frame;
 }
@@ -54,15 +60,47 @@ NormFrame norm_columns(Matrix columns, const NormIds& ids, double eps, const Wor
 void norm_columns_backward(Matrix d_columns, const NormFrame& frame, const NormIds& ids, const Workspace& w) {
   if (!ids.present()) return;
   const ArenaScope scope(w.scratch);
-  const Tensor d_output = w.scratch.take(d_columns.dtype, frame.x.shape(), "gradient of q and k norm");
-  const Tensor d_input = w.scratch.take(d_columns.dtype, frame.x.shape(), "gradient of q and k norm's input");
+  const Shape shape{d_columns.rows, d_columns.cols};
+  const Tensor d_output = w.scratch.take(d_columns.dtype, shape, "gradient of q and k norm");
+  const Tensor d_input = w.scratch.take(d_columns.dtype, shape, "gradient of q and k norm's input");
   ops::copy_matrix(d_output, d_columns, w.stream);
   fill_zero(d_input, w.stream);
-  norm_backward(d_input, d_output, frame, 0, ids, w.parameters, w.stream);
+  const ParameterRegistry& p = w.parameters;
+  norm_backward(rows_of_norm(d_input, ids, p), rows_of_norm(d_output, ids, p), frame, 0, ids, p, w.stream);
   ops::copy_matrix(d_columns, d_input, w.stream);
 }
 
 }  // namespace
+
+BlockShape block_shape(const VisionConfig& v) {
+  return {.width = v.width,
+          .heads = v.heads,
+          .kv_heads = v.heads,
+          .head_width = v.head_width(),
+          .intermediate = v.intermediate,
+          .eps = v.eps,
+          .qk_eps = v.qk_eps,
+          .activation = v.activation,
+          .gated = v.gated};
+}
+
+BlockShape block_shape(const TextConfig& t) {
+  return {.width = t.width,
+          .heads = t.heads,
+          .kv_heads = t.kv_heads,
+          .head_width = t.head_width,
+          .intermediate = t.intermediate,
+          .eps = t.eps,
+          .qk_eps = t.eps,
+          .activation = t.activation,
+          .gated = true};
+}
+
+void norm_q_and_k(Matrix qkv, const BlockShape& s, const BlockIds& ids, const Workspace& w) {
+  const ArenaScope scope(w.scratch);
+  norm_columns(q_of(qkv, s), ids.q_norm, s.qk_eps, w.scratch, w);
+  norm_columns(k_of(qkv, s), ids.k_norm, s.qk_eps, w.scratch, w);
+}
 
 void turn(Matrix qkv, const BlockShape& s, const RopeTable& rope, ops::Turn direction, Stream stream) {
   if (!rope.cos) return;
@@ -94,8 +132,8 @@ Tensor Block::forward_attention(Tensor x, const RopeTable& rope, parallel::Atten
   Arena& keeper = attention.keeps_projection() ? w.saved : w.scratch;
   saved.projection = keeper.take(dtype, {rows, shape_.projection()}, "q, k, v");
   linear(saved.projection, normed, ids_.qkv, w);
-  saved.q_norm = norm_columns(q_of(saved.projection, shape_), ids_.q_norm, shape_.qk_eps, w);
-  saved.k_norm = norm_columns(k_of(saved.projection, shape_), ids_.k_norm, shape_.qk_eps, w);
+  saved.q_norm = norm_columns(q_of(saved.projection, shape_), ids_.q_norm, shape_.qk_eps, w.saved, w);
+  saved.k_norm = norm_columns(k_of(saved.projection, shape_), ids_.k_norm, shape_.qk_eps, w.saved, w);
   turn(saved.projection, shape_, rope, ops::Turn::forward, w.stream);
   attention.forward(saved.result, saved.projection, w);
   linear(y, saved.result, ids_.out, w, {.residual = x});

@@ -1,7 +1,8 @@
 // A pre-norm transformer block, of both towers: x += attention(norm(x)); x += mlp(norm(x)).
 // Saved for backward per row (widths in elements): middle C, output C, attention result H D, projection (H +
-// 2 Hkv) D, MLP input F or 2 F, and norm statistics; with norms of q and k their inputs, (H + Hkv) D. Norm
-// outputs and activations are computed again.
+// 2 Hkv) D, MLP input F or 2 F, and norm statistics; with norms of q and k their inputs, (H + Hkv) D, and
+// their statistics, one number or, where heads are normalised, one a head. Norm outputs and activations are
+// computed again.
 #pragma once
 
 #include "model/layers.h"
@@ -16,13 +17,16 @@ struct BlockShape {
   i64 head_width = 0;
   i64 intermediate = 0;
   double eps = 0;
-  double qk_eps = 0;  // of the norms of q and k, where there are
+  double qk_eps = 0;  // of the norms of q and k, where there are: over all heads or each by itself, as their
+                      // gains are wide
   ops::Activation activation = ops::Activation::none;
   bool gated = false;  // MLP of the form act(gate) * up
 
   i64 projection() const { return (heads + 2 * kv_heads) * head_width; }
   i64 mlp_input() const { return gated ? 2 * intermediate : intermediate; }
 };
+BlockShape block_shape(const VisionConfig&);
+BlockShape block_shape(const TextConfig&);
 
 // Angles of the rotary embedding for this rank's rows, [T, D/2] each; empty: no rotation.
 struct RopeTable {
@@ -57,6 +61,10 @@ class Block {
 // The MLP alone: y = x + down(act(up(norm(x)))), x being the frame's. In row chunks, so that scratch does not
 // grow with the sequence. up [T, F or 2F] receives what goes into the activation. Shared with decoding.
 void mlp(Tensor y, const NormFrame&, Tensor up, const BlockShape&, const BlockIds&, const Workspace&);
+
+// q and k of qkv [T, (H + 2 Hkv) D] become their norms, where the block has them. Keeps nothing for backward:
+// for decoding.
+void norm_q_and_k(Matrix qkv, const BlockShape&, const BlockIds&, const Workspace&);
 
 // q and k of qkv [T, (H + 2 Hkv) D] are turned in place; nothing without a table.
 void turn(Matrix qkv, const BlockShape&, const RopeTable&, ops::Turn, Stream);

@@ -67,11 +67,11 @@ Json canonical_config(const ModelConfig& config, DType dtype) {
 }
 
 Json v5_config(const ModelConfig& config, DType dtype) {
-  Json json = family_of(config).v5_config(config);
+  const Family& own = family_of(config);
+  Json json = own.v5_config(own, config);
   json["dtype"] = dtype_in_config(dtype);
-  for (const Family& family : families()) {
-    if (json["model_type"] == family.model_type) json["architectures"] = {family.architecture};
-  }
+  if (const Family* written = find_family(json["model_type"].get<std::string>()); written != nullptr)
+    json["architectures"] = {written->architecture};
   return json;
 }
 
@@ -86,7 +86,10 @@ std::vector<io::NamedTensor> file_tensors(const Vlm& model, const ExportOptions&
     if (p.adapter) continue;
     const Tensor value = parameters.value(id);
     if (options.names == HfNames::v5) {
-      for (const FileTensor& t : family.v5_tensors(model.config(), p))
+      const std::vector<FileTensor> written = family.v5_tensors == nullptr
+                                                  ? std::vector<FileTensor>{{.name = p.name}}
+                                                  : family.v5_tensors(model.config(), p);
+      for (const FileTensor& t : written)
         tensors.push_back(
             {t.name, t.rows == 0 ? value : value.row_range(t.first_row, t.rows), options.dtype});
       continue;
@@ -129,7 +132,7 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
   ModelConfig config = read_config(folder);
   const io::SafetensorsSet file(folder);
   TensorSources sources;
-  sources.add(file, family_of(config).canonical_name);
+  sources.add(file, [&](const std::string& name) { return family_of(config).canonical(name); });
   settle_tie(config, sources, folder);
   for (const std::string& warning : config.warnings) log_warn("{}", warning);
   return load_model(std::move(config), sources, options, folder);

@@ -24,18 +24,16 @@ ModelConfig read_model_config(const nlohmann::json& file, const std::string& pat
   require(file.is_object() && file.contains("model_type") && file["model_type"].is_string(),
           ExitCode::bad_data, "{}: model_type is missing: not a Hugging Face model configuration", path);
   const auto type = file["model_type"].get<std::string>();
-  for (const Family& family : families()) {
-    if (family.model_type == type) {
-      ModelConfig config = family.read_config(file, path);
-      config.family = family.model_type;
-      config.source = file;
-      return config;
-    }
+  const Family* family = find_family(type);
+  if (family == nullptr) {
+    std::string known;
+    for (const Family& f : families()) known += (known.empty() ? "" : ", ") + f.model_type;
+    fail(ExitCode::bad_data, "{}: model_type \"{}\" is not available (available: {})", path, type, known);
   }
-  std::string known;
-  for (const Family& family : families())
-    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
-  fail(ExitCode::bad_data, "{}: model_type \"{}\" is not available (available: {})", path, type, known);
+  ModelConfig config = family->read_config(*family, file, path);
+  config.family = family->model_type;
+  config.source = file;
+  return config;
 }
 
 }  // namespace longsight::model

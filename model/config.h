@@ -35,26 +35,26 @@ struct CarriedTensor {
 
 // Names of a block's tensors behind "<root><blocks>.<number>.", without ".weight" and ".bias".
 struct BlockNames {
-  std::string attention_norm;
-  std::string qkv;  // q, k and v in one tensor; empty: three
-  std::string q, k, v;
-  std::string q_norm, k_norm;
-  std::string out;
-  std::string attention_scale;  // layer scale; the whole name
-  std::string mlp_norm;
-  std::string gate;  // empty: the MLP is not gated
-  std::string up, down;
-  std::string mlp_scale;
+  std::string attention_norm = {};
+  std::string qkv = {};  // q, k and v in one tensor; empty: three
+  std::string q = {}, k = {}, v = {};
+  std::string q_norm = {}, k_norm = {};
+  std::string out = {};
+  std::string attention_scale = {};  // layer scale; the whole name
+  std::string mlp_norm = {};
+  std::string gate = {};  // empty: the MLP is not gated
+  std::string up = {}, down = {};
+  std::string mlp_scale = {};
 };
 
 struct VisionNames {
-  std::string root;  // in front of all others: "vision_tower.vision_model."
-  std::string class_row;
-  std::string patch;     // without ".weight"
-  std::string position;  // the whole name
-  std::string pre_norm, post_norm;
-  std::string blocks;  // "encoder.layers"
-  BlockNames block;
+  std::string root = {};  // in front of all others: "vision_tower.vision_model."
+  std::string class_row = {};
+  std::string patch = {};     // without ".weight"
+  std::string position = {};  // the whole name
+  std::string pre_norm = {}, post_norm = {};
+  std::string blocks = {};  // "encoder.layers"
+  BlockNames block = {};
 
   std::string block_root(i64 index) const { return fmt::format("{}{}.{}.", root, blocks, index); }
 };
@@ -84,17 +84,17 @@ struct VisionConfig {
   bool batched_embeddings = false;  // class row and positions are stored with a leading dimension of one
 
   enum class Positions { none, table, spread } positions = Positions::table;  // spread: Idefics3's buckets
-  bool rope = false;             // 2-D, by row and column of the patch
-  i64 window = 0;                // merge blocks along the edge of an attention window; 0: no windows
-  std::vector<i64> full_blocks;  // with windows: blocks whose attention goes over the whole image
+  bool rope = false;                  // 2-D, by row and column of the patch
+  i64 window = 0;                     // merge blocks along the edge of an attention window; 0: no windows
+  std::vector<i64> full_blocks = {};  // with windows: blocks whose attention goes over the whole image
 
   enum class Init { plain, clip } init = Init::plain;
   double initializer_range = 0.02;
   double initializer_factor = 1;
   double layer_scale_init = 1;
 
-  VisionNames names;
-  std::vector<CarriedTensor> carried;
+  VisionNames names = {};
+  std::vector<CarriedTensor> carried = {};
 
   i64 grid() const { return image_size / patch; }  // patches along an edge of a tile
   i64 head_width() const { return heads > 0 ? width / heads : 0; }
@@ -105,14 +105,15 @@ struct VisionConfig {
 };
 
 struct TextNames {
-  std::string embedding;  // whole names without ".weight"
-  std::string blocks;     // "language_model.model.layers"
-  BlockNames block;
-  std::string final_norm;
-  std::string head;
+  std::string embedding = {};  // whole names without ".weight"
+  std::string blocks = {};     // "language_model.model.layers"
+  BlockNames block = {};
+  std::string final_norm = {};
+  std::string head = {};
 };
 
 struct TextConfig {
+  std::string type = {};  // the row of families/text_rows.h
   i64 vocab = 0;
   i64 width = 0;
   i64 intermediate = 0;
@@ -127,15 +128,16 @@ struct TextConfig {
   bool out_bias = false;
   bool mlp_bias = false;
   bool tied = false;
+  bool head_norms = false;       // RMS norms of each head of q and of k, in front of the rotation
   bool norm_plus_one = false;    // norms multiply by 1 + weight
   bool interleaved_qkv = false;  // the joined q, k, v is stored by KV head: its query heads, k, v
   double embedding_scale = 1;    // of text embeddings, rounded to f32
   i64 window = 0;                // sliding window; 0: none
   i64 first_windowed_block = 0;  // blocks below it see all positions
   i64 first_position = 0;        // of a sample
-  RopeConfig rope;
+  RopeConfig rope = {};
   double initializer_range = 0.02;
-  TextNames names;
+  TextNames names = {};
 
   bool windowed(i64 block) const { return window > 0 && block >= first_windowed_block; }
 };

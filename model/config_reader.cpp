@@ -16,12 +16,47 @@ bool ConfigReader::has(const std::string& key) const {
 
 const json* ConfigReader::find(const std::string& key) {
   seen_.insert(key);
-  return has(key) ? &object_[key] : nullptr;
+  if (has(key)) return &object_[key];
+  const auto found = defaults_.find(key);
+  return found == defaults_.end() || found->is_null() ? nullptr : &*found;
+}
+
+const json& ConfigReader::known(const std::string& key) const {
+  const auto found = defaults_.find(key);
+  check(has(key) || (found != defaults_.end() && !found->is_null()), "{}: the class of this file has no {}",
+        where_, key);
+  return has(key) ? object_[key] : *found;
 }
 
 template <class T>
 void ConfigReader::wrong_type(const std::string& key, const T& expected) const {
   fail(ExitCode::bad_data, "{}: {} must be {}, not {}", where_, key, expected, object_[key].dump());
+}
+
+// With a known key the fallback is not used.
+i64 ConfigReader::integer(const std::string& key) {
+  known(key);
+  return integer(key, 0);
+}
+
+double ConfigReader::number(const std::string& key) {
+  known(key);
+  return number(key, 0);
+}
+
+bool ConfigReader::boolean(const std::string& key) {
+  known(key);
+  return boolean(key, false);
+}
+
+std::string ConfigReader::text(const std::string& key) {
+  known(key);
+  return text(key, "");
+}
+
+i64 ConfigReader::positive(const std::string& key) {
+  known(key);
+  return positive(key, 0);
 }
 
 i64 ConfigReader::integer(const std::string& key, i64 fallback) {
@@ -53,10 +88,10 @@ std::string ConfigReader::text(const std::string& key, const std::string& fallba
   return value->get<std::string>();
 }
 
-ConfigReader ConfigReader::object(const std::string& key) {
-  const json* value = find(key);
-  if (value != nullptr && !value->is_object()) wrong_type(key, "an object");
-  return {value == nullptr ? json::object() : *value, where_ + ": " + key};
+ConfigReader ConfigReader::object(const std::string& key, const json& absent) {
+  seen_.insert(key);
+  if (has(key) && !object_[key].is_object()) wrong_type(key, "an object");
+  return {has(key) ? object_[key] : absent, where_ + ": " + key};
 }
 
 const json* ConfigReader::raw(const std::string& key) {
@@ -64,9 +99,9 @@ const json* ConfigReader::raw(const std::string& key) {
 }
 
 void ConfigReader::refuse_unless(const std::string& key, const json& only, const std::string& reason) {
-  const json* value = find(key);
-  require(value == nullptr || *value == only, ExitCode::bad_data, "{}: {} = {} is not supported: {}", where_,
-          key, value == nullptr ? "" : value->dump(), reason);
+  seen_.insert(key);
+  require(!has(key) || object_[key] == only, ExitCode::bad_data, "{}: {} = {} is not supported: {}", where_,
+          key, has(key) ? object_[key].dump() : "", reason);
 }
 
 i64 ConfigReader::positive(const std::string& key, i64 fallback) {
@@ -78,24 +113,25 @@ i64 ConfigReader::positive(const std::string& key, i64 fallback) {
   return value;
 }
 
-i64 ConfigReader::token_id(std::initializer_list<const char*> keys, i64 fallback, i64 vocab) {
-  const char* name = *keys.begin();
-  i64 id = fallback;
+i64 ConfigReader::token_id(std::initializer_list<const char*> keys, i64 vocab) {
+  const char* name = nullptr;
   for (const char* key : keys) {
-    if (!has(key)) continue;
-    name = key;
-    id = integer(key, fallback);
-    break;
+    if (name == nullptr && has(key)) name = key;
+  }
+  for (const char* key : keys) {
+    if (name == nullptr && find(key) != nullptr) name = key;
   }
   ignore(keys);
+  check(name != nullptr, "{}: the class of this file has no {}", where_, *keys.begin());
+  const i64 id = integer(name);
   require(id >= 0 && id < vocab, ExitCode::bad_data, "{}: {} {} is outside the vocabulary of {}", where_,
           name, id, vocab);
   return id;
 }
 
-i64 ConfigReader::square(const std::string& key, i64 fallback) {
+i64 ConfigReader::square(const std::string& key) {
   const json* value = find(key);
-  if (value == nullptr || !value->is_array()) return positive(key, fallback);
+  if (value == nullptr || !value->is_array()) return positive(key);
   require(value->size() == 2 && (*value)[0] == (*value)[1] && (*value)[0].is_number_integer() &&
               (*value)[0].get<i64>() > 0 && (*value)[0].get<i64>() < i64{1} << 31,
           ExitCode::bad_data, "{}: {} = {} is not supported: height and width must be equal", where_, key,

@@ -133,6 +133,7 @@ void Decoder::attend(Tensor y, Tensor x, i64 block, const RopeTable& rope) {
   norm_rows(normed, norm_frame(x, ids.attention_norm, scratch), 0, ids.attention_norm, s.eps, p, stream);
   const Matrix qkv = scratch.take(x.dtype(), {rows, s.projection()}, "q, k, v");
   linear(qkv, normed, ids.qkv, workspace_);
+  norm_q_and_k(qkv, s, ids, workspace_);
   turn(qkv, s, rope, ops::Turn::forward, stream);
   ops::copy_matrix(cached(block, length_, rows), qkv.columns(s.heads * d, 2 * s.kv_heads * d), stream);
 

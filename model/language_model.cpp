@@ -1,20 +1,12 @@
 #include "model/language_model.h"
 
-#include <algorithm>
-
+#include "parallel/model_shape.h"
 #include "runtime/ops/cross_entropy.h"
 #include "runtime/ops/row_scale.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::model {
-namespace {
-
-// Logits that exist at a time: about 4 M elements, whatever the vocabulary.
-i64 loss_chunk_rows(i64 vocab) {
-  return std::clamp<i64>((i64{4} << 20) / vocab, 64, 1024);
-}
-
-}  // namespace
+using parallel::loss_chunk_rows;
 
 LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
     : width_(config.text.width),
@@ -22,17 +14,7 @@ LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
       eps_(config.text.eps),
       embedding_scale_(config.text.embedding_scale),
       ids_(ids) {
-  const TextConfig& t = config.text;
-  const BlockShape shape{.width = t.width,
-                         .heads = t.heads,
-                         .kv_heads = t.kv_heads,
-                         .head_width = t.head_width,
-                         .intermediate = t.intermediate,
-                         .eps = t.eps,
-                         .qk_eps = 0,
-                         .activation = t.activation,
-                         .gated = true};
-  for (const BlockIds& block : ids.blocks) blocks_.emplace_back(shape, block);
+  for (const BlockIds& block : ids.blocks) blocks_.emplace_back(block_shape(config.text), block);
 }
 
 // ---- embedding

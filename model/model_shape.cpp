@@ -35,6 +35,25 @@ bool trained(const ParameterRegistry& p, const BlockIds& b) {
          trained(p, b.q_norm) || trained(p, b.k_norm);
 }
 
+// What the blocks of a tower are made of, as those who run them see it.
+TowerShape tower_of(const BlockShape& s, const std::vector<BlockIds>& blocks, const ParameterRegistry& p) {
+  TowerShape tower{.width = s.width,
+                   .heads = s.heads,
+                   .kv_heads = s.kv_heads,
+                   .head_width = s.head_width,
+                   .intermediate = s.intermediate,
+                   .gated = s.gated};
+  if (blocks.empty()) return tower;
+  const BlockIds& block = blocks.front();
+  const auto norms = [&](const NormIds& ids, i64 heads) {
+    return ids.present() ? exact_div(heads * s.head_width, p[ids.gain].elements()) : 0;
+  };
+  tower.norm_statistics = block.attention_norm.bias == kNone ? 1 : 2;
+  tower.q_norm_statistics = norms(block.q_norm, s.heads);
+  tower.k_norm_statistics = norms(block.k_norm, s.kv_heads);
+  return tower;
+}
+
 // Backward runs from the last block down to the lowest one that, or below which, something is trained.
 void set_backward(TowerShape& tower, const std::vector<BlockIds>& blocks, bool below_trained,
                   const ParameterRegistry& p) {
@@ -71,30 +90,18 @@ ModelShape shape_of(const ModelConfig& config, const ModelIds& ids, const Parame
   shape.token_embedding_trained = trained(p, ids.language.embedding);
   shape.head_trained = trained(p, ids.language.head);
 
-  shape.vision = {.name = "vision",
-                  .module = v.names.root + v.names.blocks,
-                  .width = v.width,
-                  .heads = v.heads,
-                  .kv_heads = v.heads,
-                  .head_width = v.head_width(),
-                  .intermediate = v.intermediate,
-                  .gated = v.gated,
-                  .window = v.window,
-                  .norm_statistics = v.rms ? 1 : 2,
-                  .qk_norm = v.qk_norm};
+  shape.vision = tower_of(block_shape(v), ids.vision.blocks, p);
+  shape.vision.name = "vision";
+  shape.vision.module = v.names.root + v.names.blocks;
+  shape.vision.window = v.window;
   for (i64 i = 0; v.window > 0 && i < static_cast<i64>(ids.vision.blocks.size()); ++i)
     shape.vision.windowed.push_back(v.windowed(i));
   set_backward(shape.vision, ids.vision.blocks, shape.vision_embedding_trained, p);
-  shape.language = {.name = "language",
-                    .module = t.names.blocks,
-                    .width = t.width,
-                    .heads = t.heads,
-                    .kv_heads = t.kv_heads,
-                    .head_width = t.head_width,
-                    .intermediate = t.intermediate,
-                    .gated = true,
-                    .causal = true,
-                    .window = t.window};
+  shape.language = tower_of(block_shape(t), ids.language.blocks, p);
+  shape.language.name = "language";
+  shape.language.module = t.names.blocks;
+  shape.language.causal = true;
+  shape.language.window = t.window;
   for (i64 i = 0; t.window > 0 && i < t.layers; ++i) shape.language.windowed.push_back(t.windowed(i));
   set_backward(shape.language, ids.language.blocks,
                shape.features_need_gradient() || shape.token_embedding_trained, p);

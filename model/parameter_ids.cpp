@@ -152,8 +152,8 @@ LanguageIds register_language(const ModelConfig& config, ParameterRegistry& regi
   const BlockNames& n = t.names.block;
   const double deviation = t.initializer_range;
   Names names(registry, "language", true);
-  const auto norm = [&](const std::string& name) {
-    return t.norm_plus_one ? names.norm_plus_one(name, t.width) : names.norm(name, t.width, true);
+  const auto norm = [&](const std::string& name, i64 width) {
+    return t.norm_plus_one ? names.norm_plus_one(name, width) : names.norm(name, width, true);
   };
   LanguageIds ids;
   ids.embedding = names.add(t.names.embedding + ".weight", {t.vocab, t.width}, init_normal(deviation));
@@ -161,15 +161,19 @@ LanguageIds register_language(const ModelConfig& config, ParameterRegistry& regi
     const std::string block = fmt::format("{}.{}.", t.names.blocks, i);
     const i64 q_rows = t.heads * t.head_width, kv_rows = t.kv_heads * t.head_width;
     BlockIds b;
-    b.attention_norm = norm(block + n.attention_norm);
+    b.attention_norm = norm(block + n.attention_norm, t.width);
     b.qkv = names.qkv(block, n, q_rows, kv_rows, t.width, t.qkv_bias, deviation);
+    if (t.head_norms) {
+      b.q_norm = norm(block + n.q_norm, t.head_width);
+      b.k_norm = norm(block + n.k_norm, t.head_width);
+    }
     b.out = names.linear({{block + n.out, t.width}}, q_rows, t.out_bias, deviation);
-    b.mlp_norm = norm(block + n.mlp_norm);
+    b.mlp_norm = norm(block + n.mlp_norm, t.width);
     b.up = names.up(block, n, t.intermediate, t.width, t.mlp_bias, deviation);
     b.down = names.linear({{block + n.down, t.width}}, t.intermediate, t.mlp_bias, deviation);
     ids.blocks.push_back(b);
   }
-  ids.final_norm = norm(t.names.final_norm);
+  ids.final_norm = norm(t.names.final_norm, t.width);
   ids.head = t.tied ? ids.embedding
                     : names.add(t.names.head + ".weight", {t.vocab, t.width}, init_normal(deviation));
   return ids;

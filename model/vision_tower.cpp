@@ -23,17 +23,7 @@ Tensor position_table(Tensor stored) {
 
 VisionTower::VisionTower(const ModelConfig& config, const VisionIds& ids)
     : width_(config.vision.width), eps_(config.vision.eps), ids_(ids) {
-  const VisionConfig& v = config.vision;
-  const BlockShape shape{.width = v.width,
-                         .heads = v.heads,
-                         .kv_heads = v.heads,
-                         .head_width = v.head_width(),
-                         .intermediate = v.intermediate,
-                         .eps = v.eps,
-                         .qk_eps = v.qk_eps,
-                         .activation = v.activation,
-                         .gated = v.gated};
-  for (const BlockIds& block : ids.blocks) blocks_.emplace_back(shape, block);
+  for (const BlockIds& block : ids.blocks) blocks_.emplace_back(block_shape(config.vision), block);
 }
 
 bool VisionTower::needs_gradient_below(i64 count, const ParameterRegistry& p) const {

@@ -9,8 +9,7 @@
 namespace longsight::parallel {
 namespace {
 
-constexpr i64 kAlign = 64;      // of everything taken from an arena
-constexpr i64 kMlpRows = 1024;  // rows of an MLP that are worked on at a time
+constexpr i64 kAlign = 64;  // of everything taken from an arena
 
 // Query, key and value heads of all ranks: a KV head counts at each rank that uses it, so there is one more
 // for each border between ranks that falls between the query heads of one KV head.
@@ -43,19 +42,17 @@ class TowerMemory {
   i64 saved(AttentionKind kind) const {
     const i64 attention = take(rows_ * t_.width) + take(rows_ * result()) + norm() + saved_by_strategy(kind);
     const i64 mlp = take(rows_ * t_.width) + norm() + take(rows_ * t_.mlp_input());
-    if (t_.qk_norm) {
-      const i64 q = t_.heads * t_.head_width, k = t_.kv_heads * t_.head_width;
-      return attention + mlp + take(rows_ * q) + take(rows_ * k) + 2 * take(rows_);
-    }
-    return attention + mlp;
+    if (!has_qk_norms()) return attention + mlp;
+    return attention + mlp + take(rows_ * result()) + take(rows_ * t_.q_norm_statistics) +
+           take(rows_ * t_.kv_heads * t_.head_width) + take(rows_ * t_.k_norm_statistics);
   }
 
   // ---- scratch of a block
 
   i64 forward(AttentionKind kind) const {
     const bool keeps = kind != AttentionKind::ulysses;
-    const i64 attention =
-        take(rows_ * t_.width) + (keeps ? 0 : take(rows_ * t_.projection())) + strategy_forward(kind);
+    const i64 attention = take(rows_ * t_.width) + (keeps ? 0 : take(rows_ * t_.projection())) +
+                          std::max(strategy_forward(kind), has_qk_norms() ? take(rows_ * result()) : 0);
     const i64 chunk = std::min(rows_, kMlpRows);
     return std::max(attention, take(chunk * t_.width) + take(chunk * t_.intermediate));
   }
@@ -63,11 +60,13 @@ class TowerMemory {
     const i64 chunk = std::min(rows_, kMlpRows);
     const i64 mlp = 2 * take(chunk * t_.intermediate) + take(chunk * t_.width);
     const i64 attention = take(rows_ * t_.projection()) +
-                          std::max(take(rows_ * result()) + strategy_backward(kind), take(rows_ * t_.width));
+                          std::max({take(rows_ * result()) + strategy_backward(kind), take(rows_ * t_.width),
+                                    has_qk_norms() ? 2 * take(rows_ * result()) : 0});
     return std::max(mlp, attention);
   }
 
  private:
+  bool has_qk_norms() const { return t_.q_norm_statistics > 0; }
   i64 result() const { return t_.heads * t_.head_width; }
   i64 kv_columns() const { return 2 * t_.kv_heads * t_.head_width; }
 
@@ -275,10 +274,6 @@ std::vector<std::pair<std::string, i64>> MemoryByPart::parts() const {
   return {{"parameters", parameters},      {"gradients", gradients}, {"optimizer", optimizer},
           {"activations", activations},    {"scratch", scratch},     {"loss_chunk", loss_chunk},
           {"communication", communication}};
-}
-
-i64 loss_chunk_rows(i64 vocab) {
-  return std::clamp<i64>((i64{4} << 20) / std::max<i64>(vocab, 1), 64, 1024);
 }
 
 std::vector<RankRows> rank_rows(const ModelShape& m, const BatchShape& batch, const Layout& layout) {

@@ -54,7 +54,6 @@ i64 saved_bytes(const ModelShape&, const Plan&, const RankRows&);
 i64 scratch_bytes(const ModelShape&, const Plan&, const RankRows&);
 
 // Logits that exist at a time, as the language model's head chooses it: about 4 M elements.
-i64 loss_chunk_rows(i64 vocab);
 
 // Of one rank in a pass with gradients. Images' pixels and what MPI takes are not counted.
 MemoryByPart memory_of(const ModelShape&, const Plan&, const RankRows&);

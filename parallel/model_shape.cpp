@@ -1,6 +1,12 @@
 #include "parallel/model_shape.h"
 
+#include <algorithm>
+
 namespace longsight::parallel {
+
+i64 loss_chunk_rows(i64 vocab) {
+  return std::clamp<i64>((i64{4} << 20) / std::max<i64>(vocab, 1), 64, 1024);
+}
 
 const char* name_of(ModuleKind kind) {
   switch (kind) {

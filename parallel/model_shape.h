@@ -21,11 +21,16 @@ enum class ModuleKind {
 };
 const char* name_of(ModuleKind kind);
 
+// Rows of an MLP that are worked on at a time: the widest activations exist for this many rows only.
+inline constexpr i64 kMlpRows = 2048;
+// Rows whose logits exist at a time: about 4 M elements, whatever the vocabulary.
+i64 loss_chunk_rows(i64 vocab);
+
 // The equal blocks of a tower: x += attention(norm(x)); x += mlp(norm(x)).
 struct TowerShape {
-  std::string name;    // "vision", "language": blocks are called NAME.0, NAME.1, ... in plans and rules
-  std::string module;  // where the blocks lie in a checkpoint; may be empty
-  i64 blocks = 0;      // that run
+  std::string name = {};    // "vision", "language": blocks are called NAME.0, NAME.1, ... in plans and rules
+  std::string module = {};  // where the blocks lie in a checkpoint; may be empty
+  i64 blocks = 0;           // that run
   i64 width = 0;
   i64 heads = 0;
   i64 kv_heads = 0;
@@ -38,7 +43,9 @@ struct TowerShape {
   i64 window = 0;
   std::vector<bool> windowed = {};
   i64 norm_statistics = 1;  // numbers kept per row and norm: 1 RMS norm, 2 layer norm
-  bool qk_norm = false;     // norms of q and k, whose inputs are kept
+  i64 q_norm_statistics =
+      0;  // and per row of the norms of q and of k, whose inputs are kept: 1, or one a head;
+  i64 k_norm_statistics = 0;  // 0: there are none
   i64 backward_blocks =
       0;  // how many, from the last, run backward: those above the lowest thing that is trained
   bool weight_gradients =

@@ -1,41 +1,39 @@
-#include "model/families/idefics3.h"
-
+// Idefics3 and SmolVLM: a SigLIP-shaped tower over tiles, pixel shuffle, one linear layer, a language model.
+// Source of the structure and of the defaults: transformers 5.23, models/idefics3 and models/smolvlm.
+#include "model/families/families.h"
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
 
 namespace longsight::model {
+namespace {
 
-ModelConfig read_idefics3_config(const nlohmann::json& file, const std::string& path) {
+using nlohmann::json;
+
+ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::smolvlm;
   ConfigReader r(file, path);
+  r.assume(family.defaults);
   ConfigReader vision = r.object("vision_config");
-  ConfigReader text = r.object("text_config");
-  vision.refuse_unless("qk_layer_norms", false, "norms of q and k are not part of these towers");
-  config.vision = read_siglip(vision, {1152, 3072, 12, 16, 224, 32}, "model.vision_model.", config.warnings);
+  ConfigReader text = r.object("text_config", family.absent_text);
+  config.vision = read_tower(vision, {"idefics3_vision"}, "model.vision_model.", config.warnings);
+  vision.note_unread(config.warnings);
   VisionConfig& v = config.vision;
-  v.carried.clear();  // this class has no pooling head
-  v.positions = VisionConfig::Positions::spread;
-  v.merge = r.positive("scale_factor", 2);
+  v.merge = r.positive("scale_factor");
   require(v.grid() % v.merge == 0, ExitCode::bad_data,
           "{}: {} patches an edge are not whole blocks of scale_factor {}", path, v.grid(), v.merge);
-  const TextKind kind = text_kind(text, TextKind::llama);
-  require(kind == TextKind::llama || kind == TextKind::mistral || kind == TextKind::qwen2, ExitCode::bad_data,
-          "{}: model_type {} is not supported inside of Idefics3 (llama, mistral and qwen2 are)",
-          text.where(), text.text("model_type", ""));
-  config.text = read_text(text, kind, "model.text_model", "lm_head", config.warnings);
-  // A wholly absent text_config is not the class's own.
-  if (!r.has("text_config")) config.text.eps = 1e-5;
+  config.text = read_text(text, text_inside(text, "llama", "Idefics3"),
+                          {.model = "model.text_model.", .head = ""}, config.warnings);
   for (const char* key : {"use_resampler", "qk_layer_norms"}) {
     text.refuse_unless(key, false, "the perceiver resampler of Idefics2 is not part of this family");
     r.refuse_unless(key, false, "the perceiver resampler of Idefics2 is not part of this family");
   }
-  text.ignore({"is_llama_config", "transformers.js_config", "rope_interleaved"});
+  text.ignore({"is_llama_config", "transformers.js_config"});
   text.refuse_unless("rope_interleaved", false, "rotary embedding turns channels i and i + D/2");
   text.note_unread(config.warnings);
-  config.text.tied = r.boolean("tie_word_embeddings", false);
-  config.image_token = r.token_id({"image_token_id"}, 128257, config.text.vocab);
+  config.text.tied = r.boolean("tie_word_embeddings");
+  config.image_token = r.token_id({"image_token_id"}, config.text.vocab);
   ConnectorConfig& c = config.connector;
   c.feature_layers = {v.layers};
   c.drop_first_row = false;
@@ -50,18 +48,39 @@ ModelConfig read_idefics3_config(const nlohmann::json& file, const std::string& 
   return config;
 }
 
-nlohmann::json v5_idefics3_config(const ModelConfig& c) {
-  nlohmann::json config = v5_outer(c.source, c.family, c.text);
+json v5_config(const Family& family, const ModelConfig& c) {
+  json config = v5_outer(c.source, family.model_type, c.text);
   if (config.contains("pad_token_id")) {
     config["_pad_token_id"] = config["pad_token_id"];
     config.erase("pad_token_id");
   }
-  config["vision_config"] = v5_vision(part_of(c.source, "vision_config"), c.family + "_vision");
-  nlohmann::json text = part_of(c.source, "text_config");
-  const std::string type = text.value("model_type", "llama");
-  if (text.empty()) text["rms_norm_eps"] = c.text.eps;
-  config["text_config"] = v5_text(text, c.text, type);
+  config["vision_config"] = v5_vision(part_of(c.source, "vision_config"), family.model_type + "_vision");
+  const json text = part_of(c.source, "text_config", family.absent_text);
+  config["text_config"] = v5_text(text, c.text, text.value("model_type", "llama"));
   return config;
+}
+
+Family made(const std::string& type, const std::string& name) {
+  return {.model_type = type,
+          .architecture = name + "ForConditionalGeneration",
+          .processor = name + "Processor",
+          .chat = type,
+          .defaults = json::parse(R"({
+            "use_cache": true, "image_token_id": 128257, "scale_factor": 2, "_pad_token_id": 128002,
+            "tie_word_embeddings": false})"),
+          .absent_text = {{"rms_norm_eps", 1e-5}},
+          .read_config = read_config,
+          .v5_config = v5_config};
+}
+
+}  // namespace
+
+Family idefics3_family() {
+  return made("idefics3", "Idefics3");
+}
+
+Family smolvlm_family() {
+  return made("smolvlm", "SmolVLM");
 }
 
 }  // namespace longsight::model

@@ -1,16 +1,22 @@
+// InternVL as transformers computes it (InternVLForConditionalGeneration): a ViT with class token, layer
+// scale and, in large ones, norms of q and k; pixel shuffle; a connector of a norm and two layers; a language
+// model. Source: transformers 5.23, models/internvl. Its original files are in internvl_chat.cpp.
 #include "model/families/internvl.h"
 
 #include <cmath>
 
+#include "model/families/families.h"
+#include "model/families/llava.h"
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
+#include "model/families/vision_towers.h"
 
 namespace longsight::model {
 
 using nlohmann::json;
 
 i64 internvl_merge(ConfigReader& r) {
-  const double ratio = r.number("downsample_ratio", 0.5);
+  const double ratio = r.number("downsample_ratio");
   require(ratio > 0 && ratio <= 1, ExitCode::bad_data, "{}: downsample_ratio = {} must be in (0, 1]",
           r.where(), ratio);
   const i64 merge = static_cast<i64>(std::lround(1 / ratio));
@@ -25,82 +31,26 @@ void check_internvl_merge(ConfigReader& r, const VisionConfig& v) {
           v.patch, v.merge, v.merge);
 }
 
-VisionConfig read_internvl_blocks(ConfigReader& r, const TowerDefaults& defaults, const char* norm_type) {
-  VisionConfig v = read_sizes(r, defaults);
-  v.pre_norm = false;
-  v.patch_bias = true;
-  v.layer_scale = true;
-  v.batched_embeddings = true;
-  v.activation = ops::activation_from_hf(r.text("hidden_act", "gelu"), r.where() + ": hidden_act");
-  v.eps = r.number("layer_norm_eps", 1e-6);
-  const std::string norm = r.text("norm_type", norm_type);
-  require(norm == "layer_norm" || norm == "rms_norm", ExitCode::bad_data,
-          "{}: norm_type \"{}\" is neither layer_norm nor rms_norm", r.where(), norm);
-  v.rms = norm == "rms_norm";
-  return v;
-}
-
 namespace {
 
-VisionConfig read_tower(ConfigReader& r, std::vector<std::string>& warnings) {
-  const std::string type = r.text("model_type", "internvl_vision");
-  require(type == "internvl_vision", ExitCode::bad_data,
-          "{}: model_type \"{}\" is not supported (internvl_vision is)", r.where(), type);
-  VisionConfig v = read_internvl_blocks(r, {1024, 4096, 24, 16, 448, 14}, "layer_norm");
-  v.qkv_bias = r.boolean("attention_bias", false);
-  v.qk_norm = r.boolean("use_qk_norm", false);
-  v.layer_scale_init = r.number("layer_scale_init_value", 0.1);
-  v.post_norm = !r.boolean("use_mean_pooling", true);
-  if (!r.boolean("use_absolute_position_embeddings", true)) v.positions = VisionConfig::Positions::none;
-  r.refuse_unless("use_mask_token", false, "masked image modelling is not trained here");
-  for (const char* rate : {"hidden_dropout_prob", "attention_dropout", "projection_dropout"})
-    r.note_dropout(rate, warnings);
-  r.ignore({"torch_dtype", "dtype", "architectures", "transformers_version", "_name_or_path"});
-  v.names = {.root = "vision_tower.",
-             .class_row = "embeddings.cls_token",
-             .patch = "embeddings.patch_embeddings.projection",
-             .position = "embeddings.position_embeddings",
-             .pre_norm = "",
-             .post_norm = "layernorm",
-             .blocks = "encoder.layer",
-             .block = {.attention_norm = "layernorm_before",
-                       .qkv = "",
-                       .q = "attention.q_proj",
-                       .k = "attention.k_proj",
-                       .v = "attention.v_proj",
-                       .q_norm = "attention.q_norm",
-                       .k_norm = "attention.k_norm",
-                       .out = "attention.projection_layer",
-                       .attention_scale = "lambda_1",
-                       .mlp_norm = "layernorm_after",
-                       .gate = "",
-                       .up = "mlp.fc1",
-                       .down = "mlp.fc2",
-                       .mlp_scale = "lambda_2"}};
-  check_tower(r, v);
-  r.note_unread(warnings);
-  return v;
-}
-
-}  // namespace
-
-ModelConfig read_internvl_config(const nlohmann::json& file, const std::string& path) {
+ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::internvl;
   ConfigReader r(file, path);
+  r.assume(family.defaults);
   ConfigReader vision = r.object("vision_config");
   ConfigReader text = r.object("text_config");
-  config.vision = read_tower(vision, config.warnings);
+  config.vision = read_tower(vision, {"internvl_vision"}, "vision_tower.", config.warnings);
+  vision.note_unread(config.warnings);
   VisionConfig& v = config.vision;
   v.merge = internvl_merge(r);
   check_internvl_merge(r, v);
-  const TextKind kind = text_kind(text, TextKind::qwen2);
-  config.text = read_text(text, kind, "language_model.model", "language_model.lm_head", config.warnings);
+  config.text = read_text(text, text_inside(text, "qwen2", "InternVL"), {}, config.warnings);
   text.note_unread(config.warnings);
-  config.text.tied = r.boolean("tie_word_embeddings", true);
-  config.image_token = r.token_id({"image_token_id"}, 151667, config.text.vocab);
+  config.text.tied = r.boolean("tie_word_embeddings");
+  config.image_token = r.token_id({"image_token_id"}, config.text.vocab);
   ConnectorConfig& c = config.connector;
-  const i64 layer = r.integer("vision_feature_layer", -1);
+  const i64 layer = r.integer("vision_feature_layer");
   c.feature_layers = {hidden_state_index(layer, v.layers, path + ": vision_feature_layer")};
   r.refuse_unless("vision_feature_select_strategy", "default",
                   "pixel shuffle needs the patches without class token");
@@ -109,8 +59,7 @@ ModelConfig read_internvl_config(const nlohmann::json& file, const std::string& 
   c.row_norm_eps = v.eps;
   c.joined_norm = true;
   c.middle = config.text.width;
-  c.activation =
-      ops::activation_from_hf(r.text("projector_hidden_act", "gelu"), path + ": projector_hidden_act");
+  c.activation = ops::activation_from_hf(r.text("projector_hidden_act"), path + ": projector_hidden_act");
   c.joined_norm_name = "multi_modal_projector.layer_norm";
   c.first_name = "multi_modal_projector.linear_1";
   c.second_name = "multi_modal_projector.linear_2";
@@ -120,8 +69,8 @@ ModelConfig read_internvl_config(const nlohmann::json& file, const std::string& 
   return config;
 }
 
-json v5_internvl_config(const ModelConfig& c) {
-  json config = v5_outer(c.source, "internvl", c.text);
+json v5_config(const Family& family, const ModelConfig& c) {
+  json config = v5_outer(c.source, family.model_type, c.text);
   json vision = v5_vision(part_of(c.source, "vision_config"), "internvl_vision");
   vision["image_size"] = {c.vision.image_size, c.vision.image_size};
   vision["patch_size"] = {c.vision.patch, c.vision.patch};
@@ -129,6 +78,23 @@ json v5_internvl_config(const ModelConfig& c) {
   const json text = part_of(c.source, "text_config");
   config["text_config"] = v5_text(text, c.text, text.value("model_type", "qwen2"));
   return config;
+}
+
+}  // namespace
+
+Family internvl_family() {
+  return {.model_type = "internvl",
+          .architecture = "InternVLForConditionalGeneration",
+          .processor = "InternVLProcessor",
+          .chat = "internvl",
+          .defaults = json::parse(R"({
+            "image_token_id": 151667, "image_seq_length": 256, "downsample_ratio": 0.5,
+            "projector_hidden_act": "gelu", "vision_feature_layer": -1,
+            "vision_feature_select_strategy": "default", "tie_word_embeddings": true})"),
+          .read_config = read_config,
+          .canonical_name = canonical_outer_name,
+          .memory_name = memory_llava_name,
+          .v5_config = v5_config};
 }
 
 }  // namespace longsight::model

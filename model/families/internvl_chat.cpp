@@ -1,10 +1,14 @@
-#include "model/families/internvl_chat.h"
-
+// InternVL in the files of its original remote code (InternVLChatModel). Sources:
+// configuration_internvl_chat.py, modeling_internvl_chat.py, modeling_intern_vit.py and modeling_internlm2.py
+// of the model hub.
 #include <filesystem>
 
+#include "model/families/families.h"
 #include "model/families/internvl.h"
 #include "model/families/text_models.h"
+#include "model/families/tower_rows.h"
 #include "model/families/v5_config.h"
+#include "model/families/vision_towers.h"
 #include "runtime/base/json.h"
 
 namespace longsight::model {
@@ -12,98 +16,60 @@ namespace {
 
 using nlohmann::json;
 
-VisionConfig read_original_tower(ConfigReader& r, std::vector<std::string>& warnings) {
-  const std::string type = r.text("model_type", "intern_vit_6b");
-  require(type == "intern_vit_6b", ExitCode::bad_data,
-          "{}: model_type \"{}\" is not supported (intern_vit_6b is)", r.where(), type);
-  VisionConfig v = read_internvl_blocks(r, {3200, 12800, 48, 25, 224, 14}, "rms_norm");
-  v.qkv_bias = r.boolean("qkv_bias", false);
-  v.qk_norm = r.boolean("qk_normalization", true);
-  v.qk_eps = v.eps;
-  v.layer_scale_init = r.number("initializer_factor", 0.1);
-  v.post_norm = false;
-  for (const char* rate : {"attention_dropout", "dropout", "drop_path_rate"}) r.note_dropout(rate, warnings);
-  r.ignore({"torch_dtype", "dtype", "architectures", "transformers_version", "_name_or_path",
-            "use_flash_attn", "auto_map"});
-  v.names = {.root = "vision_model.",
-             .class_row = "embeddings.class_embedding",
-             .patch = "embeddings.patch_embedding",
-             .position = "embeddings.position_embedding",
-             .pre_norm = "",
-             .post_norm = "",
-             .blocks = "encoder.layers",
-             .block = {.attention_norm = "norm1",
-                       .qkv = "attn.qkv",
-                       .q = "",
-                       .k = "",
-                       .v = "",
-                       .q_norm = "attn.q_norm",
-                       .k_norm = "attn.k_norm",
-                       .out = "attn.proj",
-                       .attention_scale = "ls1",
-                       .mlp_norm = "norm2",
-                       .gate = "",
-                       .up = "mlp.fc1",
-                       .down = "mlp.fc2",
-                       .mlp_scale = "ls2"}};
-  check_tower(r, v);
-  r.note_unread(warnings);
-  return v;
-}
-
 // The language model of the original files, by its architecture.
-TextKind original_text_kind(ConfigReader& r) {
-  const nlohmann::json* architectures = r.raw("architectures");
-  const std::string name = architectures != nullptr && architectures->is_array() && !architectures->empty() &&
-                                   architectures->front().is_string()
-                               ? architectures->front().get<std::string>()
-                               : "LlamaForCausalLM";
-  if (name == "LlamaForCausalLM") return TextKind::llama;
-  if (name == "InternLM2ForCausalLM") return TextKind::internlm2;
-  if (name == "Qwen2ForCausalLM") return TextKind::qwen2;
-  fail(ExitCode::bad_data,
-       "{}: architecture {} is not supported (LlamaForCausalLM, InternLM2ForCausalLM and Qwen2ForCausalLM "
-       "are)",
-       r.where(), name);
+const TextRow& original_text(ConfigReader& r) {
+  const json* architectures = r.raw("architectures");
+  const bool named = architectures != nullptr && architectures->is_array() && !architectures->empty() &&
+                     architectures->front().is_string();
+  const std::string name = named ? architectures->front().get<std::string>() : "LlamaForCausalLM";
+  std::string known;
+  for (const TextRow& row : text_rows()) {
+    if (!row.in_internvl_chat()) continue;
+    if (row.architecture == name) return row;
+    known += (known.empty() ? "" : ", ") + row.architecture;
+  }
+  fail(ExitCode::bad_data, "{}: architecture {} is not supported (supported: {})", r.where(), name, known);
 }
 
 // The id of an added token in the tokenizer files of a folder; -1: no file names it.
 i64 added_token(const std::string& folder, const std::string& content) {
   namespace fs = std::filesystem;
   if (const std::string path = folder + "/tokenizer.json"; fs::exists(path)) {
-    const nlohmann::json file = read_json_file(path);
-    for (const nlohmann::json& token : file.value("added_tokens", nlohmann::json::array())) {
-      if (token.is_object() && token.value("content", nlohmann::json()) == content && token.contains("id") &&
+    const json file = read_json_file(path);
+    for (const json& token : file.value("added_tokens", json::array())) {
+      if (token.is_object() && token.value("content", json()) == content && token.contains("id") &&
           token["id"].is_number_integer())
         return token["id"].get<i64>();
     }
   }
   if (const std::string path = folder + "/added_tokens.json"; fs::exists(path)) {
-    const nlohmann::json file = read_json_file(path);
+    const json file = read_json_file(path);
     if (file.is_object() && file.contains(content) && file[content].is_number_integer())
       return file[content].get<i64>();
   }
   return -1;
 }
 
-}  // namespace
-
-void complete_internvl_chat(ModelConfig& config, const std::string& folder) {
+// The configuration does not name the image token; the tokenizer beside it does (<IMG_CONTEXT>). Without a
+// tokenizer: the id that published models have.
+void complete(ModelConfig& config, const std::string& folder) {
   if (config.image_token < 0) config.image_token = added_token(folder, "<IMG_CONTEXT>");
-  const i64 published = config.text.interleaved_qkv ? 92546 : 151667;
+  const i64 published = text_row(config.text.type).image_token;
   if (config.image_token < 0 && published < config.text.vocab) config.image_token = published;
   require(config.image_token < config.text.vocab, ExitCode::bad_data,
           "{}: the image token {} is outside the vocabulary of {}", folder, config.image_token,
           config.text.vocab);
 }
 
-ModelConfig read_internvl_chat_config(const nlohmann::json& file, const std::string& path) {
+ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::internvl;
   ConfigReader r(file, path);
+  r.assume(family.defaults);
   ConfigReader vision = r.object("vision_config");
   ConfigReader text = r.object("llm_config");
-  config.vision = read_original_tower(vision, config.warnings);
+  config.vision = read_tower(vision, {"intern_vit_6b"}, "vision_model.", config.warnings);
+  vision.note_unread(config.warnings);
   VisionConfig& v = config.vision;
   v.merge = internvl_merge(r);
   const i64 forced = r.positive("force_image_size", v.image_size);
@@ -111,17 +77,14 @@ ModelConfig read_internvl_chat_config(const nlohmann::json& file, const std::str
           "{}: force_image_size {} is not the image_size {} of vision_config: positions are not stretched",
           path, forced, v.image_size);
   check_internvl_merge(r, v);
-  const TextKind kind = original_text_kind(text);
-  const bool internlm = kind == TextKind::internlm2;
-  config.text = read_text(text, kind, "language_model.model",
-                          internlm ? "language_model.output" : "language_model.lm_head", config.warnings);
+  config.text = read_text(text, original_text(text), {}, config.warnings);
   text.note_unread(config.warnings);
-  config.text.tied = config.text.tied || r.boolean("tie_word_embeddings", false);
+  config.text.tied = config.text.tied || r.boolean("tie_word_embeddings");
   // The file does not name it; these are the ids that the tokenizers have.
   config.image_token = r.integer("img_context_token_id", -1);
   ConnectorConfig& c = config.connector;
-  c.feature_layers = {hidden_state_index(r.integer("select_layer", -1), v.layers, path + ": select_layer")};
-  const std::string version = r.text("ps_version", "v1");
+  c.feature_layers = {hidden_state_index(r.integer("select_layer"), v.layers, path + ": select_layer")};
+  const std::string version = r.text("ps_version");
   require(version == "v1" || version == "v2", ExitCode::bad_data,
           "{}: ps_version \"{}\" is neither v1 nor v2", path, version);
   c.blocks_by_column = version == "v1";
@@ -141,7 +104,8 @@ ModelConfig read_internvl_chat_config(const nlohmann::json& file, const std::str
   return config;
 }
 
-namespace {
+// ---- the original form becomes the one of transformers: q, k and v apart in both towers, InternLM2 as the
+// Llama that it is
 
 // A parameter, or its three parts where it joins q, k and v: {} in `name` stands for the part.
 std::vector<FileTensor> q_k_v(const std::string& name, i64 q_rows, i64 kv_rows) {
@@ -152,55 +116,73 @@ std::vector<FileTensor> q_k_v(const std::string& name, i64 q_rows, i64 kv_rows) 
   return {{part("q"), 0, q_rows}, {part("k"), q_rows, kv_rows}, {part("v"), q_rows + kv_rows, kv_rows}};
 }
 
-// What of a block's tensors has another name there; the number of the block is kept.
-using Renamed = std::vector<std::pair<std::string, std::string>>;
-
-std::string renamed(std::string name, const Renamed& words) {
-  for (const auto& [from, to] : words) {
-    const std::size_t at = name.find(from);
-    if (at == std::string::npos) continue;
-    name.replace(at, from.size(), to);
-    return name;
+// The name of a block's tensor there, by the one it has here; {} stands for q, k and v, which are joined
+// here. Empty: `name` is none of these.
+std::string block_name(const std::string& name, const BlockNames& here, const BlockNames& there) {
+  using Member = std::string BlockNames::*;
+  if (!here.qkv.empty() && there.qkv.empty() && name.starts_with(here.qkv + ".")) {
+    std::string own = there.q;
+    own.replace(own.rfind("q_proj"), 1, "{}");
+    return own + name.substr(here.qkv.size());
   }
-  return name;
+  for (Member part : {&BlockNames::attention_norm, &BlockNames::qkv, &BlockNames::q, &BlockNames::k,
+                      &BlockNames::v, &BlockNames::q_norm, &BlockNames::k_norm, &BlockNames::out,
+                      &BlockNames::mlp_norm, &BlockNames::gate, &BlockNames::up, &BlockNames::down}) {
+    if (!(here.*part).empty() && name.starts_with(here.*part + "."))
+      return there.*part + name.substr((here.*part).size());
+  }
+  if (!name.empty() && name == here.attention_scale) return there.attention_scale;
+  if (!name.empty() && name == here.mlp_scale) return there.mlp_scale;
+  return "";
 }
 
-std::vector<FileTensor> v5_original_tower(const VisionConfig& v, const std::string& name) {
-  static const Renamed kOutside{
-      {"vision_model.encoder.layers.", "vision_tower.encoder.layer."},
-      {"vision_model.embeddings.class_embedding", "vision_tower.embeddings.cls_token"},
-      {"vision_model.embeddings.position_embedding", "vision_tower.embeddings.position_embeddings"},
-      {"vision_model.embeddings.patch_embedding.", "vision_tower.embeddings.patch_embeddings.projection."}};
-  static const Renamed kInside{
-      {".norm1.", ".layernorm_before."},       {".norm2.", ".layernorm_after."},
-      {".attn.qkv.", ".attention.{}_proj."},   {".attn.proj.", ".attention.projection_layer."},
-      {".attn.q_norm.", ".attention.q_norm."}, {".attn.k_norm.", ".attention.k_norm."}};
-  std::string own = renamed(renamed(name, kOutside), kInside);
-  if (own.ends_with(".ls1")) own.replace(own.size() - 3, 3, "lambda_1");
-  if (own.ends_with(".ls2")) own.replace(own.size() - 3, 3, "lambda_2");
-  if (own.find("{}") != std::string::npos) return q_k_v(own, v.width, v.width);
-  return {{.name = own}};
+// The same of a tensor in "<blocks>.<number>.".
+std::string in_blocks(const std::string& name, const std::string& blocks_here, const BlockNames& here,
+                      const std::string& blocks_there, const BlockNames& there) {
+  if (!name.starts_with(blocks_here + ".")) return "";
+  const std::size_t end = name.find('.', blocks_here.size() + 1);
+  return blocks_there + name.substr(blocks_here.size(), end + 1 - blocks_here.size()) +
+         block_name(name.substr(end + 1), here, there);
 }
 
-std::vector<FileTensor> v5_original_language(const TextConfig& t, const std::string& name) {
-  static const Renamed kInternlm2{
-      {".tok_embeddings.", ".embed_tokens."},      {"language_model.output.", "language_model.lm_head."},
-      {".attention_norm.", ".input_layernorm."},   {".ffn_norm.", ".post_attention_layernorm."},
-      {".attention.wqkv.", ".self_attn.{}_proj."}, {".attention.wo.", ".self_attn.o_proj."},
-      {".feed_forward.w1.", ".mlp.gate_proj."},    {".feed_forward.w3.", ".mlp.up_proj."},
-      {".feed_forward.w2.", ".mlp.down_proj."}};
-  if (!t.interleaved_qkv) return {{.name = name}};
-  const std::string own = renamed(name, kInternlm2);
-  if (own.find("{}") == std::string::npos) return {{.name = own}};
-  return q_k_v(own, t.heads * t.head_width, t.kv_heads * t.head_width);
+// `name` begins with `here`, which is `there`; else empty.
+std::string moved(const std::string& name, const std::string& here, const std::string& there) {
+  return !here.empty() && name.starts_with(here) ? there + name.substr(here.size()) : "";
 }
 
-}  // namespace
+std::vector<FileTensor> whole_or_q_k_v(const std::string& name, const std::string& from, i64 q_rows,
+                                       i64 kv_rows) {
+  check(!name.empty(), "no tensor {} in InternVLForConditionalGeneration", from);
+  if (name.find("{}") != std::string::npos) return q_k_v(name, q_rows, kv_rows);
+  return {{.name = name}};
+}
 
-std::vector<FileTensor> v5_internvl_chat_tensors(const ModelConfig& c, const Parameter& parameter) {
+std::vector<FileTensor> v5_tower(const VisionConfig& v, const std::string& name) {
+  const VisionNames &here = v.names, &there = find_tower_row("internvl_vision")->fixed.names;
+  const std::string root = "vision_tower.";
+  std::string own = in_blocks(name, here.root + here.blocks, here.block, root + there.blocks, there.block);
+  for (std::string VisionNames::*part :
+       {&VisionNames::class_row, &VisionNames::position, &VisionNames::patch, &VisionNames::post_norm}) {
+    if (own.empty() && !(here.*part).empty()) own = moved(name, here.root + here.*part, root + there.*part);
+  }
+  return whole_or_q_k_v(own, name, v.width, v.width);
+}
+
+std::vector<FileTensor> v5_language(const TextConfig& t, const std::string& name) {
+  const TextRow& row = text_row(t.type);
+  const TextNames& there = text_row(row.written_type()).fixed.names;
+  const std::string model = "language_model.model.";
+  std::string own = in_blocks(name, t.names.blocks, t.names.block, model + there.blocks, there.block);
+  if (own.empty()) own = moved(name, t.names.embedding, model + there.embedding);
+  if (own.empty()) own = moved(name, t.names.final_norm, model + there.final_norm);
+  if (own.empty()) own = moved(name, t.names.head, "language_model." + there.head);
+  return whole_or_q_k_v(own, name, t.heads * t.head_width, t.kv_heads * t.head_width);
+}
+
+std::vector<FileTensor> v5_tensors(const ModelConfig& c, const Parameter& parameter) {
   const std::string& name = parameter.name;
-  if (parameter.part == "language") return v5_original_language(c.text, name);
-  if (parameter.part == "vision") return v5_original_tower(c.vision, name);
+  if (parameter.part == "language") return v5_language(c.text, name);
+  if (parameter.part == "vision") return v5_tower(c.vision, name);
   for (const auto& [original, own] : {std::pair("mlp1.0.", "multi_modal_projector.layer_norm."),
                                       std::pair("mlp1.1.", "multi_modal_projector.linear_1."),
                                       std::pair("mlp1.3.", "multi_modal_projector.linear_2.")}) {
@@ -209,7 +191,7 @@ std::vector<FileTensor> v5_internvl_chat_tensors(const ModelConfig& c, const Par
   fail(ExitCode::internal, "no tensor {} in a connector of InternVL", name);
 }
 
-json v5_internvl_chat_config(const ModelConfig& c) {
+json v5_config(const Family&, const ModelConfig& c) {
   const json source_vision = part_of(c.source, "vision_config"),
              source_text = part_of(c.source, "llm_config");
   require(!c.connector.blocks_by_column, ExitCode::usage,
@@ -238,23 +220,24 @@ json v5_internvl_chat_config(const ModelConfig& c) {
   vision["hidden_dropout_prob"] = source_vision.value("dropout", json(0.0));
   config["vision_config"] = vision;
 
-  ConfigReader reader(source_text, "llm_config");
-  const char* type = original_text_kind(reader) == TextKind::qwen2 ? "qwen2" : "llama";
+  const TextRow& row = text_row(c.text.type);
+  const std::string& type = row.written_type();
   json text = keys_of_class(source_text, type);
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     if (source_text.contains(key)) text[key] = source_text[key];
   }
   text = v5_text(text, c.text, type);
   text["vocab_size"] = c.text.vocab;
-  if (type == std::string_view("llama")) {
-    text["attention_bias"] = c.text.qkv_bias;
-    text["mlp_bias"] = c.text.mlp_bias;
-  }
+  // Under the keys of the other class.
+  const TextRow& written = text_row(type);
+  if (!written.attention_bias.empty()) text[written.attention_bias] = c.text.qkv_bias;
+  if (!written.mlp_bias.empty()) text[written.mlp_bias] = c.text.mlp_bias;
   config["text_config"] = text;
   return config;
 }
 
-json v5_internvl_chat_processor(const ModelConfig& c, const json& preprocessor) {
+// The original code tiles images itself, whatever its preprocessor_config.json says.
+json v5_processor(const ModelConfig& c, const json& preprocessor) {
   const i64 edge = c.vision.image_size;
   json image{{"image_processor_type", "GotOcr2ImageProcessor"},
              {"do_convert_rgb", true},
@@ -273,6 +256,23 @@ json v5_internvl_chat_processor(const ModelConfig& c, const json& preprocessor) 
   return {{"image_processor", image},
           {"image_seq_length", c.features_per_tile(c.tile_layout())},
           {"processor_class", "InternVLProcessor"}};
+}
+
+}  // namespace
+
+Family internvl_chat_family() {
+  return {.model_type = "internvl_chat",
+          .architecture = "InternVLChatModel",
+          .chat = "internvl2_5",
+          .defaults = {{"downsample_ratio", 0.5},
+                       {"select_layer", -1},
+                       {"ps_version", "v1"},
+                       {"tie_word_embeddings", false}},
+          .read_config = read_config,
+          .complete = complete,
+          .v5_tensors = v5_tensors,
+          .v5_config = v5_config,
+          .v5_processor = v5_processor};
 }
 
 }  // namespace longsight::model

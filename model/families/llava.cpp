@@ -9,32 +9,13 @@ namespace {
 
 using nlohmann::json;
 
-// A wholly absent vision_config means CLIP ViT-L/14-336.
-constexpr TowerDefaults kAbsentTower{1024, 4096, 24, 16, 336, 14};
-
-json absent_tower() {
-  return {{"hidden_size", 1024},       {"intermediate_size", 4096}, {"num_hidden_layers", 24},
-          {"num_attention_heads", 16}, {"image_size", 336},         {"patch_size", 14},
-          {"projection_dim", 768}};
-}
-
-VisionConfig read_tower(ConfigReader& r, bool absent, std::vector<std::string>& warnings) {
-  const std::string type = r.text("model_type", "clip_vision_model"), root = "vision_tower.vision_model.";
-  if (type == "siglip_vision_model") return read_siglip(r, kSiglipDefaults, root, warnings);
-  require(type == "clip_vision_model", ExitCode::bad_data,
-          "{}: model_type \"{}\" is not supported (clip_vision_model and siglip_vision_model are)", r.where(),
-          type);
-  return read_clip(r, absent ? kAbsentTower : kClipDefaults, root, warnings);
-}
-
 std::vector<i64> read_feature_layers(ConfigReader& r, i64 layers) {
   const std::string where = r.where() + ": vision_feature_layer";
-  const json* value = r.raw("vision_feature_layer");
-  if (value == nullptr) return {hidden_state_index(-2, layers, where)};
+  const json& value = *r.raw("vision_feature_layer");
   std::vector<i64> states;
-  for (const json& item : value->is_array() ? *value : json::array({*value})) {
+  for (const json& item : value.is_array() ? value : json::array({value})) {
     require(item.is_number_integer(), ExitCode::bad_data,
-            "{} must be an integer or a list of integers, not {}", where, value->dump());
+            "{} must be an integer or a list of integers, not {}", where, value.dump());
     states.push_back(hidden_state_index(item.get<i64>(), layers, where));
   }
   require(!states.empty(), ExitCode::bad_data, "{} is an empty list", where);
@@ -53,39 +34,67 @@ std::string without_vision_model(const std::string& canonical) {
   return n;
 }
 
-}  // namespace
-
-ModelConfig read_llava_config(const nlohmann::json& file, const std::string& path) {
+ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   ConfigReader r(file, path);
-  ConfigReader vision = r.object("vision_config");
+  r.assume(family.defaults);
+  ConfigReader vision = r.object("vision_config", family.absent_vision);
   ConfigReader text = r.object("text_config");
-  config.vision = read_tower(vision, !r.has("vision_config"), config.warnings);
-  const TextKind kind = text_kind(text, TextKind::llama);
-  require(kind == TextKind::llama || kind == TextKind::mistral || kind == TextKind::qwen2, ExitCode::bad_data,
-          "{}: model_type {} is not supported inside of LLaVA (llama, mistral and qwen2 are)", text.where(),
-          text.text("model_type", ""));
-  config.text = read_text(text, kind, "language_model.model", "language_model.lm_head", config.warnings);
+  config.vision = read_tower(vision, {"clip_vision_model", "siglip_vision_model"},
+                             "vision_tower.vision_model.", config.warnings);
+  vision.note_unread(config.warnings);
+  config.text = read_text(text, text_inside(text, "llama", "LLaVA"), {}, config.warnings);
   text.note_unread(config.warnings);
-  config.text.tied = r.boolean("tie_word_embeddings", false) || config.text.tied;
-  config.image_token = r.token_id({"image_token_index", "image_token_id"}, 32000, config.text.vocab);
+  config.text.tied = r.boolean("tie_word_embeddings") || config.text.tied;
+  config.image_token = r.token_id({"image_token_index", "image_token_id"}, config.text.vocab);
   ConnectorConfig& c = config.connector;
   c.feature_layers = read_feature_layers(r, config.vision.layers);
-  const std::string strategy = r.text("vision_feature_select_strategy", "default");
+  const std::string strategy = r.text("vision_feature_select_strategy");
   require(strategy == "default" || strategy == "full", ExitCode::bad_data,
           "{}: vision_feature_select_strategy \"{}\" is neither default nor full", path, strategy);
   c.drop_first_row = strategy == "default";
   c.middle = config.text.width;
-  c.bias = r.boolean("multimodal_projector_bias", true);
-  c.activation =
-      ops::activation_from_hf(r.text("projector_hidden_act", "gelu"), path + ": projector_hidden_act");
+  c.bias = r.boolean("multimodal_projector_bias");
+  c.activation = ops::activation_from_hf(r.text("projector_hidden_act"), path + ": projector_hidden_act");
   c.first_name = "multi_modal_projector.linear_1";
   c.second_name = "multi_modal_projector.linear_2";
   r.ignore({"model_type", "architectures", "torch_dtype", "dtype", "transformers_version", "image_seq_length",
-            "pad_token_id", "bos_token_id", "eos_token_id", "ignore_index", "vocab_size", "_name_or_path",
-            "image_token_id"});
+            "pad_token_id", "bos_token_id", "eos_token_id", "ignore_index", "vocab_size", "_name_or_path"});
   r.note_unread(config.warnings);
   return config;
+}
+
+json v5_config(const Family& family, const ModelConfig& c) {
+  json config = v5_outer(c.source, family.model_type, c.text);
+  config.erase("image_token_id");
+  config["image_token_index"] = c.image_token;
+  const json vision = part_of(c.source, "vision_config", family.absent_vision);
+  config["vision_config"] = v5_vision(vision, vision.value("model_type", "clip_vision_model"));
+  const json text = part_of(c.source, "text_config");
+  config["text_config"] = v5_text(text, c.text, text.value("model_type", "llama"));
+  return config;
+}
+
+}  // namespace
+
+Family llava_family() {
+  return {.model_type = "llava",
+          .architecture = "LlavaForConditionalGeneration",
+          .processor = "LlavaProcessor",
+          .chat = "llava",
+          .defaults = json::parse(R"({
+            "image_token_index": 32000, "image_seq_length": 576, "projector_hidden_act": "gelu",
+            "vision_feature_select_strategy": "default", "vision_feature_layer": -2,
+            "multimodal_projector_bias": true, "tie_word_embeddings": false})"),
+          // CLIP ViT-L/14 at 336 pixels.
+          .absent_vision = json::parse(R"({
+            "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+            "num_attention_heads": 16, "image_size": 336, "patch_size": 14, "projection_dim": 768})"),
+          .read_config = read_config,
+          .canonical_name = canonical_llava_name,
+          .memory_name = memory_llava_name,
+          .v5_tensors = v5_llava_tensors,
+          .v5_config = v5_config};
 }
 
 std::string canonical_outer_name(const std::string& name_in_file) {
@@ -114,18 +123,6 @@ std::string memory_llava_name(const std::string& canonical) {
 
 std::vector<FileTensor> v5_llava_tensors(const ModelConfig&, const Parameter& parameter) {
   return {{.name = without_vision_model(parameter.name)}};
-}
-
-json v5_llava_config(const ModelConfig& c) {
-  json config = v5_outer(c.source, "llava", c.text);
-  config.erase("image_token_id");
-  config["image_token_index"] = c.image_token;
-  json vision = part_of(c.source, "vision_config");
-  if (vision.empty()) vision = absent_tower();
-  config["vision_config"] = v5_vision(vision, vision.value("model_type", "clip_vision_model"));
-  const json text = part_of(c.source, "text_config");
-  config["text_config"] = v5_text(text, c.text, text.value("model_type", "llama"));
-  return config;
 }
 
 }  // namespace longsight::model

@@ -1,20 +1,17 @@
 // LLaVA as transformers' LlavaForConditionalGeneration computes it: a CLIP or SigLIP tower, a two-layer
-// connector, and Llama, Mistral or Qwen2. Source of the structure and of the defaults: transformers 5.23,
-// models/llava.
+// connector, and any language model of text_rows.h that stands alone. Source of the structure and of the
+// defaults: transformers 5.23, models/llava.
 #pragma once
 
 #include "model/families/families.h"
 
 namespace longsight::model {
 
-ModelConfig read_llava_config(const nlohmann::json& file, const std::string& path);
-
 // Names of three generations of files become the oldest: language_model.model.*,
 // language_model.lm_head.weight, vision_tower.vision_model.*, multi_modal_projector.*.
 std::string canonical_llava_name(const std::string& name_in_file);
 // Without vision_model; PaliGemma is written so too.
 std::vector<FileTensor> v5_llava_tensors(const ModelConfig&, const Parameter&);
-nlohmann::json v5_llava_config(const ModelConfig&);
 
 // As the modules of transformers 5 are nested: model.language_model.*, model.vision_tower.*, lm_head. Of
 // InternVL and PaliGemma too.

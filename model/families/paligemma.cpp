@@ -1,5 +1,8 @@
-#include "model/families/paligemma.h"
-
+// PaliGemma: SigLIP, one linear layer, Gemma; image and prefix see each other, the suffix sees what is before
+// it. Source of the structure and of the defaults: transformers 5.23, models/paligemma, models/gemma,
+// models/siglip.
+#include "model/families/families.h"
+#include "model/families/llava.h"
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
@@ -7,53 +10,28 @@
 namespace longsight::model {
 namespace {
 
-// What a wholly absent sub-configuration stands for.
-constexpr TowerDefaults kAbsentTower{1152, 4096, 27, 16, 224, 14};
+using nlohmann::json;
 
-nlohmann::json absent_tower() {
-  return {{"hidden_size", 1152},       {"intermediate_size", 4096}, {"num_hidden_layers", 27},
-          {"num_attention_heads", 16}, {"image_size", 224},         {"patch_size", 14},
-          {"vision_use_head", false}};
-}
-
-nlohmann::json absent_text() {
-  return {{"hidden_size", 2048},      {"intermediate_size", 16384}, {"num_hidden_layers", 18},
-          {"num_attention_heads", 8}, {"num_key_value_heads", 1},   {"vocab_size", 257152}};
-}
-
-}  // namespace
-
-ModelConfig read_paligemma_config(const nlohmann::json& file, const std::string& path) {
+ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   ConfigReader r(file, path);
-  const bool tower_absent = !r.has("vision_config"), text_absent = !r.has("text_config");
-  ConfigReader vision = r.object("vision_config");
-  ConfigReader text =
-      text_absent ? ConfigReader(absent_text(), path + ": text_config") : r.object("text_config");
-  r.ignore({"text_config"});
-  if (const std::string type = vision.text("model_type", "siglip_vision_model");
-      type != "siglip_vision_model")
-    fail(ExitCode::bad_data, "{}: model_type \"{}\" is not supported (siglip_vision_model is)",
-         vision.where(), type);
-  config.vision = read_siglip(vision, tower_absent ? kAbsentTower : kSiglipDefaults,
-                              "vision_tower.vision_model.", config.warnings);
-  if (tower_absent) config.vision.carried.clear();
-  const TextKind kind = text_kind(text, TextKind::gemma);
-  require(kind == TextKind::gemma, ExitCode::bad_data,
-          "{}: model_type {} is not supported inside of PaliGemma (gemma is)", text.where(),
-          text.text("model_type", ""));
-  config.text = read_text(text, kind, "language_model.model", "language_model.lm_head", config.warnings);
+  r.assume(family.defaults);
+  ConfigReader vision = r.object("vision_config", family.absent_vision);
+  ConfigReader text = r.object("text_config", family.absent_text);
+  config.vision = read_tower(vision, {"siglip_vision_model"}, "vision_tower.vision_model.", config.warnings);
+  vision.note_unread(config.warnings);
+  config.text = read_text(text, text_inside(text, "gemma", "PaliGemma", "gemma"), {}, config.warnings);
   // Says that the prefix sees itself, which it always does.
   text.ignore({"num_image_tokens", "use_bidirectional_attention"});
   text.note_unread(config.warnings);
-  config.text.tied = r.boolean("tie_word_embeddings", true);
+  config.text.tied = r.boolean("tie_word_embeddings");
   config.text.first_position = 1;
   config.prefix_attention = true;
-  const i64 projection = r.positive("projection_dim", 2048);
+  const i64 projection = r.positive("projection_dim");
   require(projection == config.text.width, ExitCode::bad_data,
           "{}: projection_dim {} is not the hidden_size {} of the language model", path, projection,
           config.text.width);
-  config.image_token = r.token_id({"image_token_index", "image_token_id"}, 256000, config.text.vocab);
+  config.image_token = r.token_id({"image_token_index", "image_token_id"}, config.text.vocab);
   ConnectorConfig& c = config.connector;
   c.feature_layers = {config.vision.layers};
   c.drop_first_row = false;
@@ -62,16 +40,15 @@ ModelConfig read_paligemma_config(const nlohmann::json& file, const std::string&
   c.first_name = "multi_modal_projector.linear";
   r.ignore({"model_type", "architectures", "torch_dtype", "dtype", "transformers_version", "hidden_size",
             "vocab_size", "ignore_index", "pad_token_id", "bos_token_id", "eos_token_id", "_name_or_path",
-            "image_token_id", "_vocab_size"});
+            "_vocab_size"});
   r.note_unread(config.warnings);
   return config;
 }
 
-nlohmann::json v5_paligemma_config(const ModelConfig& c) {
-  nlohmann::json config = v5_outer(c.source, "paligemma", c.text);
-  nlohmann::json text = part_of(c.source, "text_config"), vision = part_of(c.source, "vision_config");
-  if (text.empty()) text = absent_text();
-  if (vision.empty()) vision = absent_tower();
+json v5_config(const Family& family, const ModelConfig& c) {
+  json config = v5_outer(c.source, family.model_type, c.text);
+  json text = part_of(c.source, "text_config", family.absent_text),
+       vision = part_of(c.source, "vision_config", family.absent_vision);
   // Ids that older files have at the top; and what no class knows any more.
   for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) {
     if (!config.contains(key)) continue;
@@ -92,6 +69,29 @@ nlohmann::json v5_paligemma_config(const ModelConfig& c) {
   vision["projection_dim"] = config["projection_dim"];
   config["vision_config"] = v5_vision(vision, "siglip_vision_model");
   return config;
+}
+
+}  // namespace
+
+Family paligemma_family() {
+  return {.model_type = "paligemma",
+          .architecture = "PaliGemmaForConditionalGeneration",
+          .processor = "PaliGemmaProcessor",
+          .chat = "paligemma",
+          .defaults = json::parse(R"({
+            "image_token_index": 256000, "vocab_size": 257152, "projection_dim": 2048, "hidden_size": 2048,
+            "tie_word_embeddings": true})"),
+          .absent_vision = json::parse(R"({
+            "hidden_size": 1152, "intermediate_size": 4096, "num_hidden_layers": 27,
+            "num_attention_heads": 16, "image_size": 224, "patch_size": 14, "vision_use_head": false})"),
+          .absent_text = json::parse(R"({
+            "hidden_size": 2048, "intermediate_size": 16384, "num_hidden_layers": 18,
+            "num_attention_heads": 8, "num_key_value_heads": 1, "vocab_size": 257152})"),
+          .read_config = read_config,
+          .canonical_name = canonical_llava_name,
+          .memory_name = memory_llava_name,
+          .v5_tensors = v5_llava_tensors,
+          .v5_config = v5_config};
 }
 
 }  // namespace longsight::model

@@ -8,34 +8,6 @@ namespace {
 
 using nlohmann::json;
 
-// What the configuration class of a model type assumes where a key is absent.
-struct Defaults {
-  i64 vocab, width, intermediate, layers, heads, kv_heads;  // kv_heads 0: as many as heads
-  i64 max_positions;
-  double eps, theta;
-  const char* activation = "silu";
-  i64 head_width = 0;  // 0: width / heads
-  bool tied = false;
-};
-
-Defaults defaults_of(TextKind kind) {
-  switch (kind) {
-    case TextKind::llama:
-      return {32000, 4096, 11008, 32, 32, 0, 2048, 1e-6, 1e4};
-    case TextKind::mistral:
-      return {32000, 4096, 14336, 32, 32, 8, 131072, 1e-6, 1e4};
-    case TextKind::qwen2:
-      return {151936, 4096, 22016, 32, 32, 32, 32768, 1e-6, 1e4};
-    case TextKind::qwen2_vl:
-      return {152064, 8192, 29568, 80, 64, 8, 32768, 1e-5, 1e6};
-    case TextKind::gemma:
-      return {256000, 3072, 24576, 28, 16, 16, 8192, 1e-6, 1e4, "gelu_pytorch_tanh", 256, true};
-    case TextKind::internlm2:
-      return {103168, 4096, 11008, 32, 32, 0, 2048, 1e-6, 1e4};
-  }
-  fail(ExitCode::internal, "no text model {}", static_cast<int>(kind));
-}
-
 void read_sections(RopeConfig& rope, ConfigReader& r, i64 half) {
   const json* sections = r.raw("mrope_section");
   if (sections == nullptr) return;
@@ -64,9 +36,9 @@ void read_yarn(RopeConfig& rope, ConfigReader& r, const TextConfig& t) {
   rope.attention_factor = r.number("attention_factor", usual);
 }
 
-RopeConfig read_rope(ConfigReader& text, const TextConfig& t, double default_theta) {
+RopeConfig read_rope(ConfigReader& text, const TextConfig& t, double class_theta) {
   RopeConfig rope;
-  rope.theta = text.number("rope_theta", default_theta);
+  rope.theta = text.number("rope_theta", class_theta);
   // transformers 5 writes rope_parameters, older versions rope_theta and rope_scaling.
   const bool new_form = text.has("rope_parameters");
   ConfigReader r = text.object(new_form ? "rope_parameters" : "rope_scaling");
@@ -109,21 +81,17 @@ RopeConfig read_rope(ConfigReader& text, const TextConfig& t, double default_the
 }
 
 // Which blocks see a window only.
-void read_window(ConfigReader& r, TextKind kind, TextConfig& t) {
-  const bool off = r.is_null("sliding_window");
-  const i64 width = r.integer("sliding_window", 4096);
-  const bool used = kind == TextKind::mistral ? !off
-                                              : (kind == TextKind::qwen2 || kind == TextKind::qwen2_vl) &&
-                                                    r.boolean("use_sliding_window", false) && !off;
-  const i64 below = r.integer("max_window_layers", kind == TextKind::qwen2_vl ? 80 : 28);
+void read_window(ConfigReader& r, const TextRow& row, TextConfig& t) {
+  using Windows = TextRow::Windows;
   const json* types = r.raw("layer_types");
-  if (!used) {
-    // A list of layer types without a window in force changes nothing.
-    return;
-  }
-  require(width > 0, ExitCode::bad_data, "{}: sliding_window = {} must be positive", r.where(), width);
-  t.window = width;
-  t.first_windowed_block = kind == TextKind::mistral ? 0 : below;
+  const bool off = r.is_null("sliding_window"), some = row.windows == Windows::upper_blocks;
+  const bool used =
+      !off && (row.windows == Windows::every_block || (some && r.boolean("use_sliding_window")));
+  // Without a window in force its width and a list of layer types change nothing.
+  r.ignore({"sliding_window", "use_sliding_window", "max_window_layers"});
+  if (!used) return;
+  t.window = r.positive("sliding_window");
+  t.first_windowed_block = some ? r.integer("max_window_layers") : 0;
   if (types == nullptr) return;
   require(types->is_array() && static_cast<i64>(types->size()) == t.layers, ExitCode::bad_data,
           "{}: layer_types has {} entries for {} layers", r.where(), types->size(), t.layers);
@@ -137,33 +105,31 @@ void read_window(ConfigReader& r, TextKind kind, TextConfig& t) {
   t.first_windowed_block = first;
 }
 
-TextNames names_of(TextKind kind, const std::string& model, const std::string& head) {
-  TextNames n;
-  n.blocks = model + ".layers";
-  n.final_norm = model + ".norm";
-  n.head = head;
-  if (kind == TextKind::internlm2) {
-    n.embedding = model + ".tok_embeddings";
-    n.block.attention_norm = "attention_norm";
-    n.block.qkv = "attention.wqkv";
-    n.block.out = "attention.wo";
-    n.block.mlp_norm = "ffn_norm";
-    n.block.gate = "feed_forward.w1";
-    n.block.up = "feed_forward.w3";
-    n.block.down = "feed_forward.w2";
-    return n;
-  }
-  n.embedding = model + ".embed_tokens";
-  n.block.attention_norm = "input_layernorm";
-  n.block.q = "self_attn.q_proj";
-  n.block.k = "self_attn.k_proj";
-  n.block.v = "self_attn.v_proj";
-  n.block.out = "self_attn.o_proj";
-  n.block.mlp_norm = "post_attention_layernorm";
-  n.block.gate = "mlp.gate_proj";
-  n.block.up = "mlp.up_proj";
-  n.block.down = "mlp.down_proj";
+TextNames names_at(const TextNames& own, const TextPlace& place) {
+  TextNames n = own;
+  n.embedding = place.model + own.embedding;
+  n.blocks = place.model + own.blocks;
+  n.final_norm = place.model + own.final_norm;
+  n.head = place.head + own.head;
   return n;
+}
+
+i64 read_head_width(ConfigReader& r, const TextRow& row, const TextConfig& t) {
+  if (row.own_head_width && r.raw("head_dim") != nullptr) return r.positive("head_dim");
+  require(t.width % t.heads == 0, ExitCode::bad_data,
+          "{}: hidden_size {} is not a multiple of num_attention_heads {}", r.where(), t.width, t.heads);
+  const i64 width = t.width / t.heads;
+  if (!row.own_head_width)
+    r.refuse_unless("head_dim", width, "heads of this model are hidden_size / num_attention_heads wide");
+  return width;
+}
+
+ops::Activation read_activation(ConfigReader& r, const TextRow& row) {
+  const char* key = row.gelu_is_tanh && r.has("hidden_activation") ? "hidden_activation" : "hidden_act";
+  r.ignore({"hidden_activation", "hidden_act"});
+  const std::string name = r.text(key);
+  return ops::activation_from_hf(row.gelu_is_tanh && name == "gelu" ? "gelu_pytorch_tanh" : name,
+                                 r.where() + ": " + key);
 }
 
 void check_heads(ConfigReader& r, const TextConfig& t) {
@@ -176,80 +142,42 @@ void check_heads(ConfigReader& r, const TextConfig& t) {
 
 }  // namespace
 
-TextKind text_kind(ConfigReader& r, TextKind fallback) {
-  const std::string type = r.text("model_type", "");
-  if (type.empty()) return fallback;
-  if (type == "llama") return TextKind::llama;
-  if (type == "mistral") return TextKind::mistral;
-  if (type == "qwen2") return TextKind::qwen2;
-  if (type == "qwen2_vl" || type == "qwen2_5_vl" || type == "qwen2_vl_text" || type == "qwen2_5_vl_text")
-    return TextKind::qwen2_vl;
-  if (type == "gemma") return TextKind::gemma;
-  if (type == "internlm2") return TextKind::internlm2;
-  fail(ExitCode::bad_data,
-       "{}: model_type \"{}\" is not supported (llama, mistral, qwen2, gemma, internlm2 are)", r.where(),
-       type);
+const TextRow& text_inside(ConfigReader& r, const char* fallback, const char* family,
+                           const std::string& allowed) {
+  const std::string type = r.text("model_type", fallback);
+  const TextRow* row = find_text_row(type);
+  const bool fits = row != nullptr && (allowed.empty() ? row->alone : row->type() == allowed);
+  require(fits, ExitCode::bad_data, "{}: model_type \"{}\" is not supported inside of {} (supported: {})",
+          r.where(), type, family, allowed.empty() ? known_text_models() : allowed);
+  return *row;
 }
 
-TextConfig read_text(ConfigReader& r, TextKind kind, const std::string& model, const std::string& head,
+TextConfig read_text(ConfigReader& r, const TextRow& row, const TextPlace& place,
                      std::vector<std::string>& warnings) {
-  const Defaults d = defaults_of(kind);
-  TextConfig t;
-  t.vocab = r.positive("vocab_size", d.vocab);
-  t.width = r.positive("hidden_size", d.width);
-  t.intermediate = r.positive("intermediate_size", d.intermediate);
-  t.layers = r.positive("num_hidden_layers", d.layers);
-  t.heads = r.positive("num_attention_heads", d.heads);
-  t.kv_heads = r.positive("num_key_value_heads", d.kv_heads > 0 ? d.kv_heads : t.heads);
-  t.max_positions = r.positive("max_position_embeddings", d.max_positions);
-  // Qwen2 models have no head_dim of their own.
-  const bool own_width =
-      kind != TextKind::qwen2_vl && kind != TextKind::internlm2 && (r.has("head_dim") || d.head_width > 0);
-  if (!own_width) {
-    require(t.width % t.heads == 0, ExitCode::bad_data,
-            "{}: hidden_size {} is not a multiple of num_attention_heads {}", r.where(), t.width, t.heads);
-    if (kind == TextKind::qwen2_vl || kind == TextKind::internlm2)
-      r.refuse_unless("head_dim", t.width / t.heads,
-                      "heads of this model are hidden_size / num_attention_heads wide");
-  }
-  t.head_width = own_width ? r.positive("head_dim", d.head_width) : t.width / t.heads;
+  r.assume(row.defaults);
+  TextConfig t = row.fixed;
+  t.type = row.type();
+  t.vocab = r.positive("vocab_size");
+  t.width = r.positive("hidden_size");
+  t.intermediate = r.positive("intermediate_size");
+  t.layers = r.positive("num_hidden_layers");
+  t.heads = r.positive("num_attention_heads");
+  t.kv_heads = r.positive("num_key_value_heads", t.heads);
+  t.max_positions = r.positive("max_position_embeddings");
+  t.head_width = read_head_width(r, row, t);
   check_heads(r, t);
-  t.eps = r.number("rms_norm_eps", d.eps);
-  const std::string activation = kind == TextKind::gemma && r.has("hidden_activation")
-                                     ? r.text("hidden_activation", d.activation)
-                                     : r.text("hidden_act", d.activation);
-  r.ignore({"hidden_activation", "hidden_act"});
-  // Gemma's files say gelu and mean its tanh form.
-  t.activation =
-      ops::activation_from_hf(kind == TextKind::gemma && activation == "gelu" ? d.activation : activation,
-                              r.where() + ": hidden_act");
-  switch (kind) {
-    case TextKind::llama:
-    case TextKind::gemma:
-      t.qkv_bias = t.out_bias = r.boolean("attention_bias", false);
-      t.mlp_bias = r.boolean("mlp_bias", false);
-      break;
-    case TextKind::internlm2:
-      t.qkv_bias = t.out_bias = r.boolean("bias", false);
-      t.interleaved_qkv = true;
-      break;
-    case TextKind::qwen2:
-    case TextKind::qwen2_vl:
-      t.qkv_bias = true;
-      break;
-    case TextKind::mistral:
-      r.refuse_unless("attention_bias", false, "Mistral has no biases");
-      break;
-  }
-  if (kind == TextKind::gemma) {
-    t.norm_plus_one = true;
-    t.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(t.width)));
-  }
-  t.tied = r.boolean("tie_word_embeddings", d.tied);
-  t.initializer_range = r.number("initializer_range", 0.02);
-  t.rope = read_rope(r, t, d.theta);
-  read_window(r, kind, t);
-  t.names = names_of(kind, model, head);
+  t.eps = r.number("rms_norm_eps");
+  t.activation = read_activation(r, row);
+  if (!row.attention_bias.empty()) t.qkv_bias = t.out_bias = r.boolean(row.attention_bias);
+  if (!row.mlp_bias.empty()) t.mlp_bias = r.boolean(row.mlp_bias);
+  for (const auto& [key, only] : row.refused.items())
+    r.refuse_unless(key, only, fmt::format("{} models are not computed so", row.type()));
+  if (row.scaled_embedding) t.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(t.width)));
+  t.tied = r.boolean("tie_word_embeddings", false);
+  t.initializer_range = r.number("initializer_range");
+  t.rope = read_rope(r, t, row.rope_theta);
+  read_window(r, row, t);
+  t.names = names_at(row.fixed.names, place);
   r.note_dropout("attention_dropout", warnings);
   // pretraining_tp splits the same products into parts; current transformers ignores it as well.
   r.ignore({"bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp", "use_cache", "torch_dtype",

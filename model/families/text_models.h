@@ -1,20 +1,24 @@
-// The language models inside of the families, and alone: Llama, Mistral, Qwen2, Gemma, InternLM2. Defaults
-// are those of the configuration classes of transformers 5.23.
+// Reads the configuration of a language model, alone or inside of a family, by its row in text_rows.h.
 #pragma once
 
 #include "model/config.h"
 #include "model/config_reader.h"
+#include "model/families/text_rows.h"
 
 namespace longsight::model {
 
-enum class TextKind { llama, mistral, qwen2, qwen2_vl, gemma, internlm2 };
+// The language model inside of a family, by model_type of its configuration; absent: `fallback`. bad_data for
+// others than those of `allowed` (empty: all that can be inside of families), with the known ones. `family`
+// is its name in the error.
+const TextRow& text_inside(ConfigReader&, const char* fallback, const char* family,
+                           const std::string& allowed = "");
 
-// By model_type of a text_config; absent: `fallback`. bad_data for others, with the known ones.
-TextKind text_kind(ConfigReader&, TextKind fallback);
+// What stands in front of the names of a row's tensors: of all but the head, and of the head.
+struct TextPlace {
+  std::string model = "language_model.model.";
+  std::string head = "language_model.";
+};
 
-// `model` is the prefix of all names but the head's ("language_model.model"), `head` that of the head
-// ("language_model.lm_head").
-TextConfig read_text(ConfigReader&, TextKind, const std::string& model, const std::string& head,
-                     std::vector<std::string>& warnings);
+TextConfig read_text(ConfigReader&, const TextRow&, const TextPlace&, std::vector<std::string>& warnings);
 
 }  // namespace longsight::model

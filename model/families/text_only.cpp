@@ -1,14 +1,16 @@
-#include "model/families/text_only.h"
-
+// Language models alone: checkpoints without a vision tower, one family for each row that is `alone`.
+#include "model/families/families.h"
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
 
 namespace longsight::model {
+namespace {
 
-ModelConfig read_text_only_config(const nlohmann::json& file, const std::string& path) {
+ModelConfig read_config(const Family& family, const nlohmann::json& file, const std::string& path) {
   ModelConfig config;
   ConfigReader r(file, path);
-  config.text = read_text(r, text_kind(r, TextKind::llama), "model", "lm_head", config.warnings);
+  const TextPlace place{.model = "model.", .head = ""};
+  config.text = read_text(r, text_row(family.model_type), place, config.warnings);
   r.note_unread(config.warnings);
   config.vision.class_row = false;
   config.vision.patch = 1;
@@ -16,10 +18,25 @@ ModelConfig read_text_only_config(const nlohmann::json& file, const std::string&
   return config;
 }
 
-nlohmann::json v5_text_only_config(const ModelConfig& c) {
-  nlohmann::json config = v5_text(c.source, c.text, c.family);
+nlohmann::json v5_config(const Family& family, const ModelConfig& c) {
+  nlohmann::json config = v5_text(c.source, c.text, family.model_type);
   config["tie_word_embeddings"] = c.text.tied;
   return config;
+}
+
+}  // namespace
+
+std::vector<Family> text_only_families() {
+  std::vector<Family> all;
+  for (const TextRow& row : text_rows()) {
+    if (!row.alone) continue;
+    all.push_back({.model_type = row.type(),
+                   .architecture = row.architecture,
+                   .chat = row.chat,
+                   .read_config = read_config,
+                   .v5_config = v5_config});
+  }
+  return all;
 }
 
 }  // namespace longsight::model

@@ -1,99 +1,65 @@
 #include "model/families/vision_towers.h"
 
+#include <algorithm>
+
+#include "model/families/tower_rows.h"
+
 namespace longsight::model {
 namespace {
-
-// Sizes and names that CLIP and SigLIP have in common.
-VisionConfig read_common(ConfigReader& r, const TowerDefaults& d, const std::string& root,
-                         std::vector<std::string>& warnings) {
-  VisionConfig v = read_sizes(r, d);
-  r.note_dropout("attention_dropout", warnings);
-  r.note_dropout("dropout", warnings);
-  r.ignore({"projection_dim", "torch_dtype", "dtype", "architectures", "transformers_version", "vocab_size",
-            "_name_or_path", "model_type", "num_image_tokens", "num_positions"});
-  v.names.root = root;
-  v.names.patch = "embeddings.patch_embedding";
-  v.names.position = "embeddings.position_embedding.weight";
-  v.names.post_norm = "post_layernorm";
-  v.names.blocks = "encoder.layers";
-  BlockNames& b = v.names.block;
-  b.attention_norm = "layer_norm1";
-  b.q = "self_attn.q_proj";
-  b.k = "self_attn.k_proj";
-  b.v = "self_attn.v_proj";
-  b.out = "self_attn.out_proj";
-  b.mlp_norm = "layer_norm2";
-  b.up = "mlp.fc1";
-  b.down = "mlp.fc2";
-  return v;
-}
-
-// SigLIP's pooling head: part of the files, and never run here.
-std::vector<CarriedTensor> pooling_head(const VisionConfig& v) {
-  const std::string head = v.names.root + "head.";
-  return {{head + "probe", {1, 1, v.width}},
-          {head + "attention.in_proj_weight", {3 * v.width, v.width}},
-          {head + "attention.in_proj_bias", {3 * v.width}},
-          {head + "attention.out_proj.weight", {v.width, v.width}},
-          {head + "attention.out_proj.bias", {v.width}},
-          {head + "layernorm.weight", {v.width}},
-          {head + "layernorm.bias", {v.width}},
-          {head + "mlp.fc1.weight", {v.intermediate, v.width}},
-          {head + "mlp.fc1.bias", {v.intermediate}},
-          {head + "mlp.fc2.weight", {v.width, v.intermediate}},
-          {head + "mlp.fc2.bias", {v.width}}};
-}
-
-}  // namespace
-
-VisionConfig read_sizes(ConfigReader& r, const TowerDefaults& d) {
-  VisionConfig v;
-  v.width = r.positive("hidden_size", d.width);
-  v.intermediate = r.positive("intermediate_size", d.intermediate);
-  v.layers = r.positive("num_hidden_layers", d.layers);
-  v.heads = r.positive("num_attention_heads", d.heads);
-  v.image_size = r.square("image_size", d.image_size);
-  v.patch = r.square("patch_size", d.patch);
-  v.initializer_range = r.number("initializer_range", 0.02);
-  r.refuse_unless("num_channels", 3, "pictures have three channels");
-  return v;
-}
-
-VisionConfig read_clip(ConfigReader& r, const TowerDefaults& d, const std::string& root,
-                       std::vector<std::string>& warnings) {
-  VisionConfig v = read_common(r, d, root, warnings);
-  v.eps = r.number("layer_norm_eps", 1e-5);
-  v.activation = ops::activation_from_hf(r.text("hidden_act", "quick_gelu"), r.where() + ": hidden_act");
-  v.init = VisionConfig::Init::clip;
-  v.initializer_factor = r.number("initializer_factor", 1);
-  v.names.class_row = "embeddings.class_embedding";
-  v.names.pre_norm = "pre_layrnorm";  // as the files spell it
-  check_tower(r, v);
-  r.note_unread(warnings);
-  return v;
-}
-
-VisionConfig read_siglip(ConfigReader& r, const TowerDefaults& d, const std::string& root,
-                         std::vector<std::string>& warnings) {
-  VisionConfig v = read_common(r, d, root, warnings);
-  v.eps = r.number("layer_norm_eps", 1e-6);
-  v.activation =
-      ops::activation_from_hf(r.text("hidden_act", "gelu_pytorch_tanh"), r.where() + ": hidden_act");
-  v.class_row = false;
-  v.patch_bias = true;
-  v.pre_norm = false;
-  if (r.boolean("vision_use_head", true)) v.carried = pooling_head(v);
-  r.ignore({"projector_hidden_act", "initializer_factor"});
-  check_tower(r, v);
-  r.note_unread(warnings);
-  return v;
-}
 
 void check_tower(ConfigReader& r, const VisionConfig& v) {
   require(v.width % v.heads == 0, ExitCode::bad_data,
           "{}: hidden_size {} is not a multiple of num_attention_heads {}", r.where(), v.width, v.heads);
   require(v.image_size == 0 || v.image_size >= v.patch, ExitCode::bad_data,
           "{}: image_size {} is smaller than patch_size {}", r.where(), v.image_size, v.patch);
+}
+
+VisionConfig read_by_row(ConfigReader& r, const TowerRow& row, const std::string& root,
+                         std::vector<std::string>& warnings) {
+  r.assume(row.defaults);
+  VisionConfig v = row.fixed;
+  v.names.root = root;
+  v.width = r.positive(row.width);
+  if (!row.intermediate.empty()) v.intermediate = r.positive(row.intermediate);
+  v.layers = r.positive(row.layers);
+  v.heads = r.positive(row.heads);
+  v.patch = r.square("patch_size");
+  if (row.tiles) v.image_size = r.square("image_size");
+  r.refuse_unless(row.channels, 3, "pictures have three channels");
+  check_tower(r, v);
+  v.initializer_range = r.number("initializer_range", 0.02);
+  v.activation = ops::activation_from_hf(r.text("hidden_act"), r.where() + ": hidden_act");
+  if (!row.eps.empty()) v.eps = r.number(row.eps);
+  if (!row.qkv_bias.empty()) v.qkv_bias = r.boolean(row.qkv_bias);
+  if (!row.qk_norm.empty()) v.qk_norm = r.boolean(row.qk_norm);
+  if (!row.layer_scale.empty()) v.layer_scale_init = r.number(row.layer_scale);
+  if (!row.norm_type.empty()) {
+    const std::string norm = r.text(row.norm_type);
+    require(norm == "layer_norm" || norm == "rms_norm", ExitCode::bad_data,
+            "{}: {} \"{}\" is neither layer_norm nor rms_norm", r.where(), row.norm_type, norm);
+    v.rms = norm == "rms_norm";
+  }
+  if (row.read_more != nullptr) row.read_more(r, v);
+  for (const std::string& rate : row.dropout) r.note_dropout(rate, warnings);
+  for (const std::string& key : row.ignored) r.ignore({key.c_str()});
+  r.ignore({"torch_dtype", "dtype", "architectures", "transformers_version", "_name_or_path", "model_type"});
+  return v;
+}
+
+}  // namespace
+
+VisionConfig read_tower(ConfigReader& r, const std::vector<std::string>& types, const std::string& root,
+                        std::vector<std::string>& warnings) {
+  const std::string type = r.text("model_type", types.front());
+  std::string known;
+  for (const std::string& candidate : types) {
+    const TowerRow* row = find_tower_row(candidate);
+    check(row != nullptr, "no vision tower {}", candidate);
+    if (std::find(row->types.begin(), row->types.end(), type) != row->types.end())
+      return read_by_row(r, *row, root, warnings);
+    known += (known.empty() ? "" : ", ") + candidate;
+  }
+  fail(ExitCode::bad_data, "{}: model_type \"{}\" is not supported (supported: {})", r.where(), type, known);
 }
 
 i64 hidden_state_index(i64 index, i64 layers, const std::string& where) {
