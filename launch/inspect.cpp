@@ -7,6 +7,7 @@
 #include "launch/output.h"
 #include "launch/verb.h"
 #include "model/detect.h"
+#include "model/folder_kind.h"
 #include "runtime/base/log.h"
 
 namespace longsight::launch {
@@ -58,6 +59,7 @@ Inspected inspect(const std::string& path) {
   const bool folder = fs::is_directory(path);
   const bool run = folder && fs::exists(path + "/model/config.json");
   Inspected found{.path = run ? model_folder_of(path) : path, .tensors = {}, .modules = {}, .parts = {}};
+  model::check_has_safetensors(found.path);
   const io::SafetensorsSet set(found.path);
   found.tensors = set.entries();
   if (!folder) return found;

@@ -6,6 +6,7 @@
 
 #include "model/adapter_files.h"
 #include "model/families/families.h"
+#include "model/folder_kind.h"
 #include "model/load_weights.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
@@ -120,6 +121,7 @@ void copy_companions(const std::string& from, const std::string& to, bool with_c
 }  // namespace
 
 ModelConfig read_config(const std::string& path) {
+  if (fs::is_directory(path)) check_is_model_folder(path);
   const std::string file = fs::is_directory(path) ? path + "/config.json" : path;
   ModelConfig config = read_model_config(read_json_file(file), file);
   if (const auto complete = family_of(config).complete; complete != nullptr)
@@ -130,6 +132,7 @@ ModelConfig read_config(const std::string& path) {
 std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& options) {
   require(fs::is_directory(folder), ExitCode::missing_input, "{}: no such model folder", folder);
   ModelConfig config = read_config(folder);
+  check_has_safetensors(folder);
   const io::SafetensorsSet file(folder);
   TensorSources sources;
   sources.add(file, [&](const std::string& name) { return family_of(config).canonical(name); });

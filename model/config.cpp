@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/families/families.h"
+#include "model/folder_kind.h"
 
 namespace longsight::model {
 
@@ -21,6 +22,7 @@ i64 ModelConfig::features_per_tile(const data::ImageLayout& layout) const {
 }
 
 ModelConfig read_model_config(const nlohmann::json& file, const std::string& path) {
+  if (file.is_object()) check_config_form(file, path);
   require(file.is_object() && file.contains("model_type") && file["model_type"].is_string(),
           ExitCode::bad_data, "{}: model_type is missing: not a Hugging Face model configuration", path);
   const auto type = file["model_type"].get<std::string>();

@@ -267,7 +267,13 @@ struct Expected {
   ModuleKind kind;
   const char* tower;
   i64 blocks, heads, kv_heads, head_width;
+  const BlockNames& names;
 };
+
+// "q_proj" of "self_attn.q_proj": the same in names of every generation.
+std::string last_word(const std::string& name) {
+  return name.substr(name.rfind('.') + 1);
+}
 
 void check_rows(const Member& m, const Expected& e, const std::string& where) {
   const std::string& weight = m.place.weight;
@@ -277,11 +283,11 @@ void check_rows(const Member& m, const Expected& e, const std::string& where) {
     require(rows == wanted, ExitCode::bad_data, "{}{} has {} rows, but the configuration's {} make {}", where,
             m.tensor->name, rows, what, wanted);
   };
-  if (one_of(weight, std::array{"q_proj", "query", "wq"})) must_be(e.heads * d, "query heads");
-  if (one_of(weight, std::array{"k_proj", "v_proj", "key", "value", "wk", "wv"}))
-    must_be(e.kv_heads * d, "key-value heads");
-  if (one_of(weight, std::array{"qkv", "wqkv", "query_key_value", "qkv_proj"}))
-    must_be((e.heads + 2 * e.kv_heads) * d, "heads");
+  const auto is = [&](const std::string& name) { return !name.empty() && weight == last_word(name); };
+  const BlockNames& n = e.names;
+  if (is(n.q)) must_be(e.heads * d, "query heads");
+  if (is(n.k) || is(n.v)) must_be(e.kv_heads * d, "key-value heads");
+  if (is(n.qkv)) must_be((e.heads + 2 * e.kv_heads) * d, "heads");
 }
 
 void check_tower(const Modules& modules, const Expected& e, const std::string& where) {
@@ -339,9 +345,10 @@ std::vector<DetectedModule> detect_modules(std::span<const NamedShape> tensors, 
   const std::string where = path.empty() ? "" : path + ": ";
   const Modules modules = collect(tensors);
   std::vector<DetectedModule> result = described(modules, where);
-  for (const Expected& e :
-       {Expected{ModuleKind::vision_attention, "vision", v.layers, v.heads, v.heads, v.head_width()},
-        Expected{ModuleKind::language_attention, "language", t.layers, t.heads, t.kv_heads, t.head_width}}) {
+  for (const Expected& e : {Expected{ModuleKind::vision_attention, "vision", v.layers, v.heads, v.heads,
+                                     v.head_width(), v.names.block},
+                            Expected{ModuleKind::language_attention, "language", t.layers, t.heads,
+                                     t.kv_heads, t.head_width, t.names.block}}) {
     check_tower(modules, e, where);
     for (DetectedModule& m : result) {
       if (m.kind != e.kind) continue;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "model/families/v5_config.h"
+#include "model/folder_kind.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
 
@@ -24,7 +25,10 @@ constexpr std::array kTokenizerFiles{
 
 Json read_folder_config(const std::string& folder) {
   require(fs::is_directory(folder), ExitCode::missing_input, "{}: no such model folder", folder);
-  return read_json_file(folder + "/config.json");
+  check_is_model_folder(folder);
+  Json config = read_json_file(folder + "/config.json");
+  check_config_form(config, folder + "/config.json");
+  return config;
 }
 
 // vision_config of the whole.
@@ -186,6 +190,7 @@ ModelConfig compose_parts(const PartFolders& parts) {
 
 std::unique_ptr<Vlm> load_parts(const PartFolders& parts, const LoadOptions& options) {
   Whole whole = compose(parts);
+  for (const std::string& folder : {parts.vision, parts.language}) check_has_safetensors(folder);
   const io::SafetensorsSet vision(parts.vision), language(parts.language);
   TensorSources sources;
   sources.add(vision, tower_name);

@@ -14,16 +14,12 @@ import subprocess
 import sys
 import tempfile
 
-GOLDENS = "tests/goldens"
-CHATS = ["llava-clip-llama", "llava-multilayer", "internvl-qwen2", "qwen2-vl", "qwen2_5-vl", "smolvlm", "paligemma"]
-BATCHES = ["internvl-remote"]  # has no tokenizer: ready batches
-TEXTS = {
-    "llama": {"model_type": "llama", "head_dim": 10, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
-    "mistral": {"model_type": "mistral", "sliding_window": 7},
-    "qwen2": {"model_type": "qwen2", "tie_word_embeddings": True},
-}
-TINY_TEXT = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2,
-             "num_attention_heads": 6, "num_key_value_heads": 3, "max_position_embeddings": 2048}
+with open("tests/families.json", encoding="utf-8") as listed:
+    LISTED = json.load(listed)
+GOLDENS = {case["name"]: case for case in LISTED["goldens"]}
+# Language models alone, with the vocabulary of a tokenizer.
+TEXTS = {model["name"]: model["config"] for model in LISTED["models"]
+         if "vision_config" not in model["config"] and model["name"] not in GOLDENS}
 FORMS = ["whole", "vision frozen", "adapters"]
 BOUND = 1e-9
 
@@ -48,12 +44,13 @@ class Case:
 
     def __init__(self, name, folder):
         self.name, self.folder = name, folder
+        self.has_tower = name not in TEXTS and os.path.exists(f"tests/goldens/{name}/model/preprocessor_config.json")
         if name in TEXTS:
             with open("configs/models/tiny.json", encoding="utf-8") as file:
                 vocabulary = json.load(file)["text_config"]["vocab_size"]
-            config = os.path.join(folder, f"{name}.json")
+            config = os.path.join(folder, "model.json")
             with open(config, "w", encoding="utf-8") as file:
-                json.dump({**TINY_TEXT, "vocab_size": vocabulary, **TEXTS[name]}, file)
+                json.dump({**TEXTS[name], "vocab_size": vocabulary, "max_position_embeddings": 2048}, file)
             lines = os.path.join(folder, "text.jsonl")
             with open(lines, "w", encoding="utf-8") as file:
                 for words in (3, 17, 1, 40, 9):
@@ -61,13 +58,12 @@ class Case:
             self.model = f"config: {config}, tokenizer: configs/tiny/tokenizer"
             self.data = f"text: {lines}"
         else:
-            self.model = f"from: {GOLDENS}/{name}/model"
-            kind = "tensors" if name in BATCHES else "messages"
-            files = f"[{GOLDENS}/{name}/batch.safetensors]" if name in BATCHES else f"{GOLDENS}/{name}/samples.jsonl"
-            self.data = f"{kind}: {files}"
+            self.model = f"from: tests/goldens/{name}/model"
+            samples = GOLDENS[name].get("samples")  # without: ready batches
+            self.data = f"messages: {samples}" if samples else f"tensors: [tests/goldens/{name}/batch.safetensors]"
 
     def forms(self):
-        return [form for form in FORMS if form != "vision frozen" or self.name not in TEXTS]
+        return [form for form in FORMS if form != "vision frozen" or self.has_tower]
 
     def config(self, form):
         model = self.model + {"whole": "", "vision frozen": ", train: {vision: false}",
@@ -87,9 +83,10 @@ def main():
     options = parser.parse_args()
     if not os.path.exists(options.binary):
         stop(f"no {options.binary}; build it (scripts/test.sh), or name it with --binary", 66)
-    names = [name for name in CHATS + BATCHES + list(TEXTS) if not options.only or name in options.only.split(",")]
+    known = [*GOLDENS, *TEXTS]
+    names = [name for name in known if not options.only or name in options.only.split(",")]
     if not names:
-        stop(f"--only {options.only}: none of {', '.join(CHATS + BATCHES + list(TEXTS))}", 64)
+        stop(f"--only {options.only}: none of {', '.join(known)}", 64)
     ranks = [int(n) for n in options.ranks.split(",")]
 
     print("| model | form | parameters | " + " | ".join(f"{n} ranks" if n > 1 else "1 rank" for n in ranks) + " |")

@@ -17,7 +17,6 @@ import sys
 import tempfile
 import warnings
 
-CASES = ["llava-clip-llama", "llava-multilayer", "internvl-qwen2", "qwen2-vl", "qwen2_5-vl", "smolvlm", "paligemma"]
 # A merged weight is W + s B A in f32; the product's terms are summed in another order. Each is at most a few units in the
 # last place of a weight of size one.
 BOUND = 4 * 2.0 ** -23
@@ -29,11 +28,17 @@ def stop(message, code):
 
 
 try:
+    import family_models
     import peft
     import torch
     import transformers
 except ImportError as missing:
     stop(f"no {missing.name} here: scripts/setup.sh --with-peers, and run this with .venv/bin/python", 66)
+
+
+# Name and samples of those that transformers has a class for.
+CASES = {case["name"]: case["samples"] for case in family_models.families("goldens")
+         if "samples" in case and not case.get("make", {}).get("original")}
 
 
 def longsight(binary, *arguments):
@@ -62,7 +67,7 @@ def from_longsight(case, binary, folder):
     config = f"{folder}/train.yaml"
     with open(config, "w", encoding="utf-8") as file:
         file.write(f"model: {{from: {model}, lora: {{rank: 3, alpha: 6, targets: ['*']}}}}\n"
-                   f"data: {{train: [{{messages: tests/goldens/{case}/samples.jsonl}}]}}\n"
+                   f"data: {{train: [{{messages: {CASES[case]}}}]}}\n"
                    f"train: {{tokens_per_step: 1024, steps: 2, optimizer: {{lr: 0.02}}}}\noutput: {{dir: {run}}}\n")
     longsight(binary, "train", config)
     with warnings.catch_warnings(record=True) as said:

@@ -54,6 +54,7 @@ json v5_config(const Family& family, const ModelConfig& c) {
     config["_pad_token_id"] = config["pad_token_id"];
     config.erase("pad_token_id");
   }
+  if (!config.contains("_pad_token_id")) config["_pad_token_id"] = 128002;
   config["vision_config"] = v5_vision(part_of(c.source, "vision_config"), family.model_type + "_vision");
   const json text = part_of(c.source, "text_config", family.absent_text);
   config["text_config"] = v5_text(text, c.text, text.value("model_type", "llama"));
@@ -66,7 +67,7 @@ Family made(const std::string& type, const std::string& name) {
           .processor = name + "Processor",
           .chat = type,
           .defaults = json::parse(R"({
-            "use_cache": true, "image_token_id": 128257, "scale_factor": 2, "_pad_token_id": 128002,
+            "use_cache": true, "image_token_id": 128257, "scale_factor": 2,
             "tie_word_embeddings": false})"),
           .absent_text = {{"rms_norm_eps", 1e-5}},
           .read_config = read_config,

@@ -83,10 +83,11 @@ Family paligemma_family() {
             "tie_word_embeddings": true})"),
           .absent_vision = json::parse(R"({
             "hidden_size": 1152, "intermediate_size": 4096, "num_hidden_layers": 27,
-            "num_attention_heads": 16, "image_size": 224, "patch_size": 14, "vision_use_head": false})"),
+            "num_attention_heads": 16, "patch_size": 14, "vision_use_head": false})"),
           .absent_text = json::parse(R"({
             "hidden_size": 2048, "intermediate_size": 16384, "num_hidden_layers": 18,
-            "num_attention_heads": 8, "num_key_value_heads": 1, "vocab_size": 257152})"),
+            "num_attention_heads": 8, "num_key_value_heads": 1, "vocab_size": 257152,
+            "use_bidirectional_attention": true})"),
           .read_config = read_config,
           .canonical_name = canonical_llava_name,
           .memory_name = memory_llava_name,

@@ -5,6 +5,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "runtime/base/readable.h"
+
 namespace longsight {
 namespace {
 
@@ -52,7 +54,7 @@ bool log_shows(LogLevel level) {
 
 void write_log(LogLevel level, const std::string& message) {
   const char* kind = level == LogLevel::info ? "" : level == LogLevel::warning ? "warning: " : "error: ";
-  logger()->log(spdlog_level(level), spdlog::string_view_t(kind + message));
+  logger()->log(spdlog_level(level), spdlog::string_view_t(kind + readable(message)));
 }
 
 }  // namespace detail

@@ -9,8 +9,8 @@
 #include "parallel/self_group.h"
 #include "runtime/io/safetensors.h"
 #include "tests/support/failure.h"
+#include "tests/support/families.h"
 #include "tests/support/scratch_folder.h"
-#include "tests/support/tiny_families.h"
 #include "tests/support/tiny_model.h"
 
 namespace longsight::model {

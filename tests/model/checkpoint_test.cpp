@@ -7,9 +7,9 @@
 
 #include "runtime/tensor/convert.h"
 #include "tests/support/failure.h"
+#include "tests/support/families.h"
 #include "tests/support/golden_models.h"
 #include "tests/support/scratch_folder.h"
-#include "tests/support/tiny_families.h"
 #include "tests/support/tiny_model.h"
 
 namespace longsight::model {
@@ -24,9 +24,9 @@ bool same_bits(const Vlm& a, const Vlm& b) {
 }
 
 TEST_CASE("load, export and load give the same bits, names and configuration in every family") {
-  for (const char* name : test::kGoldenModels) {
-    CAPTURE(name);
-    const std::string golden = test::golden_folder(name);
+  for (const test::GoldenModel& of_family : test::golden_models()) {
+    CAPTURE(of_family.name);
+    const std::string golden = of_family.folder();
     const ScratchFolder scratch;
     const auto model = load_model(golden, {});
     export_model(*model, scratch / "out", {.dtype = DType::F32, .companions_from = golden});

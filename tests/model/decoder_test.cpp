@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/support/failure.h"
-#include "tests/support/tiny_families.h"
+#include "tests/support/families.h"
 #include "tests/support/tiny_model.h"
 
 using namespace longsight;

@@ -5,8 +5,8 @@
 
 #include "model/checkpoint.h"
 #include "model/detect.h"
+#include "tests/support/families.h"
 #include "tests/support/golden_models.h"
-#include "tests/support/tiny_families.h"
 
 using namespace longsight;
 using namespace longsight::model;
@@ -23,51 +23,6 @@ std::vector<std::string> found(const std::vector<DetectedModule>& modules) {
   return all;
 }
 
-struct Family {
-  const char* model;
-  std::vector<std::string> modules;  // sorted
-};
-
-const std::vector<Family> kFamilies{
-    {"llava-clip-llama",
-     {"embedding language_model.model.embed_tokens", "embedding vision_tower.vision_model.embeddings",
-      "head language_model.lm_head", "language_attention language_model.model.layers.{0-2}.self_attn",
-      "mlp language_model.model.layers.{0-2}.mlp", "mlp vision_tower.vision_model.encoder.layers.{0-2}.mlp",
-      "projection multi_modal_projector",
-      "vision_attention vision_tower.vision_model.encoder.layers.{0-2}.self_attn"}},
-    {"internvl-qwen2",
-     {"embedding language_model.model.embed_tokens", "embedding vision_tower.embeddings",
-      "language_attention language_model.model.layers.{0-2}.self_attn",
-      "mlp language_model.model.layers.{0-2}.mlp", "mlp vision_tower.encoder.layer.{0-2}.mlp",
-      "projection multi_modal_projector", "vision_attention vision_tower.encoder.layer.{0-2}.attention"}},
-    {"internvl-remote",
-     {"embedding language_model.model.embed_tokens", "embedding vision_model.embeddings",
-      "head language_model.lm_head", "language_attention language_model.model.layers.{0-1}.self_attn",
-      "mlp language_model.model.layers.{0-1}.mlp", "mlp vision_model.encoder.layers.{0-1}.mlp",
-      "projection mlp1", "vision_attention vision_model.encoder.layers.{0-1}.attn"}},
-    {"qwen2-vl",
-     {"embedding model.embed_tokens", "embedding visual.patch_embed", "head lm_head",
-      "language_attention model.layers.{0-3}.self_attn", "mlp model.layers.{0-3}.mlp",
-      "mlp visual.blocks.{0-2}.mlp", "projection visual.merger",
-      "vision_attention visual.blocks.{0-2}.attn"}},
-    {"qwen2_5-vl",
-     {"embedding model.embed_tokens", "embedding visual.patch_embed",
-      "language_attention model.layers.{0-2}.self_attn", "mlp model.layers.{0-2}.mlp",
-      "mlp visual.blocks.{0-2}.mlp", "projection visual.merger",
-      "vision_attention visual.blocks.{0-2}.attn"}},
-    {"smolvlm",
-     {"embedding model.text_model.embed_tokens", "embedding model.vision_model.embeddings", "head lm_head",
-      "language_attention model.text_model.layers.{0-1}.self_attn", "mlp model.text_model.layers.{0-1}.mlp",
-      "mlp model.vision_model.encoder.layers.{0-1}.mlp", "projection model.connector",
-      "vision_attention model.vision_model.encoder.layers.{0-1}.self_attn"}},
-    {"paligemma",
-     {"embedding language_model.model.embed_tokens", "embedding vision_tower.vision_model.embeddings",
-      "language_attention language_model.model.layers.{0-1}.self_attn",
-      "mlp language_model.model.layers.{0-1}.mlp", "mlp vision_tower.vision_model.encoder.layers.{0-1}.mlp",
-      "projection multi_modal_projector",
-      "vision_attention vision_tower.vision_model.encoder.layers.{0-1}.self_attn"}},
-};
-
 std::vector<NamedShape> renamed(std::vector<NamedShape> shapes, const std::string& from,
                                 const std::string& to) {
   for (NamedShape& shape : shapes) {
@@ -79,9 +34,10 @@ std::vector<NamedShape> renamed(std::vector<NamedShape> shapes, const std::strin
 }  // namespace
 
 TEST_CASE("the modules of every family are named for what they are, with the heads of the configuration") {
-  for (const Family& family : kFamilies) {
-    CAPTURE(family.model);
-    const std::string folder = test::golden_folder(family.model);
+  for (const test::GoldenModel& family : test::golden_models()) {
+    if (family.modules.empty()) continue;
+    CAPTURE(family.name);
+    const std::string folder = family.folder();
     const ModelConfig config = read_config(folder);
     const std::vector<NamedShape> shapes = named_shapes(io::SafetensorsSet(folder));
     const auto modules = detect_modules(shapes, config, folder);

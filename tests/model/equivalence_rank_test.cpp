@@ -7,8 +7,8 @@
 #include "model/vlm.h"
 #include "parallel/gradient_sync.h"
 #include "parallel/self_group.h"
+#include "tests/support/families.h"
 #include "tests/support/rank_test.h"
-#include "tests/support/tiny_families.h"
 #include "tests/support/tiny_model.h"
 
 namespace longsight::model {

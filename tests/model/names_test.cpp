@@ -47,22 +47,29 @@ std::string without_vision_model(const std::string& name) {
 }
 
 struct Generation {
-  const char* model;
-  const char* name;
+  std::string model, name;
   test::Rename rename;
 };
 
+// Of every golden model, by the names of its generations in tests/families.json; with those of the tower,
+// alone and both.
 std::vector<Generation> generations() {
-  const auto newest = [](const std::string& n) { return without_vision_model(in_memory(n)); };
   std::vector<Generation> all;
-  for (const char* model : {"llava-clip-llama", "llava-multilayer", "paligemma"}) {
-    all.push_back({model, "B", in_memory});
-    all.push_back({model, "C", without_vision_model});
-    all.push_back({model, "B and C", newest});
+  for (const test::GoldenModel& model : test::golden_models()) {
+    bool tower = false;
+    test::Rename outer;
+    for (const std::string& generation : model.generations) {
+      if (generation == "tower") tower = true;
+      if (generation == "llava") outer = in_memory;
+      if (generation == "qwen2_vl") outer = qwen_in_memory;
+    }
+    CHECK(static_cast<bool>(outer) == !model.generations.empty());
+    if (outer) all.push_back({model.name, "outer", outer});
+    if (!tower) continue;
+    all.push_back({model.name, "tower", without_vision_model});
+    all.push_back(
+        {model.name, "both", [outer](const std::string& n) { return without_vision_model(outer(n)); }});
   }
-  all.push_back({"internvl-qwen2", "B", in_memory});
-  all.push_back({"qwen2-vl", "B", qwen_in_memory});
-  all.push_back({"qwen2_5-vl", "B", qwen_in_memory});
   return all;
 }
 
@@ -104,7 +111,8 @@ TEST_CASE("names of every generation of files load to the same bits") {
 }
 
 TEST_CASE("each tensor that is dropped, renamed, reshaped or there twice is refused by its name") {
-  for (const char* model : test::kGoldenModels) {
+  for (const test::GoldenModel& golden : test::golden_models()) {
+    const std::string& model = golden.name;
     CAPTURE(model);
     const ScratchFolder scratch;
     const std::vector<test::HollowTensor> tensors = test::hollow_tensors(golden_folder(model));

@@ -9,9 +9,9 @@
 
 #include "runtime/data/bpe_tokenizer.h"
 #include "tests/support/failure.h"
+#include "tests/support/families.h"
 #include "tests/support/golden_models.h"
 #include "tests/support/scratch_folder.h"
-#include "tests/support/tiny_families.h"
 #include "tests/support/tiny_model.h"
 
 using namespace longsight;

@@ -4,6 +4,7 @@
 #include "model/model_shape.h"
 #include "model/vlm.h"
 #include "parallel/memory_model.h"
+#include "tests/support/families.h"
 #include "tests/support/rank_test.h"
 #include "tests/support/tiny_model.h"
 
@@ -31,32 +32,49 @@ void for_every_layout(F&& f) {
   }
 }
 
+void check_prediction(const nlohmann::json& config, const std::vector<test::SampleShape>& shapes,
+                      AttentionKind vision, AttentionKind language, FusionKind fusion) {
+  parallel::ProcessGroup& world = test_world();
+  const auto model = test::tiny_model(DType::F32, config);
+  const MicroBatch batch = pack(test::tiny_samples(model->config(), shapes), model->config());
+  const auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision,
+                                           model->language().blocks(), language, fusion);
+  const parallel::ModelShape shape = model_shape(*model);
+  const parallel::BatchShape counted = parallel::batch_shape(batch.geometry);
+  const auto rows = parallel::rank_rows(
+      shape, counted, make_layout(plan, batch.geometry))[static_cast<std::size_t>(world.rank())];
+
+  PassMemory memory;
+  Pass pass(*model, batch, plan, true, world, memory, {});
+  const i64 before = world.counters().bytes_sent;
+  pass.forward();
+  CHECK(memory.saved.used() == parallel::saved_bytes(shape, plan, rows));
+  pass.loss_and_backward(1);
+  const i64 sent = world.counters().bytes_sent - before;
+  CHECK(memory.saved.high_water() == parallel::saved_bytes(shape, plan, rows));
+  // Attention takes tiles of its own, which the prediction leaves out.
+  CHECK(memory.scratch.high_water() >= parallel::scratch_bytes(shape, plan, rows));
+  CHECK(world.all_reduce_sum(sent, {}) == parallel::pass_cost(shape, plan, counted).wire_bytes());
+}
+
 }  // namespace
 
 TEST_CASE("the activations of a pass are the predicted bytes on every rank, and so is what it sends") {
-  parallel::ProcessGroup& world = test_world();
   for_every_layout([&](const auto& shapes, AttentionKind vision, AttentionKind language, FusionKind fusion) {
-    const auto model = test::tiny_model(DType::F32);
-    const MicroBatch batch = pack(test::tiny_samples(model->config(), shapes), model->config());
-    const auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(),
-                                             vision, model->language().blocks(), language, fusion);
-    const parallel::ModelShape shape = model_shape(*model);
-    const parallel::BatchShape counted = parallel::batch_shape(batch.geometry);
-    const auto rows = parallel::rank_rows(
-        shape, counted, make_layout(plan, batch.geometry))[static_cast<std::size_t>(world.rank())];
-
-    PassMemory memory;
-    Pass pass(*model, batch, plan, true, world, memory, {});
-    const i64 before = world.counters().bytes_sent;
-    pass.forward();
-    CHECK(memory.saved.used() == parallel::saved_bytes(shape, plan, rows));
-    pass.loss_and_backward(1);
-    const i64 sent = world.counters().bytes_sent - before;
-    CHECK(memory.saved.high_water() == parallel::saved_bytes(shape, plan, rows));
-    // Attention takes tiles of its own, which the prediction leaves out.
-    CHECK(memory.scratch.high_water() >= parallel::scratch_bytes(shape, plan, rows));
-    CHECK(world.all_reduce_sum(sent, {}) == parallel::pass_cost(shape, plan, counted).wire_bytes());
+    check_prediction(test::tiny_config(), shapes, vision, language, fusion);
   });
+}
+
+TEST_CASE("the same of every family: norms, windows, RoPE and joins are all counted") {
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    INFO(family.name);
+    std::vector<test::SampleShape> shapes = kBatches.front();
+    if (!read_model_config(family.config, family.name).has_vision()) {
+      for (test::SampleShape& sample : shapes) sample.images = 0;
+    }
+    for (AttentionKind kind : {AttentionKind::ulysses, AttentionKind::gather})
+      check_prediction(family.config, shapes, kind, kind, FusionKind::owner);
+  }
 }
 
 }  // namespace longsight::model

@@ -7,9 +7,9 @@
 #include "model/checkpoint.h"
 #include "parallel/self_group.h"
 #include "tests/support/failure.h"
+#include "tests/support/families.h"
 #include "tests/support/golden_models.h"
 #include "tests/support/scratch_folder.h"
-#include "tests/support/tiny_families.h"
 #include "tests/support/tiny_model.h"
 
 using namespace longsight;
@@ -94,30 +94,24 @@ double loss_of(Vlm& model, const std::vector<Sample>& samples) {
 }  // namespace
 
 TEST_CASE("the v5 form of every golden is what transformers wrote: config.json, names, shapes and bits") {
-  for (const char* model : test::kGoldenModels) {
-    CAPTURE(model);
+  for (const test::GoldenModel& model : test::golden_models()) {
+    CAPTURE(model.name);
     const ScratchFolder scratch;
-    const auto loaded = load_model(test::golden_folder(model), {});
+    const auto loaded = load_model(model.folder(), {});
     export_model(*loaded, scratch / "v5", {.names = HfNames::v5});
-    CHECK(difference(scratch / "v5", written(model)) == "");
+    CHECK(difference(scratch / "v5", written(model.name)) == "");
     // Nothing in it is unknown here.
     CHECK(read_config(scratch / "v5").warnings.empty());
   }
 }
 
 TEST_CASE("the v5 form of a model of every family is that of transformers, with all defaults in words") {
-  for (const auto& [name, file] : std::vector<std::pair<std::string, std::string>>{
-           {"llava, SigLIP and Mistral", "tiny-llava-siglip-and-mistral"},
-           {"internvl, Qwen2", "tiny-internvl-qwen2"},
-           {"qwen2_vl", "tiny-qwen2_vl"},
-           {"qwen2_5_vl", "tiny-qwen2_5_vl"},
-           {"smolvlm", "tiny-smolvlm"},
-           {"paligemma", "tiny-paligemma"},
-           {"a language model alone", "tiny-a-language-model-alone"}}) {
-    CAPTURE(name);
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    if (family.v5.empty()) continue;
+    CAPTURE(family.name);
     const ScratchFolder scratch;
-    write_tiny(test::tiny_family(name), scratch / "v5", HfNames::v5);
-    CHECK(difference(scratch / "v5", written_of_short_config(file)) == "");
+    write_tiny(family.config, scratch / "v5", HfNames::v5);
+    CHECK(difference(scratch / "v5", written_of_short_config(family.v5)) == "");
   }
 }
 

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/support/tiny_families.h"
+#include "tests/support/families.h"
 
 namespace longsight::model {
 

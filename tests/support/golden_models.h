@@ -1,7 +1,6 @@
-// The model folders under tests/goldens, one or more of every family; and files with their tensors changed.
+// Model folders under tests/goldens, and files with their tensors changed.
 #pragma once
 
-#include <array>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -10,12 +9,9 @@
 
 #include "runtime/base/json.h"
 #include "runtime/io/safetensors.h"
+#include "tests/support/families.h"
 
 namespace longsight::test {
-
-inline constexpr std::array kGoldenModels{"llava-clip-llama", "llava-multilayer", "internvl-qwen2",
-                                          "internvl-remote",  "qwen2-vl",         "qwen2_5-vl",
-                                          "smolvlm",          "paligemma"};
 
 inline std::string golden_folder(const std::string& name) {
   return "tests/goldens/" + name + "/model";

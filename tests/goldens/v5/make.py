@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What transformers writes for a newly built model, as tests/model/v5_test.cpp reads it.
 
+  .venv/bin/python tests/goldens/v5/make.py                    # every model of tests/families.json with "v5"
   .venv/bin/python tests/goldens/v5/make.py NAME=FOLDER ... "NAME={config}" ...
 
 For each folder that save_pretrained wrote, or model that is made of a configuration: NAME.json with its config.json, and of
@@ -30,7 +31,9 @@ def save_new(source, folder):
 
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
-    for argument in sys.argv[1:]:
+    with open(os.path.join(here, "..", "..", "families.json"), encoding="utf-8") as file:
+        listed = [f"{model['v5']}={json.dumps(model['config'])}" for model in json.load(file)["models"] if "v5" in model]
+    for argument in sys.argv[1:] or listed:
         name, folder = argument.split("=", 1)
         made = folder.startswith("{")
         if made:

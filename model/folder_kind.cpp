@@ -1,0 +1,162 @@
+#include "model/folder_kind.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "runtime/base/error.h"
+
+namespace longsight::model {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+std::vector<std::string> file_names(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// The first file that ends so; empty: there is none.
+std::string with_ending(const std::vector<std::string>& names, std::initializer_list<const char*> endings) {
+  for (const std::string& name : names) {
+    for (const char* ending : endings) {
+      if (name.ends_with(ending)) return name;
+    }
+  }
+  return "";
+}
+
+bool has(const std::vector<std::string>& names, const char* name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Of a file that `git clone` left behind without its content.
+bool is_lfs_pointer(const std::string& path) {
+  std::string begin(24, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  return file.gcount() == 24 && begin == "version https://git-lfs.";
+}
+
+// What a method of quantisation is called, with its bits where the file says them.
+std::string method_of(const json& quantization) {
+  if (!quantization.is_object()) return "unknown";
+  std::string method = "unknown";
+  for (const char* key : {"quant_method", "quant_type"}) {
+    if (quantization.contains(key) && quantization[key].is_string()) {
+      method = quantization[key].get<std::string>();
+      break;
+    }
+  }
+  if (method == "unknown") {
+    for (const char* key : {"load_in_4bit", "load_in_8bit", "_load_in_4bit", "_load_in_8bit"}) {
+      if (quantization.value(key, json(false)) == json(true)) method = "bitsandbytes";
+    }
+  }
+  const auto flag = [&](const char* key) { return quantization.value(key, json(false)) == json(true); };
+  if (flag("load_in_4bit") || flag("_load_in_4bit")) method += ", 4 bits";
+  if (flag("load_in_8bit") || flag("_load_in_8bit")) method += ", 8 bits";
+  for (const char* key : {"bits", "w_bit"}) {
+    if (quantization.contains(key) && quantization[key].is_number_integer())
+      method += ", " + quantization[key].dump() + " bits";
+  }
+  return method;
+}
+
+// model_type of haotian-liu/LLaVA, of LLaVA-NeXT's repository and of what was made from them.
+bool is_original_llava(const json& config, const std::string& type) {
+  constexpr std::array kTypes{"llava_llama", "llava_mistral", "llava_mpt",     "llava_qwen",
+                              "llava_gemma", "llava_mixtral", "llava_qwen_moe"};
+  if (std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end()) return true;
+  // The oldest ones say "llava", with the tower as a name and the text keys at the top.
+  return config.contains("mm_vision_tower") || config.contains("mm_projector_type");
+}
+
+}  // namespace
+
+void check_is_model_folder(const std::string& folder) {
+  const std::vector<std::string> names = file_names(folder);
+  if (has(names, "config.json")) return;
+  require(!has(names, "adapter_config.json"), ExitCode::bad_data,
+          "{}: adapters alone (adapter_config.json): name the model they belong to (model.from, --model) and "
+          "this "
+          "folder as model.adapter or --adapter",
+          folder);
+  require(!has(names, "model_index.json"), ExitCode::bad_data,
+          "{}: a pipeline of diffusers (model_index.json), which is no vision-language model", folder);
+  if (const std::string gguf = with_ending(names, {".gguf"}); !gguf.empty())
+    fail(ExitCode::bad_data,
+         "{}: a GGUF file of llama.cpp ({}): use the Hugging Face folder that it was made from", folder,
+         gguf);
+  if (has(names, "params.json"))
+    fail(ExitCode::bad_data,
+         "{}: original files of Llama or Mistral (params.json): use the release in the layout of Hugging "
+         "Face, or "
+         "convert them with transformers' convert_llama_weights_to_hf.py",
+         folder);
+  if (const std::string weights = with_ending(names, {".safetensors", ".bin", ".pth", ".pt", ".ckpt"});
+      !weights.empty())
+    fail(ExitCode::missing_input,
+         "{}: weights ({}) without config.json, which says what they are: copy that of the model there",
+         folder, weights);
+  fail(ExitCode::missing_input, "{}: no config.json: not a model folder in the layout of Hugging Face",
+       folder);
+}
+
+void check_has_safetensors(const std::string& folder) {
+  if (!fs::is_directory(folder)) return;
+  const std::vector<std::string> names = file_names(folder);
+  for (const std::string& name : names) {
+    require(!name.ends_with(".safetensors") || !is_lfs_pointer(folder + "/" + name), ExitCode::bad_data,
+            "{}/{}: a pointer of Git LFS instead of weights: run git lfs pull in that folder", folder, name);
+  }
+  if (!with_ending(names, {".safetensors", ".safetensors.index.json"}).empty()) return;
+  if (const std::string gguf = with_ending(names, {".gguf"}); !gguf.empty())
+    fail(ExitCode::bad_data, "{}: weights as GGUF ({}): use the Hugging Face folder that they were made from",
+         folder, gguf);
+  if (const std::string other = with_ending(names, {".h5", ".msgpack"}); !other.empty())
+    fail(ExitCode::bad_data,
+         "{}: weights of TensorFlow or Flax ({}): save them as safetensors, for example with transformers' "
+         "from_pretrained(..., from_tf=True or from_flax=True).save_pretrained(FOLDER)",
+         folder, other);
+  if (const std::string pickle = with_ending(names, {".bin", ".bin.index.json", ".pth", ".pt", ".ckpt"});
+      !pickle.empty())
+    fail(
+        ExitCode::bad_data,
+        "{}: weights as pickled PyTorch ({}), which are programs and not read: save them as safetensors, for "
+        "example with transformers' from_pretrained(...).save_pretrained(FOLDER)",
+        folder, pickle);
+}
+
+void check_config_form(const json& config, const std::string& path) {
+  const auto refuse_quantised = [&](const json& part, const std::string& where) {
+    const auto found = part.find("quantization_config");
+    if (found == part.end() || found->is_null() || found->empty()) return;
+    fail(ExitCode::bad_data,
+         "{}: the weights are quantised (quantization_config: {}): train the model they were made from "
+         "(adapters "
+         "too), or write them back with transformers' model.dequantize() and save_pretrained",
+         where, method_of(*found));
+  };
+  refuse_quantised(config, path);
+  for (const auto& [key, part] : config.items()) {
+    if (part.is_object() && key.ends_with("_config")) refuse_quantised(part, path + ": " + key);
+  }
+  const std::string type = config.value("model_type", json("")).is_string()
+                               ? config.value("model_type", std::string())
+                               : std::string();
+  require(
+      !is_original_llava(config, type), ExitCode::bad_data,
+      "{}: the original form of LLaVA (model_type \"{}\"): use a converted release (llava-hf on the hub) or "
+      "transformers' convert_llava_weights_to_hf.py",
+      path, type);
+}
+
+}  // namespace longsight::model
