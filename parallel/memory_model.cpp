@@ -20,17 +20,22 @@ i64 heads_of_all_ranks(const TowerShape& t, i64 ranks) {
   return t.heads + 2 * kv;
 }
 
+// Blocks of a tower that take the same memory.
+struct BlockKind {
+  AttentionKind attention;
+  bool windowed;
+};
+
 // Sizes of what one tower takes, in bytes.
 class TowerMemory {
  public:
-  TowerMemory(const TowerShape& t, i64 element_bytes, const RankRows& at, i64 rows, i64 total, i64 needed,
-              i64 sent, i64 all_heads)
+  TowerMemory(const TowerShape& t, i64 element_bytes, const RankRows& at, i64 rows, i64 total,
+              GatheredRows whole, GatheredRows windowed, i64 all_heads)
       : t_(t),
         bytes_(element_bytes),
         rows_(rows),
         total_(total),
-        needed_(needed),
-        sent_(sent),
+        gathered_{whole, windowed},
         mine_(head_range(t.heads, t.kv_heads, at.ranks, at.rank)),
         all_heads_(all_heads) {}
 
@@ -39,7 +44,7 @@ class TowerMemory {
 
   // ---- saved by a block
 
-  i64 saved(AttentionKind kind) const {
+  i64 saved(BlockKind kind) const {
     const i64 attention = take(rows_ * t_.width) + take(rows_ * result()) + norm() + saved_by_strategy(kind);
     const i64 mlp = take(rows_ * t_.width) + norm() + take(rows_ * t_.mlp_input());
     if (!has_qk_norms()) return attention + mlp;
@@ -49,14 +54,14 @@ class TowerMemory {
 
   // ---- scratch of a block
 
-  i64 forward(AttentionKind kind) const {
-    const bool keeps = kind != AttentionKind::ulysses;
+  i64 forward(BlockKind kind) const {
+    const bool keeps = kind.attention != AttentionKind::ulysses;
     const i64 attention = take(rows_ * t_.width) + (keeps ? 0 : take(rows_ * t_.projection())) +
                           std::max(strategy_forward(kind), has_qk_norms() ? take(rows_ * result()) : 0);
     const i64 chunk = std::min(rows_, kMlpRows);
     return std::max(attention, take(chunk * t_.width) + take(chunk * t_.intermediate));
   }
-  i64 backward(AttentionKind kind) const {
+  i64 backward(BlockKind kind) const {
     const i64 chunk = std::min(rows_, kMlpRows);
     const i64 mlp = 2 * take(chunk * t_.intermediate) + take(chunk * t_.width);
     const i64 attention = take(rows_ * t_.projection()) +
@@ -68,90 +73,97 @@ class TowerMemory {
  private:
   bool has_qk_norms() const { return t_.q_norm_statistics > 0; }
   i64 result() const { return t_.heads * t_.head_width; }
+  const GatheredRows& gathered(BlockKind kind) const { return gathered_[kind.windowed ? 1 : 0]; }
   i64 kv_columns() const { return 2 * t_.kv_heads * t_.head_width; }
 
-  i64 saved_by_strategy(AttentionKind kind) const {
-    switch (kind) {
+  i64 saved_by_strategy(BlockKind kind) const {
+    switch (kind.attention) {
       case AttentionKind::ulysses:
         return take(total_ * mine_.heads() * t_.head_width) + take(total_ * mine_.q);
       case AttentionKind::gather:
-        return take(rows_ * t_.projection()) + take(needed_ * kv_columns()) + take(rows_ * t_.heads);
+        return take(rows_ * t_.projection()) + take(gathered(kind).needed * kv_columns()) + take(rows_ * t_.heads);
       default:
         return take(rows_ * t_.projection()) + take(rows_ * t_.heads);
     }
   }
-  i64 strategy_forward(AttentionKind kind) const {
-    switch (kind) {
+  i64 strategy_forward(BlockKind kind) const {
+    switch (kind.attention) {
       case AttentionKind::ulysses:
         return std::max(take(rows_ * all_heads_ * t_.head_width),
                         take(total_ * mine_.q * t_.head_width) + take(rows_ * result()));
       case AttentionKind::gather:
-        return take(sent_ * kv_columns());
+        return take(gathered(kind).sent * kv_columns());
       default:
         return 0;
     }
   }
-  i64 strategy_backward(AttentionKind kind) const {
+  i64 strategy_backward(BlockKind kind) const {
     const i64 delta = take(rows_ * t_.heads);
-    switch (kind) {
+    switch (kind.attention) {
       case AttentionKind::ulysses:
         return take(total_ * mine_.heads() * t_.head_width) +
                std::max(take(total_ * mine_.q * (t_.head_width + 1)) + delta +
                             take(rows_ * t_.heads * (t_.head_width + 1)),
                         take(rows_ * all_heads_ * t_.head_width));
       case AttentionKind::gather:
-        return take(needed_ * kv_columns()) + std::max(delta, take(sent_ * kv_columns()));
+        return take(gathered(kind).needed * kv_columns()) + std::max(delta, take(gathered(kind).sent * kv_columns()));
       default:
         return delta;
     }
   }
 
   const TowerShape& t_;
-  i64 bytes_, rows_, total_, needed_, sent_;
+  i64 bytes_, rows_, total_;
+  std::array<GatheredRows, 2> gathered_;  // of whole blocks, of windowed ones
   HeadRange mine_;
   i64 all_heads_;  // query, key and value heads of all ranks: a KV head counts at each rank that uses it
 };
 
 TowerMemory vision_memory(const ModelShape& m, const RankRows& r) {
-  return {m.vision,      m.element_bytes(), r, r.vision, r.vision_total, r.vision_needed,
-          r.vision_sent, r.vision_heads};
+  return {m.vision,      m.element_bytes(), r, r.vision, r.vision_total, r.vision_whole,
+          r.vision_windowed, r.vision_heads};
 }
 
 TowerMemory language_memory(const ModelShape& m, const RankRows& r) {
-  return {m.language,      m.element_bytes(), r, r.language, r.language_total, r.language_needed,
-          r.language_sent, r.language_heads};
+  return {m.language,      m.element_bytes(), r, r.language, r.language_total, r.language_whole,
+          r.language_windowed, r.language_heads};
 }
 
-// How many blocks of a tower are planned for each kind: counted once per plan, not once per rank.
+// How many blocks of a tower are of each kind: counted once per plan, not once per rank.
 struct KindCounts {
-  std::array<i64, 4> blocks{};
+  std::array<std::array<i64, 2>, 4> blocks{};
 
-  explicit KindCounts(const std::vector<AttentionKind>& kinds) {
-    for (AttentionKind kind : kinds) ++blocks[static_cast<std::size_t>(kind)];
+  KindCounts(const TowerShape& t, const std::vector<AttentionKind>& kinds) {
+    for (std::size_t i = 0; i < kinds.size(); ++i)
+      ++blocks[static_cast<std::size_t>(kinds[i])][t.is_windowed(static_cast<i64>(i)) ? 1 : 0];
   }
   template <class F>
   void each(F&& f) const {
     for (std::size_t k = 0; k < blocks.size(); ++k) {
-      if (blocks[k] > 0) f(static_cast<AttentionKind>(k), blocks[k]);
+      for (bool windowed : {false, true}) {
+        const i64 count = blocks[k][windowed ? 1 : 0];
+        if (count > 0) f(BlockKind{static_cast<AttentionKind>(k), windowed}, count);
+      }
     }
   }
 };
 
 struct PlanCounts {
   KindCounts vision, language;
-  explicit PlanCounts(const Plan& plan) : vision(plan.vision), language(plan.language) {}
+  PlanCounts(const ModelShape& m, const Plan& plan)
+      : vision(m.vision, plan.vision), language(m.language, plan.language) {}
 };
 
 i64 saved_by_blocks(const TowerMemory& memory, const KindCounts& kinds) {
   i64 bytes = 0;
-  kinds.each([&](AttentionKind kind, i64 count) { bytes += count * memory.saved(kind); });
+  kinds.each([&](BlockKind kind, i64 count) { bytes += count * memory.saved(kind); });
   return bytes;
 }
 
 template <class F>
 i64 largest(const KindCounts& kinds, F&& bytes) {
   i64 most = 0;
-  kinds.each([&](AttentionKind kind, i64) { most = std::max(most, bytes(kind)); });
+  kinds.each([&](BlockKind kind, i64) { most = std::max(most, bytes(kind)); });
   return most;
 }
 
@@ -180,6 +192,14 @@ std::vector<i64> rows_sent(const std::vector<RowRange>& needed, const Cuts& cuts
     sent[static_cast<std::size_t>(r)] += whole * cuts.rows(r);
   }
   return sent;
+}
+
+std::vector<GatheredRows> gathered_rows(const std::vector<RowRange>& needed, const Cuts& cuts) {
+  const std::vector<i64> sent = rows_sent(needed, cuts);
+  std::vector<GatheredRows> rows;
+  for (std::size_t r = 0; r < needed.size(); ++r)
+    rows.push_back({.needed = needed[r].end - needed[r].begin, .sent = sent[r]});
+  return rows;
 }
 
 i64 saved_by_connector(const ModelShape& m, const RankRows& r, const TowerMemory& memory) {
@@ -221,10 +241,10 @@ i64 scratch(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
   const i64 c = m.language.width, patches = r.vision - r.class_rows;
   const i64 exchange = take(r.features * c) + take(r.visual_tokens * c);
 
-  i64 forward = largest(plan.language, [&](AttentionKind kind) { return language.forward(kind); });
+  i64 forward = largest(plan.language, [&](BlockKind kind) { return language.forward(kind); });
   if (r.images) {
     const i64 embedding = std::max(take(patches * m.vision.width), take(r.vision * m.vision.width));
-    const i64 blocks = largest(plan.vision, [&](AttentionKind kind) { return vision.forward(kind); });
+    const i64 blocks = largest(plan.vision, [&](BlockKind kind) { return vision.forward(kind); });
     forward = std::max({forward, embedding, blocks, take(r.features * m.connector.middle), exchange});
   }
 
@@ -237,13 +257,13 @@ i64 scratch(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
       3 * rows + take(r.supervised) + std::max(logits_bytes(m, r) + losses, take(r.supervised_here * c));
   const i64 text = take((r.language - r.visual_tokens) * c);
   i64 backward = std::max(
-      {head, text, largest(plan.language, [&](AttentionKind kind) { return language.backward(kind); })});
+      {head, text, largest(plan.language, [&](BlockKind kind) { return language.backward(kind); })});
   if (r.images && m.features_need_gradient()) {
     const i64 middle = 2 * take(r.features * m.connector.middle);
     i64 below = std::max(exchange, middle);
     if (m.vision_trained()) {
       const i64 d = take(r.vision * m.vision.width);
-      const i64 blocks = largest(plan.vision, [&](AttentionKind kind) { return vision.backward(kind); });
+      const i64 blocks = largest(plan.vision, [&](BlockKind kind) { return vision.backward(kind); });
       const i64 embedding = take(patches * m.vision.width) + (m.vision_pre_norm ? d : 0);
       below = std::max(
           below, take(r.features * m.connector.input) + std::max(middle, d + std::max(blocks, embedding)));
@@ -278,14 +298,18 @@ std::vector<std::pair<std::string, i64>> MemoryByPart::parts() const {
 
 std::vector<RankRows> rank_rows(const ModelShape& m, const BatchShape& batch, const Layout& layout) {
   const PackedSequences &images = batch.frame.images, &samples = batch.frame.samples;
-  // Of all blocks: the most that one of them needs.
-  i64 window = m.language.window;
-  for (i64 i = 0; i < m.language.blocks; ++i) window = m.language.is_windowed(i) ? window : 0;
-  const auto vision_needed = needed_rows(images, layout.vision, m.vision.causal),
-             language_needed =
-                 needed_rows(samples, layout.language, m.language.causal, window, batch.frame.prefixes);
-  const auto vision_sent = rows_sent(vision_needed, layout.vision),
-             language_sent = rows_sent(language_needed, layout.language);
+  // Statistics of a typical step hold no windows of images: the whole ones are an upper bound.
+  const PackedSequences& windows =
+      batch.frame.windows.rows() == images.rows() ? batch.frame.windows : images;
+  const auto vision_whole = gathered_rows(needed_rows(images, layout.vision, m.vision.causal), layout.vision),
+             vision_windowed =
+                 gathered_rows(needed_rows(windows, layout.vision, m.vision.causal), layout.vision);
+  const auto of_samples = [&](i64 window) {
+    return gathered_rows(
+        needed_rows(samples, layout.language, m.language.causal, window, batch.frame.prefixes),
+        layout.language);
+  };
+  const auto language_whole = of_samples(0), language_windowed = of_samples(m.language.window);
   const FeatureTraffic traffic = feature_traffic(batch, layout);
   const std::vector<i64> supervised_here = supervised_by_rank(batch, layout.language);
   const Cuts projected = even_cuts(batch.supervised_count(), layout.ranks);
@@ -304,14 +328,14 @@ std::vector<RankRows> rank_rows(const ModelShape& m, const BatchShape& batch, co
                     .vision = layout.vision.rows(r),
                     .class_rows = batch.frame.class_rows > 0 ? heads : 0,
                     .vision_total = images.rows(),
-                    .vision_needed = vision_needed[i].end - vision_needed[i].begin,
-                    .vision_sent = vision_sent[i],
+                    .vision_whole = vision_whole[i],
+                    .vision_windowed = vision_windowed[i],
                     .vision_heads = vision_heads,
                     .features = traffic.owned[i],
                     .language = layout.language.rows(r),
                     .language_total = samples.rows(),
-                    .language_needed = language_needed[i].end - language_needed[i].begin,
-                    .language_sent = language_sent[i],
+                    .language_whole = language_whole[i],
+                    .language_windowed = language_windowed[i],
                     .language_heads = language_heads,
                     .visual_tokens = traffic.consumed[i],
                     .supervised_here = supervised_here[i],
@@ -322,19 +346,19 @@ std::vector<RankRows> rank_rows(const ModelShape& m, const BatchShape& batch, co
 }
 
 i64 saved_bytes(const ModelShape& m, const Plan& plan, const RankRows& r) {
-  return saved(m, PlanCounts(plan), r);
+  return saved(m, PlanCounts(m, plan), r);
 }
 
 i64 scratch_bytes(const ModelShape& m, const Plan& plan, const RankRows& r) {
-  return scratch(m, PlanCounts(plan), r);
+  return scratch(m, PlanCounts(m, plan), r);
 }
 
 MemoryByPart memory_of(const ModelShape& m, const Plan& plan, const RankRows& r) {
-  return memory(m, PlanCounts(plan), plan.mesh.world, r);
+  return memory(m, PlanCounts(m, plan), plan.mesh.world, r);
 }
 
 MemoryByPart fullest_memory(const ModelShape& m, const Plan& plan, const BatchShape& batch) {
-  const PlanCounts counts(plan);
+  const PlanCounts counts(m, plan);
   MemoryByPart most;
   for (const RankRows& rows : rank_rows(m, batch, make_layout(plan, batch.frame))) {
     const MemoryByPart here = memory(m, counts, plan.mesh.world, rows);

@@ -23,6 +23,12 @@ struct MemoryByPart {
   std::vector<std::pair<std::string, i64>> parts() const;  // by name, without the total
 };
 
+// K and V of a block where they are gathered.
+struct GatheredRows {
+  i64 needed = 0;  // rows that a rank needs
+  i64 sent = 0;    // rows that its own make when they go to all who need them, itself included
+};
+
 // The rows that a rank of a sequence group works on.
 struct RankRows {
   i64 rank = 0;
@@ -30,15 +36,13 @@ struct RankRows {
   i64 vision = 0;         // rows of the vision stream
   i64 class_rows = 0;     // of those
   i64 vision_total = 0;   // of the group
-  i64 vision_needed = 0;  // whose K and V it needs, where they are gathered
-  i64 vision_sent = 0;    // rows that its own K and V make when they go to all who need them, itself included
+  GatheredRows vision_whole, vision_windowed;  // of blocks that see whole images, and of those with windows
   i64 vision_heads =
       0;  // query, key and value heads of all ranks in ulysses: a KV head counts at each rank that uses it
   i64 features = 0;  // connector rows
   i64 language = 0;
   i64 language_total = 0;
-  i64 language_needed = 0;
-  i64 language_sent = 0;
+  GatheredRows language_whole, language_windowed;
   i64 language_heads = 0;
   i64 visual_tokens = 0;    // of its language rows
   i64 supervised_here = 0;  // of its language rows: those with a target
@@ -52,8 +56,6 @@ i64 saved_bytes(const ModelShape&, const Plan&, const RankRows&);
 // Most bytes of the scratch arena during forward and backward, logits included, without the tiles of
 // attention.
 i64 scratch_bytes(const ModelShape&, const Plan&, const RankRows&);
-
-// Logits that exist at a time, as the language model's head chooses it: about 4 M elements.
 
 // Of one rank in a pass with gradients. Images' pixels and what MPI takes are not counted.
 MemoryByPart memory_of(const ModelShape&, const Plan&, const RankRows&);

@@ -296,8 +296,8 @@ TEST_CASE("rows by rank add up to the whole micro-batch") {
       sum.language += r.language;
       sum.visual_tokens += r.visual_tokens;
       sum.supervised += r.supervised;
-      vision_needed += r.vision_needed - r.vision_sent;
-      language_needed += r.language_needed - r.language_sent;
+      vision_needed += r.vision_whole.needed - r.vision_whole.sent;
+      language_needed += r.language_whole.needed - r.language_whole.sent;
     }
     CHECK(sum.vision == batch.frame.images.rows());
     CHECK(sum.class_rows == batch.frame.images.count());
