@@ -81,7 +81,8 @@ class TowerMemory {
       case AttentionKind::ulysses:
         return take(total_ * mine_.heads() * t_.head_width) + take(total_ * mine_.q);
       case AttentionKind::gather:
-        return take(rows_ * t_.projection()) + take(gathered(kind).needed * kv_columns()) + take(rows_ * t_.heads);
+        return take(rows_ * t_.projection()) + take(gathered(kind).needed * kv_columns()) +
+               take(rows_ * t_.heads);
       default:
         return take(rows_ * t_.projection()) + take(rows_ * t_.heads);
     }
@@ -106,7 +107,8 @@ class TowerMemory {
                             take(rows_ * t_.heads * (t_.head_width + 1)),
                         take(rows_ * all_heads_ * t_.head_width));
       case AttentionKind::gather:
-        return take(gathered(kind).needed * kv_columns()) + std::max(delta, take(gathered(kind).sent * kv_columns()));
+        return take(gathered(kind).needed * kv_columns()) +
+               std::max(delta, take(gathered(kind).sent * kv_columns()));
       default:
         return delta;
     }
@@ -120,12 +122,12 @@ class TowerMemory {
 };
 
 TowerMemory vision_memory(const ModelShape& m, const RankRows& r) {
-  return {m.vision,      m.element_bytes(), r, r.vision, r.vision_total, r.vision_whole,
+  return {m.vision,          m.element_bytes(), r, r.vision, r.vision_total, r.vision_whole,
           r.vision_windowed, r.vision_heads};
 }
 
 TowerMemory language_memory(const ModelShape& m, const RankRows& r) {
-  return {m.language,      m.element_bytes(), r, r.language, r.language_total, r.language_whole,
+  return {m.language,          m.element_bytes(), r, r.language, r.language_total, r.language_whole,
           r.language_windowed, r.language_heads};
 }
 
@@ -256,8 +258,8 @@ i64 scratch(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
   const i64 head =
       3 * rows + take(r.supervised) + std::max(logits_bytes(m, r) + losses, take(r.supervised_here * c));
   const i64 text = take((r.language - r.visual_tokens) * c);
-  i64 backward = std::max(
-      {head, text, largest(plan.language, [&](BlockKind kind) { return language.backward(kind); })});
+  i64 backward =
+      std::max({head, text, largest(plan.language, [&](BlockKind kind) { return language.backward(kind); })});
   if (r.images && m.features_need_gradient()) {
     const i64 middle = 2 * take(r.features * m.connector.middle);
     i64 below = std::max(exchange, middle);
@@ -299,8 +301,7 @@ std::vector<std::pair<std::string, i64>> MemoryByPart::parts() const {
 std::vector<RankRows> rank_rows(const ModelShape& m, const BatchShape& batch, const Layout& layout) {
   const PackedSequences &images = batch.frame.images, &samples = batch.frame.samples;
   // Statistics of a typical step hold no windows of images: the whole ones are an upper bound.
-  const PackedSequences& windows =
-      batch.frame.windows.rows() == images.rows() ? batch.frame.windows : images;
+  const PackedSequences& windows = batch.frame.windows.rows() == images.rows() ? batch.frame.windows : images;
   const auto vision_whole = gathered_rows(needed_rows(images, layout.vision, m.vision.causal), layout.vision),
              vision_windowed =
                  gathered_rows(needed_rows(windows, layout.vision, m.vision.causal), layout.vision);

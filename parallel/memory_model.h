@@ -33,9 +33,9 @@ struct GatheredRows {
 struct RankRows {
   i64 rank = 0;
   i64 ranks = 1;
-  i64 vision = 0;         // rows of the vision stream
-  i64 class_rows = 0;     // of those
-  i64 vision_total = 0;   // of the group
+  i64 vision = 0;                              // rows of the vision stream
+  i64 class_rows = 0;                          // of those
+  i64 vision_total = 0;                        // of the group
   GatheredRows vision_whole, vision_windowed;  // of blocks that see whole images, and of those with windows
   i64 vision_heads =
       0;  // query, key and value heads of all ranks in ulysses: a KV head counts at each rank that uses it

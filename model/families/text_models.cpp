@@ -169,6 +169,7 @@ TextConfig read_text(ConfigReader& r, const TextRow& row, const TextPlace& place
   t.eps = r.number("rms_norm_eps");
   t.activation = read_activation(r, row);
   if (!row.attention_bias.empty()) t.qkv_bias = t.out_bias = r.boolean(row.attention_bias);
+  if (!row.output_bias.empty()) t.out_bias = r.boolean(row.output_bias);
   if (!row.mlp_bias.empty()) t.mlp_bias = r.boolean(row.mlp_bias);
   for (const auto& [key, only] : row.refused.items())
     r.refuse_unless(key, only, fmt::format("{} models are not computed so", row.type()));
@@ -178,7 +179,7 @@ TextConfig read_text(ConfigReader& r, const TextRow& row, const TextPlace& place
   t.rope = read_rope(r, t, row.rope_theta);
   read_window(r, row, t);
   t.names = names_at(row.fixed.names, place);
-  r.note_dropout("attention_dropout", warnings);
+  for (const std::string& rate : row.dropout) r.note_dropout(rate, warnings);
   // pretraining_tp splits the same products into parts; current transformers ignores it as well.
   r.ignore({"bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp", "use_cache", "torch_dtype",
             "dtype", "architectures", "transformers_version", "_name_or_path", "attn_implementation",

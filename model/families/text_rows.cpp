@@ -100,6 +100,21 @@ std::vector<TextRow> made() {
          "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28, "layer_types": null,
          "attention_dropout": 0.0, "pad_token_id": null, "bos_token_id": null, "eos_token_id": null})")},
 
+      {.types = {"seed_oss"},
+       .architecture = "SeedOssForCausalLM",
+       .fixed = {.names = usual_names()},
+       .attention_bias = "attention_bias",
+       .output_bias = "attention_out_bias",
+       .mlp_bias = "mlp_bias",
+       .dropout = {"attention_dropout", "residual_dropout"},
+       .defaults = json::parse(R"({
+         "vocab_size": 155136, "hidden_size": 4096, "intermediate_size": 27648, "num_hidden_layers": 64,
+         "num_attention_heads": 80, "num_key_value_heads": 8, "head_dim": 128, "hidden_act": "silu",
+         "max_position_embeddings": 524288, "initializer_range": 0.02, "rms_norm_eps": 1e-06,
+         "use_cache": true, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "pretraining_tp": 1,
+         "tie_word_embeddings": false, "attention_bias": true, "attention_out_bias": false,
+         "attention_dropout": 0.1, "residual_dropout": 0.1, "mlp_bias": false})")},
+
       // Inside of Qwen2-VL and Qwen2.5-VL; in older files its keys lie at the top, under the family's type.
       {.types = {"qwen2_vl_text", "qwen2_5_vl_text", "qwen2_vl", "qwen2_5_vl"},
        .alone = false,

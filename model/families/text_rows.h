@@ -25,9 +25,11 @@ struct TextRow {
   // Biases that are always there, norms, the order of q, k and v; tensors without what stands in front of
   // all.
   TextConfig fixed = {};
-  std::string attention_bias = {};  // key that switches the biases of q, k, v and of the output; empty: none
-  std::string mlp_bias = {};        // key
-  bool own_head_width = true;       // head_dim counts; else heads are hidden_size / num_attention_heads wide
+  // Keys that switch biases; empty: as fixed. That of the output follows the first where it has none of its
+  // own.
+  std::string attention_bias = {}, output_bias = {}, mlp_bias = {};
+  std::vector<std::string> dropout = {"attention_dropout"};  // keys; reported, not applied
+  bool own_head_width = true;  // head_dim counts; else heads are hidden_size / num_attention_heads wide
   // Sliding windows: sliding_window of every block, or, where use_sliding_window says so, of those from
   // max_window_layers on or by layer_types.
   enum class Windows { none, every_block, upper_blocks } windows = Windows::none;

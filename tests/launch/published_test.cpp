@@ -10,6 +10,7 @@
 #include "runtime/base/json.h"
 #include "tests/launch/run_verb.h"
 #include "tests/support/failure.h"
+#include "tests/support/families.h"
 
 using namespace longsight;
 using namespace longsight::launch;
@@ -18,22 +19,9 @@ using model::ModuleKind;
 
 namespace {
 
-struct Published {
-  const char* name;
-  i64 parameters;  // as transformers counts them
-  i64 vision_heads, heads, kv_heads;
-  i64 features;  // visual tokens of a tile; 0: images of any size
-};
+using test::PublishedModel;
 
-constexpr Published kPublished[] = {
-    {"llava-1.5-7b", 7'063'427'072, 16, 32, 32, 576}, {"internvl3-1b", 938'193'024, 16, 14, 2, 256},
-    {"internvl3-8b", 7'944'373'760, 16, 28, 4, 256},  {"qwen2-vl-2b", 2'208'985'600, 16, 12, 2, 0},
-    {"qwen2-vl-7b", 8'291'375'616, 16, 28, 4, 0},     {"qwen2.5-vl-3b", 3'754'622'976, 16, 16, 2, 0},
-    {"qwen2.5-vl-7b", 8'292'166'656, 16, 28, 4, 0},   {"smolvlm-256m", 256'484'928, 12, 9, 3, 64},
-    {"smolvlm-500m", 507'482'304, 12, 15, 5, 64},     {"paligemma-3b-224", 2'923'466'480, 16, 8, 1, 256},
-};
-
-std::string path_of(const Published& p) {
+std::string path_of(const PublishedModel& p) {
   return fmt::format("configs/models/{}.json", p.name);
 }
 
@@ -46,7 +34,7 @@ const DetectedModule& only(const std::vector<DetectedModule>& all, ModuleKind ki
 }  // namespace
 
 TEST_CASE("published models have their number of parameters, heads and visual tokens") {
-  for (const Published& p : kPublished) {
+  for (const PublishedModel& p : test::published_models()) {
     CAPTURE(p.name);
     const model::Vlm shape(model::read_config(path_of(p)));
     CHECK_FALSE(shape.parameters().allocated());
@@ -54,14 +42,17 @@ TEST_CASE("published models have their number of parameters, heads and visual to
     const model::ModelConfig& config = shape.config();
     if (p.features > 0) CHECK(config.features_per_tile(config.tile_layout()) == p.features);
     const auto modules = model::detect_modules(model::named_shapes(shape.parameters()), config, p.name);
-    const DetectedModule &vision = only(modules, ModuleKind::vision_attention),
-                         &language = only(modules, ModuleKind::language_attention);
-    CHECK(vision.heads == p.vision_heads);
-    CHECK(vision.blocks == config.vision.layers);
+    const DetectedModule& language = only(modules, ModuleKind::language_attention);
+    REQUIRE(config.has_vision() == (p.vision_heads > 0));
+    if (config.has_vision()) {
+      const DetectedModule& vision = only(modules, ModuleKind::vision_attention);
+      CHECK(vision.heads == p.vision_heads);
+      CHECK(vision.blocks == config.vision.layers);
+      CHECK(only(modules, ModuleKind::projection).elements > 0);
+    }
     CHECK(language.heads == p.heads);
     CHECK(language.kv_heads == p.kv_heads);
     CHECK(language.blocks == config.text.layers);
-    CHECK(only(modules, ModuleKind::projection).elements > 0);
     for (const DetectedModule& m : modules) CHECK_MESSAGE(m.kind != ModuleKind::other, m.name);
     i64 elements = 0;
     for (const DetectedModule& m : modules) elements += m.elements;
@@ -70,7 +61,7 @@ TEST_CASE("published models have their number of parameters, heads and visual to
 }
 
 TEST_CASE("published models are planned on every number of ranks up to 32 that share a sequence") {
-  for (const Published& p : kPublished) {
+  for (const PublishedModel& p : test::published_models()) {
     CAPTURE(p.name);
     const parallel::ModelShape shape = model::model_shape(model::read_config(path_of(p)));
     for (i64 ranks = 1; ranks <= 32; ++ranks) {

@@ -26,6 +26,18 @@ const std::vector<GoldenModel>& golden_models() {
   return all;
 }
 
+const std::vector<PublishedModel>& published_models() {
+  static const std::vector<PublishedModel> all = [] {
+    std::vector<PublishedModel> made;
+    for (const Json& p : file()["published"]) {
+      made.push_back(
+          {p["name"], p["parameters"], p["vision_heads"], p["heads"], p["kv_heads"], p["features"]});
+    }
+    return made;
+  }();
+  return all;
+}
+
 const std::vector<TinyFamily>& tiny_families() {
   static const std::vector<TinyFamily> all = [] {
     std::vector<TinyFamily> made;

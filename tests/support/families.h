@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/number.h"
+
 namespace longsight::test {
 
 // A folder of tests/goldens with what PyTorch computes for it.
@@ -17,6 +19,15 @@ struct GoldenModel {
   std::string folder() const { return case_folder() + "/model"; }
 };
 const std::vector<GoldenModel>& golden_models();
+
+// A configuration under configs/models, and what the published model has.
+struct PublishedModel {
+  std::string name;
+  i64 parameters;                     // as transformers counts them
+  i64 vision_heads, heads, kv_heads;  // vision_heads 0: a language model alone
+  i64 features;                       // visual tokens of a tile; 0: images of any size, or none
+};
+const std::vector<PublishedModel>& published_models();
 
 // A small and awkward model: head counts that do not divide, odd widths, windows that cut images unevenly.
 struct TinyFamily {
