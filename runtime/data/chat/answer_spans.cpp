@@ -4,22 +4,10 @@
 #include <optional>
 
 #include "runtime/base/error.h"
+#include "runtime/data/chat/text_spaces.h"
 
 namespace longsight::data {
 namespace {
-
-constexpr std::string_view kSpaces = " \t\r\n\f\v";
-
-std::size_t spaces_at(std::string_view text) {
-  return std::min(text.find_first_not_of(kSpaces), text.size());
-}
-std::string_view without_end_spaces(std::string_view text) {
-  const std::size_t last = text.find_last_not_of(kSpaces);
-  return text.substr(0, last == std::string_view::npos ? 0 : last + 1);
-}
-std::string_view part_of(std::string_view text, i64 begin, i64 end) {
-  return text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-}
 
 // Where the answer begins in the literal text in front of its first string.
 std::size_t opening_end(std::string_view literal, const TurnShape& shape) {
@@ -38,19 +26,25 @@ std::optional<std::size_t> closing_end(std::string_view literal, const TurnShape
                                        const SpecialStrings& special) {
   const std::size_t spaces = spaces_at(literal);
   const std::string_view rest = literal.substr(spaces);
-  if (!shape.closing.empty() && rest.starts_with(shape.closing)) return spaces + shape.closing.size();
-  if (shape.known && shape.closing.empty()) return std::nullopt;
-  // Another end than that of the last turn: one with which the user's turns end too, or a call of a tool.
+  // With the model's own end behind it, where the template writes that too.
+  const auto with_eos = [&](std::size_t end) {
+    const std::string_view behind = rest.substr(end);
+    const bool own = !shape.eos.empty() && behind.starts_with(shape.eos);
+    return spaces + end + (own ? shape.eos.size() : 0);
+  };
+  if (!shape.closing.empty() && rest.starts_with(shape.closing)) return with_eos(shape.closing.size());
   if (const std::size_t bytes = special.at_begin(rest); bytes > 0) {
+    // Another end than that of the last turn: the model's own, or one with which the user's turns end too.
     const std::string_view token = rest.substr(0, bytes);
     const auto ends = [&](const std::string& one) { return token == one; };
-    if (!shape.known || shape.user_closing.starts_with(token) ||
-        std::any_of(shape.ends.begin(), shape.ends.end(), ends))
+    if (token == shape.eos || !shape.known ||
+        (!shape.closing.empty() &&
+         (shape.user_closing.starts_with(token) || std::any_of(shape.ends.begin(), shape.ends.end(), ends))))
       return spaces + bytes;
   }
   const std::size_t at = shape.closing.empty() ? std::string_view::npos : rest.find(shape.closing);
   if (at == std::string_view::npos) return std::nullopt;
-  return spaces + at + shape.closing.size();
+  return with_eos(at + shape.closing.size());
 }
 
 struct Landed {  // a stretch of one assistant message's strings, with what the template writes between them
@@ -161,83 +155,6 @@ std::vector<Answer> by_marks(const jinja::Rendered& rendered, const ChatContext&
 }
 
 }  // namespace
-
-SpecialStrings::SpecialStrings(std::vector<std::string> strings) : strings_(std::move(strings)) {
-  std::erase(strings_, "");
-  std::sort(strings_.begin(), strings_.end(), [](const std::string& a, const std::string& b) {
-    return a.size() != b.size() ? a.size() > b.size() : a < b;
-  });
-}
-
-std::size_t SpecialStrings::at_begin(std::string_view text) const {
-  for (const std::string& one : strings_) {
-    if (text.starts_with(one)) return one.size();
-  }
-  return 0;
-}
-
-std::size_t SpecialStrings::at_end(std::string_view text) const {
-  for (const std::string& one : strings_) {
-    if (text.ends_with(one)) return one.size();
-  }
-  return 0;
-}
-
-std::optional<TurnShape> turn_shape(const jinja::Template& program, ContentForm form,
-                                    const std::vector<std::pair<std::string, std::string>>& named,
-                                    const SpecialStrings& special) try {
-  const ChatSample sample{
-      .where = "",
-      .id = "",
-      .messages = {{.role = Role::user, .parts = {{.text = "question"}}},
-                   {.role = Role::assistant, .parts = {{.text = "answer"}}, .loss = true}},
-      .media = {}};
-  // The text behind the last string.
-  i64 marked = 0;             // end of the last marked stretch
-  i64 end = 0;                // of the last string
-  i64 begin = 0, before = 0;  // of the last string, and the end of the one in front of it
-  const auto tail = [&](std::size_t count, bool generation_prompt, std::string& whole) {
-    const ChatContext context = chat_context(sample, count, form, generation_prompt, named);
-    jinja::Rendered rendered = program.render(context.value);
-    end = rendered.origins.empty() ? -1 : rendered.origins.back().end;
-    begin = rendered.origins.empty() ? 0 : rendered.origins.back().begin;
-    before = rendered.origins.size() < 2 ? 0 : rendered.origins[rendered.origins.size() - 2].end;
-    marked = rendered.generation.empty() ? 0 : rendered.generation.back().second;
-    whole = std::move(rendered.text);
-    return end < 0 ? std::string() : whole.substr(static_cast<std::size_t>(end));
-  };
-  TurnShape shape{.known = true};
-  std::string question, prompt, answered;
-  tail(1, false, question);
-  shape.opening = tail(1, true, prompt);
-  if (prompt.starts_with(question)) shape.prompt_head = prompt.substr(question.size());
-  if (shape.opening.ends_with(shape.prompt_head)) {
-    shape.user_closing = shape.opening.substr(0, shape.opening.size() - shape.prompt_head.size());
-    shape.user_closing.erase(0, spaces_at(shape.user_closing));
-  }
-  const std::string behind = tail(2, false, answered);
-  // Without a generation prompt the head of an answer is seen on the answer alone.
-  if (shape.prompt_head.empty()) shape.opening = without_end_spaces(part_of(answered, before, begin));
-  const std::string_view closing = std::string_view(behind).substr(spaces_at(behind));
-  std::size_t last = 0;  // end of the last special token
-  for (std::size_t at = 0; at < closing.size();) {
-    const std::size_t bytes = special.at_begin(closing.substr(at));
-    if (bytes == 0) {
-      ++at;
-      continue;
-    }
-    if (shape.stop.empty()) shape.stop = closing.substr(at, bytes);
-    at += bytes;
-    last = at;
-  }
-  shape.closing = closing.substr(0, last);
-  shape.learns_stop =
-      !program.marks_generation() || shape.stop.empty() || marked > end + static_cast<i64>(spaces_at(behind));
-  if (answered.find("answer") == std::string::npos) return std::nullopt;
-  return shape;
-} catch (const Error&) {
-  return std::nullopt;
-}
 
 std::vector<Answer> answers_of(const jinja::Rendered& rendered, const ChatContext& context,
                                const ChatSample& sample, std::size_t count, bool marked,

@@ -128,6 +128,7 @@ ChatRenderer::ChatRenderer(ChatSource source, ChatTokens tokens)
       added.form = form;
       break;
     }
+    added.shape.eos = tokens_.eos;
     added.shape.ends = tokens_.ends;
   };
   if (!source_.prefix_suffix) add("default", source_.place, source_.program);
@@ -143,7 +144,7 @@ bool ChatRenderer::learns_stop() const {
 bool ChatRenderer::adds_eos() const {
   if (source_.prefix_suffix) return false;
   const TurnShape& shape = programs_->all.front().shape;
-  return shape.known && shape.stop.empty();
+  return shape.known && !shape.ends_last;
 }
 
 std::string ChatRenderer::stop() const {

@@ -148,6 +148,26 @@ TEST_CASE("an answer that ends with the end of turn by itself gets no second one
   CHECK(learned(bare, talk({user("a"), answer("b</s>"), user("c"), answer("d")})) == "[b</s>][d</s>]");
 }
 
+TEST_CASE("an end that is written only where a question follows is learned there, and eos at the end") {
+  const char* const between =
+      "{% for m in messages %}{% if m.role == 'user' %}{% if not loop.first %}<|im_end|>{% endif "
+      "%}<|im_start|>"
+      "{{ m.content }}{% else %}<|im_sep|>{{ m.content }}{% endif %}{% endfor %}"
+      "{% if add_generation_prompt %}<|im_sep|>{% endif %}";
+  CHECK(learned(between, talk({user("a"), answer("b"), user("c"), answer("d")})) == "[b<|im_end|>][d</s>]");
+  CHECK(with(between).adds_eos());
+  CHECK(with(between).stop() == "<|im_end|>");
+}
+
+TEST_CASE("a generation prompt that is always written is not learned") {
+  const char* const always =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<end_of_utterance><|im_end|>\n{% "
+      "endfor %}"
+      "<|im_start|>assistant\n";
+  CHECK(learned(always, talk({user("a"), answer("b"), user("c"), answer("d")})) ==
+        "[b<end_of_utterance><|im_end|>][d<end_of_utterance><|im_end|>]");
+}
+
 TEST_CASE("templates are asked with and without parts, and with what they refuse") {
   const char* const strict =
       "{% if messages[0].role != 'system' %}{{ raise_exception('a system message first') }}{% endif %}"
