@@ -166,11 +166,7 @@ void SampleMaker::write_missing_files(const std::string& folder) const {
     if (!fs::exists(file)) io::write_file(file, json.dump(2) + "\n");
   };
   const char* processor = family_of(config_).processor;
-  if (media_.any() && processor != nullptr) {
-    nlohmann::ordered_json preprocessor = json_of(recipe());
-    preprocessor["processor_class"] = processor;
-    write("preprocessor_config.json", preprocessor);
-  }
+  media_.write_files(folder, processor);
   if (config_.family == "llava") {
     write("processor_config.json",
           {{"processor_class", processor},

@@ -59,9 +59,9 @@ class SampleMaker {
   const data::ChatFormat& format() const { return format_; }
   const data::ImageRecipe& recipe() const { return media_.recipes().image; }
 
-  // Completes a model folder with preprocessor_config.json, processor_config.json, chat_template.json and
-  // generation_config.json, as far as it lacks them: what Hugging Face needs to use the model as it was
-  // trained.
+  // Completes a model folder with what Hugging Face needs to use the model as it was trained:
+  // preprocessor_config.json (also where one is there, see MediaMaker::write_files), processor_config.json,
+  // chat_template.json and generation_config.json as far as it lacks them.
   void write_missing_files(const std::string& folder) const;
 
  private:

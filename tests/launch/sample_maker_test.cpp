@@ -165,13 +165,18 @@ TEST_CASE("a tokenizer alone takes the images as CLIP does and the chat format l
   CHECK(read_json_file(folder + "/processor_config.json")["num_additional_image_tokens"] == 1);
 }
 
-TEST_CASE("files that a model folder has are left as they are") {
+TEST_CASE("files that a model folder has are left as they are, but for pictures that they say nothing of") {
   const ScratchFolder scratch;
   const std::string folder = copy_of_model(scratch, {});
   const auto maker = SampleMaker::of_model(folder, model::read_config(folder), {.chat = "vicuna"});
   for (const auto& entry : fs::directory_iterator(folder)) std::ofstream(entry.path()) << "{}";
   maker->write_missing_files(folder);
-  for (const auto& entry : fs::directory_iterator(folder)) CHECK(contents_of(entry.path().string()) == "{}");
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename() != "preprocessor_config.json")
+      CHECK(contents_of(entry.path().string()) == "{}");
+  }
+  CHECK(SampleMaker::of_model(kModel, model::read_config(kModel))->recipe() ==
+        data::image_recipe_from_json(read_json_file(folder + "/preprocessor_config.json"), "written"));
 }
 
 TEST_CASE("a run folder stands for its model; one without a model says what is missing") {
