@@ -1,13 +1,12 @@
 #include "launch/media_maker.h"
 
 #include <filesystem>
-#include <functional>
-#include <mutex>
-#include <set>
 
 #include "runtime/base/json.h"
-#include "runtime/base/log.h"
+#include "runtime/data/image/picture_warnings.h"
+#include "runtime/data/image/preprocessor_file.h"
 #include "runtime/data/media_text.h"
+#include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {
 namespace {
@@ -15,18 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 using model::MediaStyle;
-
-// What may look otherwise than meant is said once, however often an image is read.
-std::function<void(std::string_view)> warn_once() {
-  struct Said {
-    std::mutex mutex;
-    std::set<std::string, std::less<>> texts;
-  };
-  return [said = std::make_shared<Said>()](std::string_view text) {
-    const std::lock_guard lock(said->mutex);
-    if (said->texts.emplace(text).second) log_warn("{}", text);
-  };
-}
 
 // A processor file, or the part of processor_config.json that transformers 5 writes instead of it.
 struct RecipeFile {
@@ -130,27 +117,107 @@ bool is_fixed(const data::ImageRecipe& recipe) {
 
 }  // namespace
 
+namespace {
+
+constexpr const char* kPreprocessor = "preprocessor_config.json";
+constexpr const char* kVideoPreprocessor = "video_preprocessor_config.json";
+
+// Only what the folder itself says.
+data::ImageOptions folder_options(const std::string& folder) {
+  const auto file = recipe_file(folder, kPreprocessor, "image_processor");
+  return file ? data::own_options(file->json, file->where) : data::ImageOptions{};
+}
+
+// An option of a file is of that file: an error in it is no mistake of the command line.
+void apply_of_folder(const std::string& folder, const data::ImageOptions& options, data::ImageRecipe& recipe,
+                     data::DecodeOptions& decode) {
+  try {
+    data::apply(options, recipe, decode);
+  } catch (const Error& error) {
+    fail(ExitCode::bad_data, "{}/{}: key 'longsight': {}", folder, kPreprocessor, error.what());
+  }
+}
+
+data::ImageRecipe read_video_recipe(const std::string& folder, const data::ImageRecipe& image) {
+  if (const auto file = recipe_file(folder, kVideoPreprocessor, "video_processor"))
+    return data::video_recipe_from_json(file->json, file->where);
+  if (const auto of_images = recipe_file(folder, kPreprocessor, "image_processor"))
+    return data::video_recipe_from_json(of_images->json, of_images->where);
+  return data::video_recipe_from_json(data::json_of(image), "the defaults of the video processor");
+}
+
+// How pictures become pixels: as the folder says, changed by the options.
+struct Pixels {
+  data::MediaRecipes recipes;
+  data::DecodeOptions decode;
+};
+
+Pixels read_pixels(const std::string& folder, const model::ModelConfig& config,
+                   const data::ImageOptions& options, bool required) {
+  Pixels pixels;
+  auto& [recipes, decode] = pixels;
+  const data::ImageOptions of_folder = folder_options(folder);
+  recipes.image = read_image_recipe(folder, config, required);
+  recipes.image.patch = config.vision.patch;
+  decode.alpha = data::usual_alpha(recipes.image.processor);
+  apply_of_folder(folder, of_folder, recipes.image, decode);
+  data::apply(options, recipes.image, decode);
+  check_recipe(recipes.image, config, folder);
+  if (config.video_token < 0) return pixels;
+  recipes.video = read_video_recipe(folder, recipes.image);
+  data::DecodeOptions same = decode;
+  apply_of_folder(folder, of_folder, *recipes.video, same);
+  data::apply(options, *recipes.video, same);
+  return pixels;
+}
+
+// Whether the folder by itself says what makes these pixels.
+bool says(const std::string& folder, const model::ModelConfig& config, const data::MediaRecipes& recipes,
+          const data::DecodeOptions& decode) {
+  try {
+    const Pixels found = read_pixels(folder, config, {}, true);
+    return found.recipes == recipes && found.decode.alpha == decode.alpha &&
+           found.decode.exif_orientation == decode.exif_orientation;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
 MediaMaker::MediaMaker(const std::string& folder, const model::ModelConfig& config,
                        const data::Tokenizer& tokenizer, const data::ImageOptions& options, bool required)
-    : config_(config), decode_{.warn = warn_once()} {
+    : config_(config) {
   if (!config.has_vision()) return;
-  recipes_.image = read_image_recipe(folder, config, required);
-  recipes_.image.patch = config.vision.patch;
-  data::apply(options, recipes_.image, decode_);
-  check_recipe(recipes_.image, config, folder);
+  Pixels pixels = read_pixels(folder, config, options, required);
+  recipes_ = pixels.recipes;
+  decode_ = pixels.decode;
+  decode_.warn = data::counted_picture_warnings();
   image_placeholder_ = tokenizer.token(config.image_token);
-  if (config.video_token < 0) return;
-  video_placeholder_ = tokenizer.token(config.video_token);
-  if (const auto file = recipe_file(folder, "video_preprocessor_config.json", "video_processor")) {
-    recipes_.video = data::video_recipe_from_json(file->json, file->where);
-  } else if (const auto of_images = recipe_file(folder, "preprocessor_config.json", "image_processor")) {
-    recipes_.video = data::video_recipe_from_json(of_images->json, of_images->where);
-  } else {
-    recipes_.video =
-        data::video_recipe_from_json(data::json_of(recipes_.image), "the defaults of the video processor");
-  }
-  data::DecodeOptions same = decode_;
-  data::apply(options, *recipes_.video, same);
+  if (config.video_token >= 0) video_placeholder_ = tokenizer.token(config.video_token);
+}
+
+void MediaMaker::write_files(const std::string& folder, const std::string& processor_class) const {
+  if (!any() || (processor_class.empty() && config_.family != "internvl_chat")) return;
+  const bool says_it = says(folder, config_, recipes_, decode_);
+  if (says_it && (fs::exists(folder + "/" + kPreprocessor) || config_.family == "internvl_chat")) return;
+  const bool keys_of_class = config_.family != "internvl_chat";
+  const auto write = [&](const char* name, const char* part, const data::ImageRecipe& recipe) {
+    const std::string path = folder + "/" + name, joint = folder + "/processor_config.json";
+    const auto before = recipe_file(folder, name, part);
+    Json file =
+        data::preprocessor_file(recipe, decode_, before ? before->json : Json::object(), keys_of_class);
+    if (!processor_class.empty() && !file.contains("processor_class"))
+      file["processor_class"] = processor_class;
+    io::write_file(path, file.dump(2) + "\n");
+    if (!fs::exists(joint)) return;
+    Json all = read_json_file(joint);  // transformers 5 writes it, and reads it first
+    if (optional_object(all, part, joint) == nullptr) return;
+    all[part] = file;
+    io::write_file(joint, all.dump(2) + "\n");
+  };
+  write(kPreprocessor, "image_processor", recipes_.image);
+  if (recipes_.video) write(kVideoPreprocessor, "video_processor", *recipes_.video);
 }
 
 MediaMaker::Medium MediaMaker::medium(const data::ChatMedia& media, const std::string& where,

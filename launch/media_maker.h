@@ -39,6 +39,10 @@ class MediaMaker {
   std::optional<data::MediaRecipes> shrunk(std::span<const data::ChatMedia>, i64 budget,
                                            const std::string& where) const;
 
+  // Into a model folder: preprocessor_config.json (and the one of videos) with all that the pixels made here
+  // depend on, whatever stood there before. The class is that of the family's processor; null: none.
+  void write_files(const std::string& folder, const std::string& processor_class) const;
+
   const data::MediaRecipes& recipes() const { return recipes_; }
   bool any() const { return config_.has_vision(); }
 

@@ -183,11 +183,7 @@ void SampleMaker::complete_folder(const std::string& folder) const {
     if (!fs::exists(file)) io::write_file(file, json.dump(2) + "\n");
   };
   const std::string& processor = family_of(config_).processor;
-  if (media_.any() && !processor.empty()) {
-    nlohmann::ordered_json preprocessor = json_of(recipe());
-    preprocessor["processor_class"] = processor;
-    write("preprocessor_config.json", preprocessor);
-  }
+  media_.write_files(folder, processor);
   if (config_.family == "llava") {
     write("processor_config.json",
           {{"processor_class", processor},

@@ -59,9 +59,9 @@ class SampleMaker {
   const data::ChatRenderer* chat() const { return sample_tokenizer_.renderer(); }  // null: no chat template
   const data::ImageRecipe& recipe() const { return media_.recipes().image; }
 
-  // Makes a model folder say what Hugging Face needs to use the model as it was trained: the chat template
-  // and the ids that end an answer as they are here, and preprocessor_config.json, processor_config.json and
-  // generation_config.json as far as the folder lacks them.
+  // Makes a model folder say what Hugging Face needs to use the model as it was trained: the chat template,
+  // the ids that end an answer and the options of pictures as they are here (MediaMaker::write_files), and
+  // processor_config.json and generation_config.json as far as the folder lacks them.
   void complete_folder(const std::string& folder) const;
   // The tokenizer with the chat template, into a folder of adapters.
   void write_tokenizer(const std::string& folder) const;

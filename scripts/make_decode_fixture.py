@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Writes tests/goldens/decode: small JPEG and PNG files of every kind the decoders read, and what Pillow makes of them.
+"""Writes tests/goldens/decode: small files of every kind the decoders read, and what Pillow makes of them.
 
 expected.json: for each file its size and XXH64 (seed 0) of the RGB bytes after exif_transpose, with alpha dropped
 ("drop": convert("RGB")) and composed with white ("white": as transformers' convert_to_rgb), and without
-exif_transpose ("stored"). flips.json: for some JPEG files the first 8 digits of "drop" after bit i % 8 of byte i was
-flipped, for each i; "" where Pillow refuses the file.
+exif_transpose ("stored"). damages.json: for some files the first 8 digits of "drop" of the file cut off before byte i
+("cut") and with bit i % 8 of byte i flipped ("flip"), for each i; "" where Pillow refuses the file.
 
     python3 -m venv .venv && .venv/bin/pip install pillow==13.0.0 numpy xxhash
     .venv/bin/python scripts/make_decode_fixture.py
 """
 import io
+import itertools
 import json
 import pathlib
+import sys
 import struct
 import warnings
 import zlib
@@ -20,8 +22,14 @@ import numpy as np
 import xxhash
 from PIL import Image, ImageOps
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import picture_kinds  # noqa: E402
+
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "tests" / "goldens" / "decode"
 random = np.random.default_rng(7)
+DAMAGED = ["tiny_baseline.jpg", "tiny_progressive.jpg", "cmyk.jpg", "rgb8.png", "palette2_trns.png", "rgba16_interlaced.png",
+           "gray1.png", "exif_behind.png", "tiny.gif", "tiny_interlaced.gif", "tiny.webp", "tiny_lossless.webp", "tiny_palette.bmp",
+           "tiny_runs.bmp", "tiny_raw.tif", "tiny_lzw.tif"]
 
 
 def picture(height, width, channels):
@@ -167,6 +175,29 @@ def files():
     yield "one_pixel.png", png(rgb[:1, :1], 8, 2)
 
 
+def of_other_formats():
+    """Of picture_kinds.py, a part: what is not yet here, and small ones to damage."""
+    source = np.random.default_rng(11)
+    modes = picture_kinds.in_modes(source)
+    small = {mode: image.crop((0, 0, 9, 7)) for mode, image in modes.items()}
+    for image in small.values():
+        image.info.clear()
+    small["Pclear"].info["transparency"] = 3
+    for name, data in picture_kinds.all_kinds(source):
+        skipped = name.endswith(("jpg", "png")) and not name.startswith(("half", "before", "fill", "garbled0", "no_iend", "wrong", "short", "few", "text_b", "anim"))
+        tiff = name.endswith("tif") and ("_MM" in name or "planes" in name or "tiles" in name and "2_3x8" not in name)
+        if not (skipped or tiff or len(data) > 6000):
+            yield name, data
+    yield "tiny.gif", picture_kinds.saved(small["Pclear"], "GIF", interlace=0)
+    yield "tiny_interlaced.gif", picture_kinds.saved(small["P"], "GIF", interlace=1)
+    yield "tiny.webp", picture_kinds.saved(small["RGB"], "WEBP", quality=40)
+    yield "tiny_lossless.webp", picture_kinds.saved(small["RGBA"], "WEBP", lossless=True)
+    yield "tiny_palette.bmp", picture_kinds.saved(small["P"], "BMP")
+    yield "tiny_runs.bmp", picture_kinds.bmp(8, bytes((5, 1, 0, 4, 1, 2, 3, 4, 0, 0)) * 3 + b"\0\1", bytes(range(64)), size=(9, 3), compression=1, colors=16)
+    yield "tiny_raw.tif", picture_kinds.saved(small["RGB"], "TIFF")
+    yield "tiny_lzw.tif", picture_kinds.saved(small["RGBA"], "TIFF", compression="tiff_lzw")
+
+
 def composed_with_white(image):  # transformers.image_transforms.convert_to_rgb
     if "A" in image.getbands() or image.info.get("transparency") is not None:
         image = image.convert("RGBA")
@@ -179,15 +210,17 @@ def digest(image):
     return xxhash.xxh64(np.asarray(image).tobytes()).hexdigest()
 
 
-def flipped(data):
-    """What Pillow makes of the file with one bit wrong, at every byte."""
+def damaged(data, how):
+    """What Pillow makes of the file cut off before, or with one bit wrong in, each byte."""
     for i in range(len(data)):
-        broken = bytearray(data)
-        broken[i] ^= 1 << i % 8
+        broken = bytearray(data[:i] if how == "cut" else data)
+        if how == "flip":
+            broken[i] ^= 1 << i % 8
         try:
             with warnings.catch_warnings(action="ignore"):
-                image = Image.open(io.BytesIO(broken), formats=["JPEG", "PNG"])
-                yield digest(ImageOps.exif_transpose(image).convert("RGB"))[:8]
+                image = Image.open(io.BytesIO(broken), formats=["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "MPO"])
+                rgb = ImageOps.exif_transpose(image).convert("RGB")
+                yield "" if max(rgb.size) > 65500 else digest(rgb)[:8]  # the limit of Longsight
         except Exception:  # Pillow raises many types for broken files
             yield ""
 
@@ -195,7 +228,12 @@ def flipped(data):
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     expected = {}
-    for name, data in files():
+    reported = ((path.name, path.read_bytes()) for path in sorted(FOLDER.glob("reported_*")))  # from trouble reports
+    for name, data in itertools.chain(files(), of_other_formats(), reported):
+        try:
+            Image.open(io.BytesIO(data)).convert("RGB")
+        except Exception:  # the check script compares what both refuse
+            continue
         (FOLDER / name).write_bytes(data)
         stored = Image.open(io.BytesIO(data))
         upright = ImageOps.exif_transpose(stored)
@@ -207,8 +245,13 @@ def main():
             "stored": digest(stored.convert("RGB")),
         }
     (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
-    flips = {name: list(flipped((FOLDER / name).read_bytes())) for name in ("tiny_baseline.jpg", "tiny_progressive.jpg")}
-    (FOLDER / "flips.json").write_text(json.dumps(flips) + "\n")
+    # Where the two versions of libjpeg-turbo differ (Debian's 2.1 and Pillow's 3.2): null.
+    different = {"tiny_baseline.jpg": [396], "tiny_progressive.jpg": [510, 517, 552]}
+    damages = {name: {how: list(damaged((FOLDER / name).read_bytes(), how)) for how in ("cut", "flip")} for name in DAMAGED}
+    for name, places in different.items():
+        for i in places:
+            damages[name]["flip"][i] = None
+    (FOLDER / "damages.json").write_text(json.dumps(damages) + "\n")
 
 
 if __name__ == "__main__":

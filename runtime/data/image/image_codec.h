@@ -1,42 +1,42 @@
-// What image_decode.cpp asks of the two formats. Internal to this folder.
+// What image_decode.cpp asks of the formats. Internal to this folder.
 #pragma once
 
 #include <cstdio>
 #include <memory>
 
+#include "runtime/data/image/encoded_image.h"
 #include "runtime/data/image/image_decode.h"
 #include "runtime/data/image/image_orientation.h"
+#include "runtime/data/image/raster.h"
 
 namespace longsight::data {
 
 inline constexpr i64 kMaxImageSide = 65500;
 
-struct FileCloser {
-  void operator()(std::FILE* file) const noexcept { std::fclose(file); }
-};
-using FileHandle = std::unique_ptr<std::FILE, FileCloser>;
-
-// An encoded image: bytes in memory, or, to read the header alone, an open file.
-struct EncodedImage {
-  std::span<const std::uint8_t> bytes = {};
-  std::FILE* file = nullptr;  // used instead of `bytes` where it is given
-  std::string_view name;      // for messages
-};
-
 // As stored, before orientation.
 struct ImageHeader {
   ImageSize size;
   ImageMetadata metadata;
+  bool always_oriented = false;  // a TIFF: Pillow turns it when it loads it, whoever asks
 };
 
-bool is_jpeg(std::span<const std::uint8_t> start);
-bool is_png(std::span<const std::uint8_t> start);
+// A format: what its files begin with, and the two ways to read them. Both throw bad_data naming the image;
+// decode is called for images whose header was read and is within the limits, with bytes in memory.
+struct ImageFormat {
+  const char* name;
+  bool (*matches)(std::span<const std::uint8_t> start);  // the first 16 bytes, or all of a shorter file
+  ImageHeader (*read_header)(const EncodedImage& encoded);
+  Raster (*decode)(const EncodedImage& encoded, const DecodeOptions& options);
+};
 
-ImageHeader read_jpeg_header(const EncodedImage& encoded);
-ImageHeader read_png_header(const EncodedImage& encoded);
+extern const ImageFormat kJpeg, kPng, kGif, kWebp, kBmp, kTiff;
 
-// Of images whose header was read and is within the limits.
-Image decode_jpeg(const EncodedImage& encoded);
-Image decode_png(const EncodedImage& encoded, const DecodeOptions& options);
+// Says what is odd about an image that is decoded all the same.
+void warn(const DecodeOptions& options, PictureWarning kind, const EncodedImage& encoded,
+          std::string_view what);
+
+// bad_data with the limit: sides of 1 to 65,500, pixels. Formats call it themselves only where they hold
+// more than one size.
+void require_size(ImageSize size, std::string_view name, i64 max_pixels);
 
 }  // namespace longsight::data

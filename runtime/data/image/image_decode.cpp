@@ -5,17 +5,19 @@
 #include <cstring>
 
 #include "runtime/data/file_window.h"
+#include "runtime/data/image/content_name.h"
 #include "runtime/data/image/image_codec.h"
 
 namespace longsight::data {
 namespace {
 
 constexpr i64 kMaxFileBytes = i64{1} << 30;
-constexpr i64 kWarnPixels = 89478485;  // where Pillow begins to warn of decompression bombs
+constexpr std::size_t kStartBytes = 512;  // to know a format, or to say what it is instead
+constexpr i64 kWarnPixels = 89478485;     // where Pillow begins to warn of decompression bombs
 
 struct Opened {
   FileHandle file;
-  std::array<std::uint8_t, 16> start{};
+  std::array<std::uint8_t, kStartBytes> start{};
   std::size_t start_bytes = 0;
 
   std::span<const std::uint8_t> first_bytes() const { return std::span(start).first(start_bytes); }
@@ -55,59 +57,70 @@ std::vector<std::uint8_t> read_rest(std::FILE* file, std::string_view name) {
   return bytes;
 }
 
-std::string_view other_format(std::span<const std::uint8_t> start) {
-  const std::string_view text(reinterpret_cast<const char*>(start.data()), start.size());
-  if (text.starts_with("GIF8")) return "a GIF";
-  if (text.starts_with("RIFF") && text.substr(8).starts_with("WEBP")) return "a WebP";
-  if (text.starts_with("BM")) return "a BMP";
-  if (text.starts_with(std::string_view("II*\0", 4)) || text.starts_with(std::string_view("MM\0*", 4))) {
-    return "a TIFF";
-  }
-  return text.empty() ? "an empty" : "an unknown";
+constexpr const ImageFormat* kFormats[] = {&kJpeg, &kPng, &kGif, &kWebp, &kBmp, &kTiff};
+
+const ImageFormat& format_of(std::span<const std::uint8_t> start, std::string_view name) {
+  for (const ImageFormat* format : kFormats)
+    if (format->matches(start)) return *format;
+  fail(ExitCode::bad_data, "{}: {}", name, name_of_content(start));
 }
 
-enum class Format { jpeg, png };
-
-Format format_of(std::span<const std::uint8_t> start, std::string_view name) {
-  if (is_jpeg(start)) return Format::jpeg;
-  if (is_png(start)) return Format::png;
-  fail(ExitCode::bad_data, "{}: {} file, not a JPEG or PNG image; convert it to one of these", name,
-       other_format(start));
-}
-
-ImageHeader read_header(Format format, const EncodedImage& encoded, const DecodeOptions& options) {
-  ImageHeader header = format == Format::jpeg ? read_jpeg_header(encoded) : read_png_header(encoded);
-  const auto [height, width] = header.size;
-  require(height > 0 && width > 0 && height <= kMaxImageSide && width <= kMaxImageSide, ExitCode::bad_data,
-          "{}: an image of {} x {} pixels; sides must be from 1 to {}", encoded.name, width, height,
-          kMaxImageSide);
-  require(height * width <= options.max_pixels, ExitCode::bad_data,
-          "{}: an image of {} x {} = {} pixels, more than the limit of {}; make it smaller", encoded.name,
-          width, height, height * width, options.max_pixels);
+ImageHeader read_header(const ImageFormat& format, const EncodedImage& encoded,
+                        const DecodeOptions& options) {
+  ImageHeader header = format.read_header(encoded);
+  require_size(header.size, encoded.name, options.max_pixels);
   return header;
 }
 
-int orientation_of(const ImageHeader& header, const DecodeOptions& options) {
-  return options.exif_orientation ? orientation_of(header.metadata) : 1;
+int orientation_of(const ImageHeader& header, std::string_view name, const DecodeOptions& options) {
+  if (!options.exif_orientation && !header.always_oriented) return 1;
+  try {
+    return orientation_of(header.metadata);
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", name, error.what());
+  }
 }
 
-ImageSize header_size(Format format, const EncodedImage& encoded, const DecodeOptions& options) {
+ImageSize header_size(const ImageFormat& format, const EncodedImage& encoded, const DecodeOptions& options) {
   const ImageHeader header = read_header(format, encoded, options);
-  return oriented_size(header.size, orientation_of(header, options));
+  return oriented_size(header.size, orientation_of(header, encoded.name, options));
 }
 
 }  // namespace
 
+void warn(const DecodeOptions& options, PictureWarning kind, const EncodedImage& encoded,
+          std::string_view what) {
+  if (options.warn) options.warn(kind, encoded.name, what);
+}
+
+void require_size(ImageSize size, std::string_view name, i64 max_pixels) {
+  const auto [height, width] = size;
+  require(height > 0 && width > 0 && height <= kMaxImageSide && width <= kMaxImageSide, ExitCode::bad_data,
+          "{}: an image of {} x {} pixels; sides must be from 1 to {}", name, width, height, kMaxImageSide);
+  require(height * width <= max_pixels, ExitCode::bad_data,
+          "{}: an image of {} x {} = {} pixels, more than the limit of {}; make it smaller", name, width,
+          height, height * width, max_pixels);
+}
+
 Image decode_image(std::span<const std::uint8_t> bytes, std::string_view name, const DecodeOptions& options) {
   const EncodedImage encoded{.bytes = bytes, .name = name};
-  const Format format = format_of(bytes.first(std::min<std::size_t>(bytes.size(), 16)), name);
+  const ImageFormat& format = format_of(bytes.first(std::min<std::size_t>(bytes.size(), kStartBytes)), name);
   const ImageHeader header = read_header(format, encoded, options);
-  const int orientation = orientation_of(header, options);
-  if (options.warn && header.size.height * header.size.width > kWarnPixels) {
-    options.warn(
-        fmt::format("{}: a very large image of {} x {} pixels", name, header.size.width, header.size.height));
+  const int orientation = orientation_of(header, name, options);
+  if (header.size.height * header.size.width > kWarnPixels) {
+    warn(options, PictureWarning::large, encoded,
+         fmt::format("a very large image of {} x {} pixels", header.size.width, header.size.height));
   }
-  Image image = format == Format::jpeg ? decode_jpeg(encoded) : decode_png(encoded, options);
+  Raster raster = format.decode(encoded, options);
+  require(raster.size == header.size, ExitCode::bad_data,
+          "{}: corrupt {}: its header says {} x {} pixels, it has {} x {}", name, format.name,
+          header.size.width, header.size.height, raster.size.width, raster.size.height);
+  bool dropped = false;
+  Image image = to_rgb(std::move(raster), options.alpha, dropped);
+  if (dropped) {
+    warn(options, PictureWarning::transparent, encoded,
+         "transparent parts show the colours stored there (data.images.alpha: white puts white behind them)");
+  }
   return apply_orientation(std::move(image), orientation);
 }
 
@@ -129,7 +142,7 @@ Image decode_image_file(const std::string& path, const DecodeOptions& options) {
 
 ImageSize read_image_size(std::span<const std::uint8_t> bytes, std::string_view name,
                           const DecodeOptions& options) {
-  const Format format = format_of(bytes.first(std::min<std::size_t>(bytes.size(), 16)), name);
+  const ImageFormat& format = format_of(bytes.first(std::min<std::size_t>(bytes.size(), kStartBytes)), name);
   return header_size(format, {.bytes = bytes, .name = name}, options);
 }
 
@@ -137,7 +150,7 @@ ImageSize read_image_size(const MediaFile& media, const DecodeOptions& options) 
   const std::string name = name_of(media);
   if (media.content) return read_image_size(bytes_of(*media.content), name, options);
   const Opened opened = open_image(media);
-  const Format format = format_of(opened.first_bytes(), name);
+  const ImageFormat& format = format_of(opened.first_bytes(), name);
   return header_size(format, {.file = opened.file.get(), .name = name}, options);
 }
 

@@ -1,9 +1,10 @@
-// JPEG and PNG files as RGB pixels, equal to Pillow's Image.open(path), exif_transpose, convert("RGB").
+// Image files as RGB pixels, equal to Pillow's Image.open(path), exif_transpose, convert("RGB"): JPEG, PNG,
+// GIF (the first frame), WebP (the first frame), BMP and TIFF (the first page).
 //
 // The format is told by the first bytes of the file, not by its name. Errors: missing_input if the file
-// cannot be opened; bad_data, naming the file and what the decoder said, if it is corrupt, truncated, of
-// another format, or larger than the limits (178 956 970 pixels, sides of 65 500). A damaged file is never
-// returned in part.
+// cannot be opened; bad_data, naming the file and what is wrong, where Pillow refuses it, and for what is of
+// another format or larger than the limits (178 956 970 pixels, sides of 65 500). What Pillow takes although
+// something is wrong with it is decoded to the same pixels, with a warning.
 #pragma once
 
 #include <functional>
@@ -21,12 +22,20 @@ enum class Alpha {
   white,  // composed with a white background: what processors of transformers 5.23 do with Pillow images
 };
 
+// Why an image that is decoded may not look as meant.
+enum class PictureWarning {
+  damaged,      // something is wrong with the file, but Pillow opens it
+  transparent,  // what was transparent shows the colours stored there
+  saturated,    // gray values above 255 became 255
+  large,        // Pillow warns of a decompression bomb
+};
+
 struct DecodeOptions {
   Alpha alpha = Alpha::drop;
   bool exif_orientation = true;
   i64 max_pixels = 178956970;  // above it Pillow refuses (decompression bomb)
-  // Called with one line about an image that is decoded, but may not look as meant. Null: silence.
-  std::function<void(std::string_view)> warn = nullptr;
+  // Called with the image's name and one phrase about it. Null: silence.
+  std::function<void(PictureWarning, std::string_view name, std::string_view what)> warn = nullptr;
 };
 
 Image decode_image_file(const std::string& path, const DecodeOptions& options = {});

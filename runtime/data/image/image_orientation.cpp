@@ -70,7 +70,7 @@ bool is_tiff(std::span<const std::uint8_t> bytes) {
          ((bytes[2] == 0 && bytes[3] == 42) || (bytes[2] == 42 && bytes[3] == 0));
 }
 
-// Nothing: no EXIF block, or one without the tag. 0: a block that cannot be read.
+// Nothing: no EXIF block, or one without the tag. bad_data for what is none, as Pillow.
 std::optional<u64> exif_orientation(std::span<const std::uint8_t> exif) {
   constexpr std::string_view prefix("Exif\0\0", 6);
   for (int i = 0;
@@ -79,7 +79,8 @@ std::optional<u64> exif_orientation(std::span<const std::uint8_t> exif) {
     exif = exif.subspan(prefix.size());
   }
   if (exif.empty()) return std::nullopt;
-  if (!is_tiff(exif)) return 0;
+  require(is_tiff(exif), ExitCode::bad_data,
+          "an EXIF block that cannot be read (data.images.exif: false ignores it)");
   return find_orientation(TiffBytes(exif, exif[0] == 'M'));
 }
 
@@ -103,6 +104,7 @@ std::optional<u64> xmp_orientation(std::string_view xmp) {
 }  // namespace
 
 int orientation_of(const ImageMetadata& metadata) {
+  if (metadata.orientation) return *metadata.orientation;
   std::optional<u64> value;
   if (metadata.exif) value = exif_orientation(*metadata.exif);
   if (!value) value = xmp_orientation(metadata.xmp);

@@ -16,9 +16,10 @@ namespace longsight::data {
 struct ImageMetadata {
   std::optional<std::vector<std::uint8_t>> exif;  // a TIFF file, perhaps behind "Exif\0\0"
   std::string xmp;
+  std::optional<int> orientation{};  // said by the format itself; nothing else counts then
 };
 
-// 1 to 8; 1 where nothing, something unknown or something unreadable is noted.
+// 1 to 8; 1 where nothing or something unknown is noted. bad_data for an EXIF block that is none.
 int orientation_of(const ImageMetadata& metadata);
 
 ImageSize oriented_size(ImageSize stored, int orientation);  // 5 to 8 swap height and width

@@ -11,7 +11,6 @@ using Resize = ImageRecipe::Resize;
 
 constexpr i64 kMaxSide = 16384;  // of a size in the file
 
-// Keys without an influence on pixel values.
 constexpr std::string_view kIgnored[] = {
     "image_processor_type",
     "video_processor_type",
@@ -27,9 +26,14 @@ constexpr std::string_view kIgnored[] = {
     "num_additional_image_tokens",
     "patch_size",
     "vision_feature_select_strategy",
+    "longsight",  // see preprocessor_file.h
 };
 
 }  // namespace
+
+bool changes_no_pixels(std::string_view key) {
+  return std::find(std::begin(kIgnored), std::end(kIgnored), key) != std::end(kIgnored);
+}
 
 const json* RecipeReader::find(const char* key) const {
   asked_.emplace(key);
@@ -111,8 +115,7 @@ std::optional<RecipeReader::Size> RecipeReader::size(const char* key) const {
 
 void RecipeReader::refuse_other_keys() const {
   for (const auto& [key, value] : object_.items()) {
-    const bool ignored = std::find(std::begin(kIgnored), std::end(kIgnored), key) != std::end(kIgnored);
-    if (ignored || asked_.contains(key) || value.is_null() || value == false) continue;
+    if (changes_no_pixels(key) || asked_.contains(key) || value.is_null() || value == false) continue;
     refuse(key, "it is not known and may change the pixels (value {}); remove it if it does not",
            value.dump());
   }

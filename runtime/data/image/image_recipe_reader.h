@@ -12,6 +12,9 @@
 
 namespace longsight::data {
 
+// A key without an influence on pixel values.
+bool changes_no_pixels(std::string_view key);
+
 class RecipeReader {
  public:
   // The object must outlive the reader.

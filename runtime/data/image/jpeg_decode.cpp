@@ -1,6 +1,10 @@
 // JPEG through libjpeg-turbo with its defaults, as Pillow calls it. libjpeg reports errors by a callback that
 // must not return: ours jumps back into the function that called the library. Functions with a setjmp hold no
 // object with a destructor, so that the jump crosses none; errors become exceptions in their callers.
+//
+// What libjpeg only warns of (junk between markers, a code that means nothing) Pillow takes, and so do we,
+// said in the log. A file that ends before its last row is no warning but an error; libjpeg's own sources of
+// data would fill it up with gray.
 #include <algorithm>
 #include <array>
 #include <csetjmp>
@@ -11,6 +15,7 @@
 #include <jpeglib.h>
 
 #include "runtime/data/image/image_codec.h"
+#include "runtime/data/image/jpeg_markers.h"
 
 namespace longsight::data {
 namespace {
@@ -22,8 +27,11 @@ struct Session {
   jpeg_decompress_struct info{};
   jpeg_error_mgr errors{};
   jpeg_progress_mgr progress{};
+  jpeg_source_mgr source{};
   std::jmp_buf jump{};
   std::array<char, JMSG_LENGTH_MAX> message{};
+  std::array<char, JMSG_LENGTH_MAX> warning{};  // the first one
+  bool all_rows = false;                        // nothing that is missing behind them counts
 
   Session();
   ~Session() { jpeg_destroy_decompress(&info); }
@@ -31,29 +39,48 @@ struct Session {
   Session& operator=(const Session&) = delete;
 };
 
-Session& session_of(j_common_ptr info) {
-  return *static_cast<Session*>(info->client_data);
+Session& session_of(void* client_data) {
+  return *static_cast<Session*>(client_data);
 }
 
 [[noreturn]] void leave(j_common_ptr info) {
-  Session& session = session_of(info);
+  Session& session = session_of(info->client_data);
   info->err->format_message(info, session.message.data());
   std::longjmp(session.jump, 1);
 }
 
-// A negative level is a warning: corrupt data that libjpeg would fill with something (gray, mostly). An error
-// here.
+[[noreturn]] void leave_with(Session& session, const char* message) {
+  std::snprintf(session.message.data(), session.message.size(), "%s", message);
+  std::longjmp(session.jump, 1);
+}
+
+// A negative level is a warning.
 void on_message(j_common_ptr info, int level) {
-  if (level < 0) leave(info);
+  Session& session = session_of(info->client_data);
+  if (level >= 0) return;
+  if (info->err->num_warnings == 0) info->err->format_message(info, session.warning.data());
+  ++info->err->num_warnings;
 }
 
 void on_progress(j_common_ptr info) {
-  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > kMaxScans) {
-    Session& session = session_of(info);
-    std::snprintf(session.message.data(), session.message.size(), "more than %d progressive scans",
-                  kMaxScans);
-    std::longjmp(session.jump, 1);
-  }
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > kMaxScans)
+    leave_with(session_of(info->client_data), "more than 500 progressive scans");
+}
+
+void on_source(j_decompress_ptr) {}
+
+boolean on_end_of_data(j_decompress_ptr info) {
+  Session& session = session_of(info->client_data);
+  if (session.all_rows) return FALSE;
+  leave_with(session, "the file is truncated");
+}
+
+void on_skip(j_decompress_ptr info, long count) {
+  if (count <= 0) return;
+  const std::size_t skipped = std::min(static_cast<std::size_t>(count), info->src->bytes_in_buffer);
+  info->src->next_input_byte += skipped;
+  info->src->bytes_in_buffer -= skipped;
+  if (skipped < static_cast<std::size_t>(count)) on_end_of_data(info);
 }
 
 Session::Session() {
@@ -62,101 +89,76 @@ Session::Session() {
   errors.error_exit = leave;
   errors.emit_message = on_message;
   progress.progress_monitor = on_progress;
+  source.init_source = on_source;
+  source.fill_input_buffer = on_end_of_data;
+  source.skip_input_data = on_skip;
+  source.resync_to_restart = jpeg_resync_to_restart;
+  source.term_source = on_source;
 }
 
-bool read_header(Session& session, const std::uint8_t* bytes, unsigned long count, std::FILE* file) {
+bool start(Session& session, const std::uint8_t* bytes, std::size_t count) {
   if (setjmp(session.jump) != 0) return false;
   jpeg_create_decompress(&session.info);
   session.info.mem->max_memory_to_use = kMaxMemory;
   session.info.progress = &session.progress;
-  if (file != nullptr) {
-    jpeg_stdio_src(&session.info, file);
-  } else {
-    jpeg_mem_src(&session.info, bytes, count);
+  session.info.src = &session.source;
+  session.source.next_input_byte = bytes;
+  session.source.bytes_in_buffer = count;
+  while (jpeg_read_header(&session.info, FALSE) == JPEG_HEADER_TABLES_ONLY) {
   }
-  jpeg_save_markers(&session.info, JPEG_APP0 + 1, 0xFFFF);
-  jpeg_read_header(&session.info, TRUE);
   return true;
 }
 
-// rows: [height, width, 3 (RGB) or 4 (CMYK)]
-bool read_rows(Session& session, std::uint8_t* rows, std::size_t row_bytes) {
+// rows: [height, width, channels of `space`]. The size must be that of the header that libjpeg read.
+bool read_rows(Session& session, J_COLOR_SPACE space, std::uint8_t* rows, std::size_t row_bytes) {
   if (setjmp(session.jump) != 0) return false;
-  session.info.out_color_space = session.info.num_components == 4 ? JCS_CMYK : JCS_RGB;
+  session.info.out_color_space = space;
   jpeg_start_decompress(&session.info);
   while (session.info.output_scanline < session.info.output_height) {
     JSAMPROW row = rows + session.info.output_scanline * row_bytes;
     jpeg_read_scanlines(&session.info, &row, 1);
   }
+  session.all_rows = true;
   jpeg_finish_decompress(&session.info);
   return true;
 }
 
-void open(Session& session, const EncodedImage& encoded) {
-  const bool ok = read_header(session, encoded.bytes.data(), encoded.bytes.size(), encoded.file);
-  require(ok, ExitCode::bad_data, "{}: corrupt JPEG: {}", encoded.name, session.message.data());
-  const int components = session.info.num_components;
-  require(components == 1 || components == 3 || components == 4, ExitCode::bad_data,
-          "{}: a JPEG with {} colour components; gray, colour and CMYK (1, 3, 4) can be read", encoded.name,
-          components);
+bool matches(std::span<const std::uint8_t> start_bytes) {
+  return text_of(start_bytes).starts_with("\xFF\xD8\xFF");
 }
 
-std::string_view text_of(const jpeg_marker_struct& marker) {
-  return {reinterpret_cast<const char*>(marker.data), marker.data_length};
+ImageHeader read_header(const EncodedImage& encoded) {
+  JpegMarkers markers = read_jpeg_markers(encoded);
+  return {.size = markers.size, .metadata = std::move(markers.metadata)};
 }
 
-ImageMetadata metadata_of(const jpeg_decompress_struct& info) {
-  constexpr std::string_view exif("Exif\0\0", 6);
-  constexpr std::string_view xmp("http://ns.adobe.com/xap/1.0/\0", 29);
-  ImageMetadata metadata;
-  for (const jpeg_marker_struct* m = info.marker_list; m != nullptr; m = m->next) {
-    const std::string_view text = text_of(*m);
-    if (text.starts_with(exif)) {  // a block of more than 64 KiB is cut into several markers
-      if (!metadata.exif) metadata.exif.emplace();
-      metadata.exif->insert(metadata.exif->end(), text.begin() + exif.size(), text.end());
-    } else if (text.starts_with(xmp)) {
-      metadata.xmp = text.substr(xmp.size());
-    }
-  }
-  return metadata;
-}
-
-// Adobe's files hold inverted CMYK; then Pillow's conversion: R = K' - C * K' / 255 with K' = 255 - K,
-// rounded.
-void rgb_from_inverted_cmyk(const std::vector<std::uint8_t>& cmyk, std::vector<std::uint8_t>& rgb) {
-  for (std::size_t pixel = 0; pixel < rgb.size() / 3; ++pixel) {
-    const int k = cmyk[pixel * 4 + 3];
-    for (std::size_t c = 0; c < 3; ++c) {
-      const int t = (255 - cmyk[pixel * 4 + c]) * k + 128;
-      rgb[pixel * 3 + c] = static_cast<std::uint8_t>(std::clamp(k - (((t >> 8) + t) >> 8), 0, 255));
-    }
-  }
+Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
+  const JpegMarkers markers = read_jpeg_markers(encoded);
+  Session session;
+  const auto require_ok = [&](bool ok) {
+    if (!ok) refuse_image(encoded, "JPEG", session.message.data());
+  };
+  require_ok(start(session, encoded.bytes.data(), encoded.bytes.size()));
+  const ImageSize size{static_cast<i64>(session.info.image_height),
+                       static_cast<i64>(session.info.image_width)};
+  if (size != markers.size || session.info.num_components != markers.layers)
+    refuse_image(encoded, "JPEG", "two frame headers that contradict each other");
+  const auto kind = markers.layers == 1   ? Raster::Kind::gray
+                    : markers.layers == 3 ? Raster::Kind::rgb
+                                          : Raster::Kind::cmyk;
+  const auto space = markers.layers == 1 ? JCS_GRAYSCALE : markers.layers == 3 ? JCS_RGB : JCS_CMYK;
+  Raster raster(kind, size);
+  require_ok(read_rows(session, space, raster.samples.data(),
+                       static_cast<std::size_t>(size.width * raster.channels())));
+  if (kind == Raster::Kind::cmyk)  // Adobe's files hold it inverted
+    for (std::uint8_t& ink : raster.samples) ink = static_cast<std::uint8_t>(255 - ink);
+  if (session.errors.num_warnings > 0)
+    warn(options, PictureWarning::damaged, encoded, session.warning.data());
+  return raster;
 }
 
 }  // namespace
 
-bool is_jpeg(std::span<const std::uint8_t> start) {
-  return start.size() >= 3 && start[0] == 0xFF && start[1] == 0xD8 && start[2] == 0xFF;
-}
-
-ImageHeader read_jpeg_header(const EncodedImage& encoded) {
-  Session session;
-  open(session, encoded);
-  return {{session.info.image_height, session.info.image_width}, metadata_of(session.info)};
-}
-
-Image decode_jpeg(const EncodedImage& encoded) {
-  Session session;
-  open(session, encoded);
-  Image image(session.info.image_height, session.info.image_width);
-  const bool cmyk = session.info.num_components == 4;
-  std::vector<std::uint8_t> inks(cmyk ? image.rgb.size() / 3 * 4 : 0);
-  const auto width = static_cast<std::size_t>(image.width);
-  const bool ok =
-      cmyk ? read_rows(session, inks.data(), width * 4) : read_rows(session, image.rgb.data(), width * 3);
-  require(ok, ExitCode::bad_data, "{}: corrupt JPEG: {}", encoded.name, session.message.data());
-  if (cmyk) rgb_from_inverted_cmyk(inks, image.rgb);
-  return image;
-}
+const ImageFormat kJpeg{"JPEG", matches, read_header, decode};
 
 }  // namespace longsight::data

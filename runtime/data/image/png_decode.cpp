@@ -1,185 +1,211 @@
-// PNG through libpng. As with libjpeg, functions with a setjmp hold no object with a destructor.
+// The pixels of a PNG. Not through libpng, which refuses what Pillow reads (a wrong checksum, no end) and
+// reads what Pillow refuses: zlib unpacks, the rest is filters and order.
 #include <algorithm>
 #include <array>
-#include <csetjmp>
-#include <cstring>
+#include <cstdlib>
 
-#include <png.h>
+#include <zlib.h>
 
 #include "runtime/data/image/image_codec.h"
-#include "runtime/data/image/png_metadata.h"
+#include "runtime/data/image/png_chunks.h"
 
 namespace longsight::data {
 namespace {
 
-constexpr png_alloc_size_t kMaxChunkBytes = 8'000'000;  // of a chunk that libpng keeps in memory
+class Inflater {
+ public:
+  Inflater(const EncodedImage& encoded, const std::vector<PngChunks::Part>& parts)
+      : encoded_(encoded), parts_(parts) {
+    require(inflateInit(&stream_) == Z_OK, ExitCode::internal, "zlib could not start");
+  }
+  ~Inflater() { inflateEnd(&stream_); }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
 
-struct Session {
-  png_structp png = nullptr;
-  png_infop info = nullptr;
-  std::span<const std::uint8_t> rest;  // of the file
-  std::jmp_buf jump{};
-  std::array<char, 200> message{};
+  // Fills the row. False: the stream ended with the row before it. bad_data for a broken stream, and for one
+  // that ends inside of a row.
+  bool read(std::span<std::uint8_t> row) {
+    if (ended_) return false;
+    stream_.next_out = row.data();
+    stream_.avail_out = static_cast<uInt>(row.size());
+    while (stream_.avail_out > 0) {
+      if (stream_.avail_in == 0) next_part();
+      const int status = inflate(&stream_, Z_NO_FLUSH);
+      if (status < 0) refuse_image(encoded_, "PNG", stream_.msg != nullptr ? stream_.msg : "broken data");
+      ended_ = status == Z_STREAM_END;
+      if (ended_ && stream_.avail_out > 0) refuse_image(encoded_, "PNG", "its pixels are truncated");
+    }
+    return true;
+  }
 
-  Session() = default;
-  ~Session() { png_destroy_read_struct(&png, &info, nullptr); }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
+ private:
+  void next_part() {
+    while (part_ < parts_.size() && left_ == 0) {
+      at_ = parts_[part_].at;
+      left_ = parts_[part_++].bytes;
+    }
+    const u64 all = encoded_.bytes.size();
+    const u64 count = at_ >= all ? 0 : std::min<u64>({left_, all - at_, u64{1} << 30});
+    if (count == 0) refuse_image(encoded_, "PNG", "the file is truncated");
+    stream_.next_in = const_cast<Bytef*>(encoded_.bytes.data() + at_);  // zlib does not write to it
+    stream_.avail_in = static_cast<uInt>(count);
+    at_ += count;
+    left_ -= count;
+  }
+
+  const EncodedImage& encoded_;
+  const std::vector<PngChunks::Part>& parts_;
+  z_stream stream_{};
+  std::size_t part_ = 0;
+  u64 at_ = 0, left_ = 0;
+  bool ended_ = false;
 };
 
-[[noreturn]] void on_error(png_structp png, png_const_charp text) {
-  Session& session = *static_cast<Session*>(png_get_error_ptr(png));
-  std::snprintf(session.message.data(), session.message.size(), "%s", text);
-  std::longjmp(session.jump, 1);
+std::uint8_t paeth(int a, int b, int c) {
+  const int pa = std::abs(b - c), pb = std::abs(a - c), pc = std::abs(a + b - 2 * c);
+  return static_cast<std::uint8_t>(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
 }
 
-// What libpng only warns of (odd, but harmless chunks) Pillow accepts, too.
-void on_warning(png_structp, png_const_charp) {}
-
-void on_read(png_structp png, png_bytep to, png_size_t count) {
-  Session& session = *static_cast<Session*>(png_get_io_ptr(png));
-  if (count > session.rest.size()) png_error(png, "the file is truncated");
-  std::memcpy(to, session.rest.data(), count);
-  session.rest = session.rest.subspan(count);
-}
-
-// Up to the first row. Palettes become RGB (with alpha where they have it), low bit depths 8 bits, 16 bits
-// their high byte, except 16-bit gray.
-bool open_rows(Session& session) {
-  if (setjmp(session.jump) != 0) return false;
-  session.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &session, on_error, on_warning);
-  if (session.png == nullptr) return false;
-  session.info = png_create_info_struct(session.png);
-  if (session.info == nullptr) return false;
-  png_set_read_fn(session.png, &session, on_read);
-  png_set_user_limits(session.png, kMaxImageSide, kMaxImageSide);
-  png_set_chunk_malloc_max(session.png, kMaxChunkBytes);
-  png_set_crc_action(session.png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
-  png_set_option(session.png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON);  // as Pillow
-  png_set_keep_unknown_chunks(session.png, PNG_HANDLE_CHUNK_NEVER, nullptr,
-                              -1);  // text, profiles: not parsed
-  png_read_info(session.png, session.info);
-  const int color = png_get_color_type(session.png, session.info);
-  const int depth = png_get_bit_depth(session.png, session.info);
-  if (color == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(session.png);
-  if (color == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(session.png);
-  if (color != PNG_COLOR_TYPE_GRAY && depth == 16) png_set_strip_16(session.png);
-  png_set_interlace_handling(session.png);
-  png_read_update_info(session.png, session.info);
-  return true;
-}
-
-bool read_rows(Session& session, std::uint8_t* rows, std::size_t row_bytes) {
-  if (setjmp(session.jump) != 0) return false;
-  const int passes = png_get_interlace_type(session.png, session.info) == PNG_INTERLACE_NONE ? 1 : 7;
-  const png_uint_32 height = png_get_image_height(session.png, session.info);
-  for (int pass = 0; pass < passes; ++pass) {
-    for (png_uint_32 y = 0; y < height; ++y) png_read_row(session.png, rows + y * row_bytes, nullptr);
+// Takes the filter back: row and the one above it begin with a byte for the filter. `step`: bytes of a pixel.
+bool unfilter(std::span<std::uint8_t> row, std::span<const std::uint8_t> above, std::size_t step) {
+  const std::size_t n = row.size();
+  const auto left = [&](std::size_t i) { return i > step ? row[i - step] : std::uint8_t{0}; };
+  switch (row[0]) {
+    case 0:
+      return true;
+    case 1:
+      for (std::size_t i = 1; i < n; ++i) row[i] = static_cast<std::uint8_t>(row[i] + left(i));
+      return true;
+    case 2:
+      for (std::size_t i = 1; i < n; ++i) row[i] = static_cast<std::uint8_t>(row[i] + above[i]);
+      return true;
+    case 3:
+      for (std::size_t i = 1; i < n; ++i)
+        row[i] = static_cast<std::uint8_t>(row[i] + (left(i) + above[i]) / 2);
+      return true;
+    case 4:
+      for (std::size_t i = 1; i < n; ++i)
+        row[i] = static_cast<std::uint8_t>(row[i] + paeth(left(i), above[i], i > step ? above[i - step] : 0));
+      return true;
+    default:
+      return false;
   }
-  png_read_end(session.png, nullptr);
-  return true;
 }
 
-// Samples as libpng left them: [pixels, channels], gray 16 bits big-endian.
+// How the samples of a row are stored, and what becomes of them.
 struct Samples {
-  std::vector<std::uint8_t> bytes;
-  std::size_t channels = 0;
-  bool gray16 = false;
+  Raster::Kind kind = Raster::Kind::gray;
+  int depth = 8, stored = 1;  // bits of a sample; samples of a pixel
+  bool saturated = false;     // 16-bit gray values above 255 were met
+
+  int bits() const { return depth * stored; }
+
+  // The pixel at x of a row.
+  void unpack(const std::uint8_t* row, i64 x, std::uint8_t* to) {
+    if (depth < 8) {
+      const i64 bit = x * depth;
+      const int value = row[bit / 8] >> (8 - depth - bit % 8) & ((1 << depth) - 1);
+      const int scale = kind == Raster::Kind::gray ? 255 / ((1 << depth) - 1) : 1;
+      *to = static_cast<std::uint8_t>(value * scale);
+    } else if (depth == 8) {
+      std::copy_n(row + x * stored, stored, to);
+    } else if (stored == 1) {  // Pillow keeps all 16 bits of gray, and takes at most 255 when it makes it RGB
+      saturated = saturated || row[x * 2] != 0;
+      *to = row[x * 2] != 0 ? 255 : row[x * 2 + 1];
+    } else {
+      for (int c = 0; c < stored; ++c) to[c] = row[(x * stored + c) * 2];
+    }
+  }
 };
 
-// 16-bit gray saturates at 255: that is how Pillow converts it.
-bool saturate_gray16(Samples& samples) {
-  bool lost = false;
-  for (std::size_t i = 0; i < samples.bytes.size() / 2; ++i) {
-    const int value = samples.bytes[i * 2] << 8 | samples.bytes[i * 2 + 1];
-    lost = lost || value > 255;
-    samples.bytes[i] = static_cast<std::uint8_t>(std::min(value, 255));
-  }
-  samples.bytes.resize(samples.bytes.size() / 2);
-  return lost;
+Samples samples_of(const PngChunks& png) {
+  using Kind = Raster::Kind;
+  constexpr std::array kinds{Kind::gray,       Kind::gray, Kind::rgb, Kind::palette,
+                             Kind::gray_alpha, Kind::gray, Kind::rgba};
+  const Kind kind = kinds.at(static_cast<std::size_t>(png.color));
+  return {.kind = kind, .depth = png.depth, .stored = static_cast<int>(Raster::channels_of(kind))};
 }
 
-// Pillow's alpha_composite of one value on opaque white, in its fixed point numbers.
-std::uint8_t on_white(unsigned value, unsigned alpha) {
-  constexpr int bits = 7;
-  const unsigned outcome = alpha * 255 + 255 * (255 - alpha);
-  const unsigned weight = alpha * 255 * 255 * (1U << bits) / outcome;
-  const unsigned sum = value * weight + 255 * (255 * (1U << bits) - weight) + (0x80U << bits);
-  return static_cast<std::uint8_t>((((sum >> 8) + sum) >> 8) >> bits);
-}
-
-// The colour that tRNS makes transparent in an image without an alpha channel, as Pillow compares it: its low
-// byte with the 8-bit samples (1-bit gray: black or white).
-struct TransparentColor {
-  bool present = false;
-  std::array<std::uint8_t, 3> rgb{};
+// Rows and columns of one pass over the frame, of every step-th pixel. Not interlaced: all in one pass.
+struct Pass {
+  i64 top, left, row_step, column_step;
 };
+constexpr std::array<Pass, 7> kInterlaced{
+    {{0, 0, 8, 8}, {0, 4, 8, 8}, {4, 0, 8, 4}, {0, 2, 4, 4}, {2, 0, 4, 2}, {0, 1, 2, 2}, {1, 0, 2, 1}}};
+constexpr std::array<Pass, 1> kAtOnce{{{0, 0, 1, 1}}};
 
-TransparentColor transparent_color(const Session& session) {
-  png_bytep alphas = nullptr;
-  png_color_16p color = nullptr;
-  int count = 0;
-  if (png_get_tRNS(session.png, session.info, &alphas, &count, &color) == 0 || color == nullptr) return {};
-  const auto low = [](unsigned value) { return static_cast<std::uint8_t>(value & 255); };
-  if (png_get_color_type(session.png, session.info) == PNG_COLOR_TYPE_RGB) {
-    return {true, {low(color->red), low(color->green), low(color->blue)}};
+// False: the stream ended before the last row; the rest stays black.
+bool read_rows(const EncodedImage& encoded, const PngChunks& png, Samples& samples, Raster& raster) {
+  Inflater inflater(encoded, png.data);
+  const auto step = static_cast<std::size_t>((samples.bits() + 7) / 8);
+  const auto passes = png.interlaced ? std::span<const Pass>(kInterlaced) : std::span<const Pass>(kAtOnce);
+  for (const Pass& pass : passes) {
+    const i64 columns = ceil_div(std::max<i64>(png.frame.width - pass.left, 0), pass.column_step);
+    if (columns == 0) continue;
+    const auto bytes = static_cast<std::size_t>(ceil_div(columns * samples.bits(), 8)) + 1;
+    std::vector<std::uint8_t> row(bytes), above(bytes);
+    for (i64 y = pass.top; y < png.frame.height; y += pass.row_step) {
+      if (!inflater.read(row)) return false;
+      if (!unfilter(row, above, step)) refuse_image(encoded, "PNG", "an unknown filter");
+      std::uint8_t* const to = raster.row(png.top + y) + (png.left + pass.left) * raster.channels();
+      if (!png.interlaced && samples.depth == 8) {
+        std::copy(row.begin() + 1, row.end(), to);
+      } else {
+        for (i64 x = 0; x < columns; ++x)
+          samples.unpack(row.data() + 1, x, to + x * pass.column_step * raster.channels());
+      }
+      std::swap(row, above);
+    }
   }
-  return {true, {low(color->gray), low(color->gray), low(color->gray)}};
+  return true;
 }
 
-void to_rgb(const Samples& samples, const TransparentColor& transparent, Alpha alpha, Image& image) {
-  const bool has_alpha = samples.channels == 2 || samples.channels == 4;
-  const std::size_t step = samples.channels >= 3 ? 1 : 0;  // gray: the same sample three times
-  for (std::size_t pixel = 0; pixel < image.rgb.size() / 3; ++pixel) {
-    const std::uint8_t* from = samples.bytes.data() + pixel * samples.channels;
-    std::uint8_t* to = image.rgb.data() + pixel * 3;
-    for (std::size_t c = 0; c < 3; ++c) to[c] = from[c * step];
-    if (alpha == Alpha::drop) continue;
-    unsigned opacity = has_alpha ? from[samples.channels - 1] : 255;
-    if (transparent.present && std::equal(to, to + 3, transparent.rgb.begin())) opacity = 0;
-    for (std::size_t c = 0; c < 3; ++c) to[c] = on_white(to[c], opacity);
+// Of a palette: opacities of its first colours. Otherwise the colour that is transparent, as Pillow compares
+// it: its low byte with the 8-bit samples (1-bit gray: black or white).
+void set_transparency(const PngChunks& png, Raster& raster) {
+  const auto& t = png.transparency;
+  if (t.empty()) return;
+  if (raster.kind == Raster::Kind::palette) {
+    for (std::size_t i = 0; i < std::min<std::size_t>(t.size(), 256); ++i) raster.palette[i][3] = t[i];
+  } else if (raster.kind == Raster::Kind::rgb) {
+    raster.clear = {t[1], t[3], t[5]};
+  } else if (png.depth == 1) {
+    const std::uint8_t gray = t[0] != 0 || t[1] != 0 ? 255 : 0;
+    raster.clear = {gray, gray, gray};
+  } else {
+    raster.clear = {t[1], t[1], t[1]};
   }
+}
+
+bool matches(std::span<const std::uint8_t> start) {
+  return text_of(start).starts_with("\x89PNG\r\n\x1a\n");
+}
+
+ImageHeader read_header(const EncodedImage& encoded) {
+  PngChunks png = read_png_chunks(encoded, true);
+  return {.size = png.size, .metadata = std::move(png.metadata)};
+}
+
+Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
+  const PngChunks png = read_png_chunks(encoded, false);
+  if (png.frame.height == 0 || png.frame.width == 0) refuse_image(encoded, "PNG", "its frame is empty");
+  Samples samples = samples_of(png);
+  Raster raster(samples.kind, png.size);
+  set_palette(raster, png.palette, 3, false, encoded.name);
+  set_transparency(png, raster);
+  const bool whole = read_rows(encoded, png, samples, raster);
+  if (!whole) warn(options, PictureWarning::damaged, encoded, "its data end early, the rest of it is black");
+  if (whole && !png.ended) warn(options, PictureWarning::damaged, encoded, "a PNG without its end (IEND)");
+  if (!png.data_checked) warn(options, PictureWarning::damaged, encoded, "a PNG with a wrong checksum");
+  if (samples.saturated) {
+    warn(options, PictureWarning::saturated, encoded,
+         "16-bit gray; values above 255 become white, as in Pillow");
+  }
+  return raster;
 }
 
 }  // namespace
 
-bool is_png(std::span<const std::uint8_t> start) {
-  return start.size() >= 8 && png_sig_cmp(start.data(), 0, 8) == 0;
-}
-
-ImageHeader read_png_header(const EncodedImage& encoded) {
-  return read_png_metadata(encoded);
-}
-
-Image decode_png(const EncodedImage& encoded, const DecodeOptions& options) {
-  Session session;
-  session.rest = encoded.bytes;
-  const auto require_ok = [&](bool ok) {
-    require(ok, ExitCode::bad_data, "{}: corrupt PNG: {}", encoded.name,
-            session.message[0] != 0 ? session.message.data() : "libpng could not start");
-  };
-  require_ok(open_rows(session));
-  Image image(png_get_image_height(session.png, session.info),
-              png_get_image_width(session.png, session.info));
-  const std::size_t row_bytes = png_get_rowbytes(session.png, session.info);
-  Samples samples;
-  samples.channels = png_get_channels(session.png, session.info);
-  samples.gray16 = png_get_bit_depth(session.png, session.info) == 16;
-  const bool as_it_is = samples.channels == 3 && options.alpha == Alpha::drop;
-  if (as_it_is) {
-    check(row_bytes * static_cast<std::size_t>(image.height) == image.rgb.size(), "{} bytes a row",
-          row_bytes);
-    require_ok(read_rows(session, image.rgb.data(), row_bytes));
-    return image;
-  }
-  samples.bytes.resize(row_bytes * static_cast<std::size_t>(image.height));
-  require_ok(read_rows(session, samples.bytes.data(), row_bytes));
-  if (samples.gray16 && saturate_gray16(samples) && options.warn) {
-    options.warn(
-        fmt::format("{}: a 16-bit gray PNG; values above 255 become white, as in Pillow", encoded.name));
-  }
-  to_rgb(samples, transparent_color(session), options.alpha, image);
-  return image;
-}
+const ImageFormat kPng{"PNG", matches, read_header, decode};
 
 }  // namespace longsight::data

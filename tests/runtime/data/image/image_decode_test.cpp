@@ -77,9 +77,9 @@ TEST_CASE("images of the LLaVA golden case decode to the pixels that went into i
   }
 }
 
-TEST_CASE("every kind of JPEG and PNG decodes as in Pillow, from a file and from memory") {
+TEST_CASE("pictures of every kind decode as in Pillow, from a file and from memory") {
   const Json expected = read_json_file(kDecode + "expected.json");
-  CHECK(expected.size() > 90);
+  CHECK(expected.size() > 250);
   for (const auto& [name, want] : expected.items()) {
     CAPTURE(name);
     const Image image = decode_image_file(kDecode + name);
@@ -117,66 +117,69 @@ TEST_CASE("a missing file, a folder and another format are errors that name the 
   CHECK(error_of([] { read_image_size(std::string("no/such.jpg")); }).code() == ExitCode::missing_input);
   CHECK(error_of([] { decode_image_file("tests/goldens"); }).code() == ExitCode::missing_input);
 
-  const std::string gif = "GIF89a........";
-  const Error other = error_of([&] {
-    decode_image({reinterpret_cast<const std::uint8_t*>(gif.data()), gif.size()}, "a.jpg");
-  });
-  CHECK(other.code() == ExitCode::bad_data);
-  CHECK(contains(other, "a.jpg: a GIF file"));
   CHECK(contains(error_of([] { decode_image({}, "empty.png"); }), "empty.png: an empty file"));
 }
 
-TEST_CASE("a file cut off anywhere is refused, with its name and what the library said") {
-  for (const std::string name :
-       {"tiny_baseline.jpg", "tiny_progressive.jpg", "cmyk.jpg", "restart.jpg", "gray.jpg", "rgb8.png",
-        "rgba16_interlaced.png", "palette4_trns.png", "gray1.png", "exif_behind.png"}) {
-    CAPTURE(name);
-    const std::vector<std::uint8_t> whole = bytes_of(kDecode + name);
-    CHECK_NOTHROW(decode_image(whole, name));
-    const ImageSize size = read_image_size(whole, name, {.exif_orientation = false});
-    for (std::size_t length = 0; length < whole.size(); ++length) {
-      CAPTURE(length);
-      const std::span<const std::uint8_t> part(whole.data(), length);
-      const Error error = error_of([&] { decode_image(part, name); });
-      CHECK(error.code() == ExitCode::bad_data);
-      CHECK(contains(error, name + ": "));
-      const auto from_part =
-          unless_refused([&] { return read_image_size(part, name, {.exif_orientation = false}); });
-      CHECK(from_part.value_or(size) == size);
-    }
+TEST_CASE("what is no picture is refused with the name of what it looks like and the remedy") {
+  using namespace std::string_view_literals;
+  const std::pair<std::string_view, const char*> contents[] = {
+      {"<!DOCTYPE html><html>404", "a.jpg: an HTML page, not a picture: its download went wrong"},
+      {"\n<html>Not found</html>", "an HTML page"},
+      {"<?xml version='1.0'?>\n<svg width='3'>", "an SVG drawing; convert it to PNG"},
+      {"%PDF-1.7 and so on", "a PDF; convert"},
+      {"\0\0\0\x1c"
+       "ftypheic\0\0\0\0"sv,
+       "a HEIC picture; convert"},
+      {"\0\0\0\x1c"
+       "ftypavif\0\0\0\0"sv,
+       "an AVIF picture; convert"},
+      {"\0\0\0\x1c"
+       "ftypisom\0\0\0\0"sv,
+       "a film"},
+      {"{\"error\": 403}", "often an error message"},
+      {"version https://git-lfs.github.com/spec/v1", "git lfs pull"},
+      {"\xff\xd8", "a JPEG that is cut off"},
+      {"\0\0\0\0\0\0\0\0"sv, "nothing but zeros"},
+      {"GIF89", "a GIF that is cut off"},
+      {"hello", "known are JPEG, PNG, GIF, WebP, BMP and TIFF"},
+  };
+  for (const auto& [content, message] : contents) {
+    const std::string_view bytes = content;
+    CAPTURE(bytes);
+    const std::span<const std::uint8_t> span{reinterpret_cast<const std::uint8_t*>(bytes.data()),
+                                             bytes.size()};
+    const Error error = error_of([&] { decode_image(span, "a.jpg"); });
+    CHECK(error.code() == ExitCode::bad_data);
+    CHECK(contains(error, message));
+    CHECK(contains(error_of([&] { read_image_size(span, "a.jpg"); }), message));
   }
 }
 
-TEST_CASE("a JPEG with a wrong bit is refused, or decodes to what Pillow makes of it") {
-  const Json flips = read_json_file(kDecode + "flips.json");
-  for (const auto& [name, expected] : flips.items()) {
+TEST_CASE(
+    "a file cut off or with a wrong bit anywhere is what Pillow makes of it, or refused where Pillow refuses "
+    "it") {
+  const Json damages = read_json_file(kDecode + "damages.json");
+  CHECK(damages.size() > 12);
+  for (const auto& [name, expected] : damages.items()) {
     CAPTURE(name);
     const std::vector<std::uint8_t> whole = bytes_of(kDecode + name);
-    REQUIRE(expected.size() == whole.size());
-    int decoded = 0;
-    for (std::size_t i = 0; i < whole.size(); ++i) {
-      CAPTURE(i);
-      std::vector<std::uint8_t> broken = whole;
-      broken[i] ^= static_cast<std::uint8_t>(1 << i % 8);
-      const auto image = unless_refused([&] { return decode_image(broken, name); });
-      if (!image) continue;
-      CHECK(digest(*image).substr(0, 8) == expected[i].get<std::string>());
-      CHECK(read_image_size(broken, name) == image->size());
-      ++decoded;
-    }
-    CHECK(decoded > 100);  // wrong tables and coefficients are no errors for JPEG
-  }
-}
-
-TEST_CASE("a PNG with a wrong bit is refused") {  // all of it is under checksums
-  for (const std::string name : {"rgb8.png", "palette2_trns.png", "gray16_interlaced.png", "exif.png"}) {
-    CAPTURE(name);
-    const std::vector<std::uint8_t> whole = bytes_of(kDecode + name);
-    for (std::size_t i = 0; i < whole.size(); ++i) {
-      CAPTURE(i);
-      std::vector<std::uint8_t> broken = whole;
-      broken[i] ^= static_cast<std::uint8_t>(1 << i % 8);
-      CHECK(error_of([&] { decode_image(broken, name); }).code() == ExitCode::bad_data);
+    for (const char* how : {"cut", "flip"}) {
+      CAPTURE(how);
+      const Json& hashes = expected[how];
+      REQUIRE(hashes.size() == whole.size());
+      for (std::size_t i = 0; i < whole.size(); ++i) {
+        CAPTURE(i);
+        std::vector<std::uint8_t> broken = whole;
+        if (how == std::string_view("cut")) {
+          broken.resize(i);
+        } else {
+          broken[i] ^= static_cast<std::uint8_t>(1 << i % 8);
+        }
+        if (hashes[i].is_null()) continue;  // of a part of libjpeg that differs from version to version
+        const auto image = unless_refused([&] { return decode_image(broken, name); });
+        CHECK((image ? digest(*image).substr(0, 8) : "") == hashes[i].get<std::string>());
+        if (image) CHECK(read_image_size(broken, name) == image->size());
+      }
     }
   }
 }
@@ -223,13 +226,23 @@ TEST_CASE("a progressive JPEG with more than 500 scans is refused") {
                  "more than 500 progressive scans"));
 }
 
-TEST_CASE("a 16-bit gray PNG that saturates warns, one that does not is silent") {
-  std::vector<std::string> warnings;
-  const DecodeOptions options{.warn = [&](std::string_view text) { warnings.emplace_back(text); }};
-  decode_image_file(kDecode + "gray8.png", options);
-  decode_image_file(kDecode + "rgb16.png", options);
-  CHECK(warnings.empty());
-  decode_image_file(kDecode + "gray16.png", options);
-  REQUIRE(warnings.size() == 1);
-  CHECK(warnings[0].find("gray16.png: a 16-bit gray PNG") != std::string::npos);
+TEST_CASE("pictures that may not look as meant warn by kind, others are silent") {
+  std::vector<std::pair<PictureWarning, std::string>> warnings;
+  DecodeOptions options{.warn = [&](PictureWarning kind, std::string_view name, std::string_view what) {
+    warnings.emplace_back(kind, fmt::format("{}: {}", name, what));
+  }};
+  const auto warned = [&](const std::string& name) {
+    warnings.clear();
+    decode_image_file(kDecode + name, options);
+    return warnings.empty() ? std::optional<PictureWarning>() : warnings[0].first;
+  };
+  CHECK(warned("gray8.png") == std::nullopt);
+  CHECK(warned("rgb16.png") == std::nullopt);
+  CHECK(warned("gray16.png") == PictureWarning::saturated);
+  CHECK(warnings[0].second.find("gray16.png: 16-bit gray") != std::string::npos);
+  CHECK(warned("rgba8.png") == PictureWarning::transparent);
+  CHECK(warned("no_iend.png") == PictureWarning::damaged);
+  CHECK(warned("before_sos.jpg") == PictureWarning::damaged);
+  options.alpha = Alpha::white;
+  CHECK(warned("rgba8.png") == std::nullopt);
 }
