@@ -40,7 +40,7 @@ class MediaMaker {
                                            const std::string& where) const;
 
   // Into a model folder: preprocessor_config.json (and the one of videos) with all that the pixels made here
-  // depend on, whatever stood there before. The class is that of the family's processor; null: none.
+  // depend on, whatever stood there before. The class is that of the family's processor; empty: none.
   void write_files(const std::string& folder, const std::string& processor_class) const;
 
   const data::MediaRecipes& recipes() const { return recipes_; }
