@@ -10,6 +10,7 @@
 
 #include "launch/verb.h"
 #include "runtime/base/log.h"
+#include "runtime/base/shorten.h"
 
 namespace {
 
@@ -25,11 +26,14 @@ void choose_threads(int local_ranks) {
   omp_set_num_threads(static_cast<int>(std::max(1L, usable < online ? usable : online / local_ranks)));
 }
 
+// One line, however long the values are that an error carries.
+constexpr std::size_t kMostOfMessage = 2000;
+
 // The ranks often fail alike (a wrong key in the configuration): the first speaks for all, others only if it
 // has nothing to say.
 int end_job(int rank, int ranks, ExitCode code, const std::string& message) {
   if (rank > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
-  log_error("{}", message);
+  log_error("{}", shortened(message, kMostOfMessage));
   if (ranks > 1) parallel::MpiSession::abort(static_cast<int>(code));
   return static_cast<int>(code);
 }

@@ -17,7 +17,7 @@ packages=(
   build-essential g++ cmake ninja-build pkg-config ccache clang-format git patch
   libdnnl-dev libeigen3-dev libopenmpi-dev openmpi-bin
   libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libxxhash-dev
-  libjpeg62-turbo-dev libpng-dev libfreetype-dev libutf8proc-dev libpcre2-dev libsentencepiece-dev
+  libjpeg62-turbo-dev libpng-dev zlib1g-dev libfreetype-dev libutf8proc-dev libpcre2-dev libsentencepiece-dev
   doctest-dev
   # The quickstart's data, the picture of its captions, and the pages of `longsight data preview`.
   python3 python3-fonttools python3-pil fonts-noto-color-emoji fonts-dejavu-core unicode-data

@@ -1,8 +1,10 @@
 // Rendering conversations.
+#include <algorithm>
 #include <utility>
 
 #include "runtime/base/error.h"
 #include "runtime/data/chat.h"
+#include "runtime/data/picture_breaks.h"
 
 namespace longsight::data {
 
@@ -197,6 +199,17 @@ void render_prefix(Renderer& renderer, const ChatFormat& format, const ChatSampl
   renderer.prefix(messages[0]);
 }
 
+// What the format writes by itself is left to it; what it has no place for is refused.
+ChatSample for_format(const ChatFormat& format, const ChatSample& sample) {
+  const auto calls = [](const ChatMessage& m) { return m.role == Role::tool || !m.template_keys.is_null(); };
+  require(sample.tools.is_null() && std::none_of(sample.messages.begin(), sample.messages.end(), calls),
+          ExitCode::bad_data,
+          "{}: tools, or keys of a message besides role and content, for which the chat format "
+          "{} has no place",
+          sample.where, format.name);
+  return format.behind_image == "\n" ? without_picture_breaks(sample, format.images_first) : sample;
+}
+
 // A text of its own, all of it learned.
 RenderedChat render_plain(const ChatFormat& format, const ChatSample& sample) {
   RenderedChat chat;
@@ -207,9 +220,10 @@ RenderedChat render_plain(const ChatFormat& format, const ChatSample& sample) {
 
 }  // namespace
 
-RenderedChat render_chat(const ChatFormat& format, const ChatSample& sample,
+RenderedChat render_chat(const ChatFormat& format, const ChatSample& written,
                          std::span<const std::string> media_texts) {
-  if (sample.plain) return render_plain(format, sample);
+  if (written.plain) return render_plain(format, written);
+  const ChatSample sample = for_format(format, written);
   Renderer renderer(format, sample, media_texts);
   if (format.prefix_suffix) {
     render_prefix(renderer, format, sample);
@@ -223,9 +237,10 @@ RenderedChat render_chat(const ChatFormat& format, const ChatSample& sample,
   return renderer.take();
 }
 
-RenderedChat render_prompt(const ChatFormat& format, const ChatSample& sample,
+RenderedChat render_prompt(const ChatFormat& format, const ChatSample& written,
                            std::span<const std::string> media_texts) {
-  if (sample.plain) return {};  // nothing stands in front of it
+  if (written.plain) return {};  // nothing stands in front of it
+  const ChatSample sample = for_format(format, written);
   Renderer renderer(format, sample, media_texts);
   if (format.prefix_suffix) {
     render_prefix(renderer, format, sample);

@@ -3,7 +3,7 @@
 
 #include "runtime/base/json.h"
 #include "runtime/data/media_text.h"
-#include "runtime/data/messages.h"
+#include "runtime/data/records/messages.h"
 #include "runtime/data/tokenize_sample.h"
 
 using namespace longsight;
