@@ -6,8 +6,8 @@
 #include "launch/sample_file.h"
 #include "launch/verb.h"
 #include "runtime/base/log.h"
-#include "runtime/data/check_data.h"
-#include "runtime/data/open_data.h"
+#include "runtime/data/records/check_data.h"
+#include "runtime/data/records/open_data.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {

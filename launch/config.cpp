@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "runtime/data/webdataset.h"
+#include "runtime/data/records/webdataset.h"
 
 namespace longsight::launch {
 namespace {
@@ -29,6 +29,7 @@ void check_sources(const YamlDocument& doc, const char* key, const std::vector<D
                    "only messages, llava and sharegpt have a folder of images");
     doc.require_at(!s.sharegpt.empty() || same_fields(s.tags, data::ConversationTags{}), where + ".tags",
                    "only sharegpt has tags");
+    doc.require_at(!tensors || s.ignore.empty(), where + ".ignore", "ready batches have no records");
     doc.require_at(s.weight.value_or(1) > 0, where + ".weight", "{} must be positive", s.weight.value_or(1));
     doc.require_at(!s.samples || *s.samples > 0, where + ".samples", "{} must be positive",
                    s.samples.value_or(0));

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "runtime/base/yaml.h"
-#include "runtime/data/conversations.h"
 #include "runtime/data/image/image_options.h"
+#include "runtime/data/records/conversations.h"
 
 namespace longsight::launch {
 
@@ -77,6 +77,7 @@ struct DataSource {
   std::vector<std::string> tensors;     // ready batches, one step each
   std::string images;                   // folder of the pictures; empty: that of the file
   data::ConversationTags tags;          // of sharegpt
+  std::vector<std::string> ignore;      // keys of records that say nothing for training
   std::optional<double> weight;         // of samples drawn, relative to the others; none has one: all alike
   std::optional<i64> samples;           // only the first ones
   template <class S, class V>
@@ -89,6 +90,7 @@ struct DataSource {
     visit("tensors", s.tensors);
     visit("images", s.images);
     visit("tags", s.tags);
+    visit("ignore", s.ignore);
     visit("weight", s.weight);
     visit("samples", s.samples);
   }

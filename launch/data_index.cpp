@@ -4,7 +4,7 @@
 #include "launch/output.h"
 #include "launch/progress.h"
 #include "runtime/base/log.h"
-#include "runtime/data/check_data.h"
+#include "runtime/data/records/check_data.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {

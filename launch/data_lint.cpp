@@ -6,7 +6,7 @@
 #include "launch/samples/check_sets.h"
 #include "launch/training_data.h"
 #include "runtime/base/log.h"
-#include "runtime/data/check_data.h"
+#include "runtime/data/records/check_data.h"
 
 namespace longsight::launch {
 namespace {

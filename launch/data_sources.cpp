@@ -4,7 +4,7 @@
 
 #include "launch/model_folder.h"
 #include "launch/samples/data_sets.h"
-#include "runtime/data/webdataset.h"
+#include "runtime/data/records/webdataset.h"
 
 namespace longsight::launch {
 namespace {
@@ -22,7 +22,8 @@ bool is_yaml(const std::string& file) {
 }
 
 data::DataSpec spec_of(const DataSource& source, const std::string& index_folder) {
-  data::DataSpec spec{.images = source.images, .tags = source.tags, .index_folder = index_folder};
+  data::DataSpec spec{
+      .images = source.images, .tags = source.tags, .ignore = source.ignore, .index_folder = index_folder};
   if (!source.webdataset.empty()) {
     spec.kind = DataKind::webdataset;
     spec.files = source.webdataset;

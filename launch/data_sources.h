@@ -8,7 +8,7 @@
 
 #include "launch/config.h"
 #include "launch/sample_maker.h"
-#include "runtime/data/open_data.h"
+#include "runtime/data/records/open_data.h"
 
 namespace longsight::launch {
 

@@ -5,7 +5,7 @@
 #include "launch/measure.h"
 #include "launch/output.h"
 #include "launch/progress.h"
-#include "runtime/data/parallel_samples.h"
+#include "runtime/data/records/parallel_samples.h"
 
 namespace longsight::launch {
 namespace {

@@ -9,8 +9,8 @@
 #include "runtime/base/log.h"
 #include "runtime/data/bpe_learn.h"
 #include "runtime/data/chat/render_chat.h"
-#include "runtime/data/check_data.h"
-#include "runtime/data/open_data.h"
+#include "runtime/data/records/check_data.h"
+#include "runtime/data/records/open_data.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {

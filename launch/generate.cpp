@@ -7,8 +7,8 @@
 #include "launch/verb.h"
 #include "model/decoder.h"
 #include "runtime/base/log.h"
-#include "runtime/data/check_data.h"
-#include "runtime/data/open_data.h"
+#include "runtime/data/records/check_data.h"
+#include "runtime/data/records/open_data.h"
 
 namespace longsight::launch {
 namespace {

@@ -9,16 +9,20 @@
 #include "launch/verb.h"
 #include "parallel/mpi_session.h"
 #include "runtime/base/log.h"
+#include "runtime/base/shorten.h"
 
 namespace {
 
 using namespace longsight;
 
+// One line, however long the values are that an error carries.
+constexpr std::size_t kMostOfMessage = 2000;
+
 // The ranks often fail alike (a wrong key in the configuration): the first speaks for all, others only if it
 // has nothing to say.
 int end_job(int rank, int ranks, ExitCode code, const std::string& message) {
   if (rank > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
-  log_error("{}", message);
+  log_error("{}", shortened(message, kMostOfMessage));
   if (ranks > 1) parallel::MpiSession::abort(static_cast<int>(code));
   return static_cast<int>(code);
 }

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "runtime/base/json.h"
+#include "runtime/data/image/asked_recipe.h"
 #include "runtime/data/image/picture_warnings.h"
 #include "runtime/data/image/preprocessor_file.h"
 #include "runtime/data/media_text.h"
@@ -227,7 +228,7 @@ MediaMaker::Medium MediaMaker::medium(const data::ChatMedia& media, const std::s
   require(!media.video || recipes_.video, ExitCode::bad_data, "{}: a video, but a {} model takes images only",
           where, config_.family);
   Medium medium;
-  const data::ImageRecipe& used = recipes.of(media.video);
+  const data::ImageRecipe used = recipe_of(media, where, recipes);
   if (is_fixed(used)) {
     medium.layout.layout = config_.tile_layout();
   } else {
@@ -243,6 +244,15 @@ MediaMaker::Medium MediaMaker::medium(const data::ChatMedia& media, const std::s
         static_cast<double>(config_.vision.temporal) / media.frames_per_second;
   medium.text = text_of(medium.layout, media.video);
   return medium;
+}
+
+data::ImageRecipe MediaMaker::recipe_of(const data::ChatMedia& media, const std::string& where,
+                                        const data::MediaRecipes& recipes) const {
+  try {
+    return with_asked_size(recipes.of(media.video), recipes_.of(media.video), media.size);
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", where, error.what());
+  }
 }
 
 std::string MediaMaker::text_of(const data::MediaLayout& m, bool video) const {
@@ -265,8 +275,8 @@ std::string MediaMaker::text_of(const data::MediaLayout& m, bool video) const {
 std::shared_ptr<data::ImageSource> MediaMaker::source(const data::ChatMedia& media, const Medium& medium,
                                                       data::Shift shift, const std::string& where,
                                                       const data::MediaRecipes& recipes) const {
-  return std::make_shared<data::FileImage>(media.frames, recipes.of(media.video), medium.layout.layout, shift,
-                                           decode_, where);
+  return std::make_shared<data::FileImage>(media.frames, recipe_of(media, where, recipes),
+                                           medium.layout.layout, shift, decode_, where);
 }
 
 std::optional<data::MediaRecipes> MediaMaker::shrunk(std::span<const data::ChatMedia> all, i64 budget,
@@ -276,7 +286,8 @@ std::optional<data::MediaRecipes> MediaMaker::shrunk(std::span<const data::ChatM
   for (const data::ChatMedia& media : all) {
     sizes.push_back({.size = medium(media, where, recipes_).layout.size,
                      .frames = static_cast<i64>(media.frames.size()),
-                     .video = media.video});
+                     .video = media.video,
+                     .asked = media.size});
   }
   return data::shrink_media(
       recipes_, sizes, budget,

@@ -48,6 +48,9 @@ class MediaMaker {
 
  private:
   std::string text_of(const data::MediaLayout&, bool video) const;
+  // That of `recipes`, at the size that the medium asks for.
+  data::ImageRecipe recipe_of(const data::ChatMedia&, const std::string& where,
+                              const data::MediaRecipes& recipes) const;
 
   model::ModelConfig config_;
   data::MediaRecipes recipes_;

@@ -8,7 +8,7 @@
 #include "launch/samples/known_pictures.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
-#include "runtime/data/parallel_samples.h"
+#include "runtime/data/records/parallel_samples.h"
 
 namespace longsight::launch {
 namespace {

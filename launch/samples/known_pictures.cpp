@@ -5,7 +5,7 @@
 #include <xxhash.h>
 
 #include "runtime/base/log.h"
-#include "runtime/data/index_file.h"
+#include "runtime/data/records/index_file.h"
 
 namespace longsight::launch {
 namespace {

@@ -22,16 +22,20 @@ std::array<std::uint8_t, 256> make_values() {
 
 std::optional<std::string> decode_base64(std::string_view text) {
   static const std::array<std::uint8_t, 256> values = make_values();
-  if (text.size() % 4 != 0) return std::nullopt;
-  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-  const std::string_view digits = text.substr(0, text.size() - padding);
   std::string bytes;
   bytes.reserve(text.size() / 4 * 3);
   std::uint32_t bits = 0;
   int held = 0;  // bits of `bits` that are not in a byte yet
-  for (const char c : digits) {
+  std::size_t digits = 0, padding = 0;
+  for (const char c : text) {
+    if (c == ' ' || c == '\t' || c == '\r' || c == '\n') continue;
+    if (c == '=') {
+      ++padding;
+      continue;
+    }
     const std::uint8_t value = values[static_cast<unsigned char>(c)];
-    if (value == kNone) return std::nullopt;
+    if (value == kNone || padding > 0) return std::nullopt;
+    ++digits;
     bits = bits << 6 | value;
     held += 6;
     if (held >= 8) {
@@ -39,6 +43,8 @@ std::optional<std::string> decode_base64(std::string_view text) {
       bytes.push_back(static_cast<char>(bits >> held & 0xFF));
     }
   }
+  const std::size_t rest = digits % 4;
+  if (rest == 1 || (padding != 0 && padding != (4 - rest) % 4)) return std::nullopt;
   if ((bits & ((1U << held) - 1)) != 0) return std::nullopt;
   return bytes;
 }

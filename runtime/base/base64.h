@@ -1,4 +1,4 @@
-// Base64 (RFC 4648, section 4), decoded strictly.
+// Base64 (RFC 4648, section 4) as it is found in data: wrapped into lines, with or without padding.
 #pragma once
 
 #include <optional>
@@ -7,8 +7,9 @@
 
 namespace longsight {
 
-// Nothing for a text that is not whole groups of four, has other characters (spaces too), padding in the
-// wrong place, or bits behind the last byte that are not zero.
+// Spaces and line breaks are passed over, padding at the end may be missing. Nothing for a text with other
+// characters, padding in the wrong place, a number of digits that makes no whole byte, or bits behind the
+// last byte that are not zero.
 std::optional<std::string> decode_base64(std::string_view text);
 
 }  // namespace longsight

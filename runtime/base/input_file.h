@@ -12,6 +12,8 @@ class InputFile {
  public:
   // Throws missing_input if it is not there, is a folder or may not be read.
   explicit InputFile(std::string path);
+  // A file that is open already and is known in messages by `name`; the descriptor is closed with this.
+  InputFile(std::string name, int descriptor) : path_(std::move(name)), descriptor_(descriptor) {}
   ~InputFile();
   InputFile(InputFile&& other) noexcept;
   InputFile(const InputFile&) = delete;

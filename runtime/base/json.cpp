@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_set>
 
+#include "runtime/base/ordered_json.h"
+#include "runtime/base/shorten.h"
 #include "runtime/base/stream_hash.h"
 #include "runtime/base/suggest.h"
 #include "runtime/base/utf8.h"
@@ -37,20 +40,22 @@ struct CountedIterator {
   friend bool operator==(const CountedIterator& a, const CountedIterator& b) { return a.at == b.at; }
 };
 
+// Of Json or OrderedJson.
+template <class J>
 class Builder {
  public:
-  using number_integer_t = Json::number_integer_t;
-  using number_unsigned_t = Json::number_unsigned_t;
-  using number_float_t = Json::number_float_t;
-  using string_t = Json::string_t;
-  using binary_t = Json::binary_t;
+  using number_integer_t = typename J::number_integer_t;
+  using number_unsigned_t = typename J::number_unsigned_t;
+  using number_float_t = typename J::number_float_t;
+  using string_t = typename J::string_t;
+  using binary_t = typename J::binary_t;
 
   Builder(std::string_view text, const std::string& name, JsonRules rules)
       : text_(text), name_(name), rules_(rules), seen_(text.data()) {}
 
-  Json parse() {
+  J parse() {
     const CountedIterator begin{text_.data(), &seen_}, end{text_.data() + text_.size(), &seen_};
-    Json::sax_parse(begin, end, this);
+    J::sax_parse(begin, end, this);
     return std::move(root_);
   }
 
@@ -60,24 +65,31 @@ class Builder {
   bool number_unsigned(number_unsigned_t value) { return place(value) != nullptr; }
   bool number_float(number_float_t value, const string_t& written) {
     if (written.find_first_of(".eE") == string_t::npos && !rules_.big_integers) {
-      fail_here(fmt::format("the integer {} does not fit in 64 bits", shortened(written)));
+      fail_here(fmt::format("the integer {} does not fit in 64 bits", shortened(written, kMostOfText)));
     }
     return place(value) != nullptr;
   }
   bool string(string_t& value) { return place(std::move(value)) != nullptr; }
-  bool binary(binary_t&) { fail_here("binary data"); }
-  bool start_object(std::size_t) { return open(Json::object()); }
-  bool start_array(std::size_t) { return open(Json::array()); }
+  bool binary(binary_t&) {
+    fail_here("binary data");
+    return false;
+  }
+  bool start_object(std::size_t) {
+    keys_.emplace_back();
+    return open(J::object());
+  }
+  bool start_array(std::size_t) { return open(J::array()); }
   bool key(string_t& key) {
-    auto& object = open_.back()->get_ref<Json::object_t&>();
-    const auto [entry, added] = object.try_emplace(std::move(key));
-    if (!added) fail_here(fmt::format("duplicate key \"{}\"", shortened(entry->first)));
-    member_ = &entry->second;
+    member_ = add_member(open_.back()->template get_ref<typename J::object_t&>(), key);
+    if (member_ == nullptr) fail_here(fmt::format("duplicate key \"{}\"", shortened(key, kMostOfText)));
     return true;
   }
-  bool end_object() { return close(); }
+  bool end_object() {
+    keys_.pop_back();
+    return close();
+  }
   bool end_array() { return close(); }
-  bool parse_error(std::size_t, const std::string&, const Json::exception& error) {
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) {
     // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error while ...": the place
     // is ours to give.
     std::string message = error.what();
@@ -87,17 +99,22 @@ class Builder {
     } else if (const auto bracket = message.find("] "); bracket != std::string::npos) {
       message.erase(0, bracket + 2);
     }
-    fail_here("not valid JSON: " + shortened(message));
+    fail_here("not valid JSON: " + shortened(message, kMostOfText));
+    return false;
   }
 
  private:
-  // Keeps the end too: there the parser says what it expected.
-  static std::string shortened(const std::string& text) {
-    if (text.size() <= 200) return text;
-    std::size_t head = 100, tail = text.size() - 90;
-    while (head > 0 && (text[head] & 0xC0) == 0x80) --head;
-    while (tail < text.size() && (text[tail] & 0xC0) == 0x80) ++tail;
-    return text.substr(0, head) + " ... " + text.substr(tail);
+  static constexpr std::size_t kMostOfText = 200;  // the end of the parser's message says what it expected
+
+  // Null for a key that is there already.
+  Json* add_member(Json::object_t& object, const string_t& key) const {
+    const auto [entry, added] = object.try_emplace(key);
+    return added ? &entry->second : nullptr;
+  }
+  OrderedJson* add_member(OrderedJson::object_t& object, const string_t& key) {
+    if (!keys_.back().insert(key).second) return nullptr;
+    using Members = std::vector<OrderedJson::object_t::value_type>;
+    return &static_cast<Members&>(object).emplace_back(key, nullptr).second;
   }
 
   [[noreturn]] void fail_here(const std::string& message) const {
@@ -111,20 +128,20 @@ class Builder {
          std::count(read.begin(), read.end(), '\n') + std::max<i64>(rules_.first_line, 1), column, message);
   }
 
-  Json* place(Json value) {
+  J* place(J value) {
     if (open_.empty()) {
       root_ = std::move(value);
       return &root_;
     }
     if (open_.back()->is_array()) {
-      auto& items = open_.back()->get_ref<Json::array_t&>();
+      auto& items = open_.back()->template get_ref<typename J::array_t&>();
       items.push_back(std::move(value));
       return &items.back();
     }
     *member_ = std::move(value);
     return member_;
   }
-  bool open(Json container) {
+  bool open(J container) {
     if (open_.size() == kMaxDepth) fail_here(fmt::format("nested deeper than {}", kMaxDepth));
     open_.push_back(place(std::move(container)));
     return true;
@@ -138,9 +155,11 @@ class Builder {
   const std::string& name_;
   JsonRules rules_;
   const char* seen_;
-  Json root_;
-  std::vector<Json*> open_;  // only the innermost grows, so no pointer in here moves
-  Json* member_ = nullptr;
+  J root_;
+  std::vector<J*> open_;  // only the innermost grows, so no pointer in here moves
+  // Of the open objects: an ordered object finds a key only by looking at all of them.
+  std::vector<std::unordered_set<std::string>> keys_;
+  J* member_ = nullptr;
 };
 
 bool is_blank(std::string_view line) {
@@ -151,7 +170,7 @@ bool is_blank(std::string_view line) {
 std::string shown(const Json& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return "a list";
-  const std::string text = value.dump();
+  const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   return text.size() <= 60 ? text : "a long " + std::string(value.type_name());
 }
 
@@ -227,7 +246,10 @@ auto optional_of(const Json& object, const std::string& key, const std::string& 
 
 }  // namespace
 
-Json parse_json(std::string_view text, const std::string& name, JsonRules rules) {
+namespace {
+
+template <class J>
+J parse_as(std::string_view text, const std::string& name, JsonRules rules) {
   const std::string where = rules.first_line > 0 ? fmt::format("{}:{}", name, rules.first_line) : name;
   require(static_cast<i64>(text.size()) <= rules.max_bytes, ExitCode::bad_data, "{} is larger than {} bytes",
           where, rules.max_bytes);
@@ -237,7 +259,17 @@ Json parse_json(std::string_view text, const std::string& name, JsonRules rules)
   const auto nul = text.find('\0');
   require(nul == std::string_view::npos, ExitCode::bad_data, "{}: a NUL byte at {}", where, nul);
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  return Builder(text, name, rules).parse();
+  return Builder<J>(text, name, rules).parse();
+}
+
+}  // namespace
+
+Json parse_json(std::string_view text, const std::string& name, JsonRules rules) {
+  return parse_as<Json>(text, name, rules);
+}
+
+OrderedJson parse_ordered_json(std::string_view text, const std::string& name, JsonRules rules) {
+  return parse_as<OrderedJson>(text, name, rules);
 }
 
 Json read_json_file(const std::string& path, JsonRules rules) {

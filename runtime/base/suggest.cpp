@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "runtime/base/shorten.h"
+
 namespace longsight {
 
 int edit_distance(std::string_view a, std::string_view b) {
@@ -48,7 +50,7 @@ std::string did_you_mean(std::string_view word, std::span<const std::string> can
   constexpr std::size_t kShown = 24;
   std::string text = "; valid: ";
   for (std::size_t i = 0; i < std::min(candidates.size(), kShown); ++i) {
-    text += fmt::format("{}\"{}\"", i > 0 ? ", " : "", candidates[i]);
+    text += fmt::format("{}\"{}\"", i > 0 ? ", " : "", shortened(candidates[i]));
   }
   return candidates.size() > kShown ? text + ", ..." : text;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/data/asked_size.h"
 #include "runtime/data/media_file.h"
 
 namespace longsight::data {
@@ -30,13 +31,6 @@ struct ChatMessage {
   // An object with what a chat template may read of a message besides role and content (name, tool_calls,
   // tool_call_id, reasoning_content, ..), in the order of the record; null: nothing.
   nlohmann::ordered_json template_keys = nullptr;
-};
-
-// Size that a record asks for one image or the frames of a video (keys of Qwen's documented form).
-struct AskedSize {
-  std::optional<i64> min_pixels, max_pixels, resized_height, resized_width;
-
-  friend bool operator==(const AskedSize&, const AskedSize&) = default;
 };
 
 // One image, or the frames of a video in order.

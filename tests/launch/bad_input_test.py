@@ -233,6 +233,17 @@ train: {train}
                 ("count", BAD_DATA, "2 <image> in the messages, but 1 images",
                  self.sample("<image><image>?", "png/red_square.png")),
                 ("missing", MISSING, "data/png/nowhere.png", self.sample("<image>?", "png/nowhere.png")),
+                ("key", BAD_DATA, 'unknown key "imagse"; did you mean "images"?',
+                 self.sample("?").replace('"images"', '"imagse"').replace("[]", "[1]")),
+                ("part", BAD_DATA, 'message 1, part 1: unknown key "max_pixel"; did you mean "max_pixels"?',
+                 self.sample([{"type": "image", "max_pixel": 9}], "png/red_square.png")),
+                ("objects", BAD_DATA, '"objects" is not supported', self.sample("?").replace("{", '{"objects": {}, ', 1)),
+                ("pixels", BAD_DATA, '"max_pixels" of a picture: ',
+                 self.sample([{"type": "image", "max_pixels": 784}], "png/red_square.png")),
+                ("url", BAD_DATA, "nothing is fetched: put the image into a file", self.sample("<image>", "https://x.org/" + "a" * 9000)),
+                ("base64", BAD_DATA, "image 1: the image in the data is not valid base64",
+                 self.sample("<image>", "data:image;base64," + "!" * 9000)),
+                ("outside", BAD_DATA, "images: FOLDER", self.sample("<image>", "file:///etc/passwd")),
                 ("unlabelled", BAD_DATA, "nothing to learn", self.sample("?", loss=False)),
                 ("unanswered", BAD_DATA, "no assistant message",
                  json.dumps({"messages": [{"role": "user", "content": "?"}]}) + "\n"),
@@ -268,6 +279,7 @@ train: {train}
                 ("{weight: 2}", "data.train.0", "webdataset: [SHARD.tar, ...]"),
                 ("{messages: a, tags: {user: Q}}", "data.train.0.tags", "only sharegpt has tags"),
                 ("{text: a, images: b}", "data.train.0.images", "only messages, llava and sharegpt"),
+                ("{tensors: [a], ignore: [b]}", "data.train.0.ignore", "ready batches have no records"),
                 ("{text: a, samples: 0}", "data.train.0.samples", "0 must be positive"),
                 ("{text: a, weight: 0}", "data.train.0.weight", "0 must be positive"),
                 ("{tensors: [a], samples: 3}", "data.train.0.samples", "taken whole")]:
@@ -288,7 +300,8 @@ train: {train}
                 ("llava.json", "llava", "Compare <image> and", "Compare", BAD_DATA,
                  "formats/llava.json:16, element 2: 1 <image> in the messages, but 2 images"),
                 ("llava.json", "llava", '"image": "blue.jpg"', '"image": "../llava.json"', BAD_DATA,
-                 "formats/llava.json:58, element 4: the image formats/pictures/../llava.json lies outside of formats/pictures"),
+                 "formats/llava.json:58, element 4: the image formats/pictures/../llava.json lies outside of formats/pictures, the "
+                 "folder of the pictures; name one that holds it: images: FOLDER"),
                 ("llava.json", "llava", '"image": "blue.jpg"', '"image": "green.jpg"', MISSING,
                  "formats/llava.json:58, element 4: cannot open the image formats/pictures/green.jpg"),
                 ("llava_one_line.json", "llava", '"human"', '"user"', BAD_DATA,
@@ -332,11 +345,11 @@ train: {train}
                  "member at byte 1024: an extended header of 1048577 bytes"),
                 ("sparse", good + sparse, "member at byte 1024: a sparse file"),
                 ("control", good + self.tar_member("b\x1b[2J.json", b""), "a name with a control character"),
-                ("gzip", gzip.compress(good), "a compressed archive"),
+                ("gzip", gzip.compress(good)[:-20], "gzip.tar: cut off: the packed file ends before its content does"),
                 ("joined", good + bytes(1024) + good, "data behind the end of the archive at byte 1024"),
                 ("cut", (good + good)[:1300], "member at byte 1024: the archive is cut within a header"),
                 ("escape", good + self.tar_member("b.json", b'{"images": ["/etc/passwd"], "messages": []}'),
-                 "escape.tar:b: the image /etc/passwd is not a member of the sample"),
+                 "escape.tar:b: image 1: the image /etc/passwd is not a member of the sample"),
                 ("link", self.tar_member("a.json", b"", type=b"2", linkname="/etc/passwd"), "link.tar: no samples"),
                 ("nojson", good + self.tar_member("b.png", b"x"), "nojson.tar:b: no JSON member"),
                 ("syntax", self.tar_member("a.json", b'{"text":\n}'), "syntax.tar:a.json:2:1: not valid JSON")]:
@@ -360,7 +373,7 @@ train: {train}
                      "nowhere.ttf")
         self.refused(CANNOT_WRITE, "cannot write /proc/out", "data", "preview", "configs/tiny.yaml", "--out", "/proc/out")
         self.write("a.jsonl", self.sample("<image>?", "nowhere.png"))
-        self.refused(MISSING, "a.jsonl:1: cannot open the image", "data", "index", "a.jsonl")
+        self.refused(MISSING, "a.jsonl:1: image 1: cannot open the image", "data", "index", "a.jsonl")
         self.refused(BAD_DATA, "text.jsonl:1: ", "batch", "--model", MODEL, "--out", "out", "--data",
                      self.write("text.jsonl", '{"text": ""}\n'))
 

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "runtime/data/record_file.h"
+#include "runtime/data/records/record_file.h"
 #include "tests/launch/run_verb.h"
 #include "tests/support/failure.h"
 #include "tests/support/scratch_folder.h"

@@ -7,7 +7,7 @@
 #include "launch/model_folder.h"
 #include "launch/sample_maker.h"
 #include "runtime/base/json.h"
-#include "runtime/data/messages.h"
+#include "runtime/data/records/messages.h"
 #include "tests/support/failure.h"
 #include "tests/support/scratch_folder.h"
 

@@ -6,7 +6,7 @@
 
 #include "launch/model_folder.h"
 #include "runtime/base/json.h"
-#include "runtime/data/messages.h"
+#include "runtime/data/records/messages.h"
 #include "tests/support/failure.h"
 #include "tests/support/scratch_folder.h"
 
@@ -221,4 +221,68 @@ TEST_CASE("a run folder stands for its model; one without a model says what is m
   scratch.write("run/model/config.json", "{}");
   CHECK(model_folder_of(scratch / "run") == scratch / "run/model");
   CHECK(failure_of([&] { model_folder_of(scratch / "none"); }).code == ExitCode::missing_input);
+}
+
+TEST_CASE("a part of Qwen's form has the size that it asks for, other models refuse to be asked") {
+  const ScratchFolder scratch;
+  fs::copy_file("tests/goldens/qwen2-vl/images/photo.jpg", scratch / "a.jpg");
+  const auto line = [](const std::string& keys) {
+    return R"({"messages": [{"role": "user", "content": [{"type": "image", "image": "a.jpg")" + keys +
+           R"(}]}, {"role": "assistant", "content": "A."}]})" + "\n";
+  };
+  const std::string data =
+      scratch.write("a.jsonl", line("") + line(R"(, "max_pixels": 1568)") +
+                                   line(R"(, "resized_height": 28, "resized_width": 28)") +
+                                   line(R"(, "min_pixels": 50176)"));
+  const auto grids = [&](const std::string& model) {
+    const auto maker = SampleMaker::of_model(model, model::read_config(model));
+    const data::MessagesFile file(data);
+    data::EncodeCache cache;
+    std::string all;
+    for (i64 i = 0; i < file.size(); ++i) {
+      const model::Sample sample = maker->sample(file.sample(i), cache);
+      const data::ImageLayout& layout = sample.images.at(0)->layout();
+      if (model != kModel) {  // which has tiles
+        CHECK(sample.images[0]->pixels().rows() == layout.patches());
+        CHECK(maker->visual_tokens(sample) == layout.patches() / 4);
+      }
+      all += fmt::format("{}x{} ", layout.rows, layout.columns);
+    }
+    return all;
+  };
+  // As smart_resize of qwen-vl-utils has it, within 784 to 9,408 pixels where a part says nothing.
+  CHECK(grids("tests/goldens/qwen2-vl/model") == "4x6 2x2 4x4 14x20 ");
+  CHECK(failure_of([&] { grids(kModel); }).message ==
+        data +
+            ":2: \"max_pixels\" of a picture: CLIPImageProcessor has no such limit, only Qwen2-VL's models "
+            "have; "
+            "remove it");
+}
+
+TEST_CASE("a line break beside a picture stays as it is written, unless the template writes it") {
+  const ScratchFolder scratch;
+  fs::copy_file("tests/goldens/qwen2-vl/images/tiny.png", scratch / "a.png");
+  const auto text_of = [&](const std::string& model, const std::string& content) {
+    const auto maker = SampleMaker::of_model(model, model::read_config(model));
+    const data::MessagesFile file(scratch.write(
+        "a.jsonl", R"({"images": ["a.png", "a.png"], "messages": [{"role": "user", "content": )" + content +
+                       R"(}, {"role": "assistant", "content": "A"}]})"));
+    data::EncodeCache cache;
+    const model::Sample sample = maker->sample(file.sample(0), cache);
+    return maker->text(sample.ids);
+  };
+  const std::string tag = R"("Image-1: <image>\nImage-2: <image>\nCompare.")";
+  const std::string parts = R"([{"type": "text", "text": "Image-1: "}, {"type": "image"},
+      {"type": "text", "text": "\nImage-2: "}, {"type": "image"}, {"type": "text", "text": "\nCompare."}])";
+  std::string one_line = parts;
+  std::replace(one_line.begin(), one_line.end(), '\n', ' ');
+  for (const char* model : {"qwen2-vl", "smolvlm", "internvl-qwen2", "llava-clip-llama"}) {
+    CAPTURE(model);
+    const std::string folder = std::string("tests/goldens/") + model + "/model";
+    CHECK(text_of(folder, tag) == text_of(folder, one_line));
+  }
+  CHECK(contains(text_of("tests/goldens/qwen2-vl/model", tag), "Image-1: \nImage-2: \nCompare."));
+  CHECK(contains(text_of("tests/goldens/internvl-qwen2/model", tag), "Image-1: \nImage-2: \nCompare."));
+  CHECK(
+      contains(text_of("tests/goldens/llava-clip-llama/model", tag), "USER: \n\nImage-1: Image-2: Compare."));
 }

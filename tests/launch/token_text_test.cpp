@@ -7,7 +7,7 @@
 #include "launch/canvas.h"
 #include "launch/model_folder.h"
 #include "runtime/data/image/image_decode.h"
-#include "runtime/data/open_data.h"
+#include "runtime/data/records/open_data.h"
 
 using namespace longsight;
 using namespace longsight::launch;

@@ -5,6 +5,7 @@
 #include "runtime/base/error.h"
 #include "runtime/data/chat/answer_spans.h"
 #include "runtime/data/chat/media_marks.h"
+#include "runtime/data/chat/picture_breaks.h"
 #include "runtime/data/chat/prefix_suffix.h"
 #include "runtime/jinja/template.h"
 
@@ -101,6 +102,7 @@ struct ChatRenderer::Program {
   jinja::Template program;
   ContentForm form = ContentForm::text;
   TurnShape shape = {};
+  PictureHabits habits = {};
 };
 
 struct ChatRenderer::Programs {
@@ -130,6 +132,7 @@ ChatRenderer::ChatRenderer(ChatSource source, ChatTokens tokens)
     }
     added.shape.eos = tokens_.eos;
     added.shape.ends = tokens_.ends;
+    if (added.form == parts) added.habits = picture_habits(added.program, tokens_.named, tokens_);
   };
   if (!source_.prefix_suffix) add("default", source_.place, source_.program);
   for (const auto& [name, program] : source_.named)
@@ -198,9 +201,12 @@ void check_shown(const jinja::Rendered& rendered, const ChatContext& context, co
 
 }  // namespace
 
-RenderedChat ChatRenderer::run(const ChatSample& sample, std::size_t count, bool generation_prompt,
+RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, bool generation_prompt,
                                std::span<const std::string> media_texts) const {
-  const Program& program = program_of(sample);
+  const Program& program = program_of(written);
+  const ChatSample sample = program.habits.writes_break
+                                ? without_picture_breaks(written, program.habits.pictures_first)
+                                : written;
   std::vector<bool> videos;  // the media of these messages, in order
   for (std::size_t i = 0; i < count; ++i) {
     for (const ChatPart& part : sample.messages[i].parts) {
@@ -228,7 +234,7 @@ RenderedChat ChatRenderer::run(const ChatSample& sample, std::size_t count, bool
 
   // Each place of a picture that the template has written takes the next one of its kind.
   std::vector<Edit> edits;
-  std::size_t next[2] = {0, 0}, written[2] = {0, 0};
+  std::size_t next[2] = {0, 0}, places[2] = {0, 0};
   const auto of_kind = [&](bool video) {
     std::size_t& at = next[video];
     while (at < videos.size() && videos[at] != video) ++at;
@@ -243,7 +249,7 @@ RenderedChat ChatRenderer::run(const ChatSample& sample, std::size_t count, bool
       if (mark.own) fail_for_placeholder(spelled, sample.where);
       continue;  // words of a text
     }
-    written[mark.video] += 1;
+    places[mark.video] += 1;
     const auto index = of_kind(mark.video);
     if (!index) continue;  // counted below
     const std::string& text = media_texts[*index];
@@ -255,9 +261,9 @@ RenderedChat ChatRenderer::run(const ChatSample& sample, std::size_t count, bool
   }
   for (const bool video : {false, true}) {
     const auto wanted = static_cast<std::size_t>(std::count(videos.begin(), videos.end(), video));
-    require(written[video] == wanted, ExitCode::bad_data,
+    require(places[video] == wanted, ExitCode::bad_data,
             "{}: {} has written {} places of {}, but the conversation has {}; {}", sample.where,
-            program.place, written[video], video ? "videos" : "images", wanted, chat_remedy());
+            program.place, places[video], video ? "videos" : "images", wanted, chat_remedy());
   }
 
   std::vector<char> learned(rendered.text.size(), 0);

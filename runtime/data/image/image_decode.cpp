@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/base/shorten.h"
 #include "runtime/data/file_window.h"
 #include "runtime/data/image/content_name.h"
 #include "runtime/data/image/image_codec.h"
@@ -125,7 +126,8 @@ Image decode_image(std::span<const std::uint8_t> bytes, std::string_view name, c
 }
 
 std::string name_of(const MediaFile& file) {
-  return file.offset == 0 ? file.path : fmt::format("{} at byte {}", file.path, file.offset);
+  const std::string path = shortened(file.path, kMostOfPath);
+  return file.offset == 0 ? path : fmt::format("{} at byte {}", path, file.offset);
 }
 
 Image decode_image_file(const MediaFile& media, const DecodeOptions& options) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/data/image/asked_recipe.h"
+
 namespace longsight::data {
 namespace {
 
@@ -141,7 +143,7 @@ std::optional<MediaRecipes> shrink_media(const MediaRecipes& recipes, std::span<
   const Fits fits = [&](const MediaRecipes& candidate) {
     i64 sum = 0;
     for (const MediaSize& m : media) {
-      const ImageRecipe& recipe = candidate.of(m.video);
+      const ImageRecipe recipe = with_asked_size(candidate.of(m.video), recipes.of(m.video), m.asked);
       sum += tokens(image_layout(recipe, m.size, m.frames), tile_grid(recipe, m.size));
     }
     return sum <= budget;

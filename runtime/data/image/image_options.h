@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "runtime/data/asked_size.h"
 #include "runtime/data/image/image_decode.h"
 #include "runtime/data/image/image_plan.h"
 
@@ -50,6 +51,7 @@ struct MediaSize {
   ImageSize size;
   i64 frames = 1;
   bool video = false;
+  AskedSize asked{};  // what its record asks for
 };
 
 // Text tokens that stand for an image, separators included.

@@ -115,14 +115,15 @@ void write_qwen2_vl_keys(const ImageRecipe& recipe, json& object) {
 
 ImagePlan plan_qwen2_vl(const ImageRecipe& recipe, ImageSize image, i64 frames) {
   const i64 factor = recipe.patch * recipe.pixels.merge;
-  const i64 longer = std::max(image.height, image.width), shorter = std::min(image.height, image.width);
+  const ImageSize from = recipe.pixels.wanted.value_or(image);
+  const i64 longer = std::max(from.height, from.width), shorter = std::min(from.height, from.width);
   require(
       longer <= kMostAspect * shorter, ExitCode::bad_data,
       "an image of {} x {} pixels: the longer side is more than {} times the shorter one, which the model's "
       "image processor refuses; crop it or leave it out",
-      image.width, image.height, kMostAspect);
+      from.width, from.height, kMostAspect);
   const ImageSize size =
-      smart_size(image, factor, recipe.pixels.min, most_pixels_of_frame(recipe.pixels, factor, frames));
+      smart_size(from, factor, recipe.pixels.min, most_pixels_of_frame(recipe.pixels, factor, frames));
   return {.padded = image, .canvas = size, .tile = size};
 }
 

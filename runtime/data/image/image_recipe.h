@@ -4,6 +4,7 @@
 
 #include <array>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string_view>
 
 #include "runtime/data/image/image_resize.h"
@@ -61,9 +62,10 @@ struct ImageRecipe {
   struct PixelRange {
     i64 min = 56 * 56;  // pixels of an image or of a frame after the resize
     i64 max = 28 * 28 * 1280;
-    i64 merge = 2;             // edges are multiples of patch * merge
-    i64 frames_per_patch = 2;  // temporal patch
-    i64 video_tokens = 0;      // of a whole video, at most about nine tenths of it; 0: no limit
+    i64 merge = 2;                      // edges are multiples of patch * merge
+    i64 frames_per_patch = 2;           // temporal patch
+    i64 video_tokens = 0;               // of a whole video, at most about nine tenths of it; 0: no limit
+    std::optional<ImageSize> wanted{};  // of one picture: takes the place of its own size (asked_recipe.h)
     friend bool operator==(const PixelRange&, const PixelRange&) = default;
   } pixels{};
 

@@ -88,7 +88,7 @@ TEST_CASE("what is not JSON is refused with line and column") {
     CHECK(contains(refusal(text), "not valid JSON: "));
   }
   CHECK(refusal(std::string_view("[1]\0[2]", 7)) == "f.json: a NUL byte at 3");  // for nlohmann the end
-  CHECK(contains(refusal("\"" + std::string(1'000'000, 'x')), " ... "));         // the message stays short
+  CHECK(contains(refusal("\"" + std::string(1'000'000, 'x')), "..."));           // the message stays short
 }
 
 TEST_CASE("files are bounded in size, and a missing one is missing input") {

@@ -4,7 +4,7 @@
 #include "runtime/base/json.h"
 #include "runtime/data/chat/tokenize_sample.h"
 #include "runtime/data/media_text.h"
-#include "runtime/data/messages.h"
+#include "runtime/data/records/messages.h"
 
 using namespace longsight;
 using namespace longsight::data;

@@ -6,7 +6,7 @@
 
 #include "runtime/data/bpe_tokenizer.h"
 #include "runtime/data/media_text.h"
-#include "runtime/data/messages.h"
+#include "runtime/data/records/messages.h"
 #include "runtime/io/safetensors.h"
 #include "tests/support/failure.h"
 

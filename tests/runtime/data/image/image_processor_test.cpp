@@ -10,7 +10,7 @@
 
 #include "runtime/base/json.h"
 #include "runtime/data/image/image_decode.h"
-#include "runtime/data/record_file.h"
+#include "runtime/data/records/record_file.h"
 #include "tests/support/failure.h"
 
 using namespace longsight;
