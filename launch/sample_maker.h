@@ -55,6 +55,7 @@ class SampleMaker {
   // generation_config.json.
   const std::vector<i64>& stop_tokens() const { return stop_; }
 
+  const model::ModelConfig& config() const { return config_; }
   const data::Tokenizer& tokenizer() const { return *tokenizer_; }
   const data::ChatFormat& format() const { return format_; }
   const data::ImageRecipe& recipe() const { return media_.recipes().image; }

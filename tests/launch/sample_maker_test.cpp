@@ -4,7 +4,6 @@
 
 #include <doctest/doctest.h>
 
-#include "launch/model_folder.h"
 #include "runtime/base/json.h"
 #include "runtime/data/messages.h"
 #include "tests/support/failure.h"
@@ -172,20 +171,4 @@ TEST_CASE("files that a model folder has are left as they are") {
   for (const auto& entry : fs::directory_iterator(folder)) std::ofstream(entry.path()) << "{}";
   maker->write_missing_files(folder);
   for (const auto& entry : fs::directory_iterator(folder)) CHECK(contents_of(entry.path().string()) == "{}");
-}
-
-TEST_CASE("a run folder stands for its model; one without a model says what is missing") {
-  const ScratchFolder scratch;
-  CHECK(model_folder_of(kModel) == kModel);
-  fs::create_directory(scratch / "run");
-  CHECK(failure_of([&] { model_folder_of(scratch / "run"); }) ==
-        Failure{ExitCode::missing_input,
-                scratch / "run: neither a model folder (config.json) nor a run (model/config.json)"});
-  scratch.write("run/config.yaml", "");
-  CHECK(contains(failure_of([&] { model_folder_of(scratch / "run"); }).message,
-                 "the run has no final model yet"));
-  fs::create_directory(scratch / "run/model");
-  scratch.write("run/model/config.json", "{}");
-  CHECK(model_folder_of(scratch / "run") == scratch / "run/model");
-  CHECK(failure_of([&] { model_folder_of(scratch / "none"); }).code == ExitCode::missing_input);
 }
