@@ -1,7 +1,7 @@
 // longsight batch: what training would feed, sample by sample, as safetensors.
 #include <filesystem>
 
-#include "launch/model_folder.h"
+#include "launch/model_source.h"
 #include "launch/progress.h"
 #include "launch/sample_file.h"
 #include "launch/verb.h"
@@ -24,10 +24,9 @@ ExitCode run_batch(Job& job, const Options& o) {
   const bool there = fs::exists(o.out);
   require(!there || (fs::is_directory(o.out) && fs::is_empty(o.out)), ExitCode::cannot_write,
           "{} exists already and is not an empty folder: choose another --out or remove it", o.out);
-  const std::string folder = model_folder_of(o.model);
-  const model::ModelConfig config = model::read_config(folder);
-  const auto maker = SampleMaker::of_model(folder, config, {.chat = o.chat});
+  const auto maker = open_sample_maker(find_source(o.model), o.chat);
   maker->log_chat();
+  const model::ModelConfig& config = maker->config();
   const auto file = data::open_chat_data(data::guess_data_spec(o.data));
   data::check_samples(*file);
   data::EncodeCache cache;
@@ -50,7 +49,7 @@ void add_batch(Command app, Run& run) {
   const Command verb =
       app.add_command("batch", "Write what training would feed: token ids, labels and pixels of each sample");
   auto o = std::make_shared<Options>();
-  verb.add_option("--model", o->model, "Hugging Face model folder, or run folder").required();
+  verb.add_option("--model", o->model, "run, save, adapters or Hugging Face model folder").required();
   verb.add_option("--data", o->data, "data file (messages, llava, sharegpt, text, .tar shard)").required();
   verb.add_option("--out", o->out,
                   "new folder: 000.safetensors, 001.safetensors, ... in the order of the file")

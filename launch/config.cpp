@@ -1,8 +1,6 @@
 #include "launch/config.h"
 
-#include <filesystem>
-
-#include "runtime/data/records/webdataset.h"
+#include <algorithm>
 
 namespace longsight::launch {
 namespace {
@@ -36,6 +34,22 @@ void check_sources(const YamlDocument& doc, const char* key, const std::vector<D
     doc.require_at(!tensors || !s.samples, where + ".samples", "ready batches are taken whole");
     doc.require_at(!tensors || sources.size() == 1, where, "tensors cannot be mixed with other data");
   }
+}
+
+// They are told apart by name, in eval.jsonl and by output.keep_best.
+void check_held_out_names(const YamlDocument& doc, const Config& c) {
+  for (std::size_t i = 0; i < c.data.train.size(); ++i) {
+    doc.require_at(c.data.train[i].name.empty(), fmt::format("data.train.{}.name", i),
+                   "only the sets of data.eval have names");
+  }
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < c.data.eval.size(); ++i) {
+    const std::string name = held_out_name(c.data.eval[i]);
+    doc.require_at(std::find(names.begin(), names.end(), name) == names.end(), fmt::format("data.eval.{}", i),
+                   "another held-out set is called \"{}\" too: give one a name: TEXT", name);
+    names.push_back(name);
+  }
+  if (!c.output.keep_best.empty()) doc.require_one_of("output.keep_best", c.output.keep_best, names);
 }
 
 void check_model(const YamlDocument& doc, const ModelSection& m) {
@@ -112,6 +126,7 @@ void check_values(const YamlDocument& doc, const Config& c) {
                  c.data.max_tokens.value_or(1));
   check_sources(doc, "data.train", c.data.train);
   check_sources(doc, "data.eval", c.data.eval);
+  check_held_out_names(doc, c);
   refuse_unbuilt(doc, "parallel.zero", c.parallel.zero, "none");
   refuse_unbuilt(doc, "parallel.fusion.split", c.parallel.fusion.split, "tokens");
   refuse_unbuilt(doc, "memory.budget", c.memory.budget, "");
@@ -121,24 +136,6 @@ void check_values(const YamlDocument& doc, const Config& c) {
                  "{} must be positive", c.memory.micro_batch_tokens.value_or(1));
   doc.require_at(c.output.save_every >= 0, "output.save_every", "{} is negative", c.output.save_every);
   doc.require_at(c.output.keep >= 1, "output.keep", "{} must be at least 1", c.output.keep);
-}
-
-void check_there(const YamlDocument& doc, const std::string& key, const std::string& path) {
-  std::error_code error;
-  const bool there = path.empty() || std::filesystem::exists(path, error);
-  require(there, ExitCode::missing_input, "{}: {}: {} ({}); paths are relative to the working directory", key,
-          path, error ? error.message() : "no such file or folder", doc.place_of(key));
-}
-
-void check_shards(const YamlDocument& doc, const std::string& key, const std::string& pattern) {
-  std::vector<std::string> shards;
-  try {
-    shards = data::expand_shards({pattern});
-  } catch (const Error& error) {
-    fail(error.code(), "{}: {} ({}); paths are relative to the working directory", key, error.what(),
-         doc.place_of(key));
-  }
-  for (const std::string& shard : shards) check_there(doc, key, shard);
 }
 
 }  // namespace
@@ -151,33 +148,6 @@ LoadedConfig load_config(const std::string& path, const std::vector<std::string>
   read_fields(loaded.document, loaded.config);
   check_values(loaded.document, loaded.config);
   return loaded;
-}
-
-void check_inputs(const LoadedConfig& loaded) {
-  const YamlDocument& doc = loaded.document;
-  const Config& c = loaded.config;
-  check_there(doc, "model.from", c.model.from);
-  check_there(doc, "model.config", c.model.config);
-  check_there(doc, "model.tokenizer", c.model.tokenizer);
-  check_there(doc, "model.vision_from", c.model.vision_from);
-  check_there(doc, "model.language_from", c.model.language_from);
-  check_there(doc, "model.adapter", c.model.adapter);
-  check_there(doc, "data.index", c.data.index);
-  for (const auto& [key, sources] :
-       {std::pair("data.train", &c.data.train), std::pair("data.eval", &c.data.eval)}) {
-    for (std::size_t i = 0; i < sources->size(); ++i) {
-      const DataSource& source = (*sources)[i];
-      for (const auto& [name, path] :
-           {std::pair("messages", &source.messages), std::pair("llava", &source.llava),
-            std::pair("sharegpt", &source.sharegpt), std::pair("text", &source.text),
-            std::pair("images", &source.images)})
-        check_there(doc, fmt::format("{}.{}.{}", key, i, name), *path);
-      for (std::size_t n = 0; n < source.webdataset.size(); ++n)
-        check_shards(doc, fmt::format("{}.{}.webdataset.{}", key, i, n), source.webdataset[n]);
-      for (std::size_t n = 0; n < source.tensors.size(); ++n)
-        check_there(doc, fmt::format("{}.{}.tensors.{}", key, i, n), source.tensors[n]);
-    }
-  }
 }
 
 }  // namespace longsight::launch

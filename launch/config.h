@@ -69,6 +69,7 @@ struct ModelSection {
 
 // One data set, of exactly one kind.
 struct DataSource {
+  std::string name;                     // of a held-out set; empty: that of its file, without the ending
   std::string messages;                 // JSONL in OpenAI's style, or
   std::string llava;                    // JSON array (or JSONL) of conversations with "image", or
   std::string sharegpt;                 // of conversations with "images", or
@@ -82,6 +83,7 @@ struct DataSource {
   std::optional<i64> samples;           // only the first ones
   template <class S, class V>
   static void fields(S& s, V&& visit) {
+    visit("name", s.name);
     visit("messages", s.messages);
     visit("llava", s.llava);
     visit("sharegpt", s.sharegpt);
@@ -244,14 +246,16 @@ struct MemorySection {
 
 struct OutputSection {
   std::string dir;
-  i64 save_every = 0;  // 0: only at the end
-  i64 keep = 2;        // saves kept besides the final model
+  i64 save_every = 0;     // 0: only at the end
+  i64 keep = 2;           // saves kept besides the final model
+  std::string keep_best;  // held-out set whose loss says which save is kept in best/; empty: none
   OrAuto<std::string> resume;
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("dir", s.dir);
     visit("save_every", s.save_every);
     visit("keep", s.keep);
+    visit("keep_best", s.keep_best);
     visit("resume", s.resume);
   }
 };
@@ -284,7 +288,23 @@ struct LoadedConfig {
 // reading other files.
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
 
+// A file or folder that the configuration reads from: its key, and where the value is. Empty ones are left
+// out.
+struct InputPath {
+  std::string key;
+  std::string* path = nullptr;
+  bool shards = false;  // a pattern, a range or a file of shards
+};
+std::vector<InputPath> input_paths(Config&);
+
 // Every file and folder that model and data name is there: missing_input with the key and its place.
 void check_inputs(const LoadedConfig&);
+// None of them lies in output.dir, where the run would move it aside: usage with the key and its place.
+void check_inputs_outside_output(const LoadedConfig&);
+// The same configuration for readers in any working directory.
+Config with_absolute_paths(Config);
+
+// What a held-out set is called.
+std::string held_out_name(const DataSource&);
 
 }  // namespace longsight::launch

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "launch/model_folder.h"
+#include "launch/model_source.h"
 #include "launch/samples/data_sets.h"
 #include "runtime/data/records/webdataset.h"
 
@@ -120,10 +120,7 @@ std::vector<OpenSource> open_files(const FileOptions& o) {
 
 std::unique_ptr<SampleMaker> open_maker_for(const FileOptions& o, const std::string& model,
                                             const std::string& chat) {
-  if (!model.empty()) {
-    const std::string folder = model_folder_of(model);
-    return SampleMaker::of_model(folder, model::read_config(folder), {.chat = chat});
-  }
+  if (!model.empty()) return open_sample_maker(find_source(model), chat);
   require(is_configuration(o), ExitCode::usage,
           "name the model whose tokenizer makes tokens of the data: --model DIR (or give a configuration)");
   LoadedConfig loaded = configuration_of(o);

@@ -1,6 +1,7 @@
 // longsight eval: held-out loss of a run or of a configuration's model.
 #include <filesystem>
 
+#include "launch/model_source.h"
 #include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"
@@ -21,23 +22,9 @@ struct Options {
   std::vector<std::string> overrides;
 };
 
-// A run folder is evaluated with its own configuration and the model that it ended with.
 LoadedConfig load_target(const Options& o) {
   if (!std::filesystem::is_directory(o.target)) return load_config(o.target, o.overrides);
-  require(std::filesystem::exists(o.target + "/config.yaml"), ExitCode::missing_input,
-          "{}: neither a configuration nor a run folder (no config.yaml)", o.target);
-  require(std::filesystem::exists(o.target + "/model/config.json"), ExitCode::missing_input,
-          "{}: the run has no final model yet", o.target);
-  std::vector<std::string> overrides{fmt::format("model.from=\"{}/model\"", o.target),
-                                     "model.config=\"\"",
-                                     "model.tokenizer=\"\"",
-                                     "model.vision_from=\"\"",
-                                     "model.language_from=\"\"",
-                                     "model.connector=\"\"",
-                                     "model.allow_missing=[]",
-                                     "data.chat=\"\""};  // the model's folder says what it was trained with
-  overrides.insert(overrides.end(), o.overrides.begin(), o.overrides.end());
-  return load_config(o.target + "/config.yaml", overrides);
+  return source_config(find_source(o.target), o.overrides);
 }
 
 ExitCode run_eval(Job& job, const Options& o) {
@@ -47,23 +34,18 @@ ExitCode run_eval(Job& job, const Options& o) {
                              "name held-out data to evaluate on");
   RunModel run = open_run_model(loaded, DType::F32, false);
   check_replicas(run.model->parameters(), job.world, job.stream);
-  DataSets sets(loaded, run, WhichSets::held_out);
-  require_same_inputs(sets, run.companions, job.world);
-  check_sets(sets, job);
-  const auto steps = open_eval_data(sets);
+  DataSets data(loaded, run, WhichSets::held_out);
+  require_same_inputs(data, run.companions, job.world);
+  check_sets(data, job);
+  const auto sets = open_eval_data(data);
   const parallel::PlanResult planned =
-      plan_run(loaded, *run.model, job.world.size(), steps.front(), DType::F32);
+      plan_run(loaded, *run.model, job.world.size(), sets.front().make(0), DType::F32);
   parallel::MeshGroups groups(planned.plan.mesh, job.world);
   StepRunner runner(*run.model, planned.plan, groups, job.stream);
-  const EvalResult result = evaluate_loss(steps, *run.model, runner, job.world.rank());
-  if (!job.leads()) return ExitCode::done;
-  if (o.json) {
-    print_line(nlohmann::ordered_json{
-        {"loss", result.loss}, {"samples", result.samples}, {"supervised_tokens", result.supervised}}
-                   .dump());
-  } else {
-    print_line(fmt::format("held-out loss {:.6f} over {} samples, {} supervised tokens", result.loss,
-                           result.samples, result.supervised));
+  for (const HeldOutSet& set : sets) {
+    const EvalResult result = evaluate_loss(
+        set, *run.model, runner, loaded.config.memory.micro_batch_tokens.value_or(0), job.world, job.stream);
+    if (job.leads()) print_line(o.json ? json_of(set.name, result).dump() : text_of(set.name, result));
   }
   return ExitCode::done;
 }
@@ -74,7 +56,7 @@ void add_eval(Command app, Run& run) {
   const Command verb =
       app.add_command("eval", "Held-out loss; exact match is what `generate --data` reports");
   auto o = std::make_shared<Options>();
-  verb.add_option("target", o->target, "YAML configuration or run folder").required();
+  verb.add_option("target", o->target, "YAML configuration, run, save, adapters or model folder").required();
   verb.add_flag("--json", o->json, "one line of JSON");
   verb.add_option("overrides", o->overrides, "key.path=value");
   verb.callback([o, &run] { run = [o](Job& job) { return run_eval(job, *o); }; });

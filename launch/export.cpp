@@ -5,8 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "launch/config.h"
-#include "launch/model_folder.h"
+#include "launch/model_source.h"
 #include "launch/output.h"
 #include "launch/verb.h"
 #include "parallel/plan.h"
@@ -21,18 +20,6 @@ struct Options {
   std::string source, out, dtype, names = "original", shard_size = "5GB", adapter;
   std::vector<std::string> allow_missing;
 };
-
-// The dtype of what the run began with: the model of a run is kept in f32, whatever it came from.
-DType default_dtype(const std::string& source, const model::Vlm& model) {
-  if (!fs::exists(source + "/config.yaml")) return source_dtype(model.config());
-  const ModelSection begin = load_config(source + "/config.yaml", {}).config.model;
-  const std::string from = begin.of_parts()     ? begin.language_from
-                           : begin.from.empty() ? begin.config
-                                                : begin.from;
-  if (fs::exists(from)) return source_dtype(model::read_config(from));
-  log_warn("{}, where the run began, is not there any more: the dtype is that of the run's model", from);
-  return source_dtype(model.config());
-}
 
 // Infinities would not be noticed before the model is used.
 void check_range(const model::Vlm& model) {
@@ -78,17 +65,21 @@ ExitCode run_export(Job& job, const Options& o) {
   if (!job.leads()) return ExitCode::done;
   require(!fs::exists(o.out), ExitCode::cannot_write, "{} exists already: choose another folder or remove it",
           o.out);
-  const std::string folder = model_folder_of(o.source);
+  const ModelSource source = o.adapter.empty() ? find_source(o.source) : find_source(o.adapter, o.source);
   require_writable_folder(o.out);
-  const auto model = load_with_adapter(folder, {.rules = {.allow_missing = o.allow_missing}}, o.adapter);
-  const DType dtype = o.dtype.empty() ? default_dtype(o.source, *model) : asked;
-  if (dtype == DType::F16) check_range(*model);
-  export_model(*model, o.out,
-               {.dtype = dtype,
-                .companions_from = folder,
-                .names = o.names == "v5" ? model::HfNames::v5 : model::HfNames::canonical,
-                .shard_bytes = shard_bytes});
-  log_info("{} tensors of {} written to {} in {}", model->parameters().size(), folder, o.out, name_of(dtype));
+  const RunModel run = load_source(source, DType::F32, o.allow_missing);
+  const DType dtype = o.dtype.empty() ? source_dtype(source, run.model->config()) : asked;
+  if (dtype == DType::F16) check_range(*run.model);
+  const model::ExportOptions options{
+      .dtype = dtype,
+      .names = o.names == "v5" ? model::HfNames::v5 : model::HfNames::canonical,
+      .shard_bytes = shard_bytes};
+  io::TemporaryFolder folder(o.out);
+  write_source_files(source, run, folder.path(), options);
+  model::write_weight_files(*run.model, folder.path(), options);
+  folder.commit();
+  log_info("{} tensors of {} ({}) written to {} in {}", run.model->parameters().size(), source.path,
+           source.what, o.out, name_of(dtype));
   return ExitCode::done;
 }
 
@@ -97,7 +88,7 @@ ExitCode run_export(Job& job, const Options& o) {
 void add_export(Command app, Run& run) {
   const Command verb = app.add_command("export", "Write a model as a Hugging Face folder");
   auto o = std::make_shared<Options>();
-  verb.add_option("source", o->source, "run folder, one of its saves, or a model folder").required();
+  verb.add_option("source", o->source, "run, save, adapters or model folder").required();
   verb.add_option("folder", o->out, "new folder").required();
   verb.add_option("--dtype", o->dtype,
                   "bf16, f16 or f32 (default: that of the model that the run began with)");

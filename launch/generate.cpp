@@ -1,7 +1,7 @@
 // longsight generate: greedy answers, to one question or to the last turns of a data set.
 #include <algorithm>
 
-#include "launch/model_folder.h"
+#include "launch/model_source.h"
 #include "launch/output.h"
 #include "launch/progress.h"
 #include "launch/verb.h"
@@ -54,30 +54,36 @@ LastTurn last_turn(const data::ChatSample& sample) {
   return last;
 }
 
+// --adapter names what belongs to --model.
+ModelSource source_of(const Options& o) {
+  return o.adapter.empty() ? find_source(o.model) : find_source(o.adapter, o.model);
+}
+
 class Generator {
  public:
   Generator(const Options& o, DType dtype, Stream stream)
-      : folder_(open_model_folder(o.model, {.dtype = dtype, .rules = {.allow_missing = o.allow_missing}},
-                                  o.chat, o.adapter)),
-        decoder_(*folder_.model, stream),
-        options_{.max_tokens = o.max_tokens, .stop = folder_.samples->stop_tokens()} {}
+      : samples_(open_sample_maker(source_of(o), o.chat)),
+        run_(load_source(source_of(o), dtype, o.allow_missing)),
+        decoder_(*run_.model, stream),
+        options_{.max_tokens = o.max_tokens, .stop = samples_->stop_tokens()} {}
 
   std::string answer(const data::ChatSample& chat) {
-    const model::Sample prompt = folder_.samples->prompt(chat, cache_);
+    const model::Sample prompt = samples_->prompt(chat, cache_);
     const model::Generated generated = generate(decoder_, prompt, options_);
     cut_ += !generated.ended;
-    const i64 most = folder_.model->config().text.max_positions;
+    const i64 most = run_.model->config().text.max_positions;
     if (decoder_.length() > most && !warned_) {
       warned_ = true;
       log_warn("{}: {} positions are more than the {} that the model was made for (max_position_embeddings)",
                chat.where, decoder_.length(), most);
     }
-    return folder_.samples->text(generated.ids);
+    return samples_->text(generated.ids);
   }
   i64 cut() const { return cut_; }  // answers that ended at max_tokens
 
  private:
-  ModelFolder folder_;
+  std::unique_ptr<SampleMaker> samples_;
+  RunModel run_;
   model::Decoder decoder_;
   model::GreedyOptions options_;
   data::EncodeCache cache_;
@@ -160,7 +166,7 @@ void add_generate(Command app, Run& run) {
   const Command verb =
       app.add_command("generate", "Answer a question, or the last turn of each sample, greedily");
   auto o = std::make_shared<Options>();
-  verb.add_option("--model", o->model, "Hugging Face model folder, or run folder").required();
+  verb.add_option("--model", o->model, "run, save, adapters or Hugging Face model folder").required();
   verb.add_option("--image", o->images, "images in front of the prompt, in this order");
   const Option prompt = verb.add_option("--prompt", o->prompt, "the question; the answer goes to stdout");
   verb.add_option("--data", o->data,

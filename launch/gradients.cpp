@@ -1,6 +1,6 @@
 // longsight gradients: loss and gradients of a ready batch, as safetensors.
 
-#include "launch/model_folder.h"
+#include "launch/model_source.h"
 #include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"

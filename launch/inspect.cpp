@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <map>
 
-#include "launch/model_folder.h"
+#include "launch/model_source.h"
 #include "launch/output.h"
 #include "launch/verb.h"
 #include "model/detect.h"
@@ -21,7 +21,7 @@ struct Options {
 };
 
 struct Inspected {
-  std::string path;
+  std::string path, what;
   std::vector<io::TensorEntry> tensors;
   std::vector<model::DetectedModule> modules;      // of folders
   std::vector<std::pair<std::string, i64>> parts;  // parameters, where there is a configuration
@@ -54,15 +54,27 @@ std::vector<std::pair<std::string, i64>> count_parts(const model::ModelConfig& c
   return parts;
 }
 
+// Weights of a model; not those of adapters.
+bool holds_tensors(const std::string& folder) {
+  return fs::exists(folder + "/model.safetensors") || fs::exists(folder + "/model.safetensors.index.json");
+}
+
 Inspected inspect(const std::string& path) {
   require(fs::exists(path), ExitCode::missing_input, "{}: no such file or folder", path);
-  const bool folder = fs::is_directory(path);
-  const bool run = folder && fs::exists(path + "/model/config.json");
-  Inspected found{.path = run ? model_folder_of(path) : path, .tensors = {}, .modules = {}, .parts = {}};
+  Inspected found{.path = path, .what = "a file", .tensors = {}, .modules = {}, .parts = {}};
+  std::string adapter;
+  if (fs::is_directory(path)) {
+    // Folders of tensors alone can be looked at too.
+    const bool known = fs::exists(path + "/config.json") || !holds_tensors(path);
+    const ModelSource source = known ? find_source(path) : ModelSource{.what = "a folder", .folder = path};
+    found.what = source.what;
+    adapter = source.adapter;
+    found.path = adapter.empty() ? source.folder : adapter + "/adapter_model.safetensors";
+  }
   model::check_has_safetensors(found.path);
   const io::SafetensorsSet set(found.path);
   found.tensors = set.entries();
-  if (!folder) return found;
+  if (!fs::is_directory(found.path)) return found;
   const std::vector<model::NamedShape> names = model::named_shapes(set);
   if (const auto config = config_if_known(found.path)) {
     found.modules = model::detect_modules(names, *config, found.path);
@@ -74,7 +86,7 @@ Inspected inspect(const std::string& path) {
 }
 
 void print_json(const Inspected& found) {
-  nlohmann::ordered_json line{{"path", found.path}};
+  nlohmann::ordered_json line{{"path", found.path}, {"what", found.what}};
   line["tensors"] = nlohmann::ordered_json::array();
   for (const io::TensorEntry& t : found.tensors) {
     line["tensors"].push_back(
@@ -110,8 +122,8 @@ void print_text(const Inspected& found) {
     print_line(fmt::format("{:<{}}  {:<4}  {:<{}}  {:>12}", t.name, name, t.stored_as, t.shape.text(), shape,
                            bytes_of(t)));
   }
-  print_line(fmt::format("{}: {} tensors, {} bytes ({:.1f} MiB)", found.path, found.tensors.size(), bytes,
-                         static_cast<double>(bytes) / 1048576));
+  print_line(fmt::format("{}: {}; {} tensors, {} bytes ({:.1f} MiB)", found.path, found.what,
+                         found.tensors.size(), bytes, static_cast<double>(bytes) / 1048576));
   if (!found.modules.empty()) print_line("\nmodules\n" + model::module_table(found.modules));
   if (!found.parts.empty()) print_line("parameters");
   for (const auto& [part, count] : found.parts) print_line(fmt::format("{:<10}{:>16}", part, count));
@@ -130,7 +142,7 @@ void add_inspect(Command app, Run& run) {
   const Command verb =
       app.add_command("inspect", "List the tensors of a file or folder, and the modules of a model");
   auto o = std::make_shared<Options>();
-  verb.add_option("path", o->path, "safetensors file, model folder or run folder").required();
+  verb.add_option("path", o->path, "safetensors file, run, save, adapters or model folder").required();
   verb.add_flag("--json", o->json, "one line of JSON");
   verb.callback([o, &run] { run = [o](Job& job) { return run_inspect(job, *o); }; });
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "runtime/base/error.h"
@@ -23,6 +24,14 @@ void try_folder(const fs::path& folder, const std::string& path) {
   ::unlink(name.c_str());
 }
 
+// The folder itself, or the nearest above it that is there.
+fs::path existing_folder(const std::string& path) {
+  fs::path folder = path;
+  std::error_code ignored;
+  while (!folder.empty() && !fs::exists(folder, ignored)) folder = folder.parent_path();
+  return folder.empty() ? fs::path(".") : folder;
+}
+
 }  // namespace
 
 void print_line(std::string_view line) {
@@ -37,10 +46,18 @@ void require_writable_file(const std::string& path) {
 }
 
 void require_writable_folder(const std::string& path) {
-  fs::path folder = path;
-  std::error_code ignored;
-  while (!folder.empty() && !fs::exists(folder, ignored)) folder = folder.parent_path();
-  try_folder(folder, path);
+  try_folder(existing_folder(path), path);
+}
+
+void require_free_space(const std::string& path, i64 bytes, const std::string& what) {
+  struct statvfs disk {};
+  // A file system that cannot say it is not asked again.
+  if (::statvfs(existing_folder(path).c_str(), &disk) != 0) return;
+  const double left = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
+  constexpr double kMiB = 1048576;
+  require(left >= static_cast<double>(bytes), ExitCode::cannot_write,
+          "cannot write {}: {:.0f} MiB are free, but {:.0f} MiB are needed for {}", path, left / kMiB,
+          static_cast<double>(bytes) / kMiB, what);
 }
 
 }  // namespace longsight::launch

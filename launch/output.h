@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/base/number.h"
+
 namespace longsight::launch {
 
 // A line, out of the process when it returns. cannot_write: a full disk, a closed pipe.
@@ -13,5 +15,9 @@ void print_line(std::string_view line);
 // `path` (made with the folders above it that are missing). Leaves nothing behind.
 void require_writable_file(const std::string& path);
 void require_writable_folder(const std::string& path);
+
+// cannot_write if the file system of the folder `path` (which need not be there yet) has fewer bytes left;
+// `what` they are for.
+void require_free_space(const std::string& path, i64 bytes, const std::string& what);
 
 }  // namespace longsight::launch

@@ -49,9 +49,9 @@ parallel::HardwareProfile read_hardware(const std::string& path) {
 // A run, or a model's config.json: what any run of such a model would be.
 LoadedConfig load_target(const Options& o) {
   if (!o.config.ends_with(".json")) return load_config(o.config, o.overrides);
-  std::vector<std::string> overrides{fmt::format("model.config=\"{}\"", o.config)};
-  overrides.insert(overrides.end(), o.overrides.begin(), o.overrides.end());
-  return load_config("", overrides);
+  LoadedConfig loaded = load_config("", o.overrides);
+  loaded.config.model.config = o.config;
+  return loaded;
 }
 
 // "2.21 B", "135.4 M".

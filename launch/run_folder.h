@@ -1,43 +1,64 @@
-// The folder of a training run: resolved configuration, plan, metrics, saves, final model. Written by rank 0.
+// The folder of a training run: run.json, resolved configuration, plan, metrics, saves, final model. Written
+// by rank 0.
 #pragma once
 
-#include <cstdio>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "launch/config.h"
+#include "launch/run_lock.h"
 
 namespace longsight::launch {
 
 // Writes a model into an empty folder, which appears under its name only when it is complete.
 using FillFolder = std::function<void(const std::string& folder)>;
 
+// Whether a folder was made by `train`.
+bool is_run_folder(const std::string& path);
+
 class RunFolder {
  public:
-  // Makes the folder. One that holds a run already is moved aside to DIR.1, DIR.2, ...: no run writes over
-  // another.
+  // That the folder can become a run's: cannot_write for one that another run writes to, that holds something
+  // else than a run, or where nothing can be written. Changes nothing.
+  static void require_usable(const std::string& path);
+
+  // Makes the folder and locks it. One that holds a run already is moved aside to DIR.1, DIR.2, ...: no run
+  // writes over another. A link is followed: the folder that it leads to is the run's. Errors as above.
   explicit RunFolder(std::string path);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
   const std::string& path() const { return path_; }
+  // A run that fails before its first step leaves nothing: removes what was written, and what was moved aside
+  // comes back.
+  void discard() noexcept;
   void write_text(const std::string& name, const std::string& text) const;
-  // Appends one line; flushed at once, so that a killed run keeps what it measured. cannot_write.
+  // Appends one line, written at once, so that a killed run keeps what it measured. cannot_write.
   void append_metrics(const nlohmann::ordered_json& line);
   void append_eval(const nlohmann::ordered_json& line);
 
-  // PATH/saves/step-N, and no more than `keep` of them, the oldest removed.
-  void save(i64 step, i64 keep, const FillFolder&) const;
-  void save_final(const FillFolder&) const;    // PATH/model
-  void save_adapter(const FillFolder&) const;  // PATH/adapter
+  void save(i64 step, const FillFolder&) const;  // PATH/saves/step-N
+  void remove_old_saves(i64 keep) const;         // all but the last `keep`
+  void save_best(const FillFolder&) const;       // PATH/best, in the place of the one before
+  void save_final(const FillFolder&) const;      // PATH/model
+  void save_adapter(const FillFolder&) const;    // PATH/adapter
 
  private:
-  void append(std::FILE*& file, const char* name, const nlohmann::ordered_json& line);
-  std::string path_;
-  std::FILE* metrics_ = nullptr;
-  std::FILE* eval_ = nullptr;
+  // A file of lines; opened when the first one comes.
+  struct Lines {
+    std::string name;
+    int descriptor = -1;
+  };
+  void append(Lines& file, const nlohmann::ordered_json& line);
+
+  std::string path_, real_;  // as named; links followed
+  std::string aside_;        // where the run before is now; empty: there was none
+  bool made_ = false;        // there was no folder
+  std::unique_ptr<RunLock> lock_;
+  Lines metrics_{"metrics.jsonl"}, eval_{"eval.jsonl"};
 };
 
 }  // namespace longsight::launch

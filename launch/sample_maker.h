@@ -55,6 +55,7 @@ class SampleMaker {
   // eos_token_id of config.json and generation_config.json.
   const std::vector<i64>& stop_tokens() const { return stop_; }
 
+  const model::ModelConfig& config() const { return config_; }
   const data::Tokenizer& tokenizer() const { return *tokenizer_; }
   const data::ChatRenderer* chat() const { return sample_tokenizer_.renderer(); }  // null: no chat template
   const data::ImageRecipe& recipe() const { return media_.recipes().image; }

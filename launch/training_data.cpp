@@ -145,30 +145,62 @@ i64 begin_training(TrainingData& data, DataSets& sets) {
   return length.steps;
 }
 
-std::vector<std::vector<model::Sample>> open_eval_data(DataSets& sets) {
-  std::vector<std::vector<model::Sample>> steps;
-  i64 tokens = 0;
-  const i64 limit = sets.loaded().config.train.tokens_per_step;
-  const auto add = [&](model::Sample sample) {
-    if (steps.empty() || tokens + sample.tokens() > limit) {
-      steps.emplace_back();
-      tokens = 0;
+namespace {
+
+// Samples first .. last of a held-out set, without those that are left out.
+std::vector<model::Sample> held_out_samples(DataSets& sets, std::size_t s, i64 first, i64 last,
+                                            data::EncodeCache& cache) {
+  const DataSet& set = sets.held_out()[s];
+  std::vector<model::Sample> samples;
+  for (i64 i = first; i < last; ++i) {
+    if (sets.held_out_lengths().at(s, i) == SampleLengths::kLeftOut) continue;
+    if (set.ready()) {
+      for (model::Sample& sample : sets.batch(set, i)) samples.push_back(std::move(sample));
+      continue;
     }
-    tokens += sample.tokens();
-    steps.back().push_back(std::move(sample));
-  };
-  for (std::size_t s = 0; s < sets.held_out().size(); ++s) {
-    const DataSet& set = sets.held_out()[s];
-    for (i64 i = 0; i < set.samples(); ++i) {
-      if (sets.held_out_lengths().at(s, i) == SampleLengths::kLeftOut) continue;
-      if (set.ready()) {
-        for (model::Sample& sample : sets.batch(set, i)) add(std::move(sample));
-      } else {
-        add(sets.fitter().make(set.chat.data->sample(i), sets.cache).sample.value());
-      }
-    }
+    const data::ChatSample chat = set.chat.data->sample(i);
+    auto fitted = sets.fitter().make(chat, cache);
+    require(fitted.sample.has_value(), ExitCode::bad_data, "{}: it changed while it was in use", chat.where);
+    samples.push_back(std::move(*fitted.sample));
   }
-  return steps;
+  return samples;
+}
+
+}  // namespace
+
+std::vector<HeldOutSet> open_eval_data(DataSets& sets) {
+  std::vector<HeldOutSet> found;
+  const i64 limit = sets.loaded().config.train.tokens_per_step;
+  // Not the cache of training, which makes the next step on another thread.
+  const auto cache = std::make_shared<data::EncodeCache>();
+  for (std::size_t s = 0; s < sets.held_out().size(); ++s) {
+    i64 tokens = 0, supervised = 0;
+    std::vector<i64> begins;
+    for (i64 i = 0; i < sets.held_out()[s].samples(); ++i) {
+      const std::vector<model::Sample> samples = held_out_samples(sets, s, i, i + 1, *cache);
+      i64 more = 0;
+      for (const model::Sample& sample : samples) {
+        more += sample.tokens();
+        supervised += supervised_tokens(sample);
+      }
+      if (begins.empty() || tokens + more > limit) {
+        begins.push_back(i);
+        tokens = 0;
+      }
+      tokens += more;
+    }
+    require(supervised > 0, ExitCode::bad_data, "data.eval ({}): no supervised token in the held-out data",
+            sets.loaded().document.place_of(fmt::format("data.eval.{}", s)));
+    const auto steps = static_cast<i64>(begins.size());
+    begins.push_back(sets.held_out()[s].samples());
+    found.push_back({.name = held_out_name(sets.loaded().config.data.eval[s]),
+                     .steps = steps,
+                     .make = [&sets, s, cache, begins](i64 step) {
+                       const auto at = static_cast<std::size_t>(step);
+                       return held_out_samples(sets, s, begins[at], begins[at + 1], *cache);
+                     }});
+  }
+  return found;
 }
 
 Error late_error(const Config& config, const Error& error) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "launch/samples/data_sets.h"
+#include "launch/training/held_out.h"
 #include "model/micro_batch.h"
 
 namespace longsight::launch {
@@ -34,9 +35,9 @@ std::unique_ptr<TrainingData> open_training_data(const LoadedConfig&, const RunM
 // a warm-up longer than the run.
 i64 begin_training(TrainingData&, DataSets& sets);
 
-// All held-out samples that are not left out, in file order, in groups that fit into a step. `sets` must have
-// been checked.
-std::vector<std::vector<model::Sample>> open_eval_data(DataSets& sets);
+// The held-out sets, each with its samples that are not left out, in file order. `sets` must have been
+// checked; they are referred to. bad_data for a set without a supervised token.
+std::vector<HeldOutSet> open_eval_data(DataSets& sets);
 
 // An error of a sample in mid-run; says so where the check before the first step could have found it.
 Error late_error(const Config&, const Error&);

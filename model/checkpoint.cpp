@@ -196,14 +196,11 @@ DType source_dtype(const ModelConfig& config) {
   return DType::F32;
 }
 
-void write_model_files(const Vlm& model, const std::string& folder, const ExportOptions& options) {
+void write_side_files(const Vlm& model, const std::string& folder, const ExportOptions& options) {
   const ModelConfig& config = model.config();
   const bool v5 = options.names == HfNames::v5;
   const Json json = v5 ? v5_config(config, options.dtype) : canonical_config(config, options.dtype);
   io::write_file(folder + "/config.json", json.dump(2) + "\n");
-  std::vector<OwnedTensor> reordered;
-  io::write_safetensors_folder(folder, file_tensors(model, options, reordered), io::kTorchMetadata,
-                               options.shard_bytes);
   if (!options.companions_from.empty())
     copy_companions(options.companions_from, folder, json.contains("auto_map"));
   const std::string preprocessor = folder + "/preprocessor_config.json",
@@ -213,11 +210,18 @@ void write_model_files(const Vlm& model, const std::string& folder, const Export
     io::write_file(processor, make_processor(config, read_json_file(preprocessor)).dump(2) + "\n");
 }
 
+void write_weight_files(const Vlm& model, const std::string& folder, const ExportOptions& options) {
+  std::vector<OwnedTensor> reordered;
+  io::write_safetensors_folder(folder, file_tensors(model, options, reordered), io::kTorchMetadata,
+                               options.shard_bytes);
+}
+
 void export_model(const Vlm& model, const std::string& folder, const ExportOptions& options) {
   require(!fs::exists(folder), ExitCode::cannot_write,
           "{} exists already: choose another folder or remove it", folder);
   io::TemporaryFolder temporary(folder);
-  write_model_files(model, temporary.path(), options);
+  write_side_files(model, temporary.path(), options);
+  write_weight_files(model, temporary.path(), options);
   temporary.commit();
 }
 

@@ -48,8 +48,9 @@ struct ExportOptions {
 };
 // Writes a new folder, whole or not at all. An existing folder is an error (cannot_write).
 void export_model(const Vlm&, const std::string& folder, const ExportOptions&);
-// The same into a folder that is there already and holds no weights.
-void write_model_files(const Vlm&, const std::string& folder, const ExportOptions&);
+// The two halves of it, into a folder that is there already: what lies beside the weights, and the weights.
+void write_side_files(const Vlm&, const std::string& folder, const ExportOptions&);
+void write_weight_files(const Vlm&, const std::string& folder, const ExportOptions&);
 
 // A value or gradient of this parameter with its rows as the file has them.
 OwnedTensor in_file_order(const Vlm&, ParameterId, Tensor);

@@ -38,7 +38,7 @@ double vision_flops(const ModelConfig& c, const parallel::Geometry& g) {
   const double row = 2 * (4 * width * width + (v.gated ? 3 : 2) * width * real(v.intermediate));
   double flops = (rows - real(g.images.count() * v.class_rows())) * 2 * real(v.patch_inputs()) * width;
   for (i64 block = 0; block < c.vision_blocks_run(); ++block)
-    flops += rows * row + 4 * width * all_pairs(v.windowed(block) ? g.windows : g.images);
+    flops += rows * row + vision_attention_flops(c, g, block);
   return flops;
 }
 
@@ -54,11 +54,20 @@ double language_flops(const ModelConfig& c, const parallel::Geometry& g) {
       2 * (2 * real(t.width) * q + 2 * real(t.width) * kv + 3 * real(t.width) * real(t.intermediate));
   double flops = real(g.supervised()) * 2 * real(t.width) * real(t.vocab);
   for (i64 block = 0; block < t.layers; ++block)
-    flops += real(g.samples.rows()) * row + 4 * q * causal_pairs(g, t.windowed(block) ? t.window : 0);
+    flops += real(g.samples.rows()) * row + language_attention_flops(c, g, block);
   return flops;
 }
 
 }  // namespace
+
+double vision_attention_flops(const ModelConfig& c, const parallel::Geometry& g, i64 block) {
+  return 4 * real(c.vision.width) * all_pairs(c.vision.windowed(block) ? g.windows : g.images);
+}
+
+double language_attention_flops(const ModelConfig& c, const parallel::Geometry& g, i64 block) {
+  const TextConfig& t = c.text;
+  return 4 * real(t.heads * t.head_width) * causal_pairs(g, t.windowed(block) ? t.window : 0);
+}
 
 double forward_flops(const ModelConfig& c, const parallel::Geometry& g) {
   const double vision = c.has_vision() ? vision_flops(c, g) + connector_flops(c, g) : 0;

@@ -8,5 +8,8 @@
 namespace longsight::model {
 
 double forward_flops(const ModelConfig&, const parallel::Geometry&);
+// Its share that is the attention of one block itself, without projections.
+double vision_attention_flops(const ModelConfig&, const parallel::Geometry&, i64 block);
+double language_attention_flops(const ModelConfig&, const parallel::Geometry&, i64 block);
 
 }  // namespace longsight::model

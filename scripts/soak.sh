@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds_each=${SECONDS_EACH:-300}
-sections=(templates templates_fuzz ranks neighbours mutations)
+sections=(templates templates_fuzz late_failures ranks neighbours mutations)
 
 # Published and random chat templates against jinja2 (needs .venv: scripts/setup.sh --with-peers).
 templates() {
@@ -30,6 +30,14 @@ for i, line in enumerate(open("tests/goldens/jinja/random.jsonl")):
 PYTHON
   build/fuzz/tests/jinja_fuzz -max_total_time="$seconds_each" -max_len=2000 -timeout=20 -rss_limit_mb=3000 \
     -artifact_prefix=build/fuzz/ build/fuzz/templates
+}
+
+# Every call of the operating system in a run fails once, by each kind of error.
+late_failures() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target longsight failing_io
+  source scripts/mpi_environment.sh
+  LONGSIGHT_ALL_FAULTS=1 LONGSIGHT_TEST_SECONDS=60 python3 tests/launch/late_failures_test.py
 }
 
 # The rank tests on more ranks than the tests' own counts.

@@ -1,7 +1,11 @@
 // Loss on held-out samples.
 #pragma once
 
+#include <nlohmann/json.hpp>
+#include <string>
+
 #include "launch/step.h"
+#include "launch/training/held_out.h"
 
 namespace longsight::launch {
 
@@ -11,8 +15,22 @@ struct EvalResult {
   i64 supervised = 0;
 };
 
-// Collective over the world of the runner's groups.
-EvalResult evaluate_loss(const std::vector<std::vector<model::Sample>>& steps, const model::Vlm&, StepRunner&,
-                         i64 rank);
+// An evaluation that could not be made: the same error on every rank, between collectives.
+class EvaluationFailed : public Error {
+ public:
+  using Error::Error;
+};
+
+// The samples of each step are dealt over the data groups and packed as in training, `limit` being the most
+// tokens of a micro-batch (0: none). Collective over `world`, that of the runner's groups. EvaluationFailed
+// where a picture of some rank cannot be read.
+EvalResult evaluate_loss(const HeldOutSet&, const model::Vlm&, StepRunner&, i64 limit,
+                         parallel::ProcessGroup& world, Stream);
+
+// "held-out loss of NAME 1.234567 over 5 samples, 60 supervised tokens": what is printed to the same digits
+// wherever a loss is said.
+std::string text_of(const std::string& name, const EvalResult&);
+// {"name", "loss", "samples", "supervised_tokens"}
+nlohmann::ordered_json json_of(const std::string& name, const EvalResult&);
 
 }  // namespace longsight::launch

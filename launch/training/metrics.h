@@ -1,8 +1,9 @@
-// What a step measured: a line of metrics.jsonl.
+// What a step measured: a line of metrics.jsonl; and what is the same for all steps of a run: run.json.
 #pragma once
 
 #include <nlohmann/json.hpp>
 
+#include "launch/config.h"
 #include "launch/step.h"
 #include "parallel/planner.h"
 
@@ -12,12 +13,21 @@ struct StepFigures {
   double loss = 0;  // mean over the step's supervised tokens
   double gradient_norm = 0;
   double lr = 0;
+  double flops = 0;         // of all ranks
   double seconds = 0;       // of the whole step, with
   double data_seconds = 0;  // waiting for samples and
   double comm_seconds = 0;  // exchanges of this rank
+  // Up to and with this step.
+  double epoch = 0;  // samples seen / samples of an epoch
+  i64 samples_seen = 0;
+  i64 tokens_seen = 0;
 };
 
-nlohmann::ordered_json metrics_line(i64 step, const StepBatch&, const StepFigures&, const model::ModelConfig&,
+nlohmann::ordered_json metrics_line(i64 step, const StepBatch&, const StepFigures&, const OptimizerSection&,
                                     const parallel::PlanResult&);
+
+// `threads` of each rank, `hosts` they run on; `steps` of the run.
+nlohmann::ordered_json run_facts(const LoadedConfig&, const parallel::Plan&, i64 steps,
+                                 const std::vector<i64>& threads, const std::vector<std::string>& hosts);
 
 }  // namespace longsight::launch

@@ -1,38 +1,120 @@
 #include "launch/training/saving.h"
 
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "launch/output.h"
 #include "launch/training_data.h"
 #include "model/adapter_files.h"
 #include "model/checkpoint.h"
+#include "runtime/base/input_file.h"
 #include "runtime/base/log.h"
 
 namespace longsight::launch {
+namespace {
 
-void Saver::save_step(const RunFolder& run_folder, i64 step) const {
-  run_folder.save(step, loaded_.config.output.keep, [&](const std::string& folder) {
-    run_.model->adapters().any() ? write_adapter(folder) : write_model(folder);
-  });
+namespace fs = std::filesystem;
+
+i64 value_bytes(const ParameterRegistry& parameters, bool adapters) {
+  i64 elements = 0;
+  for (const Parameter& p : parameters.all()) elements += p.adapter == adapters ? p.elements() : 0;
+  return elements * size_of(DType::F32);
 }
 
-void Saver::save_end(const RunFolder& run_folder) const {
-  if (run_.model->adapters().any()) {
-    run_folder.save_adapter([&](const std::string& folder) { write_adapter(folder); });
-    merge_adapters(run_.model->ids(), run_.model->parameters());
-    log_info("adapters written to {}/adapter, and merged into the model", run_folder.path());
+void copy_files(const std::string& from, const std::string& to) {
+  for (const auto& entry : fs::directory_iterator(from)) {
+    if (!entry.is_regular_file()) continue;
+    io::write_file(to + "/" + entry.path().filename().string(),
+                   read_whole_file(entry.path().string(), i64{1} << 40, ExitCode::bad_data));
   }
+}
+
+}  // namespace
+
+void require_finite_weights(const ParameterRegistry& parameters, i64 step) {
+  for (ParameterId id = 0; id < parameters.size(); ++id) {
+    const Tensor value = parameters.value(id);
+    const float* x = value.as<float>();
+    // A sum of zeros unless one is not a number: no branch in the loop.
+    float sum = 0;
+    for (i64 i = 0; i < value.elements(); ++i) sum += x[i] * 0;
+    require(
+        sum == 0, ExitCode::non_finite,
+        "step {}: {} holds values that are not finite; no save of them is written, earlier ones stay: lower "
+        "train.optimizer.lr",
+        step, parameters[id].name);
+  }
+}
+
+Saver::Saver(const LoadedConfig& loaded, const RunModel& run)
+    : loaded_(loaded),
+      run_(run),
+      model_files_([&](const std::string& folder) {
+        model::write_side_files(*run.model, folder, {.dtype = DType::F32, .companions_from = run.companions});
+        complete_model_folder(loaded, run, folder);
+      }),
+      adapter_files_([&](const std::string& folder) {
+        if (run.model->adapters().any()) complete_adapter_folder(loaded, run, folder);
+      }) {}
+
+i64 Saver::model_bytes() const {
+  return value_bytes(run_.model->parameters(), false) + model_files_.bytes();
+}
+
+i64 Saver::save_bytes() const {
+  return run_.model->adapters().any() ? value_bytes(run_.model->parameters(), true) + adapter_files_.bytes()
+                                      : model_bytes();
+}
+
+void Saver::require_space(i64 steps) const {
+  const OutputSection& o = loaded_.config.output;
+  const i64 saves = o.save_every > 0 ? std::min(o.keep, steps / o.save_every) : 0;
+  const i64 adapter = run_.model->adapters().any() ? 1 : 0;
+  const i64 bytes = save_bytes() * (saves + adapter + (o.keep_best.empty() ? 0 : 1)) + model_bytes();
+  require_free_space(o.dir, bytes + bytes / 10,
+                     fmt::format("{} saves and the final model; fewer are kept with output.keep", saves));
+}
+
+void Saver::save_step(const RunFolder& run_folder, i64 step) const {
+  run_folder.save(step, [&](const std::string& folder) { write(folder); });
+}
+
+void Saver::save_best(const RunFolder& run_folder) const {
+  run_folder.save_best([&](const std::string& folder) { write(folder); });
+}
+
+void Saver::save_adapter(const RunFolder& run_folder) const {
+  if (!run_.model->adapters().any()) return;
+  run_folder.save_adapter([&](const std::string& folder) { write_adapter(folder); });
+  log_info("adapters written to {}/adapter", run_folder.path());
+}
+
+void Saver::save_model(const RunFolder& run_folder) const {
   run_folder.save_final([&](const std::string& folder) { write_model(folder); });
-  log_info("model written to {}/model", run_folder.path());
+  log_info("model written to {}/model{}", run_folder.path(),
+           run_.model->adapters().any() ? ", with the adapters merged into it" : "");
+}
+
+void Saver::save_end_as_best(const RunFolder& run_folder) const {
+  const std::string end = run_folder.path() + (run_.model->adapters().any() ? "/adapter" : "/model");
+  run_folder.save_best([&](const std::string& folder) { copy_files(end, folder); });
+}
+
+void Saver::write(const std::string& folder) const {
+  run_.model->adapters().any() ? write_adapter(folder) : write_model(folder);
 }
 
 void Saver::write_model(const std::string& folder) const {
-  model::write_model_files(*run_.model, folder, {.dtype = DType::F32, .companions_from = run_.companions});
-  complete_model_folder(loaded_, run_, folder);
+  model_files_.write(folder);
+  model::write_weight_files(*run_.model, folder, {.dtype = DType::F32});
 }
 
 void Saver::write_adapter(const std::string& folder) const {
   const ModelSection& m = loaded_.config.model;
   const std::string base = m.of_parts() ? m.language_from : m.from.empty() ? m.config : m.from;
+  adapter_files_.write(folder);
   model::write_adapter_files(*run_.model, folder, base);
-  complete_adapter_folder(loaded_, run_, folder);
 }
 
 }  // namespace longsight::launch

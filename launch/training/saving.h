@@ -1,28 +1,48 @@
-// Writes the model that is being trained into the run folder: saves on the way, adapters and model at the
-// end.
+// Writes the model that is being trained into the run folder: saves on the way, the best one, adapters and
+// model at the end.
 #pragma once
 
 #include "launch/run_folder.h"
 #include "launch/run_model.h"
+#include "launch/training/side_files.h"
 
 namespace longsight::launch {
 
-// Of rank 0. Refers to the configuration and the model.
+// Every value of every parameter is a number: non_finite, with the first tensor that is not, so that no save
+// of such a model is written. The same on every rank.
+void require_finite_weights(const ParameterRegistry&, i64 step);
+
+// Of rank 0. Refers to the configuration and the model, which is there already. All that saves need besides
+// the disk is made by the constructor: what is wrong with it is thrown there.
 class Saver {
  public:
-  Saver(const LoadedConfig& loaded, const RunModel& run) : loaded_(loaded), run_(run) {}
+  Saver(const LoadedConfig& loaded, const RunModel& run);
+
+  // cannot_write, with the figures, where the file system of the run folder has no room for the saves that
+  // the run will keep.
+  void require_space(i64 steps) const;
 
   // RUN/saves/step-N: the model, or its adapters where it has some, as nothing else has changed then.
   void save_step(const RunFolder&, i64 step) const;
-  // RUN/model, and RUN/adapter where there are adapters, which are merged into the model.
-  void save_end(const RunFolder&) const;
+  // RUN/best, in the place of the one before: as the saves.
+  void save_best(const RunFolder&) const;
+  // RUN/adapter; before they are merged. Nothing without adapters.
+  void save_adapter(const RunFolder&) const;
+  // RUN/model; adapters have been merged.
+  void save_model(const RunFolder&) const;
+  // After save_adapter and save_model: RUN/best is what they wrote.
+  void save_end_as_best(const RunFolder&) const;
 
  private:
   void write_model(const std::string& folder) const;
   void write_adapter(const std::string& folder) const;
+  void write(const std::string& folder) const;  // what a save on the way holds
+  i64 model_bytes() const;
+  i64 save_bytes() const;
 
   const LoadedConfig& loaded_;
   const RunModel& run_;
+  SideFiles model_files_, adapter_files_;
 };
 
 }  // namespace longsight::launch

@@ -77,7 +77,7 @@ train: {train}
         name = self.write("syntax.yaml", "model: {config: x\ntrain: {steps: 1}\n")
         self.refused(USAGE, "syntax.yaml:", "train", name)
         self.refused(MISSING, "nowhere.yaml", "train", "nowhere.yaml")
-        self.refused(MISSING, "configs: neither a configuration nor a run folder", "eval", "configs")
+        self.refused(MISSING, "configs: neither a run", "eval", "configs")
 
     def test_overrides_are_checked_like_the_file(self):
         self.train(USAGE, ['unknown key "lrr" in train.optimizer', "command line: ", 'did you mean "lr"?'],
@@ -407,8 +407,8 @@ train: {train}
         result = self.refused(BAD_DATA, f"data/png/{name}: corrupt PNG", "train", "configs/tiny.yaml", "output.dir=run",
                               "train.tokens_per_step=130", "data.eval=[]", "data.decode_first=false", "parallel.sequence=3", "train.steps=200",
                               self.data("late.jsonl", self.sample("<image>?", "png/" + name), at=18), ranks=3,
-                              leaves={"run", *("run/" + f for f in ("config.yaml", "plan.txt", "plan.json",
-                                                                    "metrics.jsonl"))})
+                              leaves={"run", *("run/" + f for f in ("run.json", "config.yaml", "plan.txt", "plan.json",
+                                                                    "metrics.jsonl", "lock"))})
         self.assertGreaterEqual(len(self.read("run/metrics.jsonl").splitlines()), 1, result.stderr)
 
     # ready batches
@@ -491,7 +491,8 @@ train: {train}
             shutil.rmtree(self.path("run"), ignore_errors=True)
             self.train(NON_FINITE, ["step 2: loss nan", "train.optimizer.lr"], "train.optimizer.lr=1e30",
                        "train.optimizer.warmup=0", "train.steps=5", ranks=ranks,
-                       leaves={"run", *("run/" + f for f in ("config.yaml", "plan.txt", "plan.json", "metrics.jsonl"))})
+                       leaves={"run", *("run/" + f for f in ("run.json", "config.yaml", "plan.txt", "plan.json",
+                                                             "metrics.jsonl"))})
             lines = [json.loads(line) for line in self.read("run/metrics.jsonl").splitlines()]
             self.assertEqual([line["step"] for line in lines], [1])
 

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "launch/model_folder.h"
+#include "launch/sample_maker.h"
 #include "launch/sample_maker.h"
 #include "runtime/base/json.h"
 #include "runtime/data/records/messages.h"

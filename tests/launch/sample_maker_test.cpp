@@ -4,7 +4,6 @@
 
 #include <doctest/doctest.h>
 
-#include "launch/model_folder.h"
 #include "runtime/base/json.h"
 #include "runtime/data/records/messages.h"
 #include "tests/support/failure.h"
@@ -205,22 +204,6 @@ TEST_CASE("a model folder is made to say what was trained with, and keeps the re
     CHECK(trained.labels == read.labels);
     CHECK(maker->prompt(file.sample(i), cache).ids == again->prompt(file.sample(i), cache).ids);
   }
-}
-
-TEST_CASE("a run folder stands for its model; one without a model says what is missing") {
-  const ScratchFolder scratch;
-  CHECK(model_folder_of(kModel) == kModel);
-  fs::create_directory(scratch / "run");
-  CHECK(failure_of([&] { model_folder_of(scratch / "run"); }) ==
-        Failure{ExitCode::missing_input,
-                scratch / "run: neither a model folder (config.json) nor a run (model/config.json)"});
-  scratch.write("run/config.yaml", "");
-  CHECK(contains(failure_of([&] { model_folder_of(scratch / "run"); }).message,
-                 "the run has no final model yet"));
-  fs::create_directory(scratch / "run/model");
-  scratch.write("run/model/config.json", "{}");
-  CHECK(model_folder_of(scratch / "run") == scratch / "run/model");
-  CHECK(failure_of([&] { model_folder_of(scratch / "none"); }).code == ExitCode::missing_input);
 }
 
 TEST_CASE("a part of Qwen's form has the size that it asks for, other models refuse to be asked") {

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "launch/canvas.h"
-#include "launch/model_folder.h"
+#include "launch/model_source.h"
 #include "runtime/data/image/image_decode.h"
 #include "runtime/data/records/open_data.h"
 

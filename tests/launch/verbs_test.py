@@ -12,7 +12,8 @@ from jobs import JobTest, tensor_bytes  # noqa: E402
 
 GOLDEN = "goldens/llava-clip-llama"
 MODEL = GOLDEN + "/model"
-METRICS = {"step", "loss", "grad_norm", "lr", "tokens", "visual_tokens", "supervised_tokens", "seconds",
+METRICS = {"step", "epoch", "time", "loss", "grad_norm", "lr", "group_lr", "tokens", "visual_tokens",
+           "supervised_tokens", "samples_seen", "tokens_seen", "seconds",
            "tokens_per_second", "gflops", "data_seconds", "comm_seconds", "memory_mib", "predicted_seconds",
            "predicted_memory_mib"}
 
@@ -74,7 +75,7 @@ class VerbsTest(JobTest):
             self.assertEqual(list(line), ["id", "turn", "generated", "reference", "exact"])
             self.assertEqual(line["exact"], line["generated"].strip() == line["reference"].strip())
         self.assertRegex(answers.stderr, r"exact: [0-9.]+ % \([0-9] of 5\)")
-        self.assertEqual(set(self.json_line("inspect", "alone", "--json")), {"path", "tensors", "modules", "parameters"})
+        self.assertEqual(set(self.json_line("inspect", "alone", "--json")), {"path", "what", "tensors", "modules", "parameters"})
         self.done("export", "alone", "exported", "--dtype", "f32")
         self.assertEqual(self.weights("exported"), self.weights("alone/model"))
 

@@ -1,0 +1,233 @@
+#!/usr/bin/python3
+"""A run owns its folder, and the folder is the model that was trained: every verb takes it, from anywhere, and finds in it what
+training ended with."""
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from jobs import JobTest, tensor_bytes, tree  # noqa: E402
+
+USAGE, MISSING, CANNOT_WRITE = 64, 66, 73
+LORA = ["model.lora={rank: 2, targets: ['language_model.*.q_proj', 'language_model.*.v_proj']}"]
+NASTY = "a \"b\": #c '{x}' [y]\n& ü"
+
+
+class RunFolderTest(JobTest):
+    seconds = float(os.environ.get("LONGSIGHT_TEST_SECONDS", 60))
+
+    def setUp(self):
+        super().setUp()
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+    def done(self, *arguments, ranks=1):
+        result = self.run_longsight(*arguments, ranks=ranks)
+        self.assertEqual(result.code, 0, result.stderr)
+        return result
+
+    def train(self, run, *overrides, ranks=1):
+        return self.done("train", "configs/tiny.yaml", "train.steps=2", "train.tokens_per_step=300", "output.dir=" + run,
+                         *overrides, ranks=ranks)
+
+    def refused(self, code, says, *arguments, ranks=1):
+        before = tree(self.folder)
+        result = self.run_longsight(*arguments, ranks=ranks)
+        self.assertEqual(result.code, code, result.stderr)
+        for text in says:
+            self.assertIn(text, result.errors()[0])
+        self.assertEqual(tree(self.folder), before)
+
+    def refused_run(self, code, says, run, *overrides, ranks=1):
+        self.refused(code, says, "train", "configs/tiny.yaml", "train.steps=1", "data.eval=[]", "output.dir=" + run, *overrides,
+                     ranks=ranks)
+
+    def inside(self, folder):
+        """Commands run there from now on."""
+        self.addCleanup(setattr, self, "folder", self.folder)
+        self.folder = folder
+
+    # whose folder it is
+
+    def test_a_folder_of_others_is_never_touched(self):
+        for name in ["config.yaml", "metrics.jsonl", "thesis.tex", ".hidden"]:
+            with self.subTest(name=name):
+                self.write(f"theirs-{name}/{name}", "mine")
+                self.refused_run(CANNOT_WRITE, ["holds something else than a run", "output.dir"], f"theirs-{name}")
+        self.write("file", "x")
+        self.refused_run(CANNOT_WRITE, ["it is a file"], "file")
+        os.makedirs(self.path("empty"))
+        self.train("empty", "data.eval=[]")
+
+    def test_a_run_that_lives_keeps_its_folder_and_a_dead_one_loses_it(self):
+        first = subprocess.Popen([self.binary, "train", "configs/tiny.yaml", "train.steps=20000", "data.eval=[]",
+                                  "output.dir=run"], cwd=self.folder, stderr=subprocess.DEVNULL)
+        self.addCleanup(first.wait)
+        self.addCleanup(first.kill)
+        while not os.path.exists(self.path("run/metrics.jsonl")):
+            time.sleep(0.05)
+            self.assertIsNone(first.poll())
+        for ranks in [1, 2]:
+            result = self.run_longsight("train", "configs/tiny.yaml", "train.steps=1", "data.eval=[]", "output.dir=run",
+                                        ranks=ranks)
+            self.assertEqual(result.code, CANNOT_WRITE, result.stderr)
+            self.assertIn(f"run/lock: a run writes there (process {first.pid} on {socket.gethostname()}", result.errors()[0])
+        self.assertFalse(os.path.exists(self.path("run.1")))
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        result = self.train("run", "data.eval=[]")
+        self.assertIn(f"taken over from process {first.pid}", result.stderr)
+        self.assertTrue(os.path.exists(self.path("run.1/metrics.jsonl")))
+        self.assertEqual([name for name in ["run/lock", "run.1/lock"] if os.path.exists(self.path(name))], [])
+
+    def test_a_run_on_another_host_is_believed_as_long_as_it_shows_life(self):
+        self.train("run", "data.eval=[]")
+        self.write("run/lock", json.dumps({"host": "elsewhere", "pid": 7, "process_start": 8, "started": "then"}))
+        self.refused_run(CANNOT_WRITE, ["process 7 on elsewhere", "remove this file"], "run")
+        os.utime(self.path("run/lock"), (time.time() - 1000,) * 2)
+        self.assertIn("taken over from process 7 on elsewhere", self.train("run", "data.eval=[]").stderr)
+
+    def test_links_are_followed(self):
+        os.makedirs(self.path("disk"))
+        os.makedirs(self.path("runs"))
+        os.symlink("../disk/x", self.path("runs/x"))  # leads to nothing yet
+        for number in range(2):
+            self.train("runs/x", "data.eval=[]")
+            self.assertTrue(os.path.islink(self.path("runs/x")))
+            self.assertEqual(sorted(os.listdir(self.path("disk"))), ["x", "x.1"][:number + 1])
+        self.assertTrue(os.path.exists(self.path("disk/x/model/config.json")))
+
+    def test_what_is_read_does_not_lie_in_the_folder_of_the_run(self):
+        self.train("run", "data.eval=[]")
+        self.copy("configs/tiny", "run/tiny")
+        os.symlink("run", self.path("link"))
+        scratch = ["model.config=''", "model.tokenizer=''"]
+        for key, overrides in [("model.from", [*scratch, "model.from=run/model"]), ("model.from", [*scratch, "model.from=link/model"]),
+                               ("model.tokenizer", ["model.tokenizer=run/tiny/tokenizer"]),
+                               ("data.train.0.messages", ["data.train=[{messages: run/tiny/tiny.jsonl}]"]),
+                               ("data.train.0.images", ["data.train=[{messages: configs/tiny/tiny.jsonl, images: run/tiny}]"])]:
+            with self.subTest(overrides=overrides):
+                self.refused_run(USAGE, [key, "lies in output.dir", "choose another"], "run", *overrides)
+        self.refused_run(USAGE, ["model.tokenizer"], "configs/tiny", "data.train=[{messages: goldens/llava-clip-llama/samples.jsonl}]")
+
+    # the folder is the model
+
+    def printed(self, stderr):
+        """The held-out losses that a run printed at last, by set."""
+        found = re.findall(r"held-out loss of (.*?) ([0-9.]+) over", stderr)
+        return dict(found)
+
+    def test_eval_gives_the_last_loss_of_training_on_any_ranks_and_from_anywhere(self):
+        held = "data.eval=[{messages: configs/tiny/tiny_eval.jsonl}, {messages: configs/tiny/tiny.jsonl, name: seen}]"
+        self.train("base", "data.eval=[]", *LORA)
+        cases = {"plain": [], "lora": LORA, "on": ["model.adapter=base/adapter"], "small": ["memory.micro_batch_tokens=100"]}
+        home = self.folder
+        os.makedirs(self.path("elsewhere"))
+        for name, overrides in cases.items():
+            said = self.printed(self.train(name, held, *overrides, ranks=2).stderr)
+            self.assertEqual(sorted(said), ["seen", "tiny_eval"])
+            last = [json.loads(line) for line in self.read(name + "/eval.jsonl").splitlines()]
+            self.assertEqual([line["name"] for line in last], ["tiny_eval", "seen"])
+            for ranks in [1, 2, 3]:
+                for folder, run in [(home, name), (self.path("elsewhere"), self.path(name))]:
+                    with self.subTest(case=name, ranks=ranks, folder=folder):
+                        self.folder = folder
+                        self.assertEqual(self.printed(self.done("eval", run, ranks=ranks).stdout), said)
+                        self.folder = home
+
+    def test_every_verb_takes_a_run_a_save_adapters_or_a_model(self):
+        saves = ["train.steps=3", "output.save_every=1", "train.eval_every=1", "output.keep=5", "output.keep_best=tiny_eval"]
+        self.train("full", *saves)
+        self.train("lora", *saves, *LORA)
+        self.done("export", "full", "model", "--dtype", "f32")
+        self.copy("lora/adapter", "peft")
+        config = json.loads(self.read("peft/adapter_config.json"))
+        self.done("train", "configs/tiny.yaml", "train.steps=0", "data.eval=[]", "output.dir=start")
+        self.write("peft/adapter_config.json", json.dumps({**config, "base_model_name_or_path": self.path("start/model")}))
+        losses = {}
+        for place, data in [("full", []), ("full/", []), ("full/model", []), ("full/best", []), ("full/saves/step-00000001", []),
+                            ("lora", []), ("lora/adapter", []), ("lora/best", []), ("lora/saves/step-00000002", []),
+                            ("model", ["data.eval=[{messages: configs/tiny/tiny_eval.jsonl}]", "train.tokens_per_step=300"]),
+                            ("peft", ["data.eval=[{messages: configs/tiny/tiny_eval.jsonl}]", "train.tokens_per_step=300"])]:
+            with self.subTest(place=place):
+                losses[place] = json.loads(self.done("eval", place, "--json", *data).stdout)["loss"]
+                answer = ["--prompt", "What is this?", "--image", "configs/tiny/png/red_square.png", "--max-tokens", "2"]
+                self.done("generate", "--model", place, *answer)
+                out = "out-" + place.replace("/", "-")
+                self.done("export", place, out, "--dtype", "f32")
+                self.assertIn("tokenizer.json", os.listdir(self.path(out)))
+                self.assertIn("preprocessor_config.json", os.listdir(self.path(out)))
+                shown = json.loads(self.done("inspect", place, "--json").stdout)
+                self.assertTrue(shown["tensors"] and shown["what"])
+        steps = {run: [json.loads(line)["loss"] for line in self.read(run + "/eval.jsonl").splitlines()] for run in ["full", "lora"]}
+        for place, loss in [("full", steps["full"][-1]), ("full/model", steps["full"][-1]), ("full/best", min(steps["full"])),
+                            ("full/saves/step-00000001", steps["full"][0]), ("lora", steps["lora"][-1]),
+                            ("lora/saves/step-00000002", steps["lora"][1]), ("lora/best", min(steps["lora"])),
+                            ("lora/adapter", steps["lora"][-1]), ("peft", steps["lora"][-1]), ("model", steps["full"][-1])]:
+            # Merged and unmerged adapters round otherwise.
+            self.assertAlmostEqual(losses[place], loss, delta=1e-6 * loss, msg=place)
+        merged, model = (tensor_bytes(self.read(name + "/model.safetensors")) for name in ["out-lora-adapter", "lora/model"])
+        self.assertEqual(merged, model)
+        self.refused(MISSING, ["neither a run"], "eval", "configs")
+        os.rename(self.path("full/model"), self.path("gone"))
+        for verb in [["eval", "full"], ["generate", "--model", "full", "--prompt", "x"], ["export", "full", "out"], ["inspect", "full"]]:
+            self.refused(MISSING, ["no final model yet", "full/saves/step-00000002"], *verb)
+        os.rename(self.path("start"), self.path("moved"))
+        self.refused(MISSING, ["base_model_name_or_path", "--model"], "generate", "--model", "peft", "--prompt", "x")
+        self.done("generate", "--model", "moved", "--adapter", "peft", "--prompt", "x", "--max-tokens", "1")
+
+    # Options that change tokens or pixels, and a model that has them. To extend: a line.
+    OPTIONS = {
+        "nothing": ("llava-clip-llama", []),
+        "lora": ("llava-clip-llama", ["model.lora={rank: 2, targets: ['*.q_proj']}"]),
+        "nothing, Qwen2-VL": ("qwen2-vl", []),
+        "nothing, InternVL": ("internvl-qwen2", []),
+    }
+
+    def test_the_folder_alone_feeds_what_training_fed(self):
+        """Taken out of its run, without a word of the configuration: the same loss to all digits."""
+        for number, (option, (model, overrides)) in enumerate(self.OPTIONS.items()):
+            with self.subTest(option=option):
+                run, served = f"run{number}", f"served{number}"
+                data = f"[{{messages: goldens/{model}/samples.jsonl, name: held}}]"
+                size = "train.tokens_per_step=100000"
+                self.write("run.yaml", f"model: {{from: goldens/{model}/model}}\n")
+                said = self.printed(self.done("train", "run.yaml", "data.train=" + data.replace(", name: held", ""),
+                                              "data.eval=" + data, size, "train.steps=1", "train.optimizer.lr=1e-4",
+                                              "output.dir=" + run, *overrides).stderr)
+                self.copy(run + "/model", served)
+                self.assertEqual(self.printed(self.done("eval", served, "data.eval=" + data, size).stdout), said)
+                self.assertEqual(self.printed(self.done("eval", run).stdout), said)
+                for source in [run, served]:
+                    self.done("batch", "--model", source, "--data", f"goldens/{model}/samples.jsonl", "--out", "fed-" + source)
+                self.assertEqual(*[[content for _, content in sorted(tree(self.path("fed-" + source)).items())]
+                                   for source in [run, served]])
+
+    def test_paths_are_values(self):
+        place = self.path(NASTY)
+        os.makedirs(place)
+        for name in ["configs", "goldens"]:
+            os.symlink(self.path(name), os.path.join(place, name))
+        self.inside(place)
+        self.copy("configs/tiny", NASTY)
+        os.rename(self.path(NASTY, "tiny.jsonl"), self.path(NASTY, NASTY + ".jsonl"))
+        yaml = {name: json.dumps(NASTY + name, ensure_ascii=False) for name in ["run", "/tokenizer", f"/{NASTY}.jsonl"]}
+        self.done("train", "configs/tiny.yaml", "train.steps=2", "output.dir=" + yaml["run"],
+                  "model.tokenizer=" + yaml["/tokenizer"], f"data.train=[{{messages: {yaml[f'/{NASTY}.jsonl']}}}]")
+        run = self.path(NASTY + "run")
+        said = json.loads(self.read(NASTY + "run/eval.jsonl").splitlines()[-1])["loss"]
+        for folder in [self.folder, os.path.dirname(self.folder)]:
+            self.folder = folder
+            self.assertEqual(json.loads(self.done("eval", run, "--json").stdout)["loss"], said)
+        self.done("generate", "--model", run, "--prompt", "x", "--max-tokens", "1")
+        self.done("export", run, run + "-out")
+        self.done("plan", run + "/model/config.json")
+
+
+if __name__ == "__main__":
+    unittest.main()
