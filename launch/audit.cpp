@@ -5,6 +5,7 @@
 #include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"
+#include "launch/same_on_all_ranks.h"
 #include "launch/step.h"
 #include "launch/training_data.h"
 #include "launch/verb.h"
@@ -97,6 +98,7 @@ ExitCode run_audit(Job& job, const Options& o) {
   const double bound = dtype == DType::F64 ? 1e-9 : 1e-4;
 
   const LoadedConfig loaded = load_config(o.config, o.overrides);
+  require_same_config(loaded.config, job.world);
   RunModel run = open_run_model(loaded, dtype, true, true);
   model::Vlm& model = *run.model;
   const auto data = open_training_data(loaded, run);

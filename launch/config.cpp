@@ -75,6 +75,7 @@ void check_values(const YamlDocument& doc, const Config& c) {
   check_adapters(doc, c.model);
   const TrainSection& t = c.train;
   doc.require_at(t.tokens_per_step > 0, "train.tokens_per_step", "{} must be positive", t.tokens_per_step);
+  doc.require_at(t.check_replicas >= 0, "train.check_replicas", "{} is negative", t.check_replicas);
   doc.require_at(!t.steps || *t.steps >= 0, "train.steps", "{} is negative", t.steps.value_or(0));
   doc.require_at(!t.epochs || *t.epochs > 0, "train.epochs", "{} must be positive", t.epochs.value_or(0));
   doc.require_at(!t.steps || !t.epochs, "train", "name either steps or epochs, not both");

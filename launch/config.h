@@ -168,7 +168,8 @@ struct TrainSection {
   i64 tokens_per_step = 2048;
   std::optional<i64> steps;
   std::optional<double> epochs;
-  i64 eval_every = 0;  // 0: only at the end
+  i64 eval_every = 0;        // 0: only at the end
+  i64 check_replicas = 100;  // steps between comparisons of the ranks' parameters; 0: only before the first
   OptimizerSection optimizer;
   u64 seed = 1;
   template <class S, class V>
@@ -177,6 +178,7 @@ struct TrainSection {
     visit("steps", s.steps);
     visit("epochs", s.epochs);
     visit("eval_every", s.eval_every);
+    visit("check_replicas", s.check_replicas);
     visit("optimizer", s.optimizer);
     visit("seed", s.seed);
   }

@@ -4,10 +4,12 @@
 #include "launch/output.h"
 #include "launch/planning.h"
 #include "launch/run_model.h"
+#include "launch/same_on_all_ranks.h"
 #include "launch/samples/check_sets.h"
 #include "launch/training/evaluation.h"
 #include "launch/training_data.h"
 #include "launch/verb.h"
+#include "parallel/replica_check.h"
 #include "runtime/base/log.h"
 
 namespace longsight::launch {
@@ -39,10 +41,13 @@ LoadedConfig load_target(const Options& o) {
 
 ExitCode run_eval(Job& job, const Options& o) {
   const LoadedConfig loaded = load_target(o);
+  require_same_config(loaded.config, job.world);
   loaded.document.require_at(!loaded.config.data.eval.empty(), "data.eval",
                              "name held-out data to evaluate on");
   RunModel run = open_run_model(loaded, DType::F32, false);
+  check_replicas(run.model->parameters(), job.world, job.stream);
   DataSets sets(loaded, run, WhichSets::held_out);
+  require_same_inputs(sets, run.companions, job.world);
   check_sets(sets, job);
   const auto steps = open_eval_data(sets);
   const parallel::PlanResult planned =

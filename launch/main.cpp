@@ -4,26 +4,15 @@
 #include <optional>
 #include <thread>
 
-#include <omp.h>
-#include <sched.h>
-#include <unistd.h>
-
+#include "launch/processors.h"
+#include "launch/same_on_all_ranks.h"
 #include "launch/verb.h"
+#include "parallel/mpi_session.h"
 #include "runtime/base/log.h"
 
 namespace {
 
 using namespace longsight;
-
-// One thread per core that this rank may use: all of those it is bound to, or its share of the node's.
-void choose_threads(int local_ranks) {
-  if (std::getenv("OMP_NUM_THREADS") != nullptr) return;
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  const long online = sysconf(_SC_NPROCESSORS_ONLN);
-  const long usable = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : online;
-  omp_set_num_threads(static_cast<int>(std::max(1L, usable < online ? usable : online / local_ranks)));
-}
 
 // The ranks often fail alike (a wrong key in the configuration): the first speaks for all, others only if it
 // has nothing to say.
@@ -39,7 +28,7 @@ int run(int argc, char** argv, int& rank, int& ranks) {
   rank = session.world().rank();
   ranks = session.world().size();
   init_log(rank, ranks);
-  choose_threads(session.local_size());
+  const std::string threads = launch::choose_threads(session.node());
 
   launch::CommandLine line(
       "Longsight trains vision-language models on fused sequences too long for one device.", "longsight");
@@ -53,13 +42,15 @@ int run(int argc, char** argv, int& rank, int& ranks) {
     if (rank == 0) std::cout << *help;
     return 0;
   }
-  launch::Job job{session.world(), {}};
+  launch::require_same_program(session.world());
+  launch::Job job{.world = session.world(), .stream = {}, .threads = threads};
   return static_cast<int>(verb(job));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  launch::let_idle_threads_sleep(argv);
   int rank = 0, ranks = 1;
   try {
     return run(argc, argv, rank, ranks);

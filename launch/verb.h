@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "launch/command_line.h"
-#include "parallel/mpi_session.h"
+#include "parallel/process_group.h"
 
 namespace longsight::launch {
 
@@ -13,6 +13,7 @@ namespace longsight::launch {
 struct Job {
   parallel::ProcessGroup& world;
   Stream stream;
+  std::string threads = {};                         // how many this rank has and why, for the log
   bool leads() const { return world.rank() == 0; }  // writes results and files
 };
 

@@ -3,7 +3,7 @@
 //
 // Each exchange sends one message per pair of ranks, also where the count is zero, and compares the length of
 // what arrives with what was expected: a wrong count is an error on the rank that sees it, never data for a
-// later call.
+// later call. A rank that waits for its peers sleeps (parallel/waiter.h).
 #pragma once
 
 // Open MPI's C++ bindings were removed from the standard and need a library of their own.
@@ -18,6 +18,8 @@ class MpiGroup final : public ProcessGroup {
  public:
   // Collective over `ranks`; duplicates it, so that nobody else's messages can be mistaken for the group's.
   static std::unique_ptr<MpiGroup> duplicate(MPI_Comm ranks, std::string label);
+  // The ranks of the group that share this rank's node. Collective over the group.
+  std::unique_ptr<ProcessGroup> node();
   ~MpiGroup() override;
 
   std::unique_ptr<ProcessGroup> split(int color, int key, std::string label) override;
@@ -25,6 +27,7 @@ class MpiGroup final : public ProcessGroup {
  private:
   MpiGroup(MPI_Comm owned, int rank, int size, std::string label);
   static std::unique_ptr<MpiGroup> adopt(MPI_Comm owned, std::string label);
+  static std::unique_ptr<ProcessGroup> part(MPI_Comm owned, std::string label);
 
   void do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType,
                    const char* label) override;
@@ -43,7 +46,8 @@ class MpiGroup final : public ProcessGroup {
   };
   void post_recv(Incoming, int from, DType, const char* label);
   void post_send(Outgoing, int to, DType, const char* label);
-  void wait(DType, const char* label);
+  void wait(DType, const char* label);                                      // for all that was posted
+  void wait(MPI_Request request, const char* function, const char* label);  // for a collective of MPI
 
   MPI_Comm comm_;
   Posted posted_;

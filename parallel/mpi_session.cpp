@@ -53,6 +53,7 @@ bool started_by_launcher() {
 MpiSession::MpiSession(int& argc, char**& argv) : exceptions_at_start_(std::uncaught_exceptions()) {
   if (!started_by_launcher()) {
     world_ = std::make_unique<SelfGroup>();
+    node_ = std::make_unique<SelfGroup>("node");
     return;
   }
   int provided = 0;
@@ -60,23 +61,25 @@ MpiSession::MpiSession(int& argc, char**& argv) : exceptions_at_start_(std::unca
   check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
   check(provided >= MPI_THREAD_FUNNELED, "the MPI library does not allow threads");
   uses_mpi_ = true;
-  world_ = MpiGroup::duplicate(MPI_COMM_WORLD, "world");
+  std::unique_ptr<MpiGroup> world = MpiGroup::duplicate(MPI_COMM_WORLD, "world");
+  node_ = world->node();
+  world_ = std::move(world);
   const int expected = launched_ranks().value_or(world_->size());
   require(expected == world_->size(), ExitCode::usage,
           "the launcher started {} ranks but MPI sees {}: start with the mpirun of the MPI library that "
           "longsight was "
           "built with, or with srun --mpi=pmix",
           expected, world_->size());
-  MPI_Comm node = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, world_->rank(), MPI_INFO_NULL, &node),
-            "MPI_Comm_split_type");
-  check_mpi(MPI_Comm_rank(node, &local_rank_), "MPI_Comm_rank");
-  check_mpi(MPI_Comm_size(node, &local_size_), "MPI_Comm_size");
-  check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
 }
 
 MpiSession::~MpiSession() {
   if (!uses_mpi_ || std::uncaught_exceptions() > exceptions_at_start_) return;
+  try {
+    world_->barrier({}, "end");  // MPI_Finalize waits as well, but does not sleep
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+  }
+  node_.reset();
   world_.reset();
   if (const int status = MPI_Finalize(); status != MPI_SUCCESS)
     std::fprintf(stderr, "MPI_Finalize failed: %d\n", status);

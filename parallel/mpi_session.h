@@ -17,15 +17,14 @@ class MpiSession {
   // Collective over the job. Makes no MPI call at all unless started_by_launcher().
   // Throws usage if the launcher's number of ranks is not MPI's (a launcher of another MPI library).
   MpiSession(int& argc, char**& argv);
-  // Ends MPI, together with all ranks. While an exception is on its way the peers are waiting elsewhere, so
-  // nothing is called: whoever catches it ends the job with abort().
+  // Ends MPI, together with all ranks, for which it waits asleep. While an exception is on its way the peers
+  // are waiting elsewhere, so nothing is called: whoever catches it ends the job with abort().
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
 
   ProcessGroup& world() { return *world_; }
-  int local_rank() const { return local_rank_; }  // among the ranks of this node
-  int local_size() const { return local_size_; }
+  ProcessGroup& node() { return *node_; }  // the ranks of this rank's node
 
   // Ends the whole job with this exit code; from any one rank, also when no session is left.
   [[noreturn]] static void abort(int code);
@@ -34,8 +33,7 @@ class MpiSession {
   bool uses_mpi_ = false;
   int exceptions_at_start_ = 0;
   std::unique_ptr<ProcessGroup> world_;
-  int local_rank_ = 0;
-  int local_size_ = 1;
+  std::unique_ptr<ProcessGroup> node_;
 };
 
 }  // namespace longsight::parallel

@@ -66,7 +66,7 @@ if $setup; then
 fi
 
 begin "build (build/host)"
-cmake --preset host -DLONGSIGHT_NATIVE=ON
+cmake --preset host -DLONGSIGHT_NATIVE=ON -DLONGSIGHT_PRECOMPILE=ON
 cmake --build --preset host --parallel "$(nproc)" --target longsight
 end
 
@@ -78,10 +78,7 @@ end
 
 begin "training on $ranks ranks ($run)"
 if $fresh; then rm -rf "$run"; fi
-# The cores are shared out among the ranks: without this each rank would start a thread on every core.
-threads=$(($(nproc) / ranks))
-OMP_NUM_THREADS=$((threads > 0 ? threads : 1)) mpirun -n "$ranks" --bind-to none \
-  $longsight train configs/emoji.yaml "parallel.sequence=$ranks" "${overrides[@]}"
+mpirun -n "$ranks" --bind-to none $longsight train configs/emoji.yaml "parallel.sequence=$ranks" "${overrides[@]}"
 end
 
 begin "captions of held-out emoji"

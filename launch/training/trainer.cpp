@@ -8,6 +8,7 @@
 #include "launch/progress.h"
 #include "launch/run_folder.h"
 #include "launch/run_model.h"
+#include "launch/same_on_all_ranks.h"
 #include "launch/samples/check_sets.h"
 #include "launch/schedule.h"
 #include "launch/trainable.h"
@@ -18,6 +19,7 @@
 #include "launch/training_data.h"
 #include "parallel/optimizer.h"
 #include "parallel/plan_report.h"
+#include "parallel/replica_check.h"
 #include "runtime/base/log.h"
 
 namespace longsight::launch {
@@ -35,10 +37,12 @@ class Trainer {
     if (job.leads()) require_writable_folder(loaded.config.output.dir);
     sets_.emplace(loaded, shape_, WhichSets::both);
     data_ = open_training_data(*sets_);
+    require_same_inputs(*sets_, shape_.companions, job.world);
     check_sets(*sets_, job);
     steps_ = begin_training(*data_, *sets_);
     eval_ = open_eval_data(*sets_);
     run_ = open_run_model(loaded, DType::F32, true);
+    check_replicas(run_.model->parameters(), job.world, job.stream);
   }
 
   ExitCode run() {
@@ -55,6 +59,7 @@ class Trainer {
     job_.world.barrier(job_.stream);
     if (job_.leads()) open_folder(planned);
     log_info("{}", planned.plan.text());
+    log_info("{}", job_.threads);
 
     Progress progress("training", steps_, job_.leads());
     for (i64 step = 1; step <= steps_; ++step) {
@@ -71,6 +76,9 @@ class Trainer {
                                           static_cast<double>(batch.tokens) / figures.seconds));
       }
       const bool last = step == steps_;
+      // Also of what is written at the end.
+      if (due(step, config.train.check_replicas) || (last && config.train.check_replicas > 0))
+        check_replicas(run_.model->parameters(), job_.world, job_.stream);
       if (!eval_.empty() && (last || due(step, config.train.eval_every))) evaluate(runner, step, progress);
       if (job_.leads() && due(step, config.output.save_every) && !last) saver_.save_step(*folder_, step);
     }
@@ -142,6 +150,7 @@ class Trainer {
 }  // namespace
 
 ExitCode train(Job& job, const LoadedConfig& loaded) {
+  require_same_config(loaded.config, job.world);
   return Trainer(job, loaded).run();
 }
 

@@ -47,8 +47,7 @@ TEST_CASE("a process started by hand is one rank that works without MPI") {
   MpiSession session(argc, argv);
   CHECK(session.world().size() == 1);
   CHECK(session.world().label() == "world");
-  CHECK(session.local_rank() == 0);
-  CHECK(session.local_size() == 1);
+  CHECK(session.node().size() == 1);
 }
 
 TEST_CASE("mpirun and srun with PMI are recognised, also inside one another") {

@@ -1,0 +1,169 @@
+#include "launch/processors.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include <omp.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace longsight::launch {
+namespace {
+
+// A mounted hierarchy of control groups.
+struct Mount {
+  std::string root;   // of the hierarchy, as far as this mount shows it
+  std::string point;  // where it is mounted
+  bool unified = false;
+};
+
+bool lists(const std::string& words, const std::string& word) {
+  return ("," + words + ",").find("," + word + ",") != std::string::npos;
+}
+
+// The hierarchies that can limit processor time, of /proc/self/mountinfo.
+std::vector<Mount> cpu_mounts(std::istream& mountinfo) {
+  std::vector<Mount> mounts;
+  for (std::string line; std::getline(mountinfo, line);) {
+    std::istringstream words(line);
+    std::string id, parent, device, word, type, source, options;
+    Mount mount;
+    words >> id >> parent >> device >> mount.root >> mount.point;
+    while (words >> word && word != "-") {
+    }
+    words >> type >> source >> options;
+    mount.unified = type == "cgroup2";
+    if (mount.unified || (type == "cgroup" && lists(options, "cpu"))) mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
+// The group that /proc/self/cgroup names in the hierarchy: "0::/path" or "4:cpu,cpuacct:/path".
+std::optional<std::string> group_in(std::istream& cgroups, bool unified) {
+  for (std::string line; std::getline(cgroups, line);) {
+    const std::size_t first = line.find(':');
+    const std::size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    if (unified ? controllers.empty() : lists(controllers, "cpu")) return line.substr(second + 1);
+  }
+  return std::nullopt;
+}
+
+std::optional<double> quota_of(const std::string& folder, bool unified) {
+  double period = 0;
+  std::string quota;
+  if (unified) {
+    std::ifstream(folder + "/cpu.max") >> quota >> period;  // "max 100000" where there is none
+  } else {
+    std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;  // "-1" where there is none
+    std::ifstream(folder + "/cpu.cfs_period_us") >> period;
+  }
+  const double time = std::strtod(quota.c_str(), nullptr);
+  if (!(time > 0) || !(period > 0)) return std::nullopt;
+  return time / period;
+}
+
+u64 identity_of(const std::string& folder) {
+  struct stat info {};
+  return stat(folder.c_str(), &info) == 0 ? static_cast<u64>(info.st_ino) : 0;
+}
+
+i64 processors_in(const ProcessorLimits& limits) {
+  i64 count = 0;
+  for (const u64 word : limits.mask) count += std::popcount(word);
+  return count;
+}
+
+bool overlap(const ProcessorLimits& a, const ProcessorLimits& b) {
+  for (std::size_t i = 0; i < a.mask.size(); ++i) {
+    if ((a.mask[i] & b.mask[i]) != 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<CpuQuota> cpu_quota(const std::string& root) {
+  std::optional<CpuQuota> tightest;
+  std::ifstream mountinfo(root + "/proc/self/mountinfo");
+  for (const Mount& mount : cpu_mounts(mountinfo)) {
+    std::ifstream cgroups(root + "/proc/self/cgroup");
+    std::string below = group_in(cgroups, mount.unified).value_or("");
+    // In a container the mount may show only the part of the hierarchy below its own group.
+    if (mount.root != "/" && below.starts_with(mount.root)) below.erase(0, mount.root.size());
+    // The group itself and those above it, as each limits what is in it.
+    for (;; below.erase(below.rfind('/'))) {
+      if (below == "/") below.clear();
+      const std::string folder = root + mount.point + below;
+      const auto quota = quota_of(folder, mount.unified);
+      if (quota && (!tightest || *quota < tightest->processors))
+        tightest = CpuQuota{.processors = *quota, .group = identity_of(folder)};
+      if (below.find('/') == std::string::npos) break;
+    }
+  }
+  return tightest;
+}
+
+ProcessorLimits processor_limits() {
+  ProcessorLimits limits;
+  static_assert(sizeof(limits.mask) % sizeof(cpu_set_t) == 0);
+  if (sched_getaffinity(0, sizeof(limits.mask), reinterpret_cast<cpu_set_t*>(limits.mask.data())) != 0) {
+    // More processors than fit: their number counts, not which they are.
+    const long online = std::clamp(sysconf(_SC_NPROCESSORS_ONLN), 1L, 4096L);
+    for (long i = 0; i < online; ++i) limits.mask[static_cast<std::size_t>(i / 64)] |= u64{1} << (i % 64);
+  }
+  if (const auto quota = cpu_quota()) {
+    limits.quota = quota->processors;
+    limits.quota_group = quota->group;
+  }
+  return limits;
+}
+
+ProcessorShare processor_share(std::span<const ProcessorLimits> node, int rank) {
+  const ProcessorLimits& own = node[static_cast<std::size_t>(rank)];
+  ProcessorShare share{.threads = 1, .processors = processors_in(own), .ranks = 0, .quota = own.quota};
+  double processors = 0;
+  for (std::size_t word = 0; word < own.mask.size(); ++word) {
+    for (u64 bits = own.mask[word]; bits != 0; bits &= bits - 1) {
+      const u64 bit = bits & (~bits + 1);
+      const auto has = [&](const ProcessorLimits& l) { return (l.mask[word] & bit) != 0; };
+      processors += 1.0 / static_cast<double>(std::count_if(node.begin(), node.end(), has));
+    }
+  }
+  i64 in_group = 0;
+  for (const ProcessorLimits& limits : node) {
+    share.ranks += overlap(own, limits);
+    in_group += limits.quota > 0 && limits.quota_group == own.quota_group;
+  }
+  if (own.quota > 0) processors = std::min(processors, own.quota / static_cast<double>(in_group));
+  // Sums of thirds may be a little short of the whole.
+  share.threads = std::max<i64>(1, static_cast<i64>(std::floor(processors + 1e-6)));
+  return share;
+}
+
+std::string choose_threads(parallel::ProcessGroup& node) {
+  const std::vector<ProcessorLimits> limits = node.all_gather(processor_limits(), {}, "processors");
+  const ProcessorShare share = processor_share(limits, node.rank());
+  if (std::getenv("OMP_NUM_THREADS") != nullptr)
+    return fmt::format("threads: {} a rank (OMP_NUM_THREADS)", omp_get_max_threads());
+  omp_set_num_threads(narrow<int>(share.threads));
+  return fmt::format("threads: {} a rank ({} processor{} for {} rank{} of this node{})", share.threads,
+                     share.processors, share.processors == 1 ? "" : "s", share.ranks,
+                     share.ranks == 1 ? "" : "s",
+                     share.quota > 0 ? fmt::format(", its control group may use {:.4g}", share.quota) : "");
+}
+
+void let_idle_threads_sleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  if (setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;  // some ten microseconds
+  execv("/proc/self/exe", argv);                         // returns only where it cannot; then they poll
+}
+
+}  // namespace longsight::launch

@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+"""Ranks that are not alike are found before the first step, or within train.check_replicas steps, by rank and name."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from jobs import JobTest, run_job, tensor_bytes  # noqa: E402
+
+MODEL = "goldens/llava-clip-llama/model"
+
+
+class RanksTest(JobTest):
+    seconds = float(os.environ.get("LONGSIGHT_TEST_SECONDS", 30))
+
+    def setUp(self):
+        super().setUp()
+        # Rank 1 of three works in a folder of its own, as on a node with a disk of its own.
+        for name in ["here", "there"]:
+            os.mkdir(self.path(name))
+            shutil.copytree(self.path(MODEL), self.path(name, "model"))
+            shutil.copy(self.path("configs/tiny/tiny.jsonl"), self.path(name, "data.jsonl"))
+            shutil.copytree(self.path("configs/tiny/png"), self.path(name, "png"))
+            self.write(name + "/run.yaml", "model: {from: model}\ndata: {train: [{messages: data.jsonl}]}\n"
+                       "train: {tokens_per_step: 4096, steps: 2}\noutput: {dir: %s}\n" % self.path("run"))
+
+    def command(self, *overrides, odd=()):
+        train = [self.binary, "train", "run.yaml", *overrides]
+        here, there = self.path("here"), self.path("there")
+        return [self.mpirun, "-n", "1", "--wdir", here, *train, ":", "-n", "1", "--wdir", there, *train, *odd, ":",
+                "-n", "1", "--wdir", here, *train]
+
+    def refused(self, code, *words, **options):
+        result = run_job(self.command(**options), self.folder, self.seconds)
+        self.assertEqual(result.code, code, result.stderr)
+        self.assertEqual(len(result.errors()), 1, result.stderr)
+        for word in words:
+            self.assertIn(word, result.errors()[0])
+        self.assertFalse(os.path.exists(self.path("run")), "a folder of a run that did not begin")
+
+    def test_ranks_that_are_alike_train(self):
+        result = run_job(self.command(), self.folder, self.seconds)
+        self.assertEqual(result.code, 0, result.stderr)
+
+    def test_a_key_of_the_configuration(self):
+        self.refused(64, "train.optimizer.lr is 0.001 on ranks 0, 2 but 0.002 on rank 1",
+                     odd=["train.optimizer.lr=2e-3"])
+        self.refused(64, "model.freeze.0 is not there on ranks 0, 2 but lm_head.* on rank 1",
+                     odd=["model.freeze=[lm_head.*]"])
+
+    def test_a_file_of_the_tokenizer(self):
+        path = self.path("there/model/tokenizer_config.json")
+        settings = json.loads(self.read(path))
+        settings["padding_side"] = "left" if settings.get("padding_side") != "left" else "right"
+        self.write(path, json.dumps(settings))
+        self.refused(65, "tokenizer_config.json", "on ranks 0, 2", "on rank 1")
+
+    def test_a_record_of_the_data(self):
+        text = self.read("there/data.jsonl")
+        self.write("there/data.jsonl", text.replace(b"is", b"si", 1))
+        self.refused(65, "data.train (data.jsonl)", "on ranks 0, 2", "on rank 1")
+
+    def test_a_weight(self):
+        path = self.path("there/model/model.safetensors")
+        content = bytearray(self.read(path))
+        content[-3] ^= 1
+        self.write(path, bytes(content))
+        self.refused(70, "parameter ", "is not the same on all ranks", "rank 1 of 3 differs")
+
+    def test_a_bit_that_flips_while_the_run_goes_on(self):
+        weights = tensor_bytes(self.read(MODEL + "/model.safetensors"))
+        name, (_, _, data) = next(item for item in weights.items() if "embed_tokens" in item[0])
+        job = subprocess.Popen(self.command("train.steps=1000000", "train.check_replicas=3", "model.freeze=['*embed_tokens*']"),
+                               cwd=self.folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            lines = self.path("run/metrics.jsonl")
+            end = time.monotonic() + self.seconds
+            while not (os.path.exists(lines) and os.path.getsize(lines) > 0):
+                self.assertLess(time.monotonic(), end, "the run does not begin")
+                time.sleep(0.02)
+            pid = next(int(pid) for pid in os.listdir("/proc") if pid.isdigit() and self.is_rank(pid, "1"))
+            self.assertGreater(self.flip(pid, data[:256]), 0, "the weights are not to be found in memory")
+            _, stderr = job.communicate(timeout=self.seconds)
+        finally:
+            if job.poll() is None:
+                job.send_signal(signal.SIGKILL)
+        self.assertEqual(job.returncode, 70, stderr)
+        errors = [line for line in stderr.splitlines() if "error: " in line]
+        self.assertEqual(len(errors), 1, errors)
+        self.assertIn(f"parameter {name} is not the same on all ranks", errors[0])
+        self.assertIn("rank 1 of 3 differs", errors[0])
+
+    def is_rank(self, pid, rank):
+        try:
+            if os.path.realpath(f"/proc/{pid}/exe") != os.path.realpath(self.binary):
+                return False
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                environment = file.read().split(b"\0")
+            return (b"OMPI_COMM_WORLD_RANK=" + rank.encode() in environment and
+                    os.path.realpath(f"/proc/{pid}/cwd") == os.path.realpath(self.path("there")))
+        except OSError:
+            return False
+
+    @staticmethod
+    def flip(pid, values):
+        """One bit in every copy of the values in the memory of the process. Returns how many there were."""
+        found = 0
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+            for line in maps:
+                words = line.split()
+                if not words[1].startswith("rw") or words[-1].startswith("/"):
+                    continue
+                start, end = (int(word, 16) for word in words[0].split("-"))
+                if end - start > 1 << 30:
+                    continue
+                try:
+                    memory.seek(start)
+                    content = memory.read(end - start)
+                except OSError:
+                    continue
+                at = content.find(values)
+                while at >= 0:
+                    memory.seek(start + at)
+                    memory.write(bytes([values[0] ^ 1]))
+                    found += 1
+                    at = content.find(values, at + 1)
+        return found
+
+
+if __name__ == "__main__":
+    unittest.main()
