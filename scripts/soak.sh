@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds_each=${SECONDS_EACH:-300}
-sections=(templates templates_fuzz)
+sections=(templates templates_fuzz ranks neighbours mutations)
 
 # Published and random chat templates against jinja2 (needs .venv: scripts/setup.sh --with-peers).
 templates() {
@@ -31,6 +31,30 @@ PYTHON
   build/fuzz/tests/jinja_fuzz -max_total_time="$seconds_each" -max_len=2000 -timeout=20 -rss_limit_mb=3000 \
     -artifact_prefix=build/fuzz/ build/fuzz/templates
 }
+
+# The rank tests on more ranks than the tests' own counts.
+ranks() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target parallel_rank_test model_rank_test
+  source scripts/mpi_environment.sh
+  local binary count
+  for binary in parallel_rank_test model_rank_test; do
+    for count in 5 6 7; do
+      OMP_NUM_THREADS=1 mpirun -n "$count" --oversubscribe --bind-to none "build/host/tests/$binary"
+    done
+  done
+}
+
+# A training step beside one busy process per core takes at most 2.5 times as long as alone.
+neighbours() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target longsight
+  source scripts/mpi_environment.sh
+  scripts/check_neighbours.py
+}
+
+# Every wrong variant of tests/mutations is caught.
+mutations() { scripts/mutate.sh; }
 
 if [[ ${1:-} == --list ]]; then
   printf '%s\n' "${sections[@]}"
