@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <vector>
@@ -162,8 +163,10 @@ std::string choose_threads(parallel::ProcessGroup& node) {
 
 void let_idle_threads_sleep(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  if (setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;  // some ten microseconds
-  execv("/proc/self/exe", argv);                         // returns only where it cannot; then they poll
+  if (setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;  // some ten microseconds, about what waking takes
+  std::error_code none;
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe", none).string();
+  execv(program.c_str(), argv);  // returns only where it cannot; then they poll
 }
 
 }  // namespace longsight::launch

@@ -52,4 +52,4 @@ cmake --preset host -DLONGSIGHT_NATIVE=$native -DLONGSIGHT_PRECOMPILE=ON
 step=build
 cmake --build --preset host --parallel "$jobs"
 step="tests"
-ctest --test-dir build/host --output-on-failure --no-tests=error --timeout 900 "$@"
+ctest --test-dir build/host --parallel "$jobs" --output-on-failure --no-tests=error --timeout 900 "$@"
