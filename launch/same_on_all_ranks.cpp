@@ -31,8 +31,7 @@ void add_fields(const FieldNode& node, const std::string& key, std::vector<Fact>
   const std::string prefix = key.empty() ? "" : key + ".";
   for (std::size_t i = 0; i < node.items.size(); ++i)
     add_fields(node.items[i], prefix + (node.keys.empty() ? fmt::format("{}", i) : node.keys[i]), facts);
-  if (node.items.empty())
-    facts.push_back({key, node.is_scalar() && !node.scalar.empty() ? node.scalar : "empty"});
+  if (!node.scalar.empty()) facts.push_back({key, node.scalar});  // what is empty is not there
 }
 
 // Those that make tokens and pixels.
