@@ -27,6 +27,7 @@ ExitCode run_batch(Job& job, const Options& o) {
   const std::string folder = model_folder_of(o.model);
   const model::ModelConfig config = model::read_config(folder);
   const auto maker = SampleMaker::of_model(folder, config, {.chat = o.chat});
+  maker->log_chat();
   const auto file = data::open_chat_data(data::guess_data_spec(o.data));
   data::check_samples(*file);
   data::EncodeCache cache;
@@ -54,9 +55,7 @@ void add_batch(Command app, Run& run) {
   verb.add_option("--out", o->out,
                   "new folder: 000.safetensors, 001.safetensors, ... in the order of the file")
       .required();
-  std::vector<std::string> formats;
-  for (const data::ChatFormat& format : data::chat_formats()) formats.push_back(format.name);
-  verb.add_option("--chat", o->chat, "chat format, instead of the model folder's own").one_of(formats);
+  verb.add_option("--chat", o->chat, "chat template instead of the model folder's own: NAME or FILE.jinja");
   verb.callback([o, &run] { run = [o](Job& job) { return run_batch(job, *o); }; });
 }
 

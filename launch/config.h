@@ -105,7 +105,7 @@ struct Augment {
 struct DataSection {
   std::vector<DataSource> train, eval;
   Augment augment;
-  std::string chat;                // format, where the model folder does not say it
+  std::string chat;                // template, NAME or FILE.jinja, instead of the model folder's
   std::string overlong = "error";  // what becomes of samples that are too long: error, drop, shrink-images
   std::string bad = "error";       // and of those that cannot be read: error, skip
   OrAuto<bool> decode_first;       // pictures, before step 1; auto: those that the index does not know

@@ -88,7 +88,7 @@ void add_data_preview(Command data, Run& run) {
   auto o = std::make_shared<Options>();
   add_file_options(verb, o->files);
   verb.add_option("--model", o->model, "model or run folder (default: the model of the configuration)");
-  verb.add_option("--chat", o->chat, "chat format, instead of the model's own");
+  verb.add_option("--chat", o->chat, "chat template instead of the model's own: NAME or FILE.jinja");
   verb.add_option("--out", o->out, "folder for preview.png and preview.txt").required();
   verb.add_option("--samples", o->samples, "of each source (default 8)");
   verb.add_option("--font", o->fonts,

@@ -227,7 +227,7 @@ void add_data_stats(Command data, Run& run) {
   add_file_options(verb, o->files);
   verb.add_option("--model", o->model,
                   "model or run folder whose tokenizer counts (default: that of the configuration)");
-  verb.add_option("--chat", o->chat, "chat format, instead of the model's own");
+  verb.add_option("--chat", o->chat, "chat template instead of the model's own: NAME or FILE.jinja");
   verb.add_flag("--json", o->json, "one line of JSON");
   verb.callback([o, &run] { run = [o](Job& job) { return run_stats(job, *o); }; });
 }

@@ -3,10 +3,12 @@
 #include <array>
 #include <filesystem>
 
+#include <fmt/ranges.h>
+
 #include "launch/data_verbs.h"
 #include "runtime/base/log.h"
 #include "runtime/data/bpe_learn.h"
-#include "runtime/data/chat.h"
+#include "runtime/data/chat/render_chat.h"
 #include "runtime/data/check_data.h"
 #include "runtime/data/open_data.h"
 #include "runtime/io/atomic_file.h"
@@ -32,13 +34,16 @@ bool is_special(const std::string& token) {
   return std::find(kSpecialTokens.begin(), kSpecialTokens.end(), token) != kSpecialTokens.end();
 }
 
-// Formats that need no special tokens beyond the five.
-std::vector<std::string> possible_formats() {
-  std::vector<std::string> names;
-  for (const data::ChatFormat& f : data::chat_formats()) {
-    if (std::all_of(f.tokens.begin(), f.tokens.end(), is_special)) names.push_back(f.name);
-  }
-  return names;
+// What the tokenizer to be made will have.
+data::ChatTokens chat_tokens() {
+  return {
+      .named = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}},
+      .special = kSpecialTokens,
+      .ends = {"</s>"},
+      .eos = "</s>",
+      .image = "<image>",
+      .video = "",
+      .has = is_special};
 }
 
 // A folder that holds nothing but what this command writes may be written over.
@@ -51,7 +56,7 @@ bool is_tokenizer_folder(const std::string& folder) {
 
 // The conversations as they will be tokenised, role heads included: pieces are learned as they stand in them
 // (" cat" behind "ASSISTANT:", not "cat").
-std::vector<std::string> read_texts(const Options& o, const data::ChatFormat& format) {
+std::vector<std::string> read_texts(const Options& o, const data::ChatRenderer& chat) {
   std::vector<std::string> texts;
   for (const std::string& path : o.files) {
     const auto file = data::open_chat_data(data::guess_data_spec(path));
@@ -59,7 +64,7 @@ std::vector<std::string> read_texts(const Options& o, const data::ChatFormat& fo
     for (i64 i = 0; i < file->size(); ++i) {
       const data::ChatSample sample = file->sample(i);
       const std::vector<std::string> one_token_each(sample.media.size(), "<image>");
-      texts.push_back(render_chat(format, sample, one_token_each).text);
+      texts.push_back(chat.render(sample, one_token_each).text);
     }
   }
   return texts;
@@ -67,7 +72,13 @@ std::vector<std::string> read_texts(const Options& o, const data::ChatFormat& fo
 
 ExitCode run_tokenizer(Job& job, const Options& o) {
   if (!job.leads()) return ExitCode::done;
-  const data::ChatFormat& format = data::chat_format(o.chat);
+  data::ChatSource source = data::chat_by_name(o.chat);
+  for (const std::string& token : source.tokens) {
+    require(is_special(token), ExitCode::usage,
+            "--chat {}: it needs the token {}, and the tokenizer will have {}", o.chat, token,
+            fmt::join(kSpecialTokens, ", "));
+  }
+  const data::ChatRenderer chat(std::move(source), chat_tokens());
   const bool there = fs::exists(o.out);
   require(!there || fs::is_directory(o.out), ExitCode::cannot_write, "{} exists already and is not a folder",
           o.out);
@@ -76,15 +87,14 @@ ExitCode run_tokenizer(Job& job, const Options& o) {
       "{} holds other files than a tokenizer's: choose another --out, or --force to replace the whole folder",
       o.out);
 
-  const std::vector<std::string> texts = read_texts(o, format);
+  const std::vector<std::string> texts = read_texts(o, chat);
   const data::BpeVocabulary vocabulary = data::learn_bpe(texts, o.vocab, kSpecialTokens);
   std::string parent = o.out;
   while (parent.size() > 1 && parent.ends_with('/')) parent.pop_back();
   parent = fs::path(parent).parent_path().string();
   if (!parent.empty()) io::ensure_folder(parent);
   io::TemporaryFolder out(o.out);
-  data::write_tokenizer(out.path(), vocabulary,
-                        {.chat_template = format.templates.empty() ? "" : format.templates.front()});
+  data::write_tokenizer(out.path(), vocabulary, {.chat_template = chat.source().program});
   out.commit(there ? io::TemporaryFolder::Existing::replace : io::TemporaryFolder::Existing::refuse);
 
   const i64 tokens = static_cast<i64>(vocabulary.tokens.size());
@@ -107,8 +117,10 @@ void add_data_tokenizer(Command data, Run& run) {
       .required();
   verb.add_option("files", o->files, "data files (messages, llava, sharegpt, text, .tar shards)").required();
   verb.add_option("--out", o->out, "folder to write").required();
-  verb.add_option("--chat", o->chat, "chat format that the tokenizer is for (default llava)")
-      .one_of(possible_formats());
+  verb.add_option(
+      "--chat", o->chat,
+      "chat template that the tokenizer is for, NAME or FILE.jinja (default llava); its special tokens must "
+      "be among <s>, </s>, <image>");
   verb.add_flag("--force", o->force, "replace a folder that holds other files too");
   verb.callback([o, &run] { run = [o](Job& job) { return run_tokenizer(job, *o); }; });
 }

@@ -32,7 +32,8 @@ LoadedConfig load_target(const Options& o) {
                                      "model.vision_from=\"\"",
                                      "model.language_from=\"\"",
                                      "model.connector=\"\"",
-                                     "model.allow_missing=[]"};
+                                     "model.allow_missing=[]",
+                                     "data.chat=\"\""};  // the model's folder says what it was trained with
   overrides.insert(overrides.end(), o.overrides.begin(), o.overrides.end());
   return load_config(o.target + "/config.yaml", overrides);
 }

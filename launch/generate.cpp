@@ -168,9 +168,7 @@ void add_generate(Command app, Run& run) {
                   "exact). Ranks share the samples");
   verb.add_option("--max-tokens", o->max_tokens, "most tokens of an answer (default 128)");
   verb.add_option("--dtype", o->dtype, "f32 (default) or f64");
-  std::vector<std::string> formats;
-  for (const data::ChatFormat& format : data::chat_formats()) formats.push_back(format.name);
-  verb.add_option("--chat", o->chat, "chat format, instead of the model folder's own").one_of(formats);
+  verb.add_option("--chat", o->chat, "chat template instead of the model folder's own: NAME or FILE.jinja");
   verb.add_option("--adapter", o->adapter, "PEFT adapter folder that belongs to the model");
   verb.add_option("--limit", o->limit, "only the first N samples");
   add_allow_missing(verb, o->allow_missing);

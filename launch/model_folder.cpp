@@ -39,7 +39,11 @@ std::unique_ptr<model::Vlm> load_with_adapter(const std::string& folder, const m
 ModelFolder open_model_folder(const std::string& dir_or_run, const model::LoadOptions& options,
                               const std::string& chat, const std::string& adapter) {
   ModelFolder folder{.path = model_folder_of(dir_or_run), .model = nullptr, .samples = nullptr};
-  folder.samples = SampleMaker::of_model(folder.path, model::read_config(folder.path), {.chat = chat});
+  // Adapters bring the template that they were trained with.
+  const std::string own = adapter.empty() ? "" : adapter + "/chat_template.jinja";
+  const bool from_adapter = chat.empty() && !own.empty() && fs::exists(own);
+  folder.samples = SampleMaker::of_model(folder.path, model::read_config(folder.path),
+                                         {.chat = from_adapter ? own : chat});
   folder.model = load_with_adapter(folder.path, options, adapter);
   return folder;
 }

@@ -6,6 +6,8 @@
 
 #include "model/families/families.h"
 #include "runtime/base/json.h"
+#include "runtime/base/log.h"
+#include "runtime/data/chat/chat_files.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {
@@ -22,8 +24,13 @@ std::unique_ptr<data::Tokenizer> read_tokenizer(const std::string& folder, const
   return tokenizer;
 }
 
-const data::ChatFormat& read_format(const std::string& folder, const std::string& chat) {
-  return chat.empty() ? data::chat_format_of_folder(folder) : data::chat_format(chat);
+std::optional<data::ChatSource> read_chat(const std::string& folder, const std::string& chat,
+                                          const model::ModelConfig& config) {
+  if (chat.empty()) return data::chat_of_folder(folder);
+  data::ChatSource source = data::chat_by_name(chat);
+  require(!source.prefix_suffix || config.prefix_attention, ExitCode::usage,
+          "data.chat: {} is no chat but a prefix and a suffix, which only PaliGemma models have", chat);
+  return source;
 }
 
 data::Placeholders placeholders_of(const model::ModelConfig& config) {
@@ -33,21 +40,20 @@ data::Placeholders placeholders_of(const model::ModelConfig& config) {
   return placeholders;
 }
 
-std::vector<i64> read_stop_tokens(const std::string& folder, const data::Tokenizer& tokenizer,
-                                  const data::ChatFormat& format) {
-  std::set<i64> stop;
-  if (tokenizer.eos()) stop.insert(*tokenizer.eos());
-  if (!format.end_of_turn.empty()) stop.insert(tokenizer.id_of(format.end_of_turn).value());
-  if (const std::string file = folder + "/generation_config.json"; fs::exists(file)) {
-    const Json json = read_json_file(file);
-    const Json ids = json.is_object() ? json.value("eos_token_id", Json()) : Json();
-    for (const Json& id : ids.is_array() ? ids : ids.is_null() ? Json::array() : Json::array({ids})) {
-      require(id.is_number_integer(), ExitCode::bad_data, "{}: eos_token_id {} is not a token id", file,
-              id.dump());
-      stop.insert(id.get<i64>());
-    }
+// What the model's own files say besides the tokenizer's eos.
+std::vector<i64> read_end_tokens(const std::string& folder, const model::ModelConfig& config) {
+  std::set<i64> ends;
+  const auto add = [&ends](const Json& json, const std::string& file) {
+    const std::vector<i64> ids = data::end_tokens_of(json, file);
+    ends.insert(ids.begin(), ids.end());
+  };
+  add(config.source, "config.json");
+  for (const char* part : {"text_config", "llm_config"}) {
+    if (config.source.contains(part)) add(config.source[part], std::string("config.json: ") + part);
   }
-  return {stop.begin(), stop.end()};
+  const std::string file = folder + "/generation_config.json";
+  if (fs::exists(file)) add(read_json_file(file), file);
+  return {ends.begin(), ends.end()};
 }
 
 }  // namespace
@@ -56,26 +62,37 @@ std::unique_ptr<SampleMaker> SampleMaker::of_model(const std::string& folder,
                                                    const model::ModelConfig& config,
                                                    const SampleOptions& options) {
   return std::unique_ptr<SampleMaker>(
-      new SampleMaker(folder, config, read_format(folder, options.chat), options, true));
+      new SampleMaker(folder, config, read_chat(folder, options.chat, config), options, true));
 }
 
 std::unique_ptr<SampleMaker> SampleMaker::of_tokenizer(const std::string& folder,
                                                        const model::ModelConfig& config,
                                                        const SampleOptions& options) {
-  const bool silent = options.chat.empty() && !data::names_chat_format(folder);
-  const std::string chat = silent ? family_of(config).chat : options.chat;
-  return std::unique_ptr<SampleMaker>(
-      new SampleMaker(folder, config, read_format(folder, chat), options, false));
+  std::optional<data::ChatSource> chat = read_chat(folder, options.chat, config);
+  if (!chat) chat = data::chat_by_name(family_of(config).chat);
+  return std::unique_ptr<SampleMaker>(new SampleMaker(folder, config, std::move(chat), options, false));
 }
 
 SampleMaker::SampleMaker(const std::string& folder, const model::ModelConfig& config,
-                         const data::ChatFormat& format, const SampleOptions& options, bool needs_recipe)
-    : config_(config),
+                         std::optional<data::ChatSource> chat, const SampleOptions& options,
+                         bool needs_recipe)
+    : folder_(folder),
+      config_(config),
       tokenizer_(read_tokenizer(folder, config)),
-      format_(format),
       media_(folder, config, *tokenizer_, options.images, needs_recipe),
-      sample_tokenizer_(*tokenizer_, format_, placeholders_of(config)),
-      stop_(read_stop_tokens(folder, *tokenizer_, format_)) {}
+      sample_tokenizer_(*tokenizer_, folder, std::move(chat), placeholders_of(config),
+                        read_end_tokens(folder, config),
+                        fmt::format("{} has no chat template (chat_template.jinja, chat_template.json or "
+                                    "tokenizer_config.json)",
+                                    folder)),
+      stop_(read_end_tokens(folder, config)) {
+  const auto add = [this](std::optional<i64> id) {
+    if (id && std::find(stop_.begin(), stop_.end(), *id) == stop_.end()) stop_.push_back(*id);
+  };
+  add(tokenizer_->eos());
+  if (this->chat() != nullptr) add(tokenizer_->id_of(this->chat()->stop()));
+  std::sort(stop_.begin(), stop_.end());
+}
 
 std::vector<MediaMaker::Medium> SampleMaker::media_of(const data::ChatSample& chat,
                                                       const data::MediaRecipes& recipes) const {
@@ -160,7 +177,7 @@ std::string SampleMaker::text(std::span<const i64> ids) const {
   return tokenizer_->decode(known, true);
 }
 
-void SampleMaker::write_missing_files(const std::string& folder) const {
+void SampleMaker::complete_folder(const std::string& folder) const {
   const auto write = [&folder](const char* name, const nlohmann::ordered_json& json) {
     const std::string file = folder + "/" + name;
     if (!fs::exists(file)) io::write_file(file, json.dump(2) + "\n");
@@ -179,8 +196,6 @@ void SampleMaker::write_missing_files(const std::string& folder) const {
            {"num_additional_image_tokens", 1},  // the row that the strategy "default" drops
            {"vision_feature_select_strategy", config_.connector.drop_first_row ? "default" : "full"}});
   }
-  if (!fs::exists(folder + "/chat_template.jinja") && !format_.templates.empty())
-    write("chat_template.json", {{"chat_template", format_.templates.front()}});
   nlohmann::ordered_json generation{{"_from_model_config", true}};
   for (const auto& [key, id] :
        {std::pair("bos_token_id", tokenizer_->bos()), std::pair("eos_token_id", tokenizer_->eos()),
@@ -188,6 +203,32 @@ void SampleMaker::write_missing_files(const std::string& folder) const {
     if (id) generation[key] = *id;
   }
   write("generation_config.json", generation);
+
+  std::vector<i64> ends;
+  if (tokenizer_->eos()) ends.push_back(*tokenizer_->eos());
+  if (chat() != nullptr) {
+    data::write_chat_files(folder, chat()->source(), media_.any());
+    if (const auto stop = tokenizer_->id_of(chat()->stop())) ends.push_back(*stop);
+  }
+  data::write_end_tokens(folder, ends);
+}
+
+void SampleMaker::write_tokenizer(const std::string& folder) const {
+  data::copy_tokenizer_files(folder_, folder);
+  if (chat() != nullptr) data::write_chat_files(folder, chat()->source(), media_.any());
+}
+
+void SampleMaker::log_chat() const {
+  if (chat() == nullptr) return;
+  const std::string& place = chat()->source().place;
+  if (chat()->adds_eos()) {
+    log_info("{} ends no answer: the tokenizer's eos {} is added behind each, with loss", place,
+             tokenizer_->eos() ? tokenizer_->token(*tokenizer_->eos()) : "(it has none)");
+  }
+  if (!chat()->learns_stop()) {
+    log_warn("{} marks answers as generated without the {} that ends them: the model does not learn to stop",
+             place, chat()->stop());
+  }
 }
 
 }  // namespace longsight::launch

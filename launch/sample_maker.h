@@ -10,14 +10,13 @@
 
 #include "launch/media_maker.h"
 #include "model/micro_batch.h"
-#include "runtime/data/chat.h"
-#include "runtime/data/tokenize_sample.h"
+#include "runtime/data/chat/tokenize_sample.h"
 #include "runtime/data/tokenizer.h"
 
 namespace longsight::launch {
 
 struct SampleOptions {
-  std::string chat = {};  // format, where the folder's own is not to be used; empty: the folder's
+  std::string chat = {};  // template (NAME or FILE.jinja), where the folder's own is not to be used
   data::ImageOptions images = {};
 };
 
@@ -25,11 +24,12 @@ struct SampleOptions {
 class SampleMaker {
  public:
   // Of a Hugging Face model folder: its tokenizer, processor files and chat template. missing_input or
-  // bad_data, with the remedy, for what is missing or does not fit the configuration.
+  // bad_data, with the remedy, for what is missing or does not fit the configuration. A folder without a chat
+  // template is good for plain texts alone.
   static std::unique_ptr<SampleMaker> of_model(const std::string& folder, const model::ModelConfig&,
                                                const SampleOptions& = {});
   // Of a folder with a tokenizer, for a model that begins with random weights. What the folder lacks takes
-  // defaults of the family: its image processor at the tower's size, and its chat format.
+  // defaults of the family: its image processor at the tower's size, and its chat template.
   static std::unique_ptr<SampleMaker> of_tokenizer(const std::string& folder, const model::ModelConfig&,
                                                    const SampleOptions& = {});
   SampleMaker(const SampleMaker&) = delete;
@@ -51,21 +51,26 @@ class SampleMaker {
   // Generated ids as text: special tokens, and ids that the model has but the tokenizer has not, are left
   // out.
   std::string text(std::span<const i64> ids) const;
-  // Ids that end an answer: the tokenizer's eos, the format's end-of-turn token, eos_token_id of
-  // generation_config.json.
+  // Ids that end an answer: the tokenizer's eos, the special token that the chat template writes behind one,
+  // eos_token_id of config.json and generation_config.json.
   const std::vector<i64>& stop_tokens() const { return stop_; }
 
   const data::Tokenizer& tokenizer() const { return *tokenizer_; }
-  const data::ChatFormat& format() const { return format_; }
+  const data::ChatRenderer* chat() const { return sample_tokenizer_.renderer(); }  // null: no chat template
   const data::ImageRecipe& recipe() const { return media_.recipes().image; }
 
-  // Completes a model folder with preprocessor_config.json, processor_config.json, chat_template.json and
-  // generation_config.json, as far as it lacks them: what Hugging Face needs to use the model as it was
-  // trained.
-  void write_missing_files(const std::string& folder) const;
+  // Makes a model folder say what Hugging Face needs to use the model as it was trained: the chat template
+  // and the ids that end an answer as they are here, and preprocessor_config.json, processor_config.json and
+  // generation_config.json as far as the folder lacks them.
+  void complete_folder(const std::string& folder) const;
+  // The tokenizer with the chat template, into a folder of adapters.
+  void write_tokenizer(const std::string& folder) const;
+
+  // What a user should know of the chat template, in the log.
+  void log_chat() const;
 
  private:
-  SampleMaker(const std::string& folder, const model::ModelConfig&, const data::ChatFormat&,
+  SampleMaker(const std::string& folder, const model::ModelConfig&, std::optional<data::ChatSource>,
               const SampleOptions&, bool needs_recipe);
   std::vector<MediaMaker::Medium> media_of(const data::ChatSample&, const data::MediaRecipes&) const;
   model::Sample made(const data::ChatSample&, data::TokenizedSample, std::span<const MediaMaker::Medium>,
@@ -73,9 +78,9 @@ class SampleMaker {
   model::Sample labelled(const data::ChatSample&, data::EncodeCache&, std::span<const data::Shift>,
                          const data::MediaRecipes&) const;
 
+  std::string folder_;  // of the tokenizer
   model::ModelConfig config_;
   std::unique_ptr<data::Tokenizer> tokenizer_;
-  const data::ChatFormat& format_;
   MediaMaker media_;
   data::SampleTokenizer sample_tokenizer_;  // refers to the tokenizer here
   std::vector<i64> stop_;

@@ -182,7 +182,11 @@ Error late_error(const Config& config, const Error& error) {
 }
 
 void complete_model_folder(const LoadedConfig& loaded, const RunModel& run, const std::string& folder) {
-  if (!run.companions.empty()) open_sample_maker(loaded, run)->write_missing_files(folder);
+  if (!run.companions.empty()) open_sample_maker(loaded, run)->complete_folder(folder);
+}
+
+void complete_adapter_folder(const LoadedConfig& loaded, const RunModel& run, const std::string& folder) {
+  if (!run.companions.empty()) open_sample_maker(loaded, run)->write_tokenizer(folder);
 }
 
 }  // namespace longsight::launch

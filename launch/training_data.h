@@ -41,7 +41,10 @@ std::vector<std::vector<model::Sample>> open_eval_data(DataSets& sets);
 // An error of a sample in mid-run; says so where the check before the first step could have found it.
 Error late_error(const Config&, const Error&);
 
-// Adds to an exported folder what Hugging Face needs besides weights and tokenizer: processor, chat template.
+// Adds to a model folder what Hugging Face needs besides weights and tokenizer, and makes it say what the run
+// was trained with: processor, chat template, ids that end an answer.
 void complete_model_folder(const LoadedConfig&, const RunModel&, const std::string& folder);
+// Tokenizer and chat template of the run, where users of PEFT look for them: beside the adapters.
+void complete_adapter_folder(const LoadedConfig&, const RunModel&, const std::string& folder);
 
 }  // namespace longsight::launch

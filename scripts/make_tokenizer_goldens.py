@@ -5,7 +5,7 @@
     characters      the same for BPE over characters with byte fallback (Llama-2, Mistral, Gemma)
     sentencepiece   a small tokenizer.model, and what the library `sentencepiece` makes of texts
     learned         what `tokenizers` learns from texts
-    chats           what transformers makes of conversations with the chat templates of runtime/data/chat_templates.h
+    chats           what transformers makes of conversations with the chat templates of runtime/data/chat/builtin_programs.h
 
     pip install tokenizers==0.23.3 sentencepiece==0.2.3 protobuf transformers==5.23.0 jinja2==3.1.6
     scripts/make_tokenizer_goldens.py [PART ...]
@@ -222,7 +222,7 @@ def sentencepiece_cases():
 def chats():
     import transformers
 
-    header = (ROOT / "runtime/data/chat_templates.h").read_text(encoding="utf-8")
+    header = (ROOT / "runtime/data/chat/builtin_programs.h").read_text(encoding="utf-8")
     templates = {}
     for name, body in re.findall(r"const char\* k(\w+) =\n(.*?);\n", header, re.DOTALL):
         templates[name] = "".join(json.loads(literal) for literal in re.findall(r"^\s*(\".*\")$", body, re.MULTILINE))
@@ -232,12 +232,12 @@ def chats():
         "llava-hub": (templates["LlavaHubTemplate"], "<image>"),
         "vicuna": (templates["VicunaHead"] + templates["LlavaTemplate"], "<image>"),
         "internvl": (templates["InternVlTemplate"], "<IMG_CONTEXT>"),
-        "internvl older": (templates["InternVlOlderTemplate"], "<image>"),
+        "internvl older": (templates["InternVlTemplate"].replace("<IMG_CONTEXT>", "<image>"), "<image>"),
         "internvl2_5": (templates["InternVl25Head"] + templates["InternVlTemplate"], "<IMG_CONTEXT>"),
         "internlm2-chat": (templates["InternLm2ChatTemplate"], "<IMG_CONTEXT>"),
         "qwen2-vl": (templates["Qwen2VlTemplate"], "<|vision_start|><|image_pad|><|vision_end|>"),
         "smolvlm": ("<|im_start|>" + templates["SmolVlmTemplate"], "<image>"),
-        "smolvlm 2": ("<|im_start|>" + templates["SmolVlm2Template"], "<image>"),
+        "smolvlm 2": ("<|im_start|>" + templates["SmolVlmTemplate"].replace("{{ '<image>' }}", "{{ '<image>' }}{% elif line['type'] == 'video' %}{{ '<video>' }}"), "<image>"),
         "idefics3": ("<|begin_of_text|>" + templates["SmolVlmTemplate"], "<image>"),
         "chatml": (templates["ChatMlTemplate"], None),
         "qwen2": (templates["Qwen2Head"] + templates["Qwen2Tail"], None),

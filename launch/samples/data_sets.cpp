@@ -31,6 +31,7 @@ DataSets::DataSets(const LoadedConfig& loaded, const RunModel& run, WhichSets wh
     for (const DataSource& source : sources) {
       if (source.tensors.empty() && !maker_) {
         maker_ = open_sample_maker(loaded, run);
+        maker_->log_chat();
         fitter_ = std::make_unique<SampleFitter>(*maker_, loaded.config);
       }
       try {

@@ -32,6 +32,7 @@ void Saver::write_adapter(const std::string& folder) const {
   const ModelSection& m = loaded_.config.model;
   const std::string base = m.of_parts() ? m.language_from : m.from.empty() ? m.config : m.from;
   model::write_adapter_files(*run_.model, folder, base);
+  complete_adapter_folder(loaded_, run_, folder);
 }
 
 }  // namespace longsight::launch

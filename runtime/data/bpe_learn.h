@@ -32,7 +32,7 @@ struct TokenizerRoles {
   std::string unk = "<unk>";
   std::string pad = "<pad>";
   bool add_bos = true;             // in front of each text
-  std::string chat_template = {};  // Jinja, see chat.h; empty: none
+  std::string chat_template = {};  // Jinja; empty: none
 };
 
 // Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and, with a chat template,

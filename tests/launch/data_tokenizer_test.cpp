@@ -45,14 +45,14 @@ TEST_CASE("the tokenizer has the special tokens first, the size asked for, and t
   CHECK(tokenizer.id_of("Ġa").has_value());
   data::EncodeCache cache;
   CHECK(tokenizer.encode("ASSISTANT:", cache, false).ids.size() < 8);
-  CHECK(data::chat_format_of_folder(scratch / "new/tokenizer").name == "llava");
+  CHECK(data::chat_of_folder(scratch / "new/tokenizer")->program == data::chat_by_name("llava").program);
   CHECK(fs::exists(scratch / "new/tokenizer/chat_template.jinja"));
 }
 
 TEST_CASE("the chat format can be chosen among those that need no other special tokens") {
   const ScratchFolder scratch;
   learn(scratch / "t", {"--chat", "vicuna"});
-  CHECK(data::chat_format_of_folder(scratch / "t").name == "vicuna");
+  CHECK(data::chat_of_folder(scratch / "t")->program == data::chat_by_name("vicuna").program);
   CHECK(failure_of([&] { learn(scratch / "u", {"--chat", "qwen2-vl"}); }).code == ExitCode::usage);
   CHECK(failure_of([&] {
           run_verb(add_data, {"data", "tokenizer", "--vocab", "260", kData, "--out", scratch / "u"});

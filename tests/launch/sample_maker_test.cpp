@@ -109,8 +109,14 @@ TEST_CASE("what a model folder lacks is named, with what to do") {
   const Failure images = without({"preprocessor_config.json"});
   CHECK(images.code == ExitCode::missing_input);
   CHECK(contains(images.message, "model: no preprocessor_config.json"));
-  const Failure chat = without({"chat_template.json", "tokenizer_config.json"});
+  const ScratchFolder scratch;
+  const std::string silent = copy_of_model(scratch, {"chat_template.json", "tokenizer_config.json"});
+  const auto maker = SampleMaker::of_model(silent, model::read_config(silent));
+  data::EncodeCache cache;
+  const Failure chat =
+      failure_of([&] { maker->sample(data::MessagesFile(kCase + "/samples.jsonl").sample(0), cache); });
   CHECK(chat.code == ExitCode::bad_data);
+  CHECK(contains(chat.message, "samples.jsonl:1: a conversation, but "));
   CHECK(contains(chat.message, "no chat template"));
 }
 
@@ -143,35 +149,62 @@ TEST_CASE("the recipe of transformers 5 stands in processor_config.json") {
   CHECK(SampleMaker::of_model(folder, config)->recipe() == SampleMaker::of_model(kModel, config)->recipe());
 }
 
-TEST_CASE("a tokenizer alone takes the images as CLIP does and the chat format llava") {
+TEST_CASE("a tokenizer alone takes the images as CLIP does and the chat template llava") {
   const ScratchFolder scratch;
   const auto config = model::read_config(kModel);
   const std::string folder =
       copy_of_model(scratch, {"preprocessor_config.json", "chat_template.json", "tokenizer_config.json",
                               "processor_config.json", "generation_config.json"});
   const auto maker = SampleMaker::of_tokenizer(folder, config);
-  CHECK(maker->format().name == "llava");
+  CHECK(maker->chat()->source().name == "llava");
   CHECK(maker->recipe() == SampleMaker::of_model(kModel, config)->recipe());
-  CHECK(SampleMaker::of_tokenizer(folder, config, {.chat = "vicuna"})->format().name == "vicuna");
+  CHECK(SampleMaker::of_tokenizer(folder, config, {.chat = "vicuna"})->chat()->source().name == "vicuna");
   CHECK(failure_of([&] { SampleMaker::of_tokenizer(scratch / "nowhere", config); }) ==
         Failure{ExitCode::missing_input, scratch / "nowhere: no such folder"});
 
   // What it wrote into a model folder is what it reads from one.
-  maker->write_missing_files(folder);
+  maker->complete_folder(folder);
   const auto again = SampleMaker::of_model(folder, config);
   CHECK(again->recipe() == maker->recipe());
-  CHECK(again->format().name == "llava");
+  CHECK(again->chat()->source().program == maker->chat()->source().program);
   CHECK(again->stop_tokens() == maker->stop_tokens());
   CHECK(read_json_file(folder + "/processor_config.json")["num_additional_image_tokens"] == 1);
 }
 
-TEST_CASE("files that a model folder has are left as they are") {
+TEST_CASE("a model folder is made to say what was trained with, and keeps the rest") {
   const ScratchFolder scratch;
   const std::string folder = copy_of_model(scratch, {});
-  const auto maker = SampleMaker::of_model(folder, model::read_config(folder), {.chat = "vicuna"});
-  for (const auto& entry : fs::directory_iterator(folder)) std::ofstream(entry.path()) << "{}";
-  maker->write_missing_files(folder);
-  for (const auto& entry : fs::directory_iterator(folder)) CHECK(contents_of(entry.path().string()) == "{}");
+  const std::string preprocessor = contents_of(folder + "/preprocessor_config.json");
+  scratch.write(
+      "mine.jinja",
+      "{% for m in messages %}[{{ m.role }}]{% for c in m.content %}"
+      "{% if c.type == 'image' %}<image>{% else %}{{ c.text }}{% endif %}{% endfor %}<pad>{% endfor %}"
+      "{% if add_generation_prompt %}[assistant]{% endif %}");
+  const auto maker =
+      SampleMaker::of_model(folder, model::read_config(folder), {.chat = scratch / "mine.jinja"});
+  maker->complete_folder(folder);
+  CHECK(contents_of(folder + "/preprocessor_config.json") == preprocessor);
+  const std::string program = contents_of(scratch / "mine.jinja");
+  CHECK(contents_of(folder + "/chat_template.jinja") == program);
+  CHECK(read_json_file(folder + "/chat_template.json")["chat_template"] == program);
+  CHECK(read_json_file(folder + "/tokenizer_config.json")["chat_template"] == program);
+  // [own, trained] wherever an end is named; the tokenizer keeps its own.
+  const Json ends = {2, 781};
+  CHECK(read_json_file(folder + "/generation_config.json")["eos_token_id"] == ends);
+  CHECK(read_json_file(folder + "/config.json")["text_config"]["eos_token_id"] == ends);
+  CHECK(read_json_file(folder + "/tokenizer_config.json")["eos_token"] == "</s>");
+
+  const auto again = SampleMaker::of_model(folder, model::read_config(folder));
+  CHECK(again->stop_tokens() == std::vector<i64>{2, 781});
+  data::EncodeCache cache;
+  const data::MessagesFile file(kCase + "/samples.jsonl");
+  for (i64 i = 0; i < file.size(); ++i) {
+    const model::Sample trained = maker->sample(file.sample(i), cache),
+                        read = again->sample(file.sample(i), cache);
+    CHECK(trained.ids == read.ids);
+    CHECK(trained.labels == read.labels);
+    CHECK(maker->prompt(file.sample(i), cache).ids == again->prompt(file.sample(i), cache).ids);
+  }
 }
 
 TEST_CASE("a run folder stands for its model; one without a model says what is missing") {

@@ -33,7 +33,7 @@ TEST_CASE("tokens are shown with their borders, and those with loss in brackets"
     if (inside && c != '|' && c != '[') learned += c;
   }
   for (const data::ChatMessage& m : chat.messages) {
-    if (m.loss) expected += text_of(m) + maker->format().end_of_turn;
+    if (m.loss) expected += text_of(m) + maker->chat()->stop();
   }
   std::erase(learned, ' ');
   std::erase(expected, ' ');

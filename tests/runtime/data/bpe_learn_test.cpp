@@ -6,7 +6,7 @@
 
 #include "runtime/base/json.h"
 #include "runtime/data/bpe_tokenizer.h"
-#include "runtime/data/chat.h"
+#include "runtime/data/chat/chat_source.h"
 #include "tests/support/failure.h"
 #include "tests/support/scratch_folder.h"
 
@@ -67,7 +67,7 @@ TEST_CASE("the written files are read back: ids, names of special tokens and the
   const std::vector<std::string> texts{"USER: name it", "ASSISTANT: grinning face", "grinning cat face",
                                        "naïve 😀"};
   const BpeVocabulary vocabulary = learn_bpe(texts, 290, kSpecial);
-  write_tokenizer(folder.path(), vocabulary, {.chat_template = chat_format("llava").templates[0]});
+  write_tokenizer(folder.path(), vocabulary, {.chat_template = chat_by_name("llava").program});
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(folder.path());
   CHECK(tokenizer.vocab_size() == static_cast<i64>(vocabulary.tokens.size()));
   CHECK(tokenizer.bos() == 1);
@@ -81,10 +81,9 @@ TEST_CASE("the written files are read back: ids, names of special tokens and the
   REQUIRE(encoding.ids.size() == 3);
   CHECK(tokenizer.token(encoding.ids[2]) == "Ġgrinning");
   CHECK(tokenizer.decode(encoding.ids, true) == " grinning");
-  CHECK(chat_format_of_folder(folder.path()).name == "llava");
-  CHECK(contents_of(folder / "chat_template.jinja") == chat_format("llava").templates[0]);
-  CHECK(read_json_file(folder / "tokenizer_config.json")["chat_template"] ==
-        chat_format("llava").templates[0]);
+  CHECK(chat_of_folder(folder.path())->program == chat_by_name("llava").program);
+  CHECK(contents_of(folder / "chat_template.jinja") == chat_by_name("llava").program);
+  CHECK(read_json_file(folder / "tokenizer_config.json")["chat_template"] == chat_by_name("llava").program);
   CHECK(read_json_file(folder / "special_tokens_map.json")["unk_token"] == "<unk>");
 
   const ScratchFolder bare;
@@ -93,7 +92,7 @@ TEST_CASE("the written files are read back: ids, names of special tokens and the
   CHECK(plain.encode("x", cache).ids.size() == 1);
   CHECK(!plain.bos());
   CHECK(!plain.pad());
-  CHECK(failure_of([&] { chat_format_of_folder(bare.path()); }).code == ExitCode::bad_data);
+  CHECK_FALSE(chat_of_folder(bare.path()).has_value());
 }
 
 TEST_CASE("learning and writing refuse what cannot work") {

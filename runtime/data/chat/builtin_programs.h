@@ -1,4 +1,4 @@
-// The Jinja programs of the chat formats, as in the chat_template entries of Hugging Face models.
+// The Jinja programs of the named chat templates, as in the chat_template entries of Hugging Face models.
 #pragma once
 
 namespace longsight::data {
@@ -44,17 +44,6 @@ inline constexpr const char* kInternVlTemplate =
     "{% endif %}{{'<|im_end|>\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{'<|im_start|>assistant\n' }}{% endif %}";
 
-// The same in older files.
-inline constexpr const char* kInternVlOlderTemplate =
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n'}}"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for content in message['content'] %}"
-    "{% if content['type'] == 'image' %}{{ '<image>\n' }}"
-    "{% elif content['type'] == 'video' %}{{ '<video>\n' }}"
-    "{% elif content['type'] == 'text' %}{{ content['text'] }}{% endif %}{% endfor %}"
-    "{% endif %}{{'<|im_end|>\n'}}{% endfor %}"
-    "{% if add_generation_prompt %}{{'<|im_start|>assistant\n' }}{% endif %}";
-
 // The remote-code models have no Jinja program; these say what their conversation.py does.
 inline constexpr const char* kInternVl25Head =
     "{% if messages[0]['role'] != 'system' %}"
@@ -95,15 +84,6 @@ inline constexpr const char* kSmolVlmTemplate =
     "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{line['text']}}"
     "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n"
     "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
-// SmolVLM2, which also has a place for videos.
-inline constexpr const char* kSmolVlm2Template =
-    "{% for message in messages %}{{message['role'] | capitalize}}"
-    "{% if message['content'][0]['type'] == 'image' %}{{':'}}{% else %}{{': '}}{% endif %}"
-    "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{line['text']}}"
-    "{% elif line['type'] == 'image' %}{{ '<image>' }}{% elif line['type'] == 'video' %}{{ '<video>' }}"
-    "{% endif %}{% endfor %}<end_of_utterance>\n"
-    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
-
 // Text only: the content of a message is a string.
 inline constexpr const char* kChatMlTemplate =
     "{% for message in messages %}"

@@ -2,9 +2,9 @@
 #include <doctest/doctest.h>
 
 #include "runtime/base/json.h"
+#include "runtime/data/chat/tokenize_sample.h"
 #include "runtime/data/media_text.h"
 #include "runtime/data/messages.h"
-#include "runtime/data/tokenize_sample.h"
 
 using namespace longsight;
 using namespace longsight::data;
@@ -25,13 +25,14 @@ std::string media_text(const Json& golden, const Json& media, const std::string&
                               : plain_media_text(placeholder, per_tile);
 }
 
-void check_family(const std::string& name, const char* format) {
+void check_family(const std::string& name, const char* chat) {
   const std::string folder = kFolder + name;
   const Json golden = read_json_file(folder + "/expected.json");
   const auto tokenizer = read_tokenizer(folder);
   const i64 image = golden["image_token"];
-  CHECK(chat_format_of_folder(folder).name == format);
-  const SampleTokenizer samples(*tokenizer, chat_format_of_folder(folder), {.image = image});
+  REQUIRE(chat_of_folder(folder).has_value());
+  CHECK(chat_of_folder(folder)->program == chat_by_name(chat).program);
+  const SampleTokenizer samples(*tokenizer, folder, chat_of_folder(folder), {.image = image});
   const MessagesFile file(folder + "/samples.jsonl", "tests/goldens/llava-clip-llama");
   REQUIRE(file.size() == static_cast<i64>(golden["samples"].size()));
   EncodeCache cache;
@@ -92,7 +93,8 @@ TEST_CASE("a video has its own placeholders beside those of images") {
   const auto tokenizer = read_tokenizer(kFolder + "qwen2-vl");
   const i64 image = tokenizer->id_of("<|image_pad|>").value(),
             video = tokenizer->id_of("<|video_pad|>").value();
-  const SampleTokenizer samples(*tokenizer, chat_format("qwen2-vl"), {.image = image, .video = video});
+  const SampleTokenizer samples(*tokenizer, kFolder + "qwen2-vl", chat_by_name("qwen2-vl"),
+                                {.image = image, .video = video});
   const ChatSample sample{
       .where = "f.jsonl:1",
       .id = {},
@@ -113,7 +115,7 @@ TEST_CASE("a video has its own placeholders beside those of images") {
   CHECK(id(got.media_positions[0][1]) == video);
   CHECK(id(got.media_positions[1][0]) == image);
   CHECK(id(got.media_positions[0][0] - 1) == tokenizer->id_of("<|vision_start|>"));
-  const SampleTokenizer without(*tokenizer, chat_format("qwen2-vl"), {.image = image});
+  const SampleTokenizer without(*tokenizer, kFolder + "qwen2-vl", chat_by_name("qwen2-vl"), {.image = image});
   CHECK_THROWS_WITH(without.tokenize(sample, texts, cache),
                     "f.jsonl:1: the model has no video token, so it takes no videos");
 }

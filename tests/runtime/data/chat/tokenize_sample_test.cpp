@@ -1,4 +1,4 @@
-#include "runtime/data/tokenize_sample.h"
+#include "runtime/data/chat/tokenize_sample.h"
 
 #include <algorithm>
 
@@ -36,7 +36,8 @@ ChatSample chat(std::string question, std::string answer) {
 
 TEST_CASE("ids and labels of the golden samples equal those of the Hugging Face processor") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
-  const SampleTokenizer samples(tokenizer, chat_format_of_folder(kCase + "/model"), {.image = kImage});
+  const SampleTokenizer samples(tokenizer, kCase + "/model", chat_of_folder(kCase + "/model"),
+                                {.image = kImage});
   const MessagesFile file(kCase + "/samples.jsonl");
   EncodeCache cache;
   for (i64 i = 0; i < file.size(); ++i) {
@@ -64,7 +65,7 @@ TEST_CASE(
     "a token that begins with the space in front of the answer is supervised, the rest of the prompt is "
     "not") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
-  const SampleTokenizer samples(tokenizer, chat_format("llava"), {.image = kImage});
+  const SampleTokenizer samples(tokenizer, kCase + "/model", chat_by_name("llava"), {.image = kImage});
   EncodeCache cache;
   const TokenizedSample got = samples.tokenize(chat("Why?", "The end."), {}, cache);
   std::vector<i64> supervised;
@@ -80,7 +81,7 @@ TEST_CASE(
 
 TEST_CASE("a prompt has the ids in front of the last answer, the images of these messages and no label") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
-  const SampleTokenizer samples(tokenizer, chat_format("llava"), {.image = kImage});
+  const SampleTokenizer samples(tokenizer, kCase + "/model", chat_by_name("llava"), {.image = kImage});
   const MessagesFile file(kCase + "/samples.jsonl");
   EncodeCache cache;
   const ChatSample sample = file.sample(6);  // two images, two answers
@@ -100,9 +101,10 @@ TEST_CASE("a prompt has the ids in front of the last answer, the images of these
 
 TEST_CASE("images that touch keep their own positions") {
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
-  ChatFormat format = chat_format("llava");
-  format.behind_image = "";
-  const SampleTokenizer samples(tokenizer, format, {.image = kImage});
+  ChatSource source = chat_by_name("llava");
+  for (std::size_t at; (at = source.program.find("<image>\n")) != std::string::npos;)
+    source.program.erase(at + 7, 1);
+  const SampleTokenizer samples(tokenizer, kCase + "/model", source, {.image = kImage});
   ChatSample sample = chat("x", "y");
   sample.messages[0].parts = {{.kind = PartKind::image}, {.kind = PartKind::image}};
   sample.media.resize(2);
@@ -115,19 +117,60 @@ TEST_CASE("images that touch keep their own positions") {
   CHECK(got.media_positions[1] == std::vector<i64>{first + 3, first + 4});
 }
 
-TEST_CASE("an image token in a text, and a format that does not fit the tokenizer, are refused") {
-  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kCase + "/model");
-  const SampleTokenizer samples(tokenizer, chat_format("llava"), {.image = kImage});
+TEST_CASE("an image token in a text, and a template that does not fit the tokenizer, are refused") {
+  const std::string folder = kCase + "/model";
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(folder);
+  const SampleTokenizer samples(tokenizer, folder, chat_by_name("llava"), {.image = kImage});
   EncodeCache cache;
-  CHECK(failure_of([&] { samples.tokenize(chat("a <image> b", "c"), {}, cache); }) ==
-        Failure{ExitCode::bad_data,
-                "f.jsonl:3: 1 image tokens in the text, but 0 for its 0 images (does a text hold <image>?)"});
-  CHECK(failure_of([&] { SampleTokenizer(tokenizer, chat_format("llava"), {.image = 900}); }) ==
+  for (const ChatSample& sample : {chat("a <image> b", "c"), chat("a", "b <image>")}) {
+    CHECK(failure_of([&] { samples.tokenize(sample, {}, cache); }) ==
+          Failure{
+              ExitCode::bad_data,
+              "f.jsonl:3: a text holds <image>, with which the model marks the place of a picture: write it "
+              "otherwise, or give the sample that picture"});
+  }
+  CHECK(failure_of([&] { SampleTokenizer(tokenizer, folder, chat_by_name("llava"), {.image = 900}); }) ==
         Failure{ExitCode::bad_data,
                 "the tokenizer has no token with the model's image token id 900 (its ids end at 781)"});
-  CHECK(failure_of([&] { SampleTokenizer(tokenizer, chat_format("qwen2-vl"), {.image = kImage}); }) ==
-        Failure{ExitCode::bad_data,
-                "the chat format qwen2-vl needs the token <|im_start|>, which the tokenizer does not have; "
-                "choose another with "
-                "data.chat: FORMAT"});
+  const Failure missing =
+      failure_of([&] { SampleTokenizer(tokenizer, folder, chat_by_name("qwen2-vl"), {.image = kImage}); });
+  CHECK(missing.code == ExitCode::bad_data);
+  CHECK(
+      missing.message.starts_with("the chat template qwen2-vl needs the token <|im_start|>, which the "
+                                  "tokenizer does not have; choose one with "
+                                  "data.chat: NAME (llava, "));
+}
+
+TEST_CASE("a plain text ends with the tokenizer's eos, whatever the chat template ends answers with") {
+  const std::string folder = kCase + "/model";
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(folder);
+  ChatSource ends_with_pad{
+      .name = "x",
+      .place = "x",
+      .program = "{% for m in messages %}{{ m.role + ': ' + m.content + '<pad>' }}{% endfor %}"};
+  ChatSample text = chat("", "The end.");
+  text.messages.erase(text.messages.begin());
+  text.plain = true;
+  EncodeCache cache;
+  for (const auto& source : {std::optional(ends_with_pad), std::optional<ChatSource>()}) {
+    const SampleTokenizer samples(tokenizer, folder, source, {.image = kImage});
+    const TokenizedSample got = samples.tokenize(text, {}, cache);
+    CHECK(tokenizer.decode(got.ids, false) == "<s>The end.</s>");
+    CHECK(got.labels.back() == tokenizer.eos());
+    CHECK(std::count(got.labels.begin(), got.labels.end(), kIgnored) == 1);  // <s>
+  }
+  const SampleTokenizer samples(tokenizer, folder, std::nullopt, {.image = kImage}, {}, "it has none");
+  const Failure failure = failure_of([&] { samples.tokenize(chat("a", "b"), {}, cache); });
+  CHECK(failure.message.starts_with("f.jsonl:3: a conversation, but it has none; choose one with data.chat"));
+}
+
+TEST_CASE("where a template ends no answer, the tokenizer's eos has its place and its loss") {
+  const std::string folder = kCase + "/model";
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(folder);
+  const SampleTokenizer samples(tokenizer, folder, chat_by_name("llava-hub"), {.image = kImage});
+  EncodeCache cache;
+  const TokenizedSample got = samples.tokenize(chat("Why?", "The end."), {}, cache);
+  CHECK(tokenizer.decode(got.ids, false) == "<s>USER: Why? ASSISTANT: The end. </s>");
+  CHECK(got.ids.back() == 2);
+  CHECK(got.labels.back() == 2);
 }

@@ -1,0 +1,170 @@
+#include "runtime/data/chat/answer_spans.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "runtime/base/error.h"
+#include "runtime/data/chat/text_spaces.h"
+
+namespace longsight::data {
+namespace {
+
+// Where the answer begins in the literal text in front of its first string.
+std::size_t opening_end(std::string_view literal, const TurnShape& shape) {
+  for (const std::string& head : {shape.opening, shape.prompt_head}) {
+    if (spaces_at(head) == head.size()) continue;
+    const std::size_t at = literal.rfind(head);
+    if (at == std::string_view::npos) continue;
+    const std::size_t end = at + head.size();
+    return end + spaces_at(literal.substr(end));
+  }
+  return literal.size();
+}
+
+// Where the turn ends in the literal text behind its last string; nothing if no special token ends it.
+std::optional<std::size_t> closing_end(std::string_view literal, const TurnShape& shape,
+                                       const SpecialStrings& special) {
+  const std::size_t spaces = spaces_at(literal);
+  const std::string_view rest = literal.substr(spaces);
+  // With the model's own end behind it, where the template writes that too.
+  const auto with_eos = [&](std::size_t end) {
+    const std::string_view behind = rest.substr(end);
+    const bool own = !shape.eos.empty() && behind.starts_with(shape.eos);
+    return spaces + end + (own ? shape.eos.size() : 0);
+  };
+  if (!shape.closing.empty() && rest.starts_with(shape.closing)) return with_eos(shape.closing.size());
+  if (const std::size_t bytes = special.at_begin(rest); bytes > 0) {
+    // Another end than that of the last turn: the model's own, or one with which the user's turns end too.
+    const std::string_view token = rest.substr(0, bytes);
+    const auto ends = [&](const std::string& one) { return token == one; };
+    if (token == shape.eos || !shape.known ||
+        (!shape.closing.empty() &&
+         (shape.user_closing.starts_with(token) || std::any_of(shape.ends.begin(), shape.ends.end(), ends))))
+      return spaces + bytes;
+  }
+  const std::size_t at = shape.closing.empty() ? std::string_view::npos : rest.find(shape.closing);
+  if (at == std::string_view::npos) return std::nullopt;
+  return with_eos(at + shape.closing.size());
+}
+
+struct Landed {  // a stretch of one assistant message's strings, with what the template writes between them
+  std::size_t message;
+  ByteSpan span;
+  i64 literal_from;  // end of the string in front of it that is not of this stretch
+  i64 literal_to;    // begin of the one behind it
+};
+
+std::vector<Landed> landed(const jinja::Rendered& rendered, const ChatContext& context,
+                           const ChatSample& sample) {
+  std::vector<Landed> all;
+  i64 before = 0;
+  bool open = false;
+  for (const jinja::Span& span : rendered.origins) {
+    const TextOrigin& origin = context.origins[static_cast<std::size_t>(span.origin)];
+    const bool learned = origin.message != TextOrigin::kTools && origin.from != TextOrigin::From::other &&
+                         sample.messages[origin.message].role == Role::assistant;
+    if (open && learned && all.back().message == origin.message) {
+      all.back().span.end = span.end;
+    } else {
+      if (open) all.back().literal_to = span.begin;
+      open = learned;
+      if (learned)
+        all.push_back({.message = origin.message,
+                       .span = {span.begin, span.end},
+                       .literal_from = before,
+                       .literal_to = static_cast<i64>(rendered.text.size())});
+    }
+    before = span.end;
+  }
+  return all;
+}
+
+std::vector<Answer> by_strings(const jinja::Rendered& rendered, const ChatContext& context,
+                               const ChatSample& sample, std::vector<Answer> answers, const TurnShape& shape,
+                               const SpecialStrings& special) {
+  const std::vector<Landed> all = landed(rendered, context, sample);
+  for (Answer& answer : answers) {
+    const Landed* last = nullptr;
+    for (const Landed& one : all) {
+      if (one.message != answer.message) continue;
+      answer.spans.push_back(one.span);
+      if (last == nullptr) {
+        answer.spans.back().begin =
+            one.literal_from +
+            static_cast<i64>(opening_end(part_of(rendered.text, one.literal_from, one.span.begin), shape));
+      }
+      last = &one;
+    }
+    if (last == nullptr) continue;
+    ByteSpan& span = answer.spans.back();
+    answer.end = span.end;
+    const auto closing = closing_end(part_of(rendered.text, span.end, last->literal_to), shape, special);
+    answer.ended = closing.has_value();
+    if (closing) span.end += static_cast<i64>(*closing);
+    // The text itself may hold an end of turn.
+    if (special.at_end(without_end_spaces(part_of(rendered.text, span.begin, answer.end))) > 0)
+      answer.ended = true;
+  }
+  return answers;
+}
+
+// To which assistant message a marked stretch belongs.
+std::size_t owner_of(ByteSpan mark, std::size_t number, const jinja::Rendered& rendered,
+                     const ChatContext& context, const std::vector<Answer>& answers) {
+  std::size_t before = 0;  // the message after the last one that has a string in front of the stretch
+  for (const jinja::Span& span : rendered.origins) {
+    if (span.begin >= mark.end) break;
+    const TextOrigin& origin = context.origins[static_cast<std::size_t>(span.origin)];
+    if (origin.message == TextOrigin::kTools) continue;
+    if (span.end <= mark.begin) {
+      before = origin.message + 1;
+      continue;
+    }
+    for (std::size_t k = 0; k < answers.size(); ++k) {
+      if (answers[k].message == origin.message) return k;
+    }
+  }
+  // A stretch without any string: the next answer.
+  for (std::size_t k = 0; k < answers.size(); ++k) {
+    if (answers[k].message >= before) return k;
+  }
+  return std::min(number, answers.size() - 1);
+}
+
+std::vector<Answer> by_marks(const jinja::Rendered& rendered, const ChatContext& context,
+                             std::vector<Answer> answers, const TurnShape& shape,
+                             const SpecialStrings& special) {
+  if (answers.empty()) return answers;
+  std::size_t number = 0;
+  for (const auto& [begin, end] : rendered.generation) {
+    if (begin == end) continue;
+    Answer& answer = answers[owner_of({begin, end}, number++, rendered, context, answers)];
+    answer.spans.push_back({begin, end});
+    answer.end = end;
+    i64 next = static_cast<i64>(rendered.text.size());
+    for (const jinja::Span& span : rendered.origins) {
+      if (span.begin >= end) {
+        next = span.begin;
+        break;
+      }
+    }
+    answer.ended = special.at_end(without_end_spaces(part_of(rendered.text, begin, end))) > 0 ||
+                   closing_end(part_of(rendered.text, end, next), shape, special).has_value();
+  }
+  return answers;
+}
+
+}  // namespace
+
+std::vector<Answer> answers_of(const jinja::Rendered& rendered, const ChatContext& context,
+                               const ChatSample& sample, std::size_t count, bool marked,
+                               const TurnShape& shape, const SpecialStrings& special) {
+  std::vector<Answer> answers;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (sample.messages[i].role == Role::assistant) answers.push_back({.message = i});
+  }
+  return marked ? by_marks(rendered, context, std::move(answers), shape, special)
+                : by_strings(rendered, context, sample, std::move(answers), shape, special);
+}
+
+}  // namespace longsight::data

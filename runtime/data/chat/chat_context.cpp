@@ -1,0 +1,118 @@
+#include "runtime/data/chat/chat_context.h"
+
+#include "runtime/base/error.h"
+
+namespace longsight::data {
+
+std::string text_of(const ChatMessage& message) {
+  std::string text;
+  for (const ChatPart& part : message.parts) text += part.text;
+  return text;
+}
+
+namespace {
+
+using jinja::Value;
+using Members = std::vector<std::pair<std::string, Value>>;
+using From = TextOrigin::From;
+
+const char* name_of(Role role) {
+  switch (role) {
+    case Role::system:
+      return "system";
+    case Role::user:
+      return "user";
+    case Role::assistant:
+      return "assistant";
+    case Role::tool:
+      return "tool";
+  }
+  fail(ExitCode::internal, "no role {}", static_cast<int>(role));
+}
+
+bool is_blank(const std::string& text) {
+  return text.find_first_not_of(" \t\r\n\f\v") == std::string::npos;
+}
+
+class Builder {
+ public:
+  Value string(const std::string& text, std::size_t message, From from) {
+    origins_.push_back({.message = message, .from = from, .blank = is_blank(text)});
+    return Value::string(text, static_cast<int>(origins_.size()) - 1);
+  }
+
+  // All strings in a value of a record share an origin.
+  Value json(const nlohmann::ordered_json& json, std::size_t message, From from) {
+    origins_.push_back({.message = message, .from = from});
+    return with_origin(json, static_cast<int>(origins_.size()) - 1);
+  }
+
+  Value content(const ChatMessage& message, std::size_t index, ContentForm form) {
+    if (form == ContentForm::text) {
+      // Media have no place in a text; the renderer has refused them.
+      return string(text_of(message), index, From::content);
+    }
+    std::vector<Value> parts;
+    for (const ChatPart& part : message.parts) {
+      const char* type = part.is_text() ? "text" : part.kind == PartKind::image ? "image" : "video";
+      Members members{{"type", Value::string(type)}};
+      if (part.is_text()) members.emplace_back("text", string(part.text, index, From::content));
+      parts.push_back(Value::object(std::move(members)));
+    }
+    return Value::list(std::move(parts));
+  }
+
+  Value message(const ChatMessage& message, std::size_t index, ContentForm form) {
+    Members members{{"role", Value::string(name_of(message.role))}};
+    members.emplace_back("content", content(message, index, form));
+    if (!message.template_keys.is_object()) return Value::object(std::move(members));
+    for (const auto& [key, value] : message.template_keys.items()) {
+      const bool generated = message.role == Role::assistant &&
+                             (key == "tool_calls" || key == "function_call" || key == "reasoning_content" ||
+                              key == "reasoning" || key == "thinking");
+      members.emplace_back(key, json(value, index, generated ? From::generated : From::other));
+    }
+    return Value::object(std::move(members));
+  }
+
+  std::vector<TextOrigin> take() { return std::move(origins_); }
+
+ private:
+  Value with_origin(const nlohmann::ordered_json& json, int origin) {
+    if (json.is_string()) return Value::string(json.get<std::string>(), origin);
+    if (json.is_array()) {
+      std::vector<Value> items;
+      for (const auto& item : json) items.push_back(with_origin(item, origin));
+      return Value::list(std::move(items));
+    }
+    if (json.is_object()) {
+      Members members;
+      for (const auto& [key, value] : json.items()) members.emplace_back(key, with_origin(value, origin));
+      return Value::object(std::move(members));
+    }
+    return Value::of(json);
+  }
+
+  std::vector<TextOrigin> origins_;
+};
+
+}  // namespace
+
+ChatContext chat_context(const ChatSample& sample, std::size_t count, ContentForm form,
+                         bool generation_prompt,
+                         const std::vector<std::pair<std::string, std::string>>& named) {
+  Builder builder;
+  std::vector<Value> messages;
+  for (std::size_t i = 0; i < count; ++i) messages.push_back(builder.message(sample.messages[i], i, form));
+  Members context;
+  for (const auto& [name, token] : named) context.emplace_back(name, Value::string(token));
+  context.emplace_back("messages", Value::list(std::move(messages)));
+  context.emplace_back("tools", sample.tools.is_null()
+                                    ? Value()
+                                    : builder.json(sample.tools, TextOrigin::kTools, From::other));
+  context.emplace_back("documents", Value());
+  context.emplace_back("add_generation_prompt", Value::boolean(generation_prompt));
+  return {.value = Value::object(std::move(context)), .origins = builder.take()};
+}
+
+}  // namespace longsight::data

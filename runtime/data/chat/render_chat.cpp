@@ -1,0 +1,330 @@
+#include "runtime/data/chat/render_chat.h"
+
+#include <algorithm>
+
+#include "runtime/base/error.h"
+#include "runtime/data/chat/answer_spans.h"
+#include "runtime/data/chat/media_marks.h"
+#include "runtime/data/chat/prefix_suffix.h"
+#include "runtime/jinja/template.h"
+
+namespace longsight::data {
+namespace {
+
+// What strftime_now shows, 26 July 2024 (the date that the templates of Llama 3 have where there is no
+// clock): the samples of a run must not depend on the day.
+constexpr i64 kNow = 1721952000;
+
+// A stretch of the template's text that is replaced.
+struct Edit {
+  ByteSpan span;
+  std::string_view text;
+  bool learned = false;
+  bool media = false;
+};
+
+jinja::Template parsed(const std::string& program, const std::string& place) {
+  try {
+    return jinja::Template(program, place);
+  } catch (const Error& error) {
+    fail(error.code(), "{}; {}", error.what(), chat_remedy());
+  }
+}
+
+bool has_origin(const std::vector<jinja::Span>& origins, ByteSpan span) {
+  const auto behind = std::partition_point(origins.begin(), origins.end(),
+                                           [&](const jinja::Span& o) { return o.end <= span.begin; });
+  return behind != origins.end() && behind->begin < span.end;
+}
+
+// The family's text around the placeholders of a picture may be written by the template already
+// (<|vision_start|> in front of <|image_pad|>): it then stands for that.
+ByteSpan with_surroundings(ByteSpan mark, std::string_view text, std::string_view media_text,
+                           std::string_view placeholder, const std::vector<jinja::Span>& origins) {
+  const std::size_t first = media_text.find(placeholder), last = media_text.rfind(placeholder);
+  if (placeholder.empty() || first == std::string_view::npos) return mark;
+  const std::string_view before = media_text.substr(0, first),
+                         behind = media_text.substr(last + placeholder.size());
+  const ByteSpan wider{mark.begin - static_cast<i64>(before.size()),
+                       mark.end + static_cast<i64>(behind.size())};
+  const bool written = wider.begin >= 0 &&
+                       text.substr(0, static_cast<std::size_t>(mark.begin)).ends_with(before) &&
+                       text.substr(static_cast<std::size_t>(mark.end)).starts_with(behind);
+  return written && !has_origin(origins, wider) ? wider : mark;
+}
+
+// The edits must be ascending and disjoint.
+RenderedChat edited(std::string_view text, const std::vector<char>& learned, const std::vector<Edit>& edits) {
+  RenderedChat chat;
+  const auto position = [&chat] { return static_cast<i64>(chat.text.size()); };
+  const auto learn = [&chat](i64 begin, i64 end) {
+    if (begin == end) return;
+    if (!chat.supervised.empty() && chat.supervised.back().end == begin) {
+      chat.supervised.back().end = end;
+    } else {
+      chat.supervised.push_back({begin, end});
+    }
+  };
+  const auto copy = [&](std::size_t begin, std::size_t end) {
+    const i64 shift = position() - static_cast<i64>(begin);
+    chat.text += text.substr(begin, end - begin);
+    while (begin < end) {
+      const auto change = std::find(learned.begin() + static_cast<std::ptrdiff_t>(begin),
+                                    learned.begin() + static_cast<std::ptrdiff_t>(end),
+                                    static_cast<char>(1 - learned[begin]));
+      const auto to = static_cast<std::size_t>(change - learned.begin());
+      if (learned[begin] != 0) learn(static_cast<i64>(begin) + shift, static_cast<i64>(to) + shift);
+      begin = to;
+    }
+  };
+  std::size_t at = 0;
+  for (const Edit& edit : edits) {
+    copy(at, static_cast<std::size_t>(edit.span.begin));
+    const i64 begin = position();
+    chat.text += edit.text;
+    if (edit.learned) learn(begin, position());
+    if (edit.media) chat.media.push_back({begin, position()});
+    at = static_cast<std::size_t>(edit.span.end);
+  }
+  copy(at, text.size());
+  return chat;
+}
+
+const char* name_of(PartKind kind) {
+  return kind == PartKind::video ? "a video" : "an image";
+}
+
+}  // namespace
+
+struct ChatRenderer::Program {
+  std::string name, place;
+  jinja::Template program;
+  ContentForm form = ContentForm::text;
+  TurnShape shape = {};
+};
+
+struct ChatRenderer::Programs {
+  SpecialStrings special;
+  std::vector<Program> all = {};  // the first is the default one; none for a prefix and a suffix
+};
+
+ChatRenderer::ChatRenderer(ChatSource source, ChatTokens tokens)
+    : source_(std::move(source)), tokens_(std::move(tokens)) {
+  for (const std::string& token : source_.tokens) {
+    require(tokens_.has(token), ExitCode::bad_data,
+            "{} needs the token {}, which the tokenizer does not have; {}", source_.place, token,
+            chat_remedy());
+  }
+  const auto programs = std::make_shared<Programs>(Programs{.special = SpecialStrings(tokens_.special)});
+  const auto add = [&](const std::string& name, const std::string& place, const std::string& program) {
+    programs->all.push_back({.name = name, .place = place, .program = parsed(program, place)});
+    Program& added = programs->all.back();
+    using enum ContentForm;
+    added.form = added.program.takes_parts() ? parts : text;
+    for (const ContentForm form : {added.form, added.form == parts ? text : parts}) {
+      auto shape = turn_shape(added.program, form, tokens_.named, programs->special);
+      if (!shape) continue;
+      added.shape = std::move(*shape);
+      added.form = form;
+      break;
+    }
+    added.shape.eos = tokens_.eos;
+    added.shape.ends = tokens_.ends;
+  };
+  if (!source_.prefix_suffix) add("default", source_.place, source_.program);
+  for (const auto& [name, program] : source_.named)
+    add(name, fmt::format("{}, {}", source_.place, name), program);
+  programs_ = programs;
+}
+
+bool ChatRenderer::learns_stop() const {
+  return source_.prefix_suffix || programs_->all.front().shape.learns_stop;
+}
+
+bool ChatRenderer::adds_eos() const {
+  if (source_.prefix_suffix) return false;
+  const TurnShape& shape = programs_->all.front().shape;
+  return shape.known && !shape.ends_last;
+}
+
+std::string ChatRenderer::stop() const {
+  if (source_.prefix_suffix) return "<eos>";
+  return programs_->all.front().shape.stop;
+}
+
+// As transformers chooses.
+const ChatRenderer::Program& ChatRenderer::program_of(const ChatSample& sample) const {
+  if (!sample.tools.is_null()) {
+    for (const Program& program : programs_->all) {
+      if (program.name == "tool_use") return program;
+    }
+  }
+  return programs_->all.front();
+}
+
+namespace {
+
+// Nothing of a sample is left out without a word.
+void check_shown(const jinja::Rendered& rendered, const ChatContext& context, const ChatSample& sample,
+                 std::size_t count, const std::string& place) {
+  std::vector<bool> shown(context.origins.size()), message_shown(count), message_says(count);
+  for (const jinja::Span& span : rendered.origins) shown[static_cast<std::size_t>(span.origin)] = true;
+  for (std::size_t k = 0; k < context.origins.size(); ++k) {
+    const TextOrigin& origin = context.origins[k];
+    if (origin.message == TextOrigin::kTools) {
+      require(shown[k], ExitCode::bad_data, "{}: the sample has tools, which {} does not show; {}",
+              sample.where, place, chat_remedy());
+      continue;
+    }
+    const ChatMessage& message = sample.messages[origin.message];
+    if (shown[k]) message_shown[origin.message] = true;
+    if (origin.from == TextOrigin::From::other || origin.blank) continue;
+    message_says[origin.message] = true;
+    // Of an answer a template may leave out something: what was thought in earlier turns.
+    require(shown[k] || message.role == Role::assistant, ExitCode::bad_data,
+            "{}: {} leaves out the text of message {}; {}", sample.where, place, origin.message + 1,
+            chat_remedy());
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    const ChatMessage& message = sample.messages[i];
+    if (message.role != Role::assistant || !message.loss) continue;
+    require(message_says[i], ExitCode::bad_data,
+            "{}: message {} is to be learned, but it holds nothing but spaces", sample.where, i + 1);
+    require(message_shown[i], ExitCode::bad_data,
+            "{}: {} leaves out the answer of message {}, which is to be learned; {}", sample.where, place,
+            i + 1, chat_remedy());
+  }
+}
+
+}  // namespace
+
+RenderedChat ChatRenderer::run(const ChatSample& sample, std::size_t count, bool generation_prompt,
+                               std::span<const std::string> media_texts) const {
+  const Program& program = program_of(sample);
+  std::vector<bool> videos;  // the media of these messages, in order
+  for (std::size_t i = 0; i < count; ++i) {
+    for (const ChatPart& part : sample.messages[i].parts) {
+      if (part.is_text()) continue;
+      require(program.form == ContentForm::parts, ExitCode::bad_data,
+              "{}: {} has no place for {}, its messages are texts; {}", sample.where, program.place,
+              name_of(part.kind), chat_remedy());
+      videos.push_back(part.kind == PartKind::video);
+    }
+  }
+  require(videos.size() <= media_texts.size(), ExitCode::bad_data,
+          "{}: more images in the messages than the {} of the sample", sample.where, media_texts.size());
+
+  const ChatContext context = chat_context(sample, count, program.form, generation_prompt, tokens_.named);
+  jinja::Rendered rendered;
+  try {
+    rendered = program.program.render(context.value, {.limits = {}, .now = kNow});
+  } catch (const jinja::RaisedByTemplate& raised) {
+    fail(ExitCode::bad_data, "{}: {} refuses the conversation: {}", sample.where, program.place,
+         raised.said());
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", sample.where, error.what());
+  }
+  check_shown(rendered, context, sample, count, program.place);
+
+  // Each place of a picture that the template has written takes the next one of its kind.
+  std::vector<Edit> edits;
+  std::size_t next[2] = {0, 0}, written[2] = {0, 0};
+  const auto of_kind = [&](bool video) {
+    std::size_t& at = next[video];
+    while (at < videos.size() && videos[at] != video) ++at;
+    return at < videos.size() ? std::optional(at++) : std::nullopt;
+  };
+  std::vector<std::pair<std::size_t, Edit>> media;
+  for (const MediaMark& mark : find_marks(rendered.text, tokens_)) {
+    const std::string_view spelled = std::string_view(rendered.text)
+                                         .substr(static_cast<std::size_t>(mark.span.begin),
+                                                 static_cast<std::size_t>(mark.span.end - mark.span.begin));
+    if (has_origin(rendered.origins, mark.span)) {
+      if (mark.own) fail_for_placeholder(spelled, sample.where);
+      continue;  // words of a text
+    }
+    written[mark.video] += 1;
+    const auto index = of_kind(mark.video);
+    if (!index) continue;  // counted below
+    const std::string& text = media_texts[*index];
+    edits.push_back({.span = with_surroundings(mark.span, rendered.text, text,
+                                               mark.video ? tokens_.video : tokens_.image, rendered.origins),
+                     .text = text,
+                     .media = true});
+    media.emplace_back(*index, edits.back());
+  }
+  for (const bool video : {false, true}) {
+    const auto wanted = static_cast<std::size_t>(std::count(videos.begin(), videos.end(), video));
+    require(written[video] == wanted, ExitCode::bad_data,
+            "{}: {} has written {} places of {}, but the conversation has {}; {}", sample.where,
+            program.place, written[video], video ? "videos" : "images", wanted, chat_remedy());
+  }
+
+  std::vector<char> learned(rendered.text.size(), 0);
+  const auto answers = answers_of(rendered, context, sample, count, program.program.marks_generation(),
+                                  program.shape, programs_->special);
+  for (const Answer& answer : answers) {
+    const bool loss = sample.messages[answer.message].loss && !generation_prompt;
+    if (answer.spans.empty()) {
+      require(!loss, ExitCode::bad_data,
+              "{}: {} marks nothing of message {} as generated, which is to be learned", sample.where,
+              program.place, answer.message + 1);
+      continue;
+    }
+    if (loss) {
+      for (const ByteSpan& span : answer.spans)
+        std::fill(learned.begin() + span.begin, learned.begin() + span.end, static_cast<char>(1));
+    }
+    if (answer.ended) continue;
+    require(!tokens_.eos.empty(), ExitCode::bad_data,
+            "{}: {} ends no answer with a special token, and the tokenizer has no eos_token that could be "
+            "added; name one in tokenizer_config.json",
+            sample.where, program.place);
+    edits.push_back({.span = {answer.end, answer.end}, .text = tokens_.eos, .learned = loss});
+  }
+  std::stable_sort(edits.begin(), edits.end(),
+                   [](const Edit& a, const Edit& b) { return a.span.begin < b.span.begin; });
+  RenderedChat chat = edited(rendered.text, learned, edits);
+
+  // In the order of the sample, not of the text: images and videos may stand in another one there.
+  std::sort(media.begin(), media.end(),
+            [](const auto& a, const auto& b) { return a.second.span.begin < b.second.span.begin; });
+  std::vector<ByteSpan> spans(videos.size());
+  for (std::size_t k = 0; k < media.size(); ++k) spans[media[k].first] = chat.media[k];
+  chat.media = std::move(spans);
+  return chat;
+}
+
+RenderedChat ChatRenderer::render(const ChatSample& sample, std::span<const std::string> media_texts) const {
+  if (sample.plain) return render_plain(sample, tokens_);
+  RenderedChat chat = source_.prefix_suffix ? render_prefix_suffix(sample, media_texts, tokens_, true)
+                                            : run(sample, sample.messages.size(), false, media_texts);
+  require(chat.media.size() == media_texts.size(), ExitCode::bad_data,
+          "{}: {} images, but {} places for one in the messages", sample.where, media_texts.size(),
+          chat.media.size());
+  return chat;
+}
+
+RenderedChat ChatRenderer::prompt(const ChatSample& sample, std::span<const std::string> media_texts) const {
+  if (sample.plain) return {};  // nothing stands in front of it
+  if (source_.prefix_suffix) return render_prefix_suffix(sample, media_texts, tokens_, false);
+  std::size_t last = sample.messages.size();
+  while (last > 0 && sample.messages[last - 1].role != Role::assistant) --last;
+  // Without an assistant message all of it is the prompt.
+  return run(sample, last > 0 ? last - 1 : sample.messages.size(), true, media_texts);
+}
+
+RenderedChat render_plain(const ChatSample& sample, const ChatTokens& tokens) {
+  require(!tokens.eos.empty(), ExitCode::bad_data,
+          "{}: a plain text ends with the tokenizer's eos_token, and it has none; name one in "
+          "tokenizer_config.json",
+          sample.where);
+  RenderedChat chat;
+  chat.text = text_of(sample.messages.front());
+  refuse_placeholder(chat.text, tokens, sample.where);
+  chat.text += tokens.eos;
+  chat.supervised.push_back({0, static_cast<i64>(chat.text.size())});
+  return chat;
+}
+
+}  // namespace longsight::data

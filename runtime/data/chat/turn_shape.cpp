@@ -1,0 +1,159 @@
+#include "runtime/data/chat/turn_shape.h"
+
+#include <algorithm>
+
+#include "runtime/base/error.h"
+#include "runtime/data/chat/text_spaces.h"
+
+namespace longsight::data {
+
+SpecialStrings::SpecialStrings(std::vector<std::string> strings) : strings_(std::move(strings)) {
+  std::erase(strings_, "");
+  std::sort(strings_.begin(), strings_.end(), [](const std::string& a, const std::string& b) {
+    return a.size() != b.size() ? a.size() > b.size() : a < b;
+  });
+}
+
+std::size_t SpecialStrings::at_begin(std::string_view text) const {
+  for (const std::string& one : strings_) {
+    if (text.starts_with(one)) return one.size();
+  }
+  return 0;
+}
+
+std::size_t SpecialStrings::at_end(std::string_view text) const {
+  for (const std::string& one : strings_) {
+    if (text.ends_with(one)) return one.size();
+  }
+  return 0;
+}
+
+namespace {
+
+// A rendered conversation of short texts: what stands around its last string.
+struct Probe {
+  std::string text;
+  std::string in_front, behind;  // literal, to the string before it and to the end
+  i64 end = 0;                   // of the last string
+  i64 marked = 0;                // end of the last marked stretch
+};
+
+class Prober {
+ public:
+  Prober(const jinja::Template& program, ContentForm form,
+         const std::vector<std::pair<std::string, std::string>>& named)
+      : program_(program), form_(form), named_(named) {}
+
+  // Nothing if the template refuses the conversation, or does not show its last message.
+  std::optional<Probe> operator()(std::size_t count, bool generation_prompt) const {
+    try {
+      const ChatContext context = chat_context(sample_, count, form_, generation_prompt, named_);
+      jinja::Rendered rendered = program_.render(context.value);
+      const auto& origins = rendered.origins;
+      if (origins.empty() || origins.back().origin + 1 != static_cast<int>(count)) return std::nullopt;
+      const i64 before = origins.size() < 2 ? 0 : origins[origins.size() - 2].end;
+      Probe probe{.text = {},
+                  .in_front = std::string(part_of(rendered.text, before, origins.back().begin)),
+                  .behind = rendered.text.substr(static_cast<std::size_t>(origins.back().end)),
+                  .end = origins.back().end,
+                  .marked = rendered.generation.empty() ? 0 : rendered.generation.back().second};
+      probe.text = std::move(rendered.text);
+      return probe;
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+  }
+
+ private:
+  const jinja::Template& program_;
+  ContentForm form_;
+  const std::vector<std::pair<std::string, std::string>>& named_;
+  ChatSample sample_{.where = "",
+                     .id = "",
+                     .messages = {{.role = Role::user, .parts = {{.text = "question"}}},
+                                  {.role = Role::assistant, .parts = {{.text = "answer"}}, .loss = true},
+                                  {.role = Role::user, .parts = {{.text = "further"}}}},
+                     .media = {}};
+};
+
+// `text` without spaces in front, to its last special token; the first one is `first`.
+std::string closing_in(std::string_view text, const SpecialStrings& special, std::string& first) {
+  text.remove_prefix(spaces_at(text));
+  std::size_t end = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t bytes = special.at_begin(text.substr(at));
+    if (bytes > 0 && first.empty()) first = text.substr(at, bytes);
+    if (bytes > 0) end = at + bytes;
+    at += std::max<std::size_t>(bytes, 1);
+  }
+  return std::string(text.substr(0, end));
+}
+
+// `text` without what it ends with as `other` does, in whole special tokens.
+std::string_view without_common_end(std::string_view text, std::string_view other,
+                                    const SpecialStrings& special) {
+  std::size_t common = 0;
+  while (common < std::min(text.size(), other.size()) &&
+         text[text.size() - 1 - common] == other[other.size() - 1 - common])
+    ++common;
+  const std::size_t cut = text.size() - common;
+  for (std::size_t at = 0; at < cut;) {
+    const std::size_t bytes = std::max<std::size_t>(special.at_begin(text.substr(at)), 1);
+    if (at + bytes > cut && bytes > 1) return text.substr(0, at + bytes);
+    at += bytes;
+  }
+  return text.substr(0, cut);
+}
+
+// What `answer` and `next` (behind an answer, without and with a question) have in common, without the head
+// of the question, which also `first` ends with.
+std::string_view without_heads(std::string_view answer, std::string_view next, std::string_view first,
+                               const SpecialStrings& special) {
+  std::size_t end = 0, last = 0;  // of the common special tokens; where the last of them begins
+  for (std::size_t at = 0; at < std::min(answer.size(), next.size()) && answer[at] == next[at];) {
+    const std::size_t bytes = std::max<std::size_t>(special.at_begin(answer.substr(at)), 1);
+    if (answer.substr(at, bytes) != next.substr(at, bytes)) break;
+    if (bytes > 1) last = at;
+    at += bytes;
+    end = at;
+  }
+  return answer.substr(0, first.ends_with(next.substr(last)) ? last : end);
+}
+
+}  // namespace
+
+std::optional<TurnShape> turn_shape(const jinja::Template& program, ContentForm form,
+                                    const std::vector<std::pair<std::string, std::string>>& named,
+                                    const SpecialStrings& special) {
+  const Prober probe(program, form, named);
+  const auto question = probe(1, false), prompt = probe(1, true), answer = probe(2, false);
+  if (!question || !prompt || !answer) return std::nullopt;
+  TurnShape shape{.known = true};
+  shape.opening = prompt->behind;
+  if (prompt->text.starts_with(question->text))
+    shape.prompt_head = prompt->text.substr(question->text.size());
+  // Without a generation prompt the head of an answer is seen on the answer alone.
+  if (shape.prompt_head.empty()) shape.opening = without_end_spaces(answer->in_front);
+  if (prompt->behind.ends_with(shape.prompt_head)) {
+    shape.user_closing = prompt->behind.substr(0, prompt->behind.size() - shape.prompt_head.size());
+    shape.user_closing.erase(0, spaces_at(shape.user_closing));
+  }
+
+  std::string_view behind = answer->behind;
+  const auto further = probe(3, false);
+  // A template may write the generation prompt without being asked for it; that ends nothing.
+  if (further && shape.prompt_head.empty() && !question->behind.empty() &&
+      behind.ends_with(question->behind) && !further->in_front.starts_with(behind))
+    behind = without_heads(behind, further->in_front, question->in_front, special);
+  shape.closing = closing_in(behind, special, shape.stop);
+  shape.ends_last = !shape.closing.empty();
+  // One that ends an answer only where a question follows.
+  if (!shape.ends_last && further)
+    shape.closing =
+        closing_in(without_common_end(further->in_front, question->in_front, special), special, shape.stop);
+  shape.learns_stop = !program.marks_generation() || !shape.ends_last ||
+                      answer->marked > answer->end + static_cast<i64>(spaces_at(answer->behind));
+  return shape;
+}
+
+}  // namespace longsight::data

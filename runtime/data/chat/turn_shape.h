@@ -1,0 +1,47 @@
+// What a chat template writes around answers, found by running it on short conversations. Internal to this
+// folder.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "runtime/data/chat/chat_context.h"
+#include "runtime/jinja/template.h"
+
+namespace longsight::data {
+
+// Strings that the tokenizer takes as one special token each.
+class SpecialStrings {
+ public:
+  explicit SpecialStrings(std::vector<std::string> strings);
+  std::size_t at_begin(std::string_view text) const;  // bytes of the longest that `text` begins with, or 0
+  std::size_t at_end(std::string_view text) const;
+
+ private:
+  std::vector<std::string> strings_;  // longest first
+};
+
+// What a template writes around answers, seen on a conversation of one question and one answer.
+struct TurnShape {
+  bool known = false;
+  // From the question to the answer: the end of the user's turn and the generation prompt.
+  std::string opening = {};
+  std::string prompt_head = {};   // the generation prompt alone; empty: none
+  std::string user_closing = {};  // of a question, spaces in front aside
+  // Behind an answer, spaces aside, to the last special token: "<|im_end|>"; empty: none.
+  std::string closing = {};
+  std::string stop = {};               // the special token with which an answer ends; empty: none
+  bool ends_last = false;              // also the last answer of a conversation
+  bool learns_stop = true;             // false: {% generation %} leaves it out
+  std::string eos = {};                // of the tokenizer
+  std::vector<std::string> ends = {};  // further special tokens that can end an answer
+};
+// Nothing if the template does not take such a conversation with contents of this form.
+std::optional<TurnShape> turn_shape(const jinja::Template&, ContentForm,
+                                    const std::vector<std::pair<std::string, std::string>>& named,
+                                    const SpecialStrings&);
+
+}  // namespace longsight::data

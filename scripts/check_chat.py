@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Compares what a run's folder says of chats with what Hugging Face transformers makes of it.
+
+  .venv/bin/python scripts/check_chat.py [--binary build/host/longsight]
+
+Trains models of tests/goldens for one step with several chat templates (data.chat), loads RUN/model with AutoTokenizer and
+AutoProcessor, and compares the token ids of `longsight batch` on it with those of the processor on apply_chat_template's text:
+equal, but for the eos that is added where a template ends no answer. Where a template marks {% generation %}, the labels are
+those of transformers' assistant mask. Exit code 0: all well, 70: something differs, 66: a missing input. Needs .venv
+(scripts/setup.sh --with-peers).
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MARKED = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{% for c in m.content %}"
+          "{{ c.text }}{% endfor %}<|im_end|>{% endgeneration %}\n{% else %}{% for c in m.content %}{% if c.type == 'image' %}"
+          "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c.text }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}"
+          "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+# Model of tests/goldens, templates (None: its own; a file: its text).
+CASES = [("llava-clip-llama", [None, "vicuna", "llava-hub"]), ("llava-multilayer", [None]), ("internvl-qwen2", [None]),
+         ("qwen2-vl", [None, {"marked.jinja": MARKED}]), ("qwen2_5-vl", [None]), ("smolvlm", [None])]
+
+
+def stop(message, code):
+    print(f"check_chat: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        stop(f"{' '.join(map(str, command))}: {done.stderr.strip()}", 70)
+    return done
+
+
+def conversation(sample, folder):
+    from PIL import Image, ImageOps
+    pictures, messages = [], []
+    for message in sample["messages"]:
+        content = message["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        for part in parts:
+            if part["type"] == "image":
+                pictures.append(ImageOps.exif_transpose(Image.open(folder / part["image"])).convert("RGB"))
+        messages.append({"role": message["role"],
+                         "content": [{"type": "image"} if p["type"] == "image" else p for p in parts]})
+    return messages, pictures
+
+
+def differences(model, samples, fed, adds_eos):
+    """What transformers makes otherwise of the samples."""
+    import transformers
+    from safetensors.torch import load_file
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model, local_files_only=True)
+    processor = transformers.AutoProcessor.from_pretrained(model, local_files_only=True, backend="pil")
+    program = (model / "chat_template.jinja").read_text(encoding="utf-8")
+    found = []
+    if tokenizer.chat_template != program:
+        found.append("AutoTokenizer has another chat template")
+    if processor.chat_template != program:
+        found.append("AutoProcessor has another chat template")
+    for number, line in enumerate(samples.read_text(encoding="utf-8").splitlines()):
+        messages, pictures = conversation(json.loads(line), samples.parent)
+        text = processor.apply_chat_template(messages)
+        bos = tokenizer.bos_token
+        inputs = processor(images=pictures or None, text=text,
+                           add_special_tokens=not (bos and text.startswith(bos)))
+        expected = inputs["input_ids"][0]
+        ours = load_file(fed / f"{number:03}.safetensors")
+        ids, labels = ours["input_ids"].flatten().tolist(), ours["labels"].flatten().tolist()
+        if adds_eos:
+            kept = [k for k, label in enumerate(labels) if label != tokenizer.eos_token_id]
+            ids, labels = [ids[k] for k in kept], [labels[k] for k in kept]
+            # A space that the eos has parted from the word behind it.
+            same = tokenizer.decode(ids) == tokenizer.decode(expected)
+        else:
+            same = ids == list(expected)
+        if not same:
+            found.append(f"sample {number}: ids differ: {tokenizer.decode(ids)!r}, {tokenizer.decode(expected)!r}")
+        elif "{% generation %}" in program and not adds_eos and not pictures:
+            mask = tokenizer.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
+            if [label != -100 for label in labels] != [bool(m) for m in mask["assistant_masks"]]:
+                found.append(f"sample {number}: other labels than transformers' assistant mask")
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default=str(ROOT / "build/host/longsight"), help="default: %(default)s")
+    binary = parser.parse_args().binary
+    try:
+        import transformers  # noqa: F401
+    except ImportError:
+        stop("no transformers here: scripts/setup.sh --with-peers, and run this with .venv/bin/python", 66)
+    problems = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+        for name, chats in CASES:
+            golden = ROOT / "tests/goldens" / name
+            samples = golden / "samples.jsonl"
+            if not samples.exists():
+                samples = ROOT / "tests/goldens/llava-clip-llama/samples.jsonl"
+            for number, chat in enumerate(chats):
+                options = []
+                if isinstance(chat, dict):
+                    (chat, text), = chat.items()
+                    (scratch / chat).write_text(text, encoding="utf-8")
+                    chat = str(scratch / chat)
+                if chat:
+                    options = [f"data.chat={chat}"]
+                (scratch / "run.yaml").write_text("train: {tokens_per_step: 8192, steps: 1, optimizer: {lr: 1.0e-3}}\n")
+                out = scratch / f"{name}-{number}"
+                trained = run(binary, "train", scratch / "run.yaml", f"model.from={golden}/model",
+                              f"data.train=[{{messages: {samples}}}]", f"output.dir={out}", *options)
+                fed = scratch / f"{name}-{number}-fed"
+                run(binary, "batch", "--model", out, "--data", samples, "--out", fed)
+                found = differences(out / "model", samples, fed, "ends no answer" in trained.stderr)
+                print(f"{name}, {chat or 'its own template'}: {'equal' if not found else ''}", flush=True)
+                for problem in found:
+                    print(f"PROBLEM {problem}")
+                problems += len(found)
+    sys.exit(70 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

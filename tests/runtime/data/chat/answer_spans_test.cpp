@@ -1,0 +1,195 @@
+// Which characters are learned.
+#include "runtime/data/chat/answer_spans.h"
+
+#include <doctest/doctest.h>
+
+#include "runtime/data/chat/render_chat.h"
+#include "tests/runtime/data/chat/conversations.h"
+#include "tests/support/failure.h"
+
+using namespace longsight;
+using namespace longsight::data;
+using nlohmann::ordered_json;
+
+namespace {
+
+// ChatML with tools and thoughts, in the manner of the Hermes, Qwen2.5 and Qwen3 templates.
+const char* const kTools = R"({%- if tools %}
+    {{- '<|im_start|>system\n# Tools\n<tools>' }}
+    {%- for tool in tools %}
+        {{- "\n" }}
+        {{- tool | tojson }}
+    {%- endfor %}
+    {{- "\n</tools><|im_end|>\n" }}
+{%- endif %}
+{%- set ns = namespace(last=0) %}
+{%- for m in messages %}{%- if m.role == 'user' %}{%- set ns.last = loop.index0 %}{%- endif %}{%- endfor %}
+{%- for m in messages %}
+    {%- if m.role == 'tool' %}
+        {{- '<|im_start|>user\n<tool_response>\n' + m.content + '\n</tool_response><|im_end|>\n' }}
+    {%- else %}
+        {{- '<|im_start|>' + m.role + '\n' }}
+        {%- if m.reasoning_content and loop.index0 > ns.last %}
+            {{- '<think>\n' + m.reasoning_content + '\n</think>\n\n' }}
+        {%- endif %}
+        {{- m.content.split('</think>')[-1].lstrip('\n') }}
+        {%- for call in m.tool_calls or [] %}
+            {%- if (loop.first and m.content) or (not loop.first) %}{{- '\n' }}{%- endif %}
+            {%- set call = call.function or call %}
+            {{- '<tool_call>\n{"name": "' }}
+            {{- call.name }}
+            {{- '", "arguments": ' }}
+            {{- call.arguments | tojson }}
+            {{- '}\n</tool_call>' }}
+        {%- endfor %}
+        {{- '<|im_end|>\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+{%- endif %})";
+
+ChatRenderer with(const std::string& program) {
+  return ChatRenderer({.name = "t", .place = "t.jinja", .program = program}, tokens_for_tests());
+}
+
+std::string learned(const std::string& program, const ChatSample& sample) {
+  return supervised(with(program).render(sample, {}));
+}
+
+ChatMessage with_keys(ChatMessage message, const char* keys) {
+  message.template_keys = ordered_json::parse(keys);
+  return message;
+}
+
+ChatMessage user(const char* words) {
+  return say(Role::user, {text(words)});
+}
+ChatMessage answer(const char* words) {
+  return say(Role::assistant, {text(words)});
+}
+
+}  // namespace
+
+TEST_CASE("a call of a tool is learned with what the template writes around it, its result is not") {
+  ChatSample sample =
+      talk({user("Sum?"),
+            with_keys(say(Role::assistant, {}),
+                      R"({"tool_calls": [{"function": {"name": "add", "arguments": {"a": 1, "unit": "m"}}},
+                                    {"function": {"name": "sub", "arguments": {"b": 2}}}]})"),
+            say(Role::tool, {text("3")}), answer("It is 3.")});
+  sample.tools = ordered_json::parse(R"([{"name": "add"}, {"name": "sub"}])");
+  const RenderedChat chat = with(kTools).render(sample, {});
+  CHECK(chat.text.starts_with(
+      "<|im_start|>system\n# Tools\n<tools>\n{\"name\": \"add\"}\n{\"name\": \"sub\"}\n</tools>"));
+  CHECK(supervised(chat) ==
+        "[<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 1, \"unit\": \"m\"}}\n</tool_call>\n"
+        "<tool_call>\n{\"name\": \"sub\", \"arguments\": {\"b\": 2}}\n</tool_call><|im_end|>]"
+        "[It is 3.<|im_end|>]");
+  sample.messages[1].parts = {text("Let me see.")};
+  CHECK(supervised(with(kTools).render(sample, {}))
+            .starts_with("[Let me see.\n<tool_call>\n{\"name\": \"add\""));
+  sample.messages[1].loss = false;
+  CHECK(supervised(with(kTools).render(sample, {})) == "[It is 3.<|im_end|>]");
+}
+
+TEST_CASE(
+    "a thought is learned where the template shows it; what it strips from earlier turns is not there") {
+  const ChatSample sample = talk({user("a"), answer("<think>hm</think>\n\nfirst"), user("b"),
+                                  with_keys(answer("second"), R"({"reasoning_content": "well"})")});
+  CHECK(learned(kTools, sample) == "[first<|im_end|>][<think>\nwell\n</think>\n\nsecond<|im_end|>]");
+}
+
+TEST_CASE("what the template always writes in front of an answer is learned, heads are not") {
+  const char* const channels =
+      "{% for m in messages %}{% if m.role == 'user' %}<|im_start|>user<|im_sep|>{{ m.content }}<|im_end|>{% "
+      "else %}"
+      "<|im_start|>assistant<|channel|>final<|im_sep|>{{ m.content }}{% if loop.last %}</s>{% else "
+      "%}<|im_end|>{% endif %}"
+      "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant{% endif %}";
+  CHECK(learned(channels, talk({user("a"), answer("b"), user("c"), answer("d")})) ==
+        "[<|channel|>final<|im_sep|>b<|im_end|>][<|channel|>final<|im_sep|>d</s>]");
+}
+
+TEST_CASE("the head of the next message is never learned, also without anything between") {
+  const char* const bare =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}"
+      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  CHECK(learned(bare, talk({user("a"), answer("b"), user("c"), answer("d")})) ==
+        "[b<|im_end|>][d<|im_end|>]");
+  // A special token of the next head does not end this turn: nothing does.
+  const char* const heads =
+      "{% for m in messages %}{{ '<|im_start|>' if m.role == 'user' else '<|im_sep|>' }}{{ m.content }}{% "
+      "endfor %}"
+      "{% if add_generation_prompt %}<|im_sep|>{% endif %}";
+  CHECK(learned(heads, talk({user("a"), answer("b"), user("c"), answer("d")})) == "[b</s>][d</s>]");
+}
+
+TEST_CASE("generation marks say what is learned, message by message") {
+  const char* const marked =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{{ "
+      "m.content }}"
+      "<|im_end|>{% endgeneration %}\n{% else %}{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}";
+  ChatSample sample = talk({user("a"), answer("b"), user("c"), answer("d")});
+  CHECK(learned(marked, sample) == "[b<|im_end|>][d<|im_end|>]");
+  CHECK(with(marked).learns_stop());
+  sample.messages[1].loss = false;
+  CHECK(learned(marked, sample) == "[d<|im_end|>]");
+  const char* const without_end =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{{ "
+      "m.content }}"
+      "{% endgeneration %}{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}";
+  CHECK(learned(without_end, sample) == "[d]");
+  CHECK_FALSE(with(without_end).learns_stop());
+}
+
+TEST_CASE("an answer that ends with the end of turn by itself gets no second one") {
+  const char* const bare = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}";
+  CHECK(learned(bare, talk({user("a"), answer("b</s>"), user("c"), answer("d")})) == "[b</s>][d</s>]");
+}
+
+TEST_CASE("an end that is written only where a question follows is learned there, and eos at the end") {
+  const char* const between =
+      "{% for m in messages %}{% if m.role == 'user' %}{% if not loop.first %}<|im_end|>{% endif "
+      "%}<|im_start|>"
+      "{{ m.content }}{% else %}<|im_sep|>{{ m.content }}{% endif %}{% endfor %}"
+      "{% if add_generation_prompt %}<|im_sep|>{% endif %}";
+  CHECK(learned(between, talk({user("a"), answer("b"), user("c"), answer("d")})) == "[b<|im_end|>][d</s>]");
+  CHECK(with(between).adds_eos());
+  CHECK(with(between).stop() == "<|im_end|>");
+}
+
+TEST_CASE("a generation prompt that is always written is not learned") {
+  const char* const always =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<end_of_utterance><|im_end|>\n{% "
+      "endfor %}"
+      "<|im_start|>assistant\n";
+  CHECK(learned(always, talk({user("a"), answer("b"), user("c"), answer("d")})) ==
+        "[b<end_of_utterance><|im_end|>][d<end_of_utterance><|im_end|>]");
+}
+
+TEST_CASE("templates are asked with and without parts, and with what they refuse") {
+  const char* const strict =
+      "{% if messages[0].role != 'system' %}{{ raise_exception('a system message first') }}{% endif %}"
+      "{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>\n{% endfor %}";
+  // Nothing is known of it from a plain conversation; a special token right behind the answer ends it all the
+  // same.
+  CHECK(learned(strict, talk({say(Role::system, {text("s")}), user("a"), answer("b")})) == "[b<|im_end|>]");
+  CHECK(contains(failure_of([&] {
+                   with(strict).render(talk({user("a"), answer("b")}), {});
+                 }).message,
+                 "t.jinja refuses the conversation: a system message first"));
+}
+
+TEST_CASE("of named templates the one for tools is taken where a sample has tools") {
+  const ChatRenderer two(
+      {.name = "t",
+       .place = "t.json",
+       .program = "{% for m in messages %}{{ m.role }}: {{ m.content }}</s>{% endfor %}",
+       .named = {{"tool_use", "{{ tools | tojson }}{% for m in messages %}{{ m.content }}</s>{% endfor %}"}}},
+      tokens_for_tests());
+  ChatSample sample = talk({user("a"), answer("b")});
+  CHECK(two.render(sample, {}).text == "user: a</s>assistant: b</s>");
+  sample.tools = ordered_json::parse(R"([{"name": "add"}])");
+  CHECK(two.render(sample, {}).text == "[{\"name\": \"add\"}]a</s>b</s>");
+}
