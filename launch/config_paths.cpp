@@ -4,7 +4,7 @@
 
 #include "launch/config.h"
 #include "runtime/base/utf8.h"
-#include "runtime/data/webdataset.h"
+#include "runtime/data/records/webdataset.h"
 
 namespace longsight::launch {
 namespace {

@@ -123,7 +123,8 @@ std::unique_ptr<SampleMaker> open_sample_maker(const ModelSource& source, const 
     return open_sample_maker(loaded, shape);
   }
   // Adapters bring the template that they were trained with.
-  const bool from_adapter = chat.empty() && !source.adapter.empty() && has(source.adapter, "chat_template.jinja");
+  const bool from_adapter =
+      chat.empty() && !source.adapter.empty() && has(source.adapter, "chat_template.jinja");
   return SampleMaker::of_model(source.folder, model::read_config(source.folder),
                                {.chat = from_adapter ? source.adapter + "/chat_template.jinja" : chat});
 }
@@ -175,7 +176,7 @@ LoadedConfig source_config(const ModelSource& source, const std::vector<std::str
 }
 
 DType source_dtype(const ModelSource& source, const model::ModelConfig& config) {
-  if (source.run.empty()) return model::source_dtype(config);
+  if (source.run.empty() || !has(source.run, "config.yaml")) return model::source_dtype(config);
   const ModelSection begin = load_config(source.run + "/config.yaml", {}).config.model;
   const std::string from = begin.of_parts()     ? begin.language_from
                            : begin.from.empty() ? begin.config

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "launch/sample_maker.h"
-#include "launch/sample_maker.h"
+#include "model/checkpoint.h"
 #include "runtime/base/json.h"
 #include "runtime/data/records/messages.h"
 #include "tests/support/failure.h"
@@ -51,7 +51,7 @@ struct Option {
 const std::vector<Option> kOptions{
     {"qwen2-vl", "nothing", {}},
     {"qwen2-vl", "max_pixels", {.min_pixels = 784, .max_pixels = 3136}},
-    {"qwen2-vl", "min_pixels", {.min_pixels = 50176}},
+    {"qwen2-vl", "min_pixels", {.min_pixels = 50176, .max_pixels = 100352}},
     {"qwen2-vl", "alpha", {.alpha = "drop"}},
     {"qwen2-vl", "exif", {.exif = false}},
     {"qwen2-vl", "pillow", {.min_pixels = 3136, .max_pixels = 12544, .pillow = 12}},

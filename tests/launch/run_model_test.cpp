@@ -62,7 +62,8 @@ TEST_CASE("a model of parts runs with files made for it, and becomes a whole fol
     companions = run.companions;
     CHECK(fs::exists(companions + "/tokenizer.json"));
     fs::create_directory(scratch / "model");
-    model::write_model_files(*run.model, scratch / "model", {.companions_from = run.companions});
+    model::write_side_files(*run.model, scratch / "model", {.companions_from = run.companions});
+    model::write_weight_files(*run.model, scratch / "model", {});
     complete_model_folder(loaded, run, scratch / "model");
   }
   CHECK_FALSE(fs::exists(companions));

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "model/checkpoint.h"
 #include "runtime/base/json.h"
 #include "runtime/data/records/messages.h"
 #include "tests/support/failure.h"

@@ -204,9 +204,8 @@ void check_shown(const jinja::Rendered& rendered, const ChatContext& context, co
 RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, bool generation_prompt,
                                std::span<const std::string> media_texts) const {
   const Program& program = program_of(written);
-  const ChatSample sample = program.habits.writes_break
-                                ? without_picture_breaks(written, program.habits.pictures_first)
-                                : written;
+  const ChatSample sample =
+      program.habits.writes_break ? without_picture_breaks(written, program.habits.pictures_first) : written;
   std::vector<bool> videos;  // the media of these messages, in order
   for (std::size_t i = 0; i < count; ++i) {
     for (const ChatPart& part : sample.messages[i].parts) {
