@@ -70,6 +70,19 @@ std::string method_of(const json& quantization) {
   return method;
 }
 
+constexpr const char* kAdaptersAlone =
+    "{}: adapters alone ({}): name the model they belong to (model.from, --model) and this folder as "
+    "model.adapter "
+    "or --adapter";
+constexpr const char* kOriginalFiles =
+    "{}: original files of Llama or Mistral ({}): use the release in the layout of Hugging Face, or convert "
+    "them with "
+    "transformers' convert_llama_weights_to_hf.py";
+constexpr const char* kQuantised =
+    "{}: the weights are quantised ({}): train the model they were made from (adapters too), or write them "
+    "back with "
+    "transformers' model.dequantize() and save_pretrained";
+
 // model_type of haotian-liu/LLaVA, of LLaVA-NeXT's repository and of what was made from them.
 bool is_original_llava(const json& config, const std::string& type) {
   constexpr std::array kTypes{"llava_llama", "llava_mistral", "llava_mpt",     "llava_qwen",
@@ -83,31 +96,26 @@ bool is_original_llava(const json& config, const std::string& type) {
 
 void check_is_model_folder(const std::string& folder) {
   const std::vector<std::string> names = file_names(folder);
-  if (has(names, "config.json")) return;
-  require(!has(names, "adapter_config.json"), ExitCode::bad_data,
-          "{}: adapters alone (adapter_config.json): name the model they belong to (model.from, --model) and "
-          "this "
-          "folder as model.adapter or --adapter",
-          folder);
+  if (has(names, "config.json") || has(names, "config.yaml")) return;
+  if (has(names, "adapter_config.json"))
+    fail(ExitCode::bad_data, kAdaptersAlone, folder, "adapter_config.json");
+  if (has(names, "snapshots") && has(names, "refs")) {
+    const std::vector<std::string> revisions = file_names(folder + "/snapshots");
+    fail(ExitCode::bad_data, "{}: a folder of the hub's cache: name {}/snapshots/{}", folder, folder,
+         revisions.empty() ? "REVISION" : revisions.front());
+  }
   require(!has(names, "model_index.json"), ExitCode::bad_data,
           "{}: a pipeline of diffusers (model_index.json), which is no vision-language model", folder);
   if (const std::string gguf = with_ending(names, {".gguf"}); !gguf.empty())
     fail(ExitCode::bad_data,
          "{}: a GGUF file of llama.cpp ({}): use the Hugging Face folder that it was made from", folder,
          gguf);
-  if (has(names, "params.json"))
-    fail(ExitCode::bad_data,
-         "{}: original files of Llama or Mistral (params.json): use the release in the layout of Hugging "
-         "Face, or "
-         "convert them with transformers' convert_llama_weights_to_hf.py",
-         folder);
+  if (has(names, "params.json")) fail(ExitCode::bad_data, kOriginalFiles, folder, "params.json");
   if (const std::string weights = with_ending(names, {".safetensors", ".bin", ".pth", ".pt", ".ckpt"});
       !weights.empty())
     fail(ExitCode::missing_input,
          "{}: weights ({}) without config.json, which says what they are: copy that of the model there",
          folder, weights);
-  fail(ExitCode::missing_input, "{}: no config.json: not a model folder in the layout of Hugging Face",
-       folder);
 }
 
 void check_has_safetensors(const std::string& folder) {
@@ -117,7 +125,17 @@ void check_has_safetensors(const std::string& folder) {
     require(!name.ends_with(".safetensors") || !is_lfs_pointer(folder + "/" + name), ExitCode::bad_data,
             "{}/{}: a pointer of Git LFS instead of weights: run git lfs pull in that folder", folder, name);
   }
-  if (!with_ending(names, {".safetensors", ".safetensors.index.json"}).empty()) return;
+  // What older tools of GPTQ and AWQ write beside a configuration that says nothing of it.
+  for (const char* name : {"quantize_config.json", "quant_config.json"}) {
+    if (has(names, name)) fail(ExitCode::bad_data, kQuantised, folder, name);
+  }
+  if (has(names, "model.safetensors") || has(names, "model.safetensors.index.json")) return;
+  for (const char* name : {"adapter_model.safetensors", "adapter_model.bin"}) {
+    if (has(names, name)) fail(ExitCode::bad_data, kAdaptersAlone, folder, name);
+  }
+  for (const std::string& name : names) {
+    if (name.starts_with("consolidated.")) fail(ExitCode::bad_data, kOriginalFiles, folder, name);
+  }
   if (const std::string gguf = with_ending(names, {".gguf"}); !gguf.empty())
     fail(ExitCode::bad_data, "{}: weights as GGUF ({}): use the Hugging Face folder that they were made from",
          folder, gguf);
@@ -137,13 +155,11 @@ void check_has_safetensors(const std::string& folder) {
 
 void check_config_form(const json& config, const std::string& path) {
   const auto refuse_quantised = [&](const json& part, const std::string& where) {
-    const auto found = part.find("quantization_config");
-    if (found == part.end() || found->is_null() || found->empty()) return;
-    fail(ExitCode::bad_data,
-         "{}: the weights are quantised (quantization_config: {}): train the model they were made from "
-         "(adapters "
-         "too), or write them back with transformers' model.dequantize() and save_pretrained",
-         where, method_of(*found));
+    for (const char* key : {"quantization_config", "quantization"}) {  // the latter: MLX
+      const auto found = part.find(key);
+      if (found == part.end() || found->is_null() || found->empty()) continue;
+      fail(ExitCode::bad_data, kQuantised, where, fmt::format("{}: {}", key, method_of(*found)));
+    }
   };
   refuse_quantised(config, path);
   for (const auto& [key, part] : config.items()) {

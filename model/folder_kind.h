@@ -8,8 +8,8 @@
 namespace longsight::model {
 
 // bad_data for a folder without config.json that is something else than a model in the layout of Hugging
-// Face: an adapter alone, GGUF, a diffusion pipeline, Meta's or Mistral's own files. missing_input where it
-// is nothing known. A folder with config.json passes.
+// Face: an adapter alone, GGUF, a diffusion pipeline, Meta's or Mistral's own files; missing_input for
+// weights without it. Other folders, runs too, pass.
 void check_is_model_folder(const std::string& folder);
 
 // bad_data for a folder without safetensors that has weights in another form (pickles, GGUF, TensorFlow,

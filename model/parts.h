@@ -1,5 +1,5 @@
 // A LLaVA of a vision tower and a language model that were trained apart, as its recipe begins: CLIP or
-// SigLIP, a new connector, and Llama, Mistral or Qwen2.
+// SigLIP, a new connector, and a language model that stands alone.
 #pragma once
 
 #include "model/checkpoint.h"
@@ -8,7 +8,7 @@ namespace longsight::model {
 
 struct PartFolders {
   std::string vision;    // of a CLIPModel, CLIPVisionModel, SiglipModel or SiglipVisionModel
-  std::string language;  // of a LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM
+  std::string language;  // of a LlamaForCausalLM or another that stands alone (families/text_rows.h)
 };
 
 // The configuration of the whole, without a weight being read. Features are those of the last block but one;

@@ -22,7 +22,10 @@ const std::string kGolden = test::golden_folder("llava-clip-llama");
 // What loading says of a folder that holds these files.
 Failure loading(const std::vector<std::pair<std::string, std::string>>& files) {
   const ScratchFolder scratch;
-  for (const auto& [name, text] : files) scratch.write(name, text);
+  for (const auto& [name, text] : files) {
+    fs::create_directories(fs::path(scratch / name).parent_path());
+    scratch.write(name, text);
+  }
   return failure_of([&] { load_model(scratch.path(), {}); });
 }
 
@@ -60,6 +63,13 @@ TEST_CASE("quantised weights are named with their method, wherever the configura
     refused(loading({{"config.json", part.dump()}}), ExitCode::bad_data,
             {"config.json: text_config: the weights are quantised", method});
   }
+  Json mlx = golden_config();
+  mlx["quantization"] = {{"group_size", 64}, {"bits", 4}};
+  refused(loading({{"config.json", mlx.dump()}}), ExitCode::bad_data, {"quantization", "4 bits"});
+  refused(loading({{"config.json", golden_config().dump()},
+                   {"quantize_config.json", "{}"},
+                   {"model.safetensors", ""}}),
+          ExitCode::bad_data, {"quantised (quantize_config.json)"});
   Json none = golden_config();
   none["quantization_config"] = nullptr;
   CHECK(failure_of([&] { read_model_config(none, "config.json"); }).message == "");
@@ -78,13 +88,19 @@ TEST_CASE("original LLaVA is told from the converted one") {
 TEST_CASE("folders without config.json are named for what they are") {
   refused(loading({{"adapter_config.json", "{}"}, {"adapter_model.safetensors", ""}}), ExitCode::bad_data,
           {"adapters alone", "model.adapter"});
+  refused(loading({{"config.json", golden_config().dump()}, {"adapter_model.safetensors", ""}}),
+          ExitCode::bad_data, {"adapters alone", "adapter_model.safetensors"});
+  refused(loading({{"refs/main", "abc"}, {"snapshots/abc/config.json", "{}"}}), ExitCode::bad_data,
+          {"the hub's cache", "/snapshots/abc"});
+  refused(loading({{"config.json", golden_config().dump()}, {"consolidated.safetensors", ""}}),
+          ExitCode::bad_data, {"Llama or Mistral", "consolidated.safetensors"});
   refused(loading({{"model_index.json", "{}"}}), ExitCode::bad_data, {"diffusers"});
   refused(loading({{"llava-Q4_K_M.gguf", ""}, {"mmproj.gguf", ""}}), ExitCode::bad_data,
           {"GGUF", "llava-Q4_K_M.gguf", "Hugging Face folder"});
   refused(loading({{"params.json", "{}"}, {"consolidated.00.pth", ""}}), ExitCode::bad_data,
           {"Llama or Mistral", "convert_llama_weights_to_hf.py"});
   refused(loading({{"mm_projector.bin", ""}}), ExitCode::missing_input, {"mm_projector.bin", "config.json"});
-  refused(loading({{"notes.txt", ""}}), ExitCode::missing_input, {"no config.json"});
+  refused(loading({{"notes.txt", ""}}), ExitCode::missing_input, {"config.json"});
 }
 
 TEST_CASE("weights in another form than safetensors are named with how to convert them") {
