@@ -7,6 +7,7 @@
 #include "launch/training_data.h"
 #include "model/adapter_files.h"
 #include "model/adapters.h"
+#include "model/folder_kind.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
 
@@ -108,6 +109,7 @@ ModelSource find_source(const std::string& given, const std::string& base) {
             .run = run};
   }
   if (is_run_folder(path) || has(path, "model/config.json")) return source_of_run(path);
+  model::check_is_model_folder(path);
   fail(ExitCode::missing_input,
        "{}: neither a run (config.yaml and plan.json) nor one of its saves, adapters (adapter_config.json) "
        "or a "
