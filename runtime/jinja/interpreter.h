@@ -5,9 +5,9 @@
 #include <optional>
 #include <vector>
 
-#include "runtime/jinja/ast.h"
 #include "runtime/jinja/objects.h"
 #include "runtime/jinja/run.h"
+#include "runtime/jinja/syntax/ast.h"
 
 namespace longsight::jinja {
 

@@ -1,6 +1,6 @@
 #include "runtime/jinja/loop.h"
 
-#include "runtime/jinja/parameters.h"
+#include "runtime/jinja/python/parameters.h"
 
 namespace longsight::jinja {
 

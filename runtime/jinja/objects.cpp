@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "runtime/jinja/python.h"
+#include "runtime/jinja/python/python.h"
 
 namespace longsight::jinja {
 namespace {
