@@ -135,7 +135,7 @@ line␍⏎line␍line␍⏎
 {{ 'xaax'.strip('x') }}{{ 'xax'.lstrip('x') }}{{ 'xax'.rstrip('x') }}{{ 'abc'.startswith(('x', 'a')) }}{{ 'abc'.endswith('c', 0, 2) }}{{ 'abcabc'.find('c', 3) }}{{ 'abcabc'.rfind('b') }}{{ 'é日本'.find('本') }}{{ 'aaa'.count('a') }}{{ 'abc'.index('b') }}
 {{ 'abc'.index('z') }}
 {{ 'a'.join([1]) }}
-{{ 'a-b'.partition('-') }}{{ 'a-b-c'.rpartition('-') }}{{ 'prefix'.removeprefix('pre') }}{{ 'suffix'.removesuffix('fix') }}{{ '7'.zfill(3) }}{{ '-7'.zfill(4) }}{{ 'x'.center(5, '*') }}{{ 'x'.ljust(3) }}|{{ 'x'.rjust(3, '.') }}{{ '12'.isdigit() }}{{ '½'.isnumeric() }}{{ '²'.isdigit() }}{{ 'aB'.swapcase() }}{{ 'ß'.casefold() }}
+{{ 'a-b'.partition('-') }}{{ 'a-b-c'.rpartition('-') }}{{ 'prefix'.removeprefix('pre') }}{{ 'suffix'.removesuffix('fix') }}{{ '7'.zfill(3) }}{{ '-7'.zfill(4) }}{{ 'x'.center(5, '*') }}{{ 'x'.ljust(3) }}|{{ 'x'.rjust(3, '.') }}{{ '12'.isdigit() }}{{ '½'.isnumeric() }}{{ '²'.isdigit() }}{{ 'aB'.swapcase() }}{{ 'ΑΣ'.swapcase() }}{{ 'ΑΣ ΣΑ'.title() }}{{ 'ΑΣ'.capitalize() }}{{ 'ß'.casefold() }}
 {{ '{} {0}'.format(1) }}
 {{ '{} {}'.format('a', 1) }}{{ '{1}{0}'.format('a', 'b') }}{{ '{x:>5}|{y:.2f}|{x!r}'.format(x='q', y=2) }}{{ '{:05d}{:,}{:x}{:+}{:^5}|{:e}{:%}'.format(3, 12345, 255, 4, 'm', 1234.5, 0.5) }}{{ '{0[k]}{0[l][1]}'.format({'k': 1, 'l': [2, 3]}) }}{{ '{{}}'.format() }}
 {{ '%5.2f|%-5s|%05d|%x|%r|%c|%%|%+d|%s' % (3.14159, 'ab', 42, 255, 'q', 'z', 7, none) }}{{ '%(a)s' % {'a': 1} }}{{ 'x' % [] }}

@@ -187,8 +187,9 @@ Value title_case(Run& run, const Text& text) {
 }
 
 Value swap_case(Run& run, const Text& text) {
-  return map_characters(run, text, [](std::string_view character, i64) {
+  return map_characters(run, text, [&](std::string_view character, i64 at) {
     const char32_t c = code_point(character);
+    if (c == 0x3A3) return lower_sigma(text.bytes, at);
     return is_upper(c) ? lower(c) : is_lower(c) ? upper(c) : std::string(character);
   });
 }
