@@ -145,6 +145,8 @@ line␍⏎line␍line␍⏎
 {{ d.get('b') }}{{ d.get('q', 7) }}{{ d.get('q') }}{{ d.keys() }}{{ d.values() | list }}{{ d.items() | length }}{{ [1, 2, 1].count(1) }}{{ [1, 2].index(2) }}{{ (1, 2).index(1) }}{{ d.copy() == d }}
 {{ 'A' in d.keys() }}{{ 'b' in d.keys() }}{{ ('b', 1) in d.items() }}
 {{ {[1]: 2} }}
+{% if false %}{{ dict({[1]: 2}) }}{% endif %}x
+{% if false %}{{ {[1]: 2} }}{% endif %}x
 {{ {1: 'a', 1.0: 'b', true: 'c'} }}{{ {'a': 1, 'a': 2} }}{{ {} }}{{ () }}{{ (1,) }}{{ [] }}{{ [[], {}, ()] }}{{ ['a"b', "a'b", 'a"\'b', '\n\t\\', '\x00\x7f\u200b', 'é😀'] }}
 {{ x | upper | lower | length is odd }}{{ -1 | abs }}{{ 'a' ~ 'b' | upper }}{{ 1 + 2 * 3 - 4 // 3 ** 2 % 5 }}{{ not 1 == 2 }}{{ 'a' in 'b' or 'c' in 'c' }}{{ 1 if 0 else 2 if 0 else 3 }}{{ (1, 2) | last }}
 {% if x == 'text' and n is not none and not e %}a{% elif missing %}b{% else %}c{% endif %}{% if missing %}{% elif e %}{% else %}d{% endif %}

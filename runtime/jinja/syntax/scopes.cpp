@@ -207,7 +207,9 @@ class Resolver {
   }
 
   // `folds`: jinja2 computes what is around this, if it is constant, before it runs the program.
-  void functions(ExprPtr& expr, bool soft, bool folds = false) {
+  // `operated`: an operation is around this; jinja2 then computes constants in it even where they are never
+  // reached.
+  void functions(ExprPtr& expr, bool soft, bool folds = false, bool operated = false) {
     if (expr == nullptr) return;
     soft = soft || expr->kind == ExprKind::conditional;
     line_ = expr->line;
@@ -223,9 +225,19 @@ class Resolver {
     }
     const bool is_constant = constant(*expr);
     expr->folded = expr->kind == ExprKind::slice && is_constant && folds;
-    for (ExprPtr& part : expr->parts) functions(part, soft, is_constant);
-    functions(expr->more_arguments, soft, is_constant);
-    functions(expr->more_keywords, soft, is_constant);
+    const bool literal =
+        expr->kind == ExprKind::list || expr->kind == ExprKind::tuple || expr->kind == ExprKind::dict;
+    if (expr->kind == ExprKind::dict && is_constant && operated) {
+      for (std::size_t i = 0; i < expr->parts.size(); i += 2) {
+        const ExprKind key = expr->parts[i]->kind;
+        if (key == ExprKind::list || key == ExprKind::dict)
+          refuse("unhashable type: a list or dict as a key");
+      }
+    }
+    operated = operated || !literal;
+    for (ExprPtr& part : expr->parts) functions(part, soft, is_constant, operated);
+    functions(expr->more_arguments, soft, is_constant, operated);
+    functions(expr->more_keywords, soft, is_constant, operated);
   }
 
   int& line_;
