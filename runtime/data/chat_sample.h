@@ -1,4 +1,4 @@
-// A conversation with images and videos, as the data readers give it and the chat formats render it.
+// A conversation with images and videos, as the data readers give it and chat templates render it.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -48,8 +48,8 @@ struct ChatSample {
   std::string id;     // of the data set, may be empty
   std::vector<ChatMessage> messages;
   std::vector<ChatMedia> media;
-  // One assistant message that is a text for itself: no chat format stands around it, only the end-of-turn
-  // token behind it.
+  // One assistant message that is a text for itself: no chat template stands around it, only the tokenizer's
+  // eos behind it.
   bool plain = false;
   nlohmann::ordered_json tools =
       nullptr;  // a list of function descriptions for the chat template; null: none

@@ -1,5 +1,5 @@
 // Data without pictures, records of a JSON array or of a JSONL file:
-//   {"text": TEXT}                                       all of it is learned, no chat format around it
+//   {"text": TEXT}                                       all of it is learned, no chat template around it
 //   {"query": TEXT, "response": TEXT}                    with "system" and "history": [[query, response],
 //   ...]
 //   {"instruction": TEXT, "input": TEXT, "output": TEXT} the same (Alpaca); an input stands on a line of its
