@@ -5,7 +5,8 @@
 
 Trains models of tests/goldens for one step with several chat templates (data.chat), loads RUN/model with AutoTokenizer and
 AutoProcessor, and compares the token ids of `longsight batch` on it with those of the processor on apply_chat_template's text:
-equal, but for the eos that is added where a template ends no answer. Where a template marks {% generation %}, the labels are
+equal, but for the eos that is added where a template ends no answer. (Processors with videos need torchvision; without it the
+texts are compared, with one mark for each picture.) Where a template marks {% generation %}, the labels are
 those of transformers' assistant mask. Exit code 0: all well, 70: something differs, 66: a missing input. Needs .venv
 (scripts/setup.sh --with-peers).
 """
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -58,23 +60,31 @@ def differences(model, samples, fed, adds_eos):
     import transformers
     from safetensors.torch import load_file
     tokenizer = transformers.AutoTokenizer.from_pretrained(model, local_files_only=True)
-    processor = transformers.AutoProcessor.from_pretrained(model, local_files_only=True, backend="pil")
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(model, local_files_only=True, backend="pil")
+    except (ValueError, ImportError):
+        processor = None
     program = (model / "chat_template.jinja").read_text(encoding="utf-8")
     found = []
     if tokenizer.chat_template != program:
         found.append("AutoTokenizer has another chat template")
-    if processor.chat_template != program:
+    if processor and processor.chat_template != program:
         found.append("AutoProcessor has another chat template")
     for number, line in enumerate(samples.read_text(encoding="utf-8").splitlines()):
         messages, pictures = conversation(json.loads(line), samples.parent)
-        text = processor.apply_chat_template(messages)
+        text = (processor or tokenizer).apply_chat_template(messages, tokenize=False)
         bos = tokenizer.bos_token
-        inputs = processor(images=pictures or None, text=text,
-                           add_special_tokens=not (bos and text.startswith(bos)))
-        expected = inputs["input_ids"][0]
+        if processor:
+            inputs = processor(images=pictures or None, text=text,
+                               add_special_tokens=not (bos and text.startswith(bos)))
+            expected = inputs["input_ids"][0]
         ours = load_file(fed / f"{number:03}.safetensors")
         ids, labels = ours["input_ids"].flatten().tolist(), ours["labels"].flatten().tolist()
-        if adds_eos:
+        if not processor:
+            marked = re.sub(r"</?img>", "", tokenizer.decode(ids))
+            same = re.sub(r"(<\|image_pad\|>|<IMG_CONTEXT>)+", r"\1", marked) == text
+            expected = tokenizer.encode(text)
+        elif adds_eos:
             kept = [k for k, label in enumerate(labels) if label != tokenizer.eos_token_id]
             ids, labels = [ids[k] for k in kept], [labels[k] for k in kept]
             # A space that the eos has parted from the word behind it.
