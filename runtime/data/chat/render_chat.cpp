@@ -4,6 +4,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/data/chat/answer_spans.h"
+#include "runtime/data/chat/call_bounds.h"
 #include "runtime/data/chat/media_marks.h"
 #include "runtime/data/chat/picture_breaks.h"
 #include "runtime/data/chat/prefix_suffix.h"
@@ -266,9 +267,24 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
   }
 
   std::vector<char> learned(rendered.text.size(), 0);
-  const auto answers = answers_of(rendered, context, sample, count, program.program.marks_generation(),
-                                  program.shape, programs_->special);
-  for (const Answer& answer : answers) {
+  const bool marked = program.program.marks_generation();
+  auto answers = answers_of(rendered, context, sample, count, marked, program.shape, programs_->special);
+  const RenderFirst render_first = [&](std::size_t first, bool prompt) {
+    try {
+      const ChatContext part = chat_context(sample, first, program.form, prompt, tokens_.named);
+      return program.program.render(part.value, {.limits = {}, .now = kNow}).text;
+    } catch (const Error&) {
+      return std::string();  // a part of a conversation may be one that the template refuses
+    }
+  };
+  for (Answer& answer : answers) {
+    const nlohmann::ordered_json& keys = sample.messages[answer.message].template_keys;
+    const bool calls = keys.is_object() && (keys.contains("tool_calls") || keys.contains("function_call"));
+    if (calls && !marked && !answer.spans.empty()) {
+      const i64 begin = answer.spans.front().begin;
+      bound_call(answer, rendered.text, has_origin(rendered.origins, {begin, begin + 1}), render_first,
+                 programs_->special, sample.where);
+    }
     const bool loss = sample.messages[answer.message].loss && !generation_prompt;
     if (answer.spans.empty()) {
       require(!loss, ExitCode::bad_data,
