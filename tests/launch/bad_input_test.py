@@ -200,7 +200,7 @@ train: {train}
                 ("rope", ["text_config: rope_scaling", '"longrope" is not supported'],
                  {"text_config__rope_scaling": {"rope_type": "longrope", "factor": 2.0}}),
                 ("act", ["text_config: hidden_act", "swish2", "silu"], {"text_config__hidden_act": "swish2"}),
-                ("tower", ["vision_config: model_type", "dinov2", "clip_vision_model and siglip_vision_model are"],
+                ("tower", ["vision_config: model_type", "dinov2", "supported: clip_vision_model, siglip_vision_model"],
                  {"vision_config__model_type": "dinov2"}),
                 ("heads", ["num_attention_heads 5 is not a multiple"], {"text_config__num_attention_heads": 5}),
                 ("type", ["text_config: hidden_size must be an integer"], {"text_config__hidden_size": "wide"}),

@@ -99,7 +99,7 @@ output: {{dir: run}}
         config = "configs/finetune.yaml"
         lint = self.done("data", "lint", config)
         self.assertIn("4 samples, 0 problems", lint.stdout + lint.stderr)
-        self.assertIn("219", self.done("data", "stats", config).stdout)
+        self.assertIn("221", self.done("data", "stats", config).stdout)
         self.done("data", "preview", config, "--out", "shown")
         self.assertTrue(self.read("shown/preview.png").startswith(b"\x89PNG"))
         self.assertIn("[R|ed|.", self.read("shown/preview.txt").decode())
