@@ -187,6 +187,11 @@ class RunFolderTest(JobTest):
         "lora": ("llava-clip-llama", ["model.lora={rank: 2, targets: ['*.q_proj']}"]),
         "nothing, Qwen2-VL": ("qwen2-vl", []),
         "nothing, InternVL": ("internvl-qwen2", []),
+        "chat": ("llava-clip-llama", ["data.chat=vicuna"]),
+        "max_pixels": ("qwen2-vl", ["data.images.max_pixels=3136"]),
+        "min_pixels": ("qwen2-vl", ["data.images.min_pixels=12544", "data.images.max_pixels=25088"]),
+        "max_tiles": ("internvl-qwen2", ["data.images.max_tiles=2"]),
+        "image_aspect_ratio": ("llava-clip-llama", ["data.images.image_aspect_ratio=pad"]),
     }
 
     def test_the_folder_alone_feeds_what_training_fed(self):
