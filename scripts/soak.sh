@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds_each=${SECONDS_EACH:-300}
-sections=(templates templates_fuzz late_failures ranks neighbours mutations)
+sections=(templates templates_fuzz pictures_fuzz late_failures ranks neighbours mutations)
 
 # Published and random chat templates against jinja2 (needs .venv: scripts/setup.sh --with-peers).
 templates() {
@@ -30,6 +30,19 @@ for i, line in enumerate(open("tests/goldens/jinja/random.jsonl")):
 PYTHON
   build/fuzz/tests/jinja_fuzz -max_total_time="$seconds_each" -max_len=2000 -timeout=20 -rss_limit_mb=3000 \
     -artifact_prefix=build/fuzz/ build/fuzz/templates
+}
+
+# Random bytes as pictures of each format, under AddressSanitizer and UndefinedBehaviorSanitizer (needs clang).
+pictures_fuzz() {
+  cmake -S . -B build/fuzz -G Ninja -D CMAKE_BUILD_TYPE=None -D CMAKE_CXX_FLAGS="-O1 -g1" \
+    -D CMAKE_CXX_COMPILER=clang++ -D CMAKE_C_COMPILER=clang -D LONGSIGHT_FUZZ=ON >/dev/null
+  local format
+  for format in jpeg png gif webp bmp tiff; do
+    cmake --build build/fuzz --target "${format}_fuzz"
+    mkdir -p "build/fuzz/pictures_$format"
+    "build/fuzz/tests/${format}_fuzz" -max_total_time="$seconds_each" -max_len=8000 -timeout=20 -rss_limit_mb=3000 \
+      -artifact_prefix=build/fuzz/ "build/fuzz/pictures_$format" tests/goldens/decode
+  done
 }
 
 # Every call of the operating system in a run fails once, by each kind of error.
