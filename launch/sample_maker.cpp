@@ -15,15 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::unique_ptr<data::Tokenizer> read_tokenizer(const std::string& folder, const model::ModelConfig& config) {
-  require(fs::is_directory(folder), ExitCode::missing_input, "{}: no such folder", folder);
-  std::unique_ptr<data::Tokenizer> tokenizer = data::read_tokenizer(folder);
-  require(tokenizer->vocab_size() <= config.text.vocab, ExitCode::bad_data,
-          "{}: the tokenizer has {} tokens, but the model's vocab_size is {}", folder,
-          tokenizer->vocab_size(), config.text.vocab);
-  return tokenizer;
-}
-
 std::optional<data::ChatSource> read_chat(const std::string& folder, const std::string& chat,
                                           const model::ModelConfig& config) {
   if (chat.empty()) return data::chat_of_folder(folder);
@@ -78,7 +69,7 @@ SampleMaker::SampleMaker(const std::string& folder, const model::ModelConfig& co
                          bool needs_recipe)
     : folder_(folder),
       config_(config),
-      tokenizer_(read_tokenizer(folder, config)),
+      tokenizer_(data::read_tokenizer(folder)),
       media_(folder, config, *tokenizer_, options.images, needs_recipe),
       sample_tokenizer_(*tokenizer_, folder, std::move(chat), placeholders_of(config),
                         read_end_tokens(folder, config),
@@ -123,6 +114,15 @@ model::Sample SampleMaker::made(const data::ChatSample& chat, data::TokenizedSam
   for (std::size_t i = 0; i < tokens.media_positions.size(); ++i) {
     sample.images.push_back(media_.source(chat.media[i], media[i], shifts.empty() ? data::Shift{} : shifts[i],
                                           chat.where, recipes));
+  }
+  // Tokenizers may hold tokens that the model has no embedding of (often a padding token): harmless where no
+  // text uses them.
+  for (const i64 id : sample.ids) {
+    if (id < config_.text.vocab) continue;
+    fail(ExitCode::bad_data,
+         "{}: the token {} has the id {}, beyond the model's vocab_size of {}: take it out of the text, or "
+         "enlarge the model's embedding",
+         sample.id, Json(tokenizer_->token(id)).dump(), id, config_.text.vocab);
   }
   check_sample(sample, config_);
   return sample;

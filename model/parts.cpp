@@ -103,9 +103,21 @@ ImageToken token_of_fast_tokenizer(const Json& tokenizer) {
   return {std::max(added.highest, pieces.highest) + 1, false};
 }
 
-// Of a folder with tokenizer.model alone: added_tokens.json has what is beyond it.
-ImageToken token_of_sentencepiece(const std::string& folder, i64 vocab) {
+// Of a folder without tokenizer.json: added_tokens.json has what is beyond tokenizer.model or vocab.json.
+ImageToken token_of_slow_tokenizer(const std::string& folder, i64 vocab) {
   Ids added;
+  if (const std::string path = folder + "/vocab.json"; fs::exists(path)) {
+    const Ids pieces = vocabulary_ids(read_json_file(path));
+    if (pieces.found) return {*pieces.found, false};
+  }
+  if (const std::string path = folder + "/tokenizer_config.json"; fs::exists(path)) {
+    const Json file = read_json_file(path, {.big_integers = true});
+    const Json decoder = part_of(file, "added_tokens_decoder");
+    for (const auto& [id, token] : decoder.items()) {
+      if (id.empty() || id.find_first_not_of("0123456789") != std::string::npos || id.size() > 9) continue;
+      added.see(Json(std::stoll(id)), token.is_object() && token.value("content", Json()) == kImageToken);
+    }
+  }
   if (const std::string path = folder + "/added_tokens.json"; fs::exists(path)) {
     const Json file = read_json_file(path);
     for (const auto& [token, id] : file.items()) added.see(id, token == kImageToken);
@@ -117,10 +129,12 @@ ImageToken token_of_sentencepiece(const std::string& folder, i64 vocab) {
 ImageToken image_token_of(const std::string& folder, i64 vocab) {
   if (fs::exists(folder + "/tokenizer.json"))
     return token_of_fast_tokenizer(read_json_file(folder + "/tokenizer.json"));
-  require(fs::exists(folder + "/tokenizer.model"), ExitCode::missing_input,
-          "{}: neither tokenizer.json nor tokenizer.model; copy the tokenizer of the language model there",
+  require(fs::exists(folder + "/tokenizer.model") || fs::exists(folder + "/vocab.json"),
+          ExitCode::missing_input,
+          "{}: neither tokenizer.json nor tokenizer.model nor vocab.json; copy the tokenizer of the language "
+          "model there",
           folder);
-  return token_of_sentencepiece(folder, vocab);
+  return token_of_slow_tokenizer(folder, vocab);
 }
 
 Json token_entry() {

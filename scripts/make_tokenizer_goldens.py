@@ -4,6 +4,7 @@
     cases           what the library `tokenizers` makes of texts, for many kinds of byte-level tokenizer.json
     characters      the same for BPE over characters with byte fallback (Llama-2, Mistral, Gemma)
     sentencepiece   a small tokenizer.model, and what the library `sentencepiece` makes of texts
+    vocab_files     what transformers makes of folders with vocab.json and merges.txt (those of internvl-qwen2) alone
     learned         what `tokenizers` learns from texts
     chats           what transformers makes of conversations with the chat templates of runtime/data/chat/builtin_programs.h
 
@@ -21,6 +22,7 @@ import pathlib
 import random
 import re
 import sys
+import unicodedata
 
 import tokenizers
 
@@ -282,6 +284,56 @@ def chats():
     return result
 
 
+def vocab_files():
+    """Cases of files beside vocab.json and merges.txt."""
+    import tempfile
+
+    import transformers
+
+    model = json.loads((ROOT / "tests/goldens/internvl-qwen2/model/tokenizer.json").read_text(encoding="utf-8"))["model"]
+    names = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool>"]
+    first = max(model["vocab"].values()) + 1
+    added = {str(first + i): flags(content=name, special=name != "<tool>") for i, name in enumerate(names)}
+    spaced = flags(content="<mask>", lstrip=True, special=True)
+    cases = {
+        "qwen2": {"tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "added_tokens_decoder": added,
+                                            "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}},
+        "qwen2 of an older version": {
+            "tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer"},
+            "special_tokens_map.json": {"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>", "<|im_end|>"]},
+            "added_tokens.json": {name: first + i for i, name in enumerate(names)}},
+        "qwen2 with the tokens of its class": {"tokenizer_config.json": {"tokenizer_class": "Qwen2TokenizerFast"}},
+        "qwen2 with a prefix space": {"tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "add_prefix_space": True,
+                                                                "added_tokens_decoder": added}},
+        "gpt2": {"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", "bos_token": "<|im_start|>",
+                                           "added_tokens_decoder": added}},
+        "gpt2 with a token that takes spaces": {
+            "tokenizer_config.json": {"tokenizer_class": "GPT2TokenizerFast", "add_prefix_space": True},
+            "special_tokens_map.json": {"mask_token": spaced}},
+        "gpt2 with a token of its pieces": {"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", "eos_token": "the"}},
+    }
+    texts = TEXTS + ["<|im_start|>user\nthe <mask> <mask>x<|im_end|>\n<tool>y</tool><|endoftext|> the there"]
+    for name, files in cases.items():
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            (folder / "vocab.json").write_text(json.dumps(model["vocab"]), encoding="utf-8")
+            (folder / "merges.txt").write_text(
+                "#version: 0.2\n" + "".join(" ".join(pair) + "\n" for pair in model["merges"]), encoding="utf-8")
+            for file, content in files.items():
+                (folder / file).write_text(json.dumps(content), encoding="utf-8")
+            kind = getattr(transformers, files["tokenizer_config.json"]["tokenizer_class"])
+            tokenizer = kind.from_pretrained(folder)
+            entries = []
+            for text in texts:
+                if "prefix" in name and unicodedata.normalize("NFC", text) != text:
+                    continue
+                ids = tokenizer.encode(text)
+                decoded = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                entries.append([text, ids, None if decoded == text else decoded])
+            roles = {role: getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "pad")}
+        yield {"name": name, "files": files, "roles": roles, "texts": entries}
+
+
 def merge_patch(target, patch):
     if not isinstance(patch, dict):
         return patch
@@ -351,7 +403,7 @@ def write_indented(path, value):
 
 
 def main():
-    parts = sys.argv[1:] or ["cases", "characters", "sentencepiece", "learned", "chats"]
+    parts = sys.argv[1:] or ["cases", "characters", "sentencepiece", "vocab_files", "learned", "chats"]
     OUT.mkdir(parents=True, exist_ok=True)
     for part in parts:
         path = OUT / f"{part}.json"
@@ -365,6 +417,8 @@ def main():
             write_lines(path, [encoded(base, name, patch, name in hashed) for name, patch in characters(base)])
         elif part == "sentencepiece":
             write_lines(path, sentencepiece_cases())
+        elif part == "vocab_files":
+            write_lines(path, list(vocab_files()))
         elif part == "learned":
             write_indented(path, learned())
         elif part == "chats":

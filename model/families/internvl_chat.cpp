@@ -47,6 +47,15 @@ i64 added_token(const std::string& folder, const std::string& content) {
     if (file.is_object() && file.contains(content) && file[content].is_number_integer())
       return file[content].get<i64>();
   }
+  // Folders with vocab.json and merges.txt alone may name it there only.
+  if (const std::string path = folder + "/tokenizer_config.json"; fs::exists(path)) {
+    const json file = read_json_file(path, {.big_integers = true});
+    const json decoder = file.value("added_tokens_decoder", json::object());
+    for (const auto& [id, token] : decoder.items()) {
+      const bool number = !id.empty() && id.size() < 10 && id.find_first_not_of("0123456789") == id.npos;
+      if (number && token.is_object() && token.value("content", json()) == content) return std::stoll(id);
+    }
+  }
   return -1;
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/base/json.h"
 #include "runtime/data/bpe_tokenizer.h"
 #include "runtime/data/sentencepiece_tokenizer.h"
+#include "runtime/data/vocab_files.h"
 
 namespace longsight::data {
 
@@ -41,11 +42,15 @@ std::unique_ptr<Tokenizer> read_tokenizer(const fs::path& folder) {
   if (fs::exists(folder / "tokenizer.json")) {
     return std::make_unique<BpeTokenizer>(BpeTokenizer::from_folder(folder));
   }
-  require(fs::exists(folder / "tokenizer.model"), ExitCode::missing_input,
-          "{}: no tokenizer.json and no tokenizer.model; copy the tokenizer of the model there, or learn "
-          "one: longsight data tokenizer --vocab N FILE.jsonl --out DIR",
-          folder.string());
-  return std::make_unique<SentencePieceTokenizer>(SentencePieceTokenizer::from_folder(folder));
+  if (fs::exists(folder / "tokenizer.model"))
+    return std::make_unique<SentencePieceTokenizer>(SentencePieceTokenizer::from_folder(folder));
+  require(
+      has_vocab_files(folder), ExitCode::missing_input,
+      "{}: no tokenizer.json, no vocab.json with merges.txt and no tokenizer.model; copy the tokenizer of "
+      "the model there, or learn one: longsight data tokenizer --vocab N FILE.jsonl --out DIR",
+      folder.string());
+  const VocabFiles files = read_vocab_files(folder);
+  return std::make_unique<BpeTokenizer>(files.tokenizer, files.config, (folder / "vocab.json").string());
 }
 
 }  // namespace longsight::data

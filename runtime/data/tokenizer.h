@@ -84,8 +84,9 @@ class Tokenizer {
 };
 
 // Of a Hugging Face folder: tokenizer.json (byte-level BPE and BPE with byte fallback) or, where there is
-// none, tokenizer.model (SentencePiece); beside them special_tokens_map.json and tokenizer_config.json.
-// missing_input if neither is there; bad_data for what is malformed or not supported, by name.
+// none, tokenizer.model (SentencePiece), or vocab.json with merges.txt (byte-level BPE); beside them
+// special_tokens_map.json and tokenizer_config.json. missing_input if none is there; bad_data for what is
+// malformed or not supported, by name.
 std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder);
 
 // special_tokens_map.json and over it tokenizer_config.json, as far as they are there, in one object.

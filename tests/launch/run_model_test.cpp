@@ -7,6 +7,7 @@
 
 #include "launch/training_data.h"
 #include "model/checkpoint.h"
+#include "runtime/data/tokenizer.h"
 #include "tests/support/failure.h"
 #include "tests/support/golden_models.h"
 #include "tests/support/scratch_folder.h"
@@ -49,6 +50,30 @@ std::vector<std::string> of_parts(const ScratchFolder& scratch) {
 }
 
 }  // namespace
+
+TEST_CASE(
+    "a language model with vocab.json and merges.txt alone becomes a part, with the image token added") {
+  const ScratchFolder scratch;
+  write_parts(scratch);
+  const Json tokenizer = read_json_file(scratch / "language/tokenizer.json");
+  fs::remove(scratch / "language/tokenizer.json");
+  io::write_file(scratch / "language/vocab.json", tokenizer["model"]["vocab"].dump());
+  std::string merges = "#version: 0.2\n";
+  for (const Json& pair : tokenizer["model"]["merges"])
+    merges += pair[0].get<std::string>() + " " + pair[1].get<std::string>() + "\n";
+  io::write_file(scratch / "language/merges.txt", merges);
+  Json added = Json::object();
+  for (const Json& token : tokenizer["added_tokens"]) {
+    if (token["content"] != "<image>") added[token["id"].dump()] = token;
+  }
+  for (auto& [id, token] : added.items()) token.erase("id");
+  const Json config{{"tokenizer_class", "GPT2Tokenizer"}, {"added_tokens_decoder", added}};
+  io::write_file(scratch / "language/tokenizer_config.json", config.dump());
+  const RunModel shape = open_run_shape(load_config("", of_parts(scratch)));
+  const auto read = data::read_tokenizer(shape.companions);
+  CHECK(read->id_of("<image>") == shape.model->config().image_token);
+  CHECK(shape.model->config().image_token >= static_cast<i64>(tokenizer["model"]["vocab"].size()));
+}
 
 TEST_CASE("a model of parts runs with files made for it, and becomes a whole folder") {
   const ScratchFolder scratch;

@@ -104,8 +104,9 @@ TEST_CASE("what a model folder lacks is named, with what to do") {
   };
   const Failure tokenizer = without({"tokenizer.json"});
   CHECK(tokenizer.code == ExitCode::missing_input);
-  CHECK(contains(tokenizer.message,
-                 "model: no tokenizer.json and no tokenizer.model; copy the tokenizer of the model there"));
+  CHECK(contains(
+      tokenizer.message,
+      "model: no tokenizer.json, no vocab.json with merges.txt and no tokenizer.model; copy the tokenizer "));
   const Failure images = without({"preprocessor_config.json"});
   CHECK(images.code == ExitCode::missing_input);
   CHECK(contains(images.message, "model: no preprocessor_config.json"));
@@ -133,11 +134,36 @@ TEST_CASE("files of a model folder that do not fit each other are refused") {
   change(folder + "/preprocessor_config.json",
          R"({"size": {"shortest_edge": null, "height": 56, "width": 56}})");
   CHECK(failure_of_model(folder) == Failure{});
+}
 
-  change(folder + "/config.json", R"({"text_config": {"vocab_size": 700}, "image_token_index": 600})");
-  const Failure vocab = failure_of_model(folder);
-  CHECK(vocab.code == ExitCode::bad_data);
-  CHECK(contains(vocab.message, "the tokenizer has 782 tokens, but the model's vocab_size is 700"));
+TEST_CASE("a token beyond the model's vocabulary harms the texts that use it, and no other") {
+  const ScratchFolder scratch;
+  const std::string folder = copy_of_model(scratch, {});
+  const auto config = model::read_config(folder);
+  const i64 beyond = config.text.vocab;
+  Json tokenizer = read_json_file(folder + "/tokenizer.json");
+  tokenizer["added_tokens"].push_back({{"id", beyond},
+                                       {"content", "[PAD]"},
+                                       {"special", true},
+                                       {"single_word", false},
+                                       {"lstrip", false},
+                                       {"rstrip", false},
+                                       {"normalized", false}});
+  std::ofstream(folder + "/tokenizer.json") << tokenizer.dump();
+  const auto maker = SampleMaker::of_model(folder, config);
+  data::EncodeCache cache;
+  const auto sample_of = [&](const std::string& text) {
+    data::ChatSample chat;
+    chat.where = "a.jsonl:7";
+    chat.messages = {{.role = data::Role::user, .parts = {{.text = "hello"}}},
+                     {.role = data::Role::assistant, .parts = {{.text = text}}, .loss = true}};
+    return maker->sample(chat, cache);
+  };
+  CHECK(sample_of("a word").tokens() > 2);
+  const Failure failure = failure_of([&] { sample_of("a [PAD] word"); });
+  CHECK(failure.code == ExitCode::bad_data);
+  CHECK(
+      contains(failure.message, fmt::format("a.jsonl:7: the token \"[PAD]\" has the id {}, beyond", beyond)));
 }
 
 TEST_CASE("the recipe of transformers 5 stands in processor_config.json") {

@@ -130,7 +130,7 @@ TEST_CASE("a folder without a tokenizer, and a file that is no model, are refuse
   const ScratchFolder scratch;
   const Failure none = failure_of([&] { read_tokenizer(scratch.path()); });
   CHECK(none.code == ExitCode::missing_input);
-  CHECK(contains(none.message, "no tokenizer.json and no tokenizer.model"));
+  CHECK(contains(none.message, "no tokenizer.json, no vocab.json with merges.txt and no tokenizer.model"));
   scratch.write("tokenizer.model", "nothing of the kind");
   const Failure bad = failure_of([&] { read_tokenizer(scratch.path()); });
   CHECK(bad.code == ExitCode::bad_data);
