@@ -75,8 +75,14 @@ void check_adapters(const YamlDocument& doc, const ModelSection& m) {
     doc.require_at(layers.value_or(1) >= 1, key, "{} must be at least 1", layers.value_or(1));
   const LoraSection& lora = m.lora;
   doc.require_at(lora.rank >= 0, "model.lora.rank", "{} is negative", lora.rank);
-  doc.require_at(lora.rank > 0 || (lora.targets.empty() && lora.train.empty() && !lora.alpha), "model.lora",
-                 "give a rank above 0");
+  const bool train_alone = lora.train.empty() || !m.adapter.empty();
+  doc.require_at(lora.rank > 0 || (lora.targets.empty() && train_alone && !lora.alpha && !lora.rslora &&
+                                   lora.rank_pattern.empty() && lora.alpha_pattern.empty()),
+                 "model.lora", "give a rank above 0");
+  for (const auto& [glob, rank] : lora.rank_pattern)
+    doc.require_at(rank > 0, "model.lora.rank_pattern", "{}: {} must be positive", glob, rank);
+  for (const auto& [glob, alpha] : lora.alpha_pattern)
+    doc.require_at(alpha > 0, "model.lora.alpha_pattern", "{}: {} must be positive", glob, alpha);
   doc.require_at(lora.rank == 0 || !lora.targets.empty(), "model.lora.targets",
                  "name the linear layers that get adapters, for example [\"*.q_proj\", \"*.v_proj\"]");
   doc.require_at(lora.alpha.value_or(1) > 0, "model.lora.alpha", "{} must be positive",

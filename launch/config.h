@@ -1,6 +1,7 @@
 // The YAML configuration of a run. Each struct lists its fields once; reading, printing and comparing follow.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,16 +26,22 @@ struct TrainParts {
 };
 
 struct LoraSection {
-  i64 rank = 0;                      // 0: none
-  std::optional<double> alpha;       // default: twice the rank
-  std::vector<std::string> targets;  // globs over names of linear layers
-  std::vector<std::string> train;    // globs over parameters that are trained beside the adapters
+  i64 rank = 0;                                 // 0: none
+  std::optional<double> alpha;                  // default: twice the rank
+  std::vector<std::string> targets;             // globs over names of linear layers
+  std::vector<std::string> train;               // globs over parameters that are trained beside the adapters
+  bool rslora = false;                          // scale alpha / sqrt(rank)
+  std::map<std::string, i64> rank_pattern;      // by globs over names of linear layers
+  std::map<std::string, double> alpha_pattern;  // the same
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("rank", s.rank);
     visit("alpha", s.alpha);
     visit("targets", s.targets);
     visit("train", s.train);
+    visit("rslora", s.rslora);
+    visit("rank_pattern", s.rank_pattern);
+    visit("alpha_pattern", s.alpha_pattern);
   }
 };
 

@@ -44,10 +44,11 @@ ExitCode run_gradients(Job& job, const Options& o) {
   const LoadedConfig loaded = load_config("", o.overrides);
   const DType dtype = dtype_from_name(o.dtype);
   if (job.leads()) require_writable_file(o.out);
-  const auto model = model::load_model(o.model, {.dtype = dtype,
-                                                 .with_gradients = true,
-                                                 .trainable = trainable(loaded, model::read_config(o.model)),
-                                                 .rules = weight_rules(loaded, o.allow_missing)});
+  const auto model =
+      model::load_model(o.model, {.dtype = dtype,
+                                  .with_gradients = true,
+                                  .trainable = trainable(loaded, model::read_config(o.model), {}),
+                                  .rules = weight_rules(loaded, o.allow_missing)});
   const model::BatchFile batch = model::read_batch_file(o.batch, model->config());
   require(batch.supervised() > 0, ExitCode::bad_data,
           "{}: no supervised token (every label is -100): there is no loss", o.batch);

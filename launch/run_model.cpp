@@ -53,9 +53,11 @@ RunModel open_run_shape(const LoadedConfig& loaded) {
   check_model_section(loaded);
   const ModelSection& m = loaded.config.model;
   const model::ModelConfig config = config_of(m);
-  auto model = std::make_unique<model::Vlm>(config, adapters_of(loaded, config, false));
-  model->parameters().set_trainable(trainable(loaded, config));
+  const model::AdapterConfig adapters = adapters_of(loaded, config, false);
+  auto model = std::make_unique<model::Vlm>(config, adapters);
+  model->parameters().set_trainable(trainable(loaded, config, adapters));
   check_trainable(loaded, model->parameters());
+  check_adapter_form(*model);
   if (m.of_parts()) return with_companions(std::move(model), parts_of(m));
   return {.model = std::move(model), .companions = m.from.empty() ? m.tokenizer : m.from};
 }
@@ -68,7 +70,7 @@ RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradi
   if (m.config.empty()) {
     const model::LoadOptions options{.dtype = dtype,
                                      .with_gradients = with_gradients,
-                                     .trainable = trainable(loaded, config),
+                                     .trainable = trainable(loaded, config, adapters),
                                      .rules = weight_rules(loaded),
                                      .adapters = adapters,
                                      .adapter_folder = m.adapter};
@@ -79,7 +81,7 @@ RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradi
   }
   auto model = std::make_unique<model::Vlm>(config, adapters);
   for (const std::string& warning : model->config().warnings) log_warn("{}", warning);
-  model->parameters().set_trainable(trainable(loaded, config));
+  model->parameters().set_trainable(trainable(loaded, config, adapters));
   check_trainable(loaded, model->parameters());
   model->parameters().allocate(dtype, with_gradients);
   model->parameters().initialise(loaded.config.train.seed);

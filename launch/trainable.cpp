@@ -62,16 +62,20 @@ model::AdapterConfig adapters_of(const LoadedConfig& loaded, const model::ModelC
   return {.rank = m.lora.rank,
           .alpha = m.lora.alpha.value_or(2 * static_cast<double>(m.lora.rank)),
           .targets = m.lora.targets,
-          .random_b = random_b};
+          .random_b = random_b,
+          .rslora = m.lora.rslora,
+          .ranks = m.lora.rank_pattern,
+          .alphas = m.lora.alpha_pattern};
 }
 
-std::function<bool(const Parameter&)> trainable(const LoadedConfig& loaded,
-                                                const model::ModelConfig& config) {
+std::function<bool(const Parameter&)> trainable(const LoadedConfig& loaded, const model::ModelConfig& config,
+                                                const model::AdapterConfig& adapters) {
   const ModelSection& m = loaded.config.model;
-  const bool adapters = m.lora.rank > 0 || !m.adapter.empty();
-  return [m, adapters, config](const Parameter& p) {
+  return [m, any = adapters.any(), saved = adapters.saved, config](const Parameter& p) {
     if (any_matches(m.freeze, p.name)) return false;
-    if (adapters && !p.adapter) return any_matches(m.lora.train, p.name);
+    if (any && !p.adapter)
+      return any_matches(m.lora.train, p.name) ||
+             std::find(saved.begin(), saved.end(), p.name) != saved.end();
     return part_trained(m.train, p.part) && !below_last_layers(p, m.train, config);
   };
 }

@@ -15,8 +15,9 @@ namespace longsight::launch {
 model::AdapterConfig adapters_of(const LoadedConfig&, const model::ModelConfig&, bool random_b);
 
 // Whether a parameter is trained. With adapters the weights of the model are not, but for those that
-// model.lora.train names.
-std::function<bool(const Parameter&)> trainable(const LoadedConfig&, const model::ModelConfig&);
+// model.lora.train names or that the adapter folder holds whole.
+std::function<bool(const Parameter&)> trainable(const LoadedConfig&, const model::ModelConfig&,
+                                                const model::AdapterConfig& adapters);
 
 // Every glob of the configuration matches some parameter, and something is trained: usage, with the place.
 void check_trainable(const LoadedConfig&, const ParameterRegistry&);

@@ -1,48 +1,41 @@
 #include "model/adapter_files.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <set>
 
+#include "model/adapter_names.h"
+#include "model/adapter_settings.h"
 #include "model/families/families.h"
-#include "runtime/base/json.h"
+#include "model/load_weights.h"
 #include "runtime/base/log.h"
-#include "runtime/io/atomic_file.h"
 #include "runtime/io/safetensors.h"
 
 namespace longsight::model {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kWeights = "adapter_model.safetensors";
-constexpr const char* kConfig = "adapter_config.json";
-constexpr std::string_view kPrefix = "base_model.model.", kA = ".lora_A.weight", kB = ".lora_B.weight";
+using Kind = AdapterTensor::Kind;
 
 std::string path_in(const std::string& folder, const char* file) {
   const std::string path = folder + "/" + file;
+  require(
+      file == std::string_view(kAdapterConfig) || fs::exists(path) ||
+          !fs::exists(folder + "/adapter_model.bin"),
+      ExitCode::bad_data,
+      "{}/adapter_model.bin is a pickle, which can run programs when it is read; write it as {} where you "
+      "trust it: python3 -c \"import torch, safetensors.torch as s; "
+      "s.save_file(torch.load('adapter_model.bin', weights_only=True), '{}')\"",
+      folder, kAdapterWeights, kAdapterWeights);
   require(fs::exists(path), ExitCode::missing_input, "{} is not there: an adapter folder holds {} and {}",
-          path, kConfig, kWeights);
+          path, kAdapterConfig, kAdapterWeights);
   return path;
 }
 
-// A tensor of the file: the canonical name of its layer, and which of the two it is.
-struct AdapterTensor {
-  std::string layer;
-  bool is_a = false;
-};
-
-AdapterTensor parse(const io::TensorEntry& entry, const ModelConfig& config, const std::string& path) {
-  const std::string& name = entry.name;
-  const bool a = name.ends_with(kA), b = name.ends_with(kB);
-  require(name.starts_with(kPrefix) && (a || b) && entry.shape.rank() == 2, ExitCode::bad_data,
-          "{}: tensor {} {} is no LoRA matrix of a linear layer ({}NAME{} or {})", path, name,
-          entry.shape.text(), kPrefix, kA, kB);
-  const std::string layer =
-      name.substr(kPrefix.size(), name.size() - kPrefix.size() - (a ? kA.size() : kB.size()));
-  const std::string weight = family_of(config).canonical(layer + ".weight");
-  return {.layer = weight.substr(0, weight.size() - std::string_view(".weight").size()), .is_a = a};
+std::string without_end(const std::string& name, std::string_view end) {
+  return name.substr(0, name.size() - end.size());
 }
 
 // Whether the model computes the layer. The tower's blocks behind the last one whose output is used are
@@ -61,118 +54,168 @@ bool is_zero(const io::SafetensorsFile& file, const io::TensorEntry& entry) {
   return std::all_of(x, x + values->elements(), [](float value) { return value == 0; });
 }
 
-// Everything that would make it another computation than plain LoRA.
-void refuse_variants(const Json& json, const std::string& path) {
-  const auto only = [&](const char* key, const Json& value) {
-    const auto found = json.find(key);
-    require(found == json.end() || found->is_null() || *found == value, ExitCode::bad_data,
-            "{}: {} = {} is not supported: plain LoRA on linear layers is", path, key,
-            found == json.end() ? "" : found->dump());
-  };
-  only("peft_type", "LORA");
-  only("bias", "none");
-  for (const char* key : {"use_dora", "use_rslora", "fan_in_fan_out", "use_qalora", "lora_bias"})
-    only(key, false);
-  for (const char* key : {"rank_pattern", "alpha_pattern"}) only(key, Json::object());
-  for (const char* key :
-       {"modules_to_save", "trainable_token_indices", "target_parameters", "layer_replication"})
-    only(key, nullptr);
+bool same_values(const io::SafetensorsFile& file, const io::TensorEntry& a, const io::TensorEntry& b) {
+  if (a.shape != b.shape) return false;
+  const OwnedTensor x(DType::F32, a.shape), y(DType::F32, b.shape);
+  file.read(a.name, x.view());
+  file.read(b.name, y.view());
+  return std::memcmp(x->data(), y->data(), static_cast<std::size_t>(x->bytes())) == 0;
 }
 
-// The layer's name in the module tree of transformers.
-std::string module_name(const Vlm& model, const std::string& layer) {
-  const std::string weight = family_of(model.config()).in_memory(layer + ".weight");
-  return weight.substr(0, weight.size() - std::string_view(".weight").size());
+// The layers of the file, and their ranks and scales over what the settings say for all.
+class Layers {
+ public:
+  Layers(const AdapterSettings& settings, std::string path) : settings_(settings), path_(std::move(path)) {}
+
+  void add(const io::SafetensorsFile& file, const io::TensorEntry& entry, const AdapterTensor& tensor,
+           bool used) {
+    const bool a = tensor.kind == Kind::a;
+    require(entry.shape.rank() == 2, ExitCode::bad_data, "{}: tensor {} {} is no matrix", path_, entry.name,
+            entry.shape.text());
+    const i64 rank = entry.shape[a ? 0 : 1], said = settings_.rank_of(tensor.module);
+    require(rank == said, ExitCode::bad_data,
+            "{}: {} {} has rank {}, but {} says {} for it (r, rank_pattern)", path_, entry.name,
+            entry.shape.text(), rank, kAdapterConfig, said);
+    require(used || a || is_zero(file, entry), ExitCode::bad_data,
+            "{}: {} adapts a layer that this model does not compute, and is not zero", path_, entry.name);
+    if (!used) {
+      idle_.insert(tensor.name);
+      return;
+    }
+    targets_.insert(tensor.name);
+    if (rank != settings_.rank) ranks_[tensor.name] = rank;
+    if (const double alpha = settings_.alpha_of(tensor.module); alpha != settings_.alpha)
+      alphas_[tensor.name] = alpha;
+  }
+
+  void put_into(AdapterConfig& config) const {
+    config.targets.assign(targets_.begin(), targets_.end());
+    config.ranks = ranks_;
+    config.alphas = alphas_;
+  }
+  std::size_t idle() const { return idle_.size(); }
+
+ private:
+  const AdapterSettings& settings_;
+  std::string path_;
+  std::set<std::string> targets_, idle_;
+  std::map<std::string, i64> ranks_;
+  std::map<std::string, double> alphas_;
+};
+
+// What becomes of a tie between head and embedding. In PEFT a module to save is a copy of its own, and what
+// merely replaces weights of the base goes into the one that both share.
+bool head_of_its_own(const io::SafetensorsFile& file, const AdapterSettings& settings,
+                     const std::map<std::string, const io::TensorEntry*>& whole, const ModelConfig& config) {
+  const auto entry_of = [&](const std::string& name) {
+    const auto found = whole.find(name + ".weight");
+    return found == whole.end() ? nullptr : found->second;
+  };
+  const auto *head = entry_of(config.text.names.head), *embedding = entry_of(config.text.names.embedding);
+  if (!config.text.tied || settings.keeps_tie || (head == nullptr && embedding == nullptr)) return false;
+  if (head != nullptr && embedding != nullptr) return !same_values(file, *head, *embedding);
+  const io::TensorEntry& one = head != nullptr ? *head : *embedding;
+  return settings.is_saved(one.name.substr(kAdapterPrefix.size()));
+}
+
+// Where the head is the embedding, its values are those of the embedding.
+std::string parameter_of(const std::string& name, const ModelConfig& config, bool own_head) {
+  const TextConfig& text = config.text;
+  return text.tied && !own_head && name == text.names.head + ".weight" ? text.names.embedding + ".weight"
+                                                                       : name;
 }
 
 }  // namespace
 
+AdapterTensor parse_adapter_tensor(const std::string& name_in_file, const ModelConfig& config,
+                                   const std::string& path) {
+  const std::string& n = name_in_file;
+  const bool a = n.ends_with(kAdapterA), b = n.ends_with(kAdapterB);
+  require(
+      n.starts_with(kAdapterPrefix) && (a || b || n.find(".lora_") == std::string::npos), ExitCode::bad_data,
+      "{}: tensor {} is neither a LoRA matrix of a linear layer ({}NAME{} or {}) nor a weight of the model",
+      path, n, kAdapterPrefix, kAdapterA, kAdapterB);
+  std::string rest = n.substr(kAdapterPrefix.size());
+  const Family& family = family_of(config);
+  if (a || b) {
+    const std::string module = without_end(rest, a ? kAdapterA : kAdapterB);
+    return {.kind = a ? Kind::a : Kind::b,
+            .module = module,
+            .name = without_end(family.canonical(module + ".weight"), ".weight")};
+  }
+  for (const std::string_view wrapper : {".modules_to_save.default.", ".modules_to_save.", ".base_layer."}) {
+    if (const std::size_t at = rest.find(wrapper); at != std::string::npos)
+      rest.replace(at, wrapper.size(), ".");
+  }
+  return {.kind = Kind::whole, .module = {}, .name = family.canonical(rest)};
+}
+
+std::string module_tree_name(const ModelConfig& config, const std::string& parameter) {
+  return family_of(config).in_memory(parameter);
+}
+
 AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig& config) {
   require(fs::is_directory(folder), ExitCode::missing_input, "{}: no such adapter folder", folder);
-  const std::string config_path = path_in(folder, kConfig), weights_path = path_in(folder, kWeights);
-  const Json json = read_json_file(config_path);
-  require(json.is_object(), ExitCode::bad_data, "{}: expected an object", config_path);
-  refuse_variants(json, config_path);
-  const auto number = [&](const char* key) {
-    const auto found = json.find(key);
-    require(found != json.end() && found->is_number() && found->get<double>() > 0, ExitCode::bad_data,
-            "{}: {} must be a positive number", config_path, key);
-    return found->get<double>();
-  };
-  AdapterConfig adapter{.rank = static_cast<i64>(number("r")), .alpha = number("lora_alpha"), .targets = {}};
-  std::set<std::string> layers, idle;
-  const io::SafetensorsFile file(weights_path);
+  const AdapterSettings settings = read_adapter_settings(path_in(folder, kAdapterConfig));
+  const std::string path = path_in(folder, kAdapterWeights);
+  AdapterConfig adapter{
+      .rank = settings.rank, .alpha = settings.alpha, .targets = {}, .rslora = settings.rslora};
+  const io::SafetensorsFile file(path);
+  Layers layers(settings, path);
+  std::map<std::string, const io::TensorEntry*> whole;
   for (const io::TensorEntry& entry : file.entries()) {
-    const AdapterTensor tensor = parse(entry, config, weights_path);
-    const i64 rank = entry.shape[tensor.is_a ? 0 : 1];
-    require(rank == adapter.rank, ExitCode::bad_data, "{}: {} {} has rank {}, but {} says r = {}",
-            weights_path, entry.name, entry.shape.text(), rank, kConfig, adapter.rank);
-    const bool used = runs(config, tensor.layer);
-    require(used || tensor.is_a || is_zero(file, entry), ExitCode::bad_data,
-            "{}: {} adapts a layer that this model does not compute, and is not zero", weights_path,
-            entry.name);
-    (used ? layers : idle).insert(tensor.layer);
+    const AdapterTensor tensor = parse_adapter_tensor(entry.name, config, path);
+    if (tensor.kind == Kind::whole) {
+      const auto [known, fresh] = whole.emplace(tensor.name, &entry);
+      require(fresh, ExitCode::bad_data, "{}: tensors {} and {} are the same one", path, known->second->name,
+              entry.name);
+    } else {
+      layers.add(file, entry, tensor, runs(config, tensor.name));
+    }
   }
-  if (!idle.empty())
+  if (layers.idle() > 0)
     log_warn("{}: left out {} adapters that are zero, of layers that this model does not compute", folder,
-             idle.size());
-  require(!layers.empty(), ExitCode::bad_data, "{}: no tensors", weights_path);
-  adapter.targets.assign(layers.begin(), layers.end());
+             layers.idle());
+  layers.put_into(adapter);
+  require(!adapter.targets.empty() || !whole.empty(), ExitCode::bad_data, "{}: no tensors", path);
+  adapter.own_head = head_of_its_own(file, settings, whole, config);
+  std::set<std::string> saved;
+  for (const auto& [name, entry] : whole) saved.insert(parameter_of(name, config, adapter.own_head));
+  adapter.saved.assign(saved.begin(), saved.end());
   return adapter;
 }
 
 void load_adapter(Vlm& model, const std::string& folder) {
-  const std::string path = path_in(folder, kWeights);
+  const std::string path = path_in(folder, kAdapterWeights);
   const io::SafetensorsFile file(path);
   const ParameterRegistry& p = model.parameters();
-  std::set<std::string> seen;
+  std::set<std::string> seen, names;
   for (const io::TensorEntry& entry : file.entries()) {
-    const AdapterTensor tensor = parse(entry, model.config(), path);
-    if (!runs(model.config(), tensor.layer)) continue;
-    const std::string name = tensor.layer + std::string(tensor.is_a ? kA : kB);
+    const AdapterTensor tensor = parse_adapter_tensor(entry.name, model.config(), path);
+    const bool whole = tensor.kind == Kind::whole;
+    if (!whole && !runs(model.config(), tensor.name)) continue;
+    const std::string name = whole
+                                 ? parameter_of(tensor.name, model.config(), false)
+                                 : tensor.name + std::string(tensor.kind == Kind::a ? kAdapterA : kAdapterB);
     const ParameterId id = p.find(name);
-    require(id >= 0, ExitCode::bad_data, "{}: tensor {} belongs to no linear layer of this model", path,
-            entry.name);
-    require(entry.shape == p[id].shape, ExitCode::bad_data, "{}: tensor {} is {}, {} expected", path,
-            entry.name, entry.shape.text(), p[id].shape.text());
-    require(seen.insert(name).second, ExitCode::bad_data, "{}: two tensors are {}", path, name);
+    require(id >= 0, ExitCode::bad_data, "{}: tensor {} belongs to no {} of this model", path, entry.name,
+            whole ? "weight" : "linear layer");
+    require(entry.shape == p[id].shape, ExitCode::bad_data, "{}: tensor {} is {}, {} expected{}", path,
+            entry.name, entry.shape.text(), p[id].shape.text(),
+            whole ? ": these adapters belong to another base, perhaps one with a resized vocabulary" : "");
+    seen.insert(name);
+    // Of a tied pair both may be there, with the same values: by their own names they are two.
+    require(names.insert(whole ? tensor.name : name).second, ExitCode::bad_data, "{}: two tensors are {}",
+            path, name);
     file.read(entry.name, p.value(id));
+    if (tensor.kind == Kind::a) continue;
+    const ParameterId weight = whole ? id : p.find(tensor.name + ".weight");
+    permute_rows(p.value(id), file_row_order(model.config(), p[weight]));
   }
   for (const Parameter& parameter : p.all()) {
     require(!parameter.adapter || seen.contains(parameter.name), ExitCode::bad_data, "{}: {} is missing",
             path, parameter.name);
   }
-}
-
-void write_adapter_files(const Vlm& model, const std::string& folder, const std::string& base) {
-  const ParameterRegistry& p = model.parameters();
-  std::vector<io::NamedTensor> tensors;
-  std::vector<std::string> modules;
-  for (ParameterId id = 0; id < p.size(); ++id) {
-    if (!p[id].adapter) continue;
-    const bool a = p[id].name.ends_with(kA);
-    const std::string layer = p[id].name.substr(0, p[id].name.size() - (a ? kA.size() : kB.size()));
-    const std::string module = module_name(model, layer);
-    if (a) modules.push_back(module);
-    tensors.push_back({std::string(kPrefix) + module + std::string(a ? kA : kB), p.value(id), DType::F32});
-  }
-  check(!tensors.empty(), "a model without adapters is written as one");
-  io::write_safetensors(folder + "/" + kWeights, tensors);
-  const nlohmann::ordered_json config{{"peft_type", "LORA"},
-                                      {"task_type", "CAUSAL_LM"},
-                                      {"base_model_name_or_path", base},
-                                      {"r", model.adapters().rank},
-                                      {"lora_alpha", model.adapters().alpha},
-                                      {"lora_dropout", 0.0},
-                                      {"target_modules", modules},
-                                      {"bias", "none"},
-                                      {"fan_in_fan_out", false},
-                                      {"inference_mode", true},
-                                      {"init_lora_weights", true},
-                                      {"modules_to_save", nullptr},
-                                      {"use_dora", false},
-                                      {"use_rslora", false}};
-  io::write_file(folder + "/" + kConfig, config.dump(2) + "\n");
 }
 
 }  // namespace longsight::model

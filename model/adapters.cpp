@@ -35,24 +35,60 @@ std::string layer_name(const Parameter& weight) {
 AdapterIds register_adapter(const AdapterConfig& config, const Parameter& weight,
                             ParameterRegistry& registry) {
   const std::string name = layer_name(weight);
-  const i64 outputs = weight.shape[0], inputs = weight.shape[1];
+  const i64 outputs = weight.shape[0], inputs = weight.shape[1], rank = config.rank_of(name);
   const std::string part = weight.part;
   const bool used = weight.used;
   // The variance of PEFT's uniform initialisation.
   const Init a = init_normal(1 / std::sqrt(3 * static_cast<double>(inputs)));
-  const Init b =
-      config.random_b ? init_normal(1 / std::sqrt(3 * static_cast<double>(config.rank))) : init_zeros();
+  const Init b = config.random_b ? init_normal(1 / std::sqrt(3 * static_cast<double>(rank))) : init_zeros();
   const auto add = [&](const char* end, Shape shape, Init init) {
     return registry.add(
         {.name = name + end, .shape = shape, .part = part, .init = init, .used = used, .adapter = true});
   };
-  AdapterIds ids{.a = kNone, .b = kNone, .scale = config.scale()};
-  ids.a = add(".lora_A.weight", {config.rank, inputs}, a);
-  ids.b = add(".lora_B.weight", {outputs, config.rank}, b);
+  AdapterIds ids{.a = kNone, .b = kNone, .scale = config.scale_of(name)};
+  ids.a = add(".lora_A.weight", {rank, inputs}, a);
+  ids.b = add(".lora_B.weight", {outputs, rank}, b);
   return ids;
 }
 
+template <class T>
+T by_glob(const std::map<std::string, T>& globs, const std::string& layer, T otherwise, const char* what) {
+  const std::string* found = nullptr;
+  T value = otherwise;
+  for (const auto& [glob, of_glob] : globs) {
+    if (!glob_matches(glob, layer)) continue;
+    require(found == nullptr || value == of_glob, ExitCode::usage,
+            "LoRA {} of {}: \"{}\" says {} and \"{}\" says {}", what, layer, *found, value, glob, of_glob);
+    found = &glob;
+    value = of_glob;
+  }
+  return value;
+}
+
+template <class T>
+void check_globs(const std::map<std::string, T>& globs, const char* what,
+                 const std::vector<std::string>& names) {
+  for (const auto& [glob, value] : globs) {
+    require(
+        std::any_of(names.begin(), names.end(), [&](const auto& name) { return glob_matches(glob, name); }),
+        ExitCode::usage, "LoRA {} \"{}\" matches no linear layer{}", what, glob, did_you_mean(glob, names));
+  }
+}
+
 }  // namespace
+
+i64 AdapterConfig::rank_of(const std::string& layer) const {
+  return by_glob(ranks, layer, rank, "rank");
+}
+
+double AdapterConfig::alpha_of(const std::string& layer) const {
+  return by_glob(alphas, layer, alpha, "alpha");
+}
+
+double AdapterConfig::scale_of(const std::string& layer) const {
+  const auto of_rank = static_cast<double>(rank_of(layer));
+  return alpha_of(layer) / (rslora ? std::sqrt(of_rank) : of_rank);
+}
 
 std::vector<std::string> adapter_targets(const ModelIds& ids, const ParameterRegistry& registry) {
   std::vector<std::string> names;
@@ -71,6 +107,8 @@ void register_adapters(const AdapterConfig& config, ModelIds& ids, ParameterRegi
         std::any_of(names.begin(), names.end(), [&](const auto& name) { return glob_matches(target, name); }),
         ExitCode::usage, "LoRA target \"{}\" matches no linear layer{}", target, did_you_mean(target, names));
   }
+  check_globs(config.ranks, "rank_pattern", names);
+  check_globs(config.alphas, "alpha_pattern", names);
   each_linear(ids, [&](LinearIds& linear) {
     std::vector<AdapterIds> adapters(static_cast<std::size_t>(linear.parts));
     bool any = false;

@@ -1,7 +1,8 @@
-// LoRA (Hu et al. 2021): to a linear layer W [N, K] comes (alpha / rank) B A with A [rank, K] and B [N,
-// rank].
+// LoRA (Hu et al. 2021): to a linear layer W [N, K] comes scale * B A with A [rank, K] and B [N, rank];
+// the scale is alpha / rank.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,17 @@ struct AdapterConfig {
   double alpha = 0;
   std::vector<std::string> targets;  // globs over names of linear layers: "language_model.*.q_proj"
   bool random_b = false;  // B drawn at random instead of zero, so that an audit sees every gradient
+  bool rslora = false;    // scale alpha / sqrt(rank) (Kalajdzievski 2023)
+  std::map<std::string, i64> ranks = {};      // of layers that a glob matches, in the place of `rank`
+  std::map<std::string, double> alphas = {};  // the same
+  std::vector<std::string> saved = {};  // parameters that an adapter folder holds whole, in the base's place
+  bool own_head = false;                // a head that is tied to the embedding becomes one of its own
 
   bool any() const { return rank > 0; }
-  double scale() const { return alpha / static_cast<double>(rank); }
+  // Of a layer by name. usage where two globs say different values.
+  i64 rank_of(const std::string& layer) const;
+  double alpha_of(const std::string& layer) const;
+  double scale_of(const std::string& layer) const;
 };
 
 // Registers NAME.lora_A.weight and NAME.lora_B.weight for each linear layer NAME that a target matches. A

@@ -40,14 +40,6 @@ bool same_values(const TensorSource& a, const TensorSource& b) {
   return std::memcmp(x->data(), y->data(), static_cast<std::size_t>(x->bytes())) == 0;
 }
 
-// Row order[i] of the result is row i of x: as the file has them.
-OwnedTensor rows_back(Tensor x, const std::vector<i64>& order) {
-  OwnedTensor result(x.dtype(), x.shape());
-  for (i64 i = 0; i < x.rows(); ++i)
-    copy(result->row_range(order[static_cast<std::size_t>(i)], 1), x.row_range(i, 1), {});
-  return result;
-}
-
 const char* dtype_in_config(DType dtype) {
   return dtype == DType::BF16 ? "bfloat16" : dtype == DType::F16 ? "float16" : "float32";
 }
@@ -98,7 +90,7 @@ std::vector<io::NamedTensor> file_tensors(const Vlm& model, const ExportOptions&
     tensors.push_back({p.name, value, options.dtype});
     const std::vector<i64> order = file_row_order(model.config(), p);
     if (order.empty()) continue;
-    reordered.push_back(rows_back(value, order));
+    reordered.push_back(rows_in_order(value, order));
     tensors.back().value = reordered.back();
   }
   return tensors;
@@ -119,6 +111,13 @@ void copy_companions(const std::string& from, const std::string& to, bool with_c
 }
 
 }  // namespace
+
+OwnedTensor rows_in_order(Tensor x, const std::vector<i64>& order) {
+  OwnedTensor result(x.dtype(), x.shape());
+  for (i64 i = 0; i < x.rows(); ++i)
+    copy(result->row_range(order[static_cast<std::size_t>(i)], 1), x.row_range(i, 1), {});
+  return result;
+}
 
 ModelConfig read_config(const std::string& path) {
   if (fs::is_directory(path)) check_is_model_folder(path);
@@ -144,10 +143,14 @@ std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions& op
 std::unique_ptr<Vlm> load_model(ModelConfig config, const TensorSources& sources, const LoadOptions& options,
                                 const std::string& from) {
   auto model = std::make_unique<Vlm>(std::move(config), options.adapters);
-  check_weights(*model, sources, options.rules, from);
+  TensorSources all = sources;
+  const TextNames& names = model->config().text.names;
+  // Adapters may bring a head of its own to a model that is tied.
+  if (options.adapters.own_head) all.alias(names.head + ".weight", names.embedding + ".weight");
+  check_weights(*model, all, options.rules, from);
   if (options.trainable) model->parameters().set_trainable(options.trainable);
   model->parameters().allocate(options.dtype, options.with_gradients);
-  load_weights(*model, sources, options.rules);
+  load_weights(*model, all, options.rules);
   if (!options.adapter_folder.empty()) load_adapter(*model, options.adapter_folder);
   return model;
 }
@@ -163,17 +166,20 @@ void settle_tie(ModelConfig& config, TensorSources& sources, const std::string& 
   // As transformers does: the values decide, not the flag.
   log_warn("{}: config.json ties the head to the embedding, but their values differ: they are kept apart",
            from);
+  untie(config);
+}
+
+void untie(ModelConfig& config) {
   config.text.tied = false;
   config.source["tie_word_embeddings"] = false;
-  for (const char* part : kParts) {
-    if (config.source.contains(part) && part != std::string_view("vision_config"))
-      config.source[part]["tie_word_embeddings"] = false;
+  for (const char* part : {"text_config", "llm_config"}) {
+    if (config.source.contains(part)) config.source[part]["tie_word_embeddings"] = false;
   }
 }
 
 OwnedTensor in_file_order(const Vlm& model, ParameterId id, Tensor x) {
   const std::vector<i64> order = file_row_order(model.config(), model.parameters()[id]);
-  if (!order.empty()) return rows_back(x, order);
+  if (!order.empty()) return rows_in_order(x, order);
   OwnedTensor result(x.dtype(), x.shape());
   copy(result, x, {});
   return result;

@@ -33,6 +33,8 @@ std::unique_ptr<Vlm> load_model(ModelConfig, const TensorSources&, const LoadOpt
 // Where the configuration ties the head to the embedding and there are tensors of both: equal ones are one,
 // different ones are kept apart, with a warning.
 void settle_tie(ModelConfig&, TensorSources&, const std::string& from);
+// Gives the head weights of its own, in what the model computes and in the config.json that is written.
+void untie(ModelConfig&);
 
 // Tensor names and form of config.json: those of the original files, which all readers understand; or what
 // transformers 5 writes for a newly built model. InternVLChatModel becomes InternVLForConditionalGeneration
@@ -51,6 +53,9 @@ void export_model(const Vlm&, const std::string& folder, const ExportOptions&);
 // The two halves of it, into a folder that is there already: what lies beside the weights, and the weights.
 void write_side_files(const Vlm&, const std::string& folder, const ExportOptions&);
 void write_weight_files(const Vlm&, const std::string& folder, const ExportOptions&);
+
+// Row order[i] of the result is row i of x: from the order in memory to that of the file.
+OwnedTensor rows_in_order(Tensor x, const std::vector<i64>& order);
 
 // A value or gradient of this parameter with its rows as the file has them.
 OwnedTensor in_file_order(const Vlm&, ParameterId, Tensor);

@@ -86,15 +86,6 @@ void check_globs(const ParameterRegistry& parameters, const WeightRules& rules) 
   }
 }
 
-// Rows of `x` in another order: row i of the result is row order[i] of x.
-void permute_rows(Tensor x, const std::vector<i64>& order) {
-  if (order.empty()) return;
-  const OwnedTensor before(x.dtype(), x.shape());
-  copy(before, x, {});
-  for (i64 i = 0; i < x.rows(); ++i)
-    copy(x.row_range(i, 1), before->row_range(order[static_cast<std::size_t>(i)], 1), {});
-}
-
 // Rows from `first` on: the mean of those in front of it.
 void fill_with_mean(Tensor x, i64 first) {
   const i64 columns = x.row_size();
@@ -112,6 +103,14 @@ void fill_with_mean(Tensor x, i64 first) {
 }
 
 }  // namespace
+
+void permute_rows(Tensor x, const std::vector<i64>& order) {
+  if (order.empty()) return;
+  const OwnedTensor before(x.dtype(), x.shape());
+  copy(before, x, {});
+  for (i64 i = 0; i < x.rows(); ++i)
+    copy(x.row_range(i, 1), before->row_range(order[static_cast<std::size_t>(i)], 1), {});
+}
 
 void TensorSources::add(const io::SafetensorsSet& file, const NameOf& name_of) {
   for (const io::TensorEntry& entry : file.entries()) {

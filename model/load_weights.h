@@ -28,6 +28,10 @@ class TensorSources {
 
   const TensorSource* find(const std::string& name) const;
   void erase(const std::string& name) { sources_.erase(name); }
+  // `name` gets the values of `other`, where that has some.
+  void alias(const std::string& name, const std::string& other) {
+    if (const TensorSource* source = find(other)) sources_.emplace(name, *source);
+  }
   const std::map<std::string, TensorSource>& all() const { return sources_; }
 
  private:
@@ -47,6 +51,9 @@ struct WeightRules {
 // Throws bad_data for tensors that no parameter has and parameters that no tensor has or that differ in shape
 // or have no floating-point type: by prefix, with an example of each. `from` names the checkpoint in it.
 void check_weights(const Vlm&, const TensorSources&, const WeightRules&, const std::string& from);
+
+// Rows of `x` in another order: row i of the result is row order[i] of x. An empty order leaves it as it is.
+void permute_rows(Tensor x, const std::vector<i64>& order);
 
 // After check_weights, into parameters that are allocated.
 void load_weights(Vlm&, const TensorSources&, const WeightRules&);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/checkpoint.h"
 #include "model/rope_table.h"
 #include "model/vision_stream.h"
 
@@ -17,10 +18,15 @@ ModelIds register_all(const ModelConfig& config, const AdapterConfig& adapters, 
   return ids;
 }
 
+ModelConfig untied(ModelConfig config) {
+  untie(config);
+  return config;
+}
+
 }  // namespace
 
 Vlm::Vlm(ModelConfig config, const AdapterConfig& adapters)
-    : config_(std::move(config)),
+    : config_(adapters.own_head ? untied(std::move(config)) : std::move(config)),
       adapters_(adapters),
       ids_(register_all(config_, adapters_, parameters_)),
       vision_(config_, ids_.vision),

@@ -3,9 +3,10 @@
 
   .venv/bin/python scripts/check_adapters.py [--binary build/host/longsight] [--only qwen2-vl]
 
-For a tiny model of each family: adapters that longsight trained are loaded by PEFT without a missing or unexpected tensor,
-and merged by PEFT they give the weights of the merged model that longsight wrote; adapters that PEFT made, merged by
-`longsight export --adapter`, give the weights that PEFT merges (layers that the model does not compute have adapters too,
+For a tiny model of each family: adapters that longsight trained (rank-stabilised, with ranks by pattern, norms and the
+embedding beside them) are loaded by PEFT without a missing or unexpected tensor,
+and merged by PEFT they give the weights of the merged model that longsight wrote; adapters that PEFT made (likewise,
+with a head of its own), merged by `longsight export --adapter`, give the weights that PEFT merges (layers that the model does not compute have adapters too,
 which stay zero as nothing trains them). Exit code 0: all well, 70: something differs, 66: a missing
 input. Needs .venv (scripts/setup.sh --with-peers).
 """
@@ -20,6 +21,8 @@ import warnings
 # A merged weight is W + s B A in f32; the product's terms are summed in another order. Each is at most a few units in the
 # last place of a weight of size one.
 BOUND = 4 * 2.0 ** -23
+# What else is trained, and ranks of their own.
+FORM = "rslora: true, rank_pattern: {'*q_proj': 2}, train: ['*norm*.weight', '*embed_tokens.weight']"
 
 
 def stop(message, code):
@@ -66,7 +69,7 @@ def from_longsight(case, binary, folder):
     model, run = f"tests/goldens/{case}/model", f"{folder}/run"
     config = f"{folder}/train.yaml"
     with open(config, "w", encoding="utf-8") as file:
-        file.write(f"model: {{from: {model}, lora: {{rank: 3, alpha: 6, targets: ['*']}}}}\n"
+        file.write(f"model: {{from: {model}, lora: {{rank: 3, alpha: 6, targets: ['*'], {FORM}}}}}\n"
                    f"data: {{train: [{{messages: {CASES[case]}}}]}}\n"
                    f"train: {{tokens_per_step: 1024, steps: 2, optimizer: {{lr: 0.02}}}}\noutput: {{dir: {run}}}\n")
     longsight(binary, "train", config)
@@ -91,9 +94,13 @@ def from_peft(case, computed, binary, folder):
     linear = [name for name, module in base.named_modules()
               if isinstance(module, torch.nn.Linear) and not name.endswith("lm_head")]
     torch.manual_seed(1)
-    adapted = peft.get_peft_model(base, peft.LoraConfig(r=4, lora_alpha=10, target_modules=linear))
+    adapted = peft.get_peft_model(base, peft.LoraConfig(
+        r=4, lora_alpha=10, target_modules=linear, use_rslora=True, rank_pattern={"q_proj": 2, r"layers\.0\..*down_proj": 5},
+        alpha_pattern={"v_proj": 3}, modules_to_save=["lm_head"]))
     with torch.no_grad():
         for name, value in adapted.named_parameters():
+            if "modules_to_save" in name:
+                value.add_(torch.randn_like(value) * 0.05)
             if "lora_B" in name and any(f".{layer}.lora_B" in name for layer in computed):
                 value.normal_(std=0.05)
     adapted.save_pretrained(adapter)

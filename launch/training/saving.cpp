@@ -16,9 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-i64 value_bytes(const ParameterRegistry& parameters, bool adapters) {
+i64 value_bytes(const ParameterRegistry& parameters) {
   i64 elements = 0;
-  for (const Parameter& p : parameters.all()) elements += p.adapter == adapters ? p.elements() : 0;
+  for (const Parameter& p : parameters.all()) elements += p.adapter ? 0 : p.elements();
   return elements * size_of(DType::F32);
 }
 
@@ -59,11 +59,11 @@ Saver::Saver(const LoadedConfig& loaded, const RunModel& run)
       }) {}
 
 i64 Saver::model_bytes() const {
-  return value_bytes(run_.model->parameters(), false) + model_files_.bytes();
+  return value_bytes(run_.model->parameters()) + model_files_.bytes();
 }
 
 i64 Saver::save_bytes() const {
-  return run_.model->adapters().any() ? value_bytes(run_.model->parameters(), true) + adapter_files_.bytes()
+  return run_.model->adapters().any() ? model::adapter_bytes(*run_.model) + adapter_files_.bytes()
                                       : model_bytes();
 }
 
@@ -87,7 +87,10 @@ void Saver::save_best(const RunFolder& run_folder) const {
 void Saver::save_adapter(const RunFolder& run_folder) const {
   if (!run_.model->adapters().any()) return;
   run_folder.save_adapter([&](const std::string& folder) { write_adapter(folder); });
-  log_info("adapters written to {}/adapter", run_folder.path());
+  log_info("adapters written to {}/adapter{}", run_folder.path(),
+           loaded_.config.model.from.empty()
+               ? "; what they were put on is in no folder: only this run's configuration makes it again"
+               : "");
 }
 
 void Saver::save_model(const RunFolder& run_folder) const {
@@ -111,10 +114,12 @@ void Saver::write_model(const std::string& folder) const {
 }
 
 void Saver::write_adapter(const std::string& folder) const {
-  const ModelSection& m = loaded_.config.model;
-  const std::string base = m.of_parts() ? m.language_from : m.from.empty() ? m.config : m.from;
+  // A path that holds wherever the adapters are loaded from. Models of parts or of random weights have no
+  // folder to name.
+  const std::string& from = loaded_.config.model.from;
   adapter_files_.write(folder);
-  model::write_adapter_files(*run_.model, folder, base);
+  model::write_adapter_files(*run_.model, folder,
+                             from.empty() ? "" : fs::absolute(from).lexically_normal().string());
 }
 
 }  // namespace longsight::launch

@@ -22,7 +22,7 @@ class Saver {
   // the run will keep.
   void require_space(i64 steps) const;
 
-  // RUN/saves/step-N: the model, or its adapters where it has some, as nothing else has changed then.
+  // RUN/saves/step-N: the model, or its adapters where it has some, with all that changed beside them.
   void save_step(const RunFolder&, i64 step) const;
   // RUN/best, in the place of the one before: as the saves.
   void save_best(const RunFolder&) const;

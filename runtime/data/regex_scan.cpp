@@ -22,6 +22,17 @@ struct Free {
   void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
 };
 
+std::unique_ptr<pcre2_code, Free> compiled(const std::string& pattern, const std::string& where) {
+  int error = 0;
+  PCRE2_SIZE at = 0;
+  std::unique_ptr<pcre2_code, Free> code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()),
+                                                       pattern.size(), PCRE2_UTF | PCRE2_UCP, &error, &at,
+                                                       nullptr));
+  require(code != nullptr, ExitCode::bad_data, "{}: the pattern {} is not understood: {} at byte {}", where,
+          pattern, message(error), at);
+  return code;
+}
+
 }  // namespace
 
 struct RegexScan::Compiled {
@@ -31,13 +42,8 @@ struct RegexScan::Compiled {
 
 RegexScan::RegexScan(const std::string& pattern, const std::string& where)
     : pattern_(pattern), where_(where), compiled_(std::make_unique<Compiled>()) {
-  int error = 0;
-  PCRE2_SIZE at = 0;
   auto& [code, context] = *compiled_;
-  code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                           PCRE2_UTF | PCRE2_UCP, &error, &at, nullptr));
-  require(code != nullptr, ExitCode::bad_data, "{}: the pattern {} is not understood: {} at byte {}", where,
-          pattern, message(error), at);
+  code = compiled(pattern, where);
   // Without a JIT the interpreter runs, with the same results.
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);
   context.reset(pcre2_match_context_create(nullptr));
@@ -73,6 +79,18 @@ void RegexScan::scan(std::string_view text, std::vector<i64>& ends) const {
     from = range[1];
   }
   cut(static_cast<i64>(text.size()));
+}
+
+bool matches_pattern(const std::string& pattern, std::string_view text, const std::string& where) {
+  const auto code = compiled(pattern, where);
+  const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> match(
+      pcre2_match_data_create_from_pattern(code.get(), nullptr), &pcre2_match_data_free);
+  require(match != nullptr, ExitCode::internal, "out of memory");
+  const int found = pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0,
+                                match.get(), nullptr);
+  require(found > 0 || found == PCRE2_ERROR_NOMATCH, ExitCode::bad_data, "{}: the pattern {} fails on {}: {}",
+          where, pattern, text, message(found));
+  return found > 0;
 }
 
 }  // namespace longsight::data

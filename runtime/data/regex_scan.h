@@ -30,4 +30,8 @@ class RegexScan {
   std::unique_ptr<Compiled> compiled_;
 };
 
+// Whether the pattern is found in the text; anchors say where. bad_data, with `where`, for one that is not
+// understood.
+bool matches_pattern(const std::string& pattern, std::string_view text, const std::string& where);
+
 }  // namespace longsight::data

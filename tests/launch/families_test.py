@@ -94,6 +94,59 @@ output: {{dir: run}}
         self.done("train", again, "train.steps=0", "output.dir=again")
         self.assertEqual(self.read("again/adapter/adapter_model.safetensors"), self.read("run/adapter/adapter_model.safetensors"))
 
+    def test_base_and_adapter_are_the_merged_model_whatever_was_trained_beside_the_adapters(self):
+        # A tied head, an untied one, and a connector.
+        train = "train: ['*norm.weight', '*embed_tokens.weight', 'multi_modal_projector.*', 'visual.merger.*']"
+        for case, globs in [("internvl-qwen2", train.replace(", 'visual.merger.*'", "")),
+                            ("qwen2-vl", train.replace(", 'multi_modal_projector.*'", ""))]:
+            with self.subTest(case):
+                for folder in ["run", "again", "exported"]:
+                    shutil.rmtree(self.path(folder), ignore_errors=True)
+                model = f"goldens/{case}/model"
+                lora = ("lora: {rank: 2, targets: ['*q_proj', '*down_proj'], rslora: true, rank_pattern: {'*.layers.1.*q_proj': 3}, "
+                        + globs + "}")
+                config = self.config(case, ", " + lora)
+                self.done("train", config, "train.optimizer.lr=0.02", "output.save_every=1")
+                self.assertEqual(len([name for name, (_, _, value) in self.weights("run/model").items()
+                                      if "norm.weight" in name and value != self.weights(model)[name][2]]) > 0, True)
+                self.done("export", model, "exported", "--adapter", "run/adapter", "--dtype", "f32")
+                self.assertEqual(self.weights("exported"), self.weights("run/model"))
+                # Also after training went on from them, and for what it left alone.
+                again = self.write("again.yaml", self.read(f"{case}.yaml").decode().replace(lora, "adapter: run/saves/step-00000001"))
+                self.done("train", again, "output.dir=again", "model.freeze=['*norm.weight']", "train.optimizer.lr=0.02")
+                shutil.rmtree(self.path("exported"))
+                self.done("export", model, "exported", "--adapter", "again/adapter", "--dtype", "f32")
+                self.assertEqual(self.weights("exported"), self.weights("again/model"))
+        refused = self.run_longsight("train", self.config("qwen2-vl", ", lora: {rank: 2, targets: ['*q_proj'], "
+                                                          "train: ['*q_proj.weight']}"), "output.dir=never")
+        self.assertEqual(refused.code, 64, refused.stderr)
+        self.assertIn("is trained beside adapters", refused.errors()[0])
+        self.assertFalse(os.path.exists(self.path("never")))
+
+    def test_a_folder_with_vocab_json_and_merges_alone_trains_as_one_with_tokenizer_json(self):
+        for case in ["internvl-remote", "qwen2-vl"]:
+            with self.subTest(case):
+                for folder in ["run", "slow", "a", "b"]:
+                    shutil.rmtree(self.path(folder), ignore_errors=True)
+                shutil.copytree(self.path(f"goldens/{case}/model"), self.path("slow"))
+                tokenizer = json.loads(self.read("slow/tokenizer.json"))
+                os.remove(self.path("slow/tokenizer.json"))
+                self.write("slow/vocab.json", json.dumps(tokenizer["model"]["vocab"]))
+                self.write("slow/merges.txt", "#version: 0.2\n" + "".join(" ".join(pair) + "\n" for pair in tokenizer["model"]["merges"]))
+                settings = {**json.loads(self.read("slow/tokenizer_config.json")), "tokenizer_class": "Qwen2Tokenizer"}
+                settings["added_tokens_decoder"] = {str(token.pop("id")): token for token in tokenizer["added_tokens"]}
+                self.write("slow/tokenizer_config.json", json.dumps(settings))
+                samples = SAMPLES.get(case, SAMPLES["internvl-qwen2"])
+                config = self.write("slow.yaml", f"model: {{from: slow}}\ndata: {{train: [{{messages: {samples}}}]}}\n"
+                                    "train: {tokens_per_step: 512, steps: 1}\noutput: {dir: run}\n")
+                self.done("train", config)
+                for model, out in [(f"goldens/{case}/model", "a"), ("run", "b")]:
+                    self.done("batch", "--model", model, "--data", samples, "--out", out)
+                names = sorted(os.listdir(self.path("a")))
+                self.assertEqual(sorted(os.listdir(self.path("b"))), names)
+                for name in names:
+                    self.assertEqual(self.read("b/" + name), self.read("a/" + name), name)
+
     def test_the_walk_through_of_fine_tuning_goes_from_a_folder_and_llava_json_to_an_export(self):
         os.symlink(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."), self.path("tests"))
         config = "configs/finetune.yaml"
@@ -122,7 +175,7 @@ output: {{dir: run}}
         model = "goldens/qwen2-vl/model"
         self.done("train", self.config("qwen2-vl", ", lora: {rank: 2, targets: ['model.*.q_proj']}"), "train.steps=0")
         good = json.loads(self.read("run/adapter/adapter_config.json"))
-        for change, said in [({"use_dora": True}, "use_dora = true"), ({"r": 3}, "says r = 3"), ({"bias": "all"}, "bias"),
+        for change, said in [({"use_dora": True}, "use_dora = true"), ({"r": 3}, "says 3 for it"),
                              ({"peft_type": "IA3"}, "IA3")]:
             shutil.rmtree(self.path("other"), ignore_errors=True)
             shutil.copytree(self.path("run/adapter"), self.path("other"))

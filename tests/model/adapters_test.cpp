@@ -92,7 +92,7 @@ TEST_CASE("gradients of A and B follow from that of the weight they are added to
     const auto model = test::tiny_model(DType::F64, family.config, true, kEverywhere);
     run(*model, batch_of(*model));
     const ParameterRegistry& p = model->parameters();
-    const double s = kEverywhere.scale();
+    const double s = kEverywhere.scale_of("");
     i64 checked = 0;
     for (const std::string& name : adapter_targets(model->ids(), p)) {
       CAPTURE(name);

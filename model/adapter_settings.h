@@ -1,0 +1,34 @@
+// adapter_config.json of PEFT: what it says about the tensors beside it.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/base/number.h"
+
+namespace longsight::model {
+
+struct AdapterSettings {
+  std::string path;  // of the file, for messages
+  i64 rank = 0;
+  double alpha = 0;
+  bool rslora = false;  // scale alpha / sqrt(rank) instead of alpha / rank
+  // Regular expressions over the ends of module names, and what they set; the first that matches counts.
+  std::vector<std::pair<std::string, double>> ranks, alphas;
+  std::vector<std::string> modules_to_save;  // ends of the names of modules that have weights of their own
+  bool keeps_tie = false;  // a head that is tied to the embedding stays so where one of them is such a module
+
+  // Of a layer by its module name in transformers: "model.layers.0.self_attn.q_proj".
+  i64 rank_of(const std::string& module) const;
+  double alpha_of(const std::string& module) const;
+  // Whether a tensor ("lm_head.weight") belongs to such a module.
+  bool is_saved(const std::string& tensor) const;
+};
+
+// bad_data for what makes it another computation than LoRA with scales of its own, naming the key (DoRA,
+// trained offsets of B, replicated layers, a base that is changed at the beginning, ..), and for keys that
+// are not known and not empty.
+AdapterSettings read_adapter_settings(const std::string& path);
+
+}  // namespace longsight::model

@@ -1,0 +1,199 @@
+// Adapters in PEFT's files: those of tests/goldens/adapters are made by scripts/make_adapter_goldens.py.
+#include "model/adapter_files.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <set>
+
+#include <doctest/doctest.h>
+
+#include "model/checkpoint.h"
+#include "model/families/families.h"
+#include "runtime/base/json.h"
+#include "runtime/io/safetensors.h"
+#include "tests/support/failure.h"
+#include "tests/support/scratch_folder.h"
+
+namespace longsight::model {
+namespace {
+
+const std::string kFixtures = "tests/goldens/adapters/";
+const std::string kUntied = "tests/goldens/qwen2-vl/model", kTied = "tests/goldens/internvl-qwen2/model";
+
+// What the folder holds is trained on.
+std::unique_ptr<Vlm> load_adapted(const std::string& base, const std::string& adapter) {
+  const AdapterConfig config = read_adapter_config(adapter, read_config(base));
+  const auto trained = [&](const Parameter& p) {
+    return p.adapter || std::find(config.saved.begin(), config.saved.end(), p.name) != config.saved.end();
+  };
+  return load_model(base, {.trainable = trained, .adapters = config, .adapter_folder = adapter});
+}
+
+std::vector<float> values_of(const Vlm& model, const std::string& name) {
+  const ParameterId id = model.parameters().find(name);
+  REQUIRE(id >= 0);
+  const Tensor value = model.parameters().value(id);
+  return {value.as<float>(), value.as<float>() + value.elements()};
+}
+
+// As if it had been trained: other values for all that is trainable.
+void change(Vlm& model, float by) {
+  const ParameterRegistry& p = model.parameters();
+  for (ParameterId id = 0; id < p.size(); ++id) {
+    if (!p[id].trainable) continue;
+    const Tensor value = p.value(id);
+    for (i64 i = 0; i < value.elements(); ++i)
+      value.as<float>()[i] += by * static_cast<float>((i * 7919 + id) % 101 - 50) / 500;
+  }
+}
+
+// The weights that a folder holds once the adapters are merged, bit for bit.
+void check_same_weights(const Vlm& a, const Vlm& b) {
+  for (const Parameter& p : a.parameters().all()) {
+    if (p.adapter) continue;
+    const ParameterId id = b.parameters().find(p.name);
+    CAPTURE(p.name);
+    REQUIRE(id >= 0);
+    const Tensor x = a.parameters().value(a.parameters().find(p.name)), y = b.parameters().value(id);
+    CHECK(std::memcmp(x.data(), y.data(), static_cast<std::size_t>(x.bytes())) == 0);
+  }
+}
+
+// What reading a folder says, in which `patch` is put over a golden adapter_config.json.
+Failure refusal(const Json& patch) {
+  const ScratchFolder folder;
+  Json json = read_json_file(kFixtures + "patterns/adapter_config.json");
+  json.merge_patch(patch);
+  folder.write("adapter_config.json", json.dump());
+  std::filesystem::copy_file(kFixtures + "patterns/adapter_model.safetensors",
+                             folder / "adapter_model.safetensors");
+  return failure_of([&] { read_adapter_config(folder.path(), read_config(kUntied)); });
+}
+
+}  // namespace
+
+TEST_CASE("adapters in every form that PEFT writes are merged as PEFT merges them") {
+  for (const char* form : {"patterns", "rslora", "modules", "tied"}) {
+    CAPTURE(form);
+    const std::string folder = kFixtures + form;
+    const std::string base = read_json_file(folder + "/adapter_config.json")["base_model_name_or_path"];
+    const auto before = load_model(base, {});
+    const auto model = load_adapted(base, folder);
+    CHECK((model->config().text.tied != before->config().text.tied) == (form == std::string("tied")));
+    merge_adapters(model->ids(), model->parameters());
+    std::set<std::string> changed;
+    const io::SafetensorsFile merged(folder + "/merged.safetensors");
+    for (const io::TensorEntry& entry : merged.entries()) {
+      const std::string name = family_of(model->config()).canonical(entry.name);
+      CAPTURE(name);
+      changed.insert(name);
+      const std::vector<float> mine = values_of(*model, name);
+      const OwnedTensor theirs = merged.read(entry.name);
+      REQUIRE(theirs->elements() == static_cast<i64>(mine.size()));
+      float furthest = 0, size = 1;
+      for (std::size_t i = 0; i < mine.size(); ++i) {
+        furthest = std::max(furthest, std::abs(mine[i] - theirs->as<float>()[i]));
+        size = std::max(size, std::abs(mine[i]));
+      }
+      CHECK(furthest <= 4 * size * std::ldexp(1.0F, -23));
+    }
+    CHECK(!changed.empty());
+    for (const Parameter& p : before->parameters().all()) {
+      if (!changed.contains(p.name)) CHECK(values_of(*model, p.name) == values_of(*before, p.name));
+    }
+  }
+}
+
+TEST_CASE("base and adapters give the trained model bit for bit, also when training went on from adapters") {
+  for (const std::string& base : {kUntied, kTied}) {
+    CAPTURE(base);
+    const AdapterConfig config{.rank = 2,
+                               .alpha = 3,
+                               .targets = {"*q_proj", "*down_proj", "*fc1"},
+                               .rslora = true,
+                               .ranks = {{"*.layers.1.*q_proj", 4}},
+                               .alphas = {{"*down_proj", 5}}};
+    // Norms, an embedding that may be tied, and biases of layers that have adapters.
+    const auto trained = [](const Parameter& p) {
+      return p.adapter || p.name.ends_with("norm.weight") || p.name.ends_with("embed_tokens.weight") ||
+             p.name.ends_with("q_proj.bias");
+    };
+    const auto model = load_model(base, {.trainable = trained, .adapters = config});
+    change(*model, 1);
+    check_adapter_form(*model);
+    const ScratchFolder first;
+    write_adapter_files(*model, first.path(), base);
+    merge_adapters(model->ids(), model->parameters());
+    const auto again = load_adapted(base, first.path());
+    CHECK(again->config().text.tied == model->config().text.tied);
+    const auto merged = load_adapted(base, first.path());
+    merge_adapters(merged->ids(), merged->parameters());
+    check_same_weights(*model, *merged);
+
+    // What came with the adapters stays in them, trained on or not.
+    for (const float by : {0.0F, 0.5F}) {
+      change(*again, by);
+      const ScratchFolder next;
+      write_adapter_files(*again, next.path(), base);
+      const auto reread = load_adapted(base, next.path());
+      check_same_weights(*again, *reread);
+      CHECK(reread->adapters().saved == again->adapters().saved);
+    }
+  }
+}
+
+TEST_CASE("a head that adapters bring to a tied model goes on as a head of its own") {
+  const auto model = load_adapted(kTied, kFixtures + "tied");
+  const TextNames& names = model->config().text.names;
+  CHECK(values_of(*model, names.head + ".weight") != values_of(*model, names.embedding + ".weight"));
+  CHECK(model->adapters().saved == std::vector<std::string>{names.head + ".weight"});
+  CHECK(model->config().source["tie_word_embeddings"] == false);
+  const ScratchFolder folder;
+  write_adapter_files(*model, folder.path(), kTied);
+  check_same_weights(*model, *load_adapted(kTied, folder.path()));
+}
+
+TEST_CASE("what is another computation than LoRA is refused by name") {
+  CHECK(refusal(Json::object()) == Failure{});
+  for (const auto& [patch, words] : std::vector<std::pair<Json, const char*>>{
+           {{{"use_dora", true}}, "use_dora = true (DoRA) is not supported"},
+           {{{"peft_type", "LOHA"}}, "peft_type \"LOHA\" is not supported"},
+           {{{"init_lora_weights", "pissa_niter_4"}},
+            "init_lora_weights = \"pissa_niter_4\" is not supported"},
+           {{{"trainable_token_indices", {1, 2}}}, "trainable_token_indices = [1,2]"},
+           {{{"use_rslor", true}}, "use_rslor = true is not known; did you mean"},
+           {{{"rank_pattern", {{"q_proj", 4}}}}, "has rank 3, but adapter_config.json says 4 for it"},
+           {{{"rank_pattern", {{"q_proj(", 4}}}}, "is not understood"},
+           {{{"r", 2.5}}, "r = 2.5 is no whole number"}}) {
+    const Failure failure = refusal(patch);
+    CAPTURE(patch.dump());
+    CAPTURE(failure.message);
+    CHECK(failure.code == ExitCode::bad_data);
+    CHECK(contains(failure.message, words));
+  }
+}
+
+TEST_CASE("adapters as a pickle are refused with a remedy") {
+  const ScratchFolder folder;
+  folder.write("adapter_config.json", R"({"r": 2, "lora_alpha": 2})");
+  folder.write("adapter_model.bin", "PK");
+  const Failure failure = failure_of([&] { read_adapter_config(folder.path(), read_config(kUntied)); });
+  CHECK(failure.code == ExitCode::bad_data);
+  CHECK(contains(failure.message, "adapter_model.bin is a pickle"));
+  CHECK(contains(failure.message, "save_file"));
+}
+
+TEST_CASE("a weight that PEFT's files cannot hold beside the adapters is refused before training") {
+  const AdapterConfig config{.rank = 2, .alpha = 3, .targets = {"*q_proj"}};
+  const auto model = load_model(
+      kUntied,
+      {.trainable = [](const Parameter& p) { return p.adapter || p.name.ends_with("q_proj.weight"); },
+       .adapters = config});
+  const Failure failure = failure_of([&] { check_adapter_form(*model); });
+  CHECK(failure.code == ExitCode::usage);
+  CHECK(contains(failure.message, "q_proj.weight is trained beside adapters"));
+}
+
+}  // namespace longsight::model
