@@ -1,6 +1,7 @@
 #include "model/adapter_files.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -118,6 +119,34 @@ bool head_of_its_own(const io::SafetensorsFile& file, const AdapterSettings& set
   return settings.is_saved(one.name.substr(kAdapterPrefix.size()));
 }
 
+// embedding [V, C] += scale * (B [C, r] A [r, V]) transposed.
+void add_to_embedding(Tensor embedding, const io::SafetensorsFile& file, const io::TensorEntry& a_entry,
+                      const AdapterSettings& settings, const std::string& module, const std::string& path) {
+  const io::TensorEntry* b_entry =
+      file.find(without_end(a_entry.name, kEmbeddingA) + std::string(kEmbeddingB));
+  const i64 rank = a_entry.shape[0], vocab = embedding.rows(), width = embedding.row_size();
+  require(b_entry != nullptr && rank == settings.rank_of(module) && a_entry.shape == Shape({rank, vocab}) &&
+              b_entry->shape == Shape({width, rank}),
+          ExitCode::bad_data, "{}: {} {} does not fit the embedding {}, its other matrix or {}", path,
+          a_entry.name, a_entry.shape.text(), embedding.shape().text(), kAdapterConfig);
+  const OwnedTensor a(DType::F64, a_entry.shape), b(DType::F64, b_entry->shape);
+  file.read(a_entry.name, a.view());
+  file.read(b_entry->name, b.view());
+  const double scale = settings.alpha_of(module) /
+                       (settings.rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
+  dispatch(embedding.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (i64 v = 0; v < vocab; ++v) {
+      for (i64 c = 0; c < width; ++c) {
+        double sum = 0;
+        for (i64 r = 0; r < rank; ++r) sum += b->as<double>()[c * rank + r] * a->as<double>()[r * vocab + v];
+        T& value = embedding.as<T>()[v * width + c];
+        value = static_cast<T>(static_cast<double>(value) + scale * sum);
+      }
+    }
+  });
+}
+
 // Where the head is the embedding, its values are those of the embedding.
 std::string parameter_of(const std::string& name, const ModelConfig& config, bool own_head) {
   const TextConfig& text = config.text;
@@ -132,7 +161,9 @@ AdapterTensor parse_adapter_tensor(const std::string& name_in_file, const ModelC
   const std::string& n = name_in_file;
   const bool a = n.ends_with(kAdapterA), b = n.ends_with(kAdapterB);
   require(
-      n.starts_with(kAdapterPrefix) && (a || b || n.find(".lora_") == std::string::npos), ExitCode::bad_data,
+      n.starts_with(kAdapterPrefix) && (a || b || n.ends_with(kEmbeddingA) || n.ends_with(kEmbeddingB) ||
+                                        n.find(".lora_") == std::string::npos),
+      ExitCode::bad_data,
       "{}: tensor {} is neither a LoRA matrix of a linear layer ({}NAME{} or {}) nor a weight of the model",
       path, n, kAdapterPrefix, kAdapterA, kAdapterB);
   std::string rest = n.substr(kAdapterPrefix.size());
@@ -142,6 +173,12 @@ AdapterTensor parse_adapter_tensor(const std::string& name_in_file, const ModelC
     return {.kind = a ? Kind::a : Kind::b,
             .module = module,
             .name = without_end(family.canonical(module + ".weight"), ".weight")};
+  }
+  for (const auto& [end, kind] :
+       {std::pair(kEmbeddingA, Kind::embedding_a), {kEmbeddingB, Kind::embedding_b}}) {
+    if (!rest.ends_with(end)) continue;
+    const std::string module = without_end(rest, end);
+    return {.kind = kind, .module = module, .name = family.canonical(module + ".weight")};
   }
   for (const std::string_view wrapper : {".modules_to_save.default.", ".modules_to_save.", ".base_layer."}) {
     if (const std::size_t at = rest.find(wrapper); at != std::string::npos)
@@ -163,9 +200,21 @@ AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig& 
   const io::SafetensorsFile file(path);
   Layers layers(settings, path);
   std::map<std::string, const io::TensorEntry*> whole;
+  std::set<std::string> embedded;
   for (const io::TensorEntry& entry : file.entries()) {
     const AdapterTensor tensor = parse_adapter_tensor(entry.name, config, path);
-    if (tensor.kind == Kind::whole) {
+    if (tensor.kind == Kind::embedding_a || tensor.kind == Kind::embedding_b) {
+      const std::string& embedding = config.text.names.embedding;
+      require(tensor.name == embedding + ".weight" && entry.shape.rank() == 2, ExitCode::bad_data,
+              "{}: {} {} is no adapter of the token embedding {}", path, entry.name, entry.shape.text(),
+              embedding);
+      require(!config.text.tied, ExitCode::bad_data,
+              "{}: {} adapts an embedding that is also the head, which PEFT computes without it and merges "
+              "with it: "
+              "save the model merged by PEFT, and begin with that",
+              path, entry.name);
+      embedded.insert(tensor.name);
+    } else if (tensor.kind == Kind::whole) {
       const auto [known, fresh] = whole.emplace(tensor.name, &entry);
       require(fresh, ExitCode::bad_data, "{}: tensors {} and {} are the same one", path, known->second->name,
               entry.name);
@@ -177,9 +226,14 @@ AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig& 
     log_warn("{}: left out {} adapters that are zero, of layers that this model does not compute", folder,
              layers.idle());
   layers.put_into(adapter);
-  require(!adapter.targets.empty() || !whole.empty(), ExitCode::bad_data, "{}: no tensors", path);
+  require(!adapter.targets.empty() || !whole.empty() || !embedded.empty(), ExitCode::bad_data,
+          "{}: no tensors", path);
   adapter.own_head = head_of_its_own(file, settings, whole, config);
-  std::set<std::string> saved;
+  std::set<std::string> saved = embedded;
+  if (!embedded.empty())
+    log_info(
+        "{}: the adapter of the token embedding is merged into it; training goes on with the whole embedding",
+        folder);
   for (const auto& [name, entry] : whole) saved.insert(parameter_of(name, config, adapter.own_head));
   adapter.saved.assign(saved.begin(), saved.end());
   return adapter;
@@ -188,11 +242,13 @@ AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig& 
 void load_adapter(Vlm& model, const std::string& folder) {
   const std::string path = path_in(folder, kAdapterWeights);
   const io::SafetensorsFile file(path);
+  const AdapterSettings settings = read_adapter_settings(path_in(folder, kAdapterConfig));
   const ParameterRegistry& p = model.parameters();
   std::set<std::string> seen, names;
   for (const io::TensorEntry& entry : file.entries()) {
     const AdapterTensor tensor = parse_adapter_tensor(entry.name, model.config(), path);
     const bool whole = tensor.kind == Kind::whole;
+    if (tensor.kind == Kind::embedding_a || tensor.kind == Kind::embedding_b) continue;
     if (!whole && !runs(model.config(), tensor.name)) continue;
     const std::string name = whole
                                  ? parameter_of(tensor.name, model.config(), false)
@@ -211,6 +267,12 @@ void load_adapter(Vlm& model, const std::string& folder) {
     if (tensor.kind == Kind::a) continue;
     const ParameterId weight = whole ? id : p.find(tensor.name + ".weight");
     permute_rows(p.value(id), file_row_order(model.config(), p[weight]));
+  }
+  // Over the embedding of the base, or the one that PEFT writes beside its adapter.
+  for (const io::TensorEntry& entry : file.entries()) {
+    const AdapterTensor tensor = parse_adapter_tensor(entry.name, model.config(), path);
+    if (tensor.kind == Kind::embedding_a)
+      add_to_embedding(p.value(p.find(tensor.name)), file, entry, settings, tensor.module, path);
   }
   for (const Parameter& parameter : p.all()) {
     require(!parameter.adapter || seen.contains(parameter.name), ExitCode::bad_data, "{}: {} is missing",

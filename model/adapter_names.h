@@ -11,13 +11,14 @@ namespace longsight::model {
 inline constexpr const char* kAdapterWeights = "adapter_model.safetensors";
 inline constexpr const char* kAdapterConfig = "adapter_config.json";
 inline constexpr std::string_view kAdapterPrefix = "base_model.model.", kAdapterA = ".lora_A.weight",
-                                  kAdapterB = ".lora_B.weight";
+                                  kAdapterB = ".lora_B.weight", kEmbeddingA = ".lora_embedding_A",
+                                  kEmbeddingB = ".lora_embedding_B";
 
 // A tensor of a file.
 struct AdapterTensor {
-  enum class Kind { a, b, whole } kind = Kind::whole;
+  enum class Kind { a, b, embedding_a, embedding_b, whole } kind = Kind::whole;
   std::string module;  // of a and b: the layer's name in the module tree of transformers
-  std::string name;    // canonical name: of a and b that of the layer, otherwise that of the parameter
+  std::string name;    // canonical name: of a and b that of the layer, otherwise that of the weight
 };
 
 // bad_data for a name that PEFT gives no tensor of LoRA; `path` names the file.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/goldens/adapters/NAME/: adapters that PEFT made and trained weights of, on a golden model, in several forms.
 
-  .venv/bin/python scripts/make_adapter_goldens.py
+  .venv/bin/python scripts/make_adapter_goldens.py [NAME ...]
 
 Each folder holds PEFT's adapter_config.json and adapter_model.safetensors, and merged.safetensors: the tensors of the
 merged model that differ from the base, by their names in the base folder's file.
@@ -9,6 +9,7 @@ merged model that differ from the base, by their names in the base folder's file
 import json
 import pathlib
 import shutil
+import sys
 
 import peft
 import safetensors.torch
@@ -25,6 +26,7 @@ FORMS = {
                             "layers_to_transform": [1], "layers_pattern": "layers", "alpha_pattern": {".*visual.*": 3}}),
     "modules": ("qwen2-vl", {"r": 2, "lora_alpha": 2, "target_modules": LAYERS, "bias": "lora_only",
                              "modules_to_save": ["language_model.norm", "merger.ln_q"]}),
+    "embedding": ("qwen2-vl", {"r": 2, "lora_alpha": 3, "target_modules": ["embed_tokens", "k_proj"]}),
     "tied": ("internvl-qwen2", {"r": 1, "lora_alpha": 2, "target_modules": ["gate_proj"], "modules_to_save": ["lm_head"]}),
 }
 
@@ -48,6 +50,8 @@ def by_file_name(model, folder):
 
 def main():
     for name, (case, options) in FORMS.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         folder, out = ROOT / "tests/goldens" / case / "model", OUT / name
         base = by_file_name(load(folder), folder)
         torch.manual_seed(7)

@@ -75,7 +75,7 @@ Failure refusal(const Json& patch) {
 }  // namespace
 
 TEST_CASE("adapters in every form that PEFT writes are merged as PEFT merges them") {
-  for (const char* form : {"patterns", "rslora", "modules", "tied"}) {
+  for (const char* form : {"patterns", "rslora", "modules", "embedding", "tied"}) {
     CAPTURE(form);
     const std::string folder = kFixtures + form;
     const std::string base = read_json_file(folder + "/adapter_config.json")["base_model_name_or_path"];
