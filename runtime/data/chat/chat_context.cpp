@@ -34,6 +34,13 @@ bool is_blank(const std::string& text) {
   return text.find_first_not_of(" \t\r\n\f\v") == std::string::npos;
 }
 
+From from_of(Role role, const std::string& key) {
+  if (role != Role::assistant) return From::other;
+  if (key == "tool_calls" || key == "function_call") return From::calls;
+  const bool reasoning = key == "reasoning_content" || key == "reasoning" || key == "thinking";
+  return reasoning ? From::reasoning : From::other;
+}
+
 class Builder {
  public:
   Value string(const std::string& text, std::size_t message, From from) {
@@ -41,9 +48,16 @@ class Builder {
     return Value::string(text, static_cast<int>(origins_.size()) - 1);
   }
 
-  // All strings in a value of a record share an origin.
+  // All strings in a value of a record share an origin; each of several calls has its own.
   Value json(const nlohmann::ordered_json& json, std::size_t message, From from) {
-    origins_.push_back({.message = message, .from = from});
+    if (from == From::calls && json.is_array()) {
+      std::vector<Value> items;
+      for (const auto& item : json) items.push_back(this->json(item, message, from));
+      return Value::list(std::move(items));
+    }
+    origins_.push_back({.message = message,
+                        .from = from,
+                        .blank = json.is_string() && is_blank(json.get_ref<const std::string&>())});
     return with_origin(json, static_cast<int>(origins_.size()) - 1);
   }
 
@@ -67,10 +81,7 @@ class Builder {
     members.emplace_back("content", content(message, index, form));
     if (!message.template_keys.is_object()) return Value::object(std::move(members));
     for (const auto& [key, value] : message.template_keys.items()) {
-      const bool generated = message.role == Role::assistant &&
-                             (key == "tool_calls" || key == "function_call" || key == "reasoning_content" ||
-                              key == "reasoning" || key == "thinking");
-      members.emplace_back(key, json(value, index, generated ? From::generated : From::other));
+      members.emplace_back(key, json(value, index, from_of(message.role, key)));
     }
     return Value::object(std::move(members));
   }

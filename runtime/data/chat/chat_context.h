@@ -15,7 +15,8 @@ namespace longsight::data {
 struct TextOrigin {
   enum class From {
     content,    // a text part of a message
-    generated,  // what an assistant's message says beside its content: reasoning_content, tool_calls
+    calls,      // of an assistant's message: tool_calls
+    reasoning,  // of an assistant's message: reasoning_content
     other       // further keys of a message, tools
   };
   static constexpr std::size_t kTools = static_cast<std::size_t>(-1);

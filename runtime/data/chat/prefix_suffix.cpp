@@ -16,6 +16,12 @@ RenderedChat render_prefix_suffix(const ChatSample& sample, std::span<const std:
           sample.where, messages.size());
   require(sample.tools.is_null(), ExitCode::bad_data,
           "{}: the chat template paligemma has no place for tools", sample.where);
+  for (const ChatMessage& message : messages) {
+    for (const char* const key : {"tool_calls", "function_call", "reasoning_content"}) {
+      require(!message.template_keys.is_object() || !message.template_keys.contains(key), ExitCode::bad_data,
+              "{}: the chat template paligemma has no place for {}", sample.where, key);
+    }
+  }
   RenderedChat chat;
   const auto position = [&chat] { return static_cast<i64>(chat.text.size()); };
   for (const ChatPart& part : messages[0].parts) {

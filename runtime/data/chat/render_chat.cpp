@@ -171,6 +171,7 @@ namespace {
 // Nothing of a sample is left out without a word.
 void check_shown(const jinja::Rendered& rendered, const ChatContext& context, const ChatSample& sample,
                  std::size_t count, const std::string& place) {
+  using enum TextOrigin::From;
   std::vector<bool> shown(context.origins.size()), message_shown(count), message_says(count);
   for (const jinja::Span& span : rendered.origins) shown[static_cast<std::size_t>(span.origin)] = true;
   for (std::size_t k = 0; k < context.origins.size(); ++k) {
@@ -182,9 +183,18 @@ void check_shown(const jinja::Rendered& rendered, const ChatContext& context, co
     }
     const ChatMessage& message = sample.messages[origin.message];
     if (shown[k]) message_shown[origin.message] = true;
-    if (origin.from == TextOrigin::From::other || origin.blank) continue;
+    if (origin.from == other || origin.blank) continue;
     message_says[origin.message] = true;
-    // Of an answer a template may leave out something: what was thought in earlier turns.
+    require(shown[k] || origin.from != calls, ExitCode::bad_data,
+            "{}: {} leaves out the tool_calls of message {}; {}", sample.where, place, origin.message + 1,
+            chat_remedy());
+    // What was thought in earlier turns a template may leave out, but not in an answer that ends the sample.
+    require(
+        shown[k] || origin.from != reasoning || origin.message + 1 < sample.messages.size(),
+        ExitCode::bad_data,
+        "{}: {} leaves out the reasoning_content of message {}: write it into the content as the model is to "
+        "say it, or remove it; or {}",
+        sample.where, place, origin.message + 1, chat_remedy());
     require(shown[k] || message.role == Role::assistant, ExitCode::bad_data,
             "{}: {} leaves out the text of message {}; {}", sample.where, place, origin.message + 1,
             chat_remedy());

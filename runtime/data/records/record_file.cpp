@@ -1,5 +1,7 @@
 #include "runtime/data/records/record_file.h"
 
+#include <string_view>
+
 #include "runtime/base/gzip.h"
 #include "runtime/base/json_array.h"
 
@@ -24,10 +26,42 @@ std::optional<JsonPlaces> places_of(const std::optional<DataIndex>& index) {
   return places;
 }
 
+InputFile open_records(const std::string& path) {
+  InputFile file = open_unpacked(path);
+  refuse_other_format(file);
+  return file;
+}
+
 }  // namespace
 
+void refuse_other_format(const InputFile& file) {
+  using namespace std::string_view_literals;
+  struct Format {
+    std::string_view begin, what, remedy;
+  };
+  static constexpr Format kFormats[] = {
+      {"PAR1"sv, "Parquet", "convert it to JSONL or tar shards"},
+      {"ARROW1"sv, "Arrow", "convert it to JSONL or tar shards"},
+      {"\xFF\xFF\xFF\xFF"sv, "Arrow", "convert it to JSONL or tar shards"},
+      {"\x28\xB5\x2F\xFD"sv, "Zstandard", "unpack it, or pack it with gzip"},
+      {"\xFD"
+       "7zXZ"sv,
+       "xz", "unpack it, or pack it with gzip"},
+      {"BZh"sv, "bzip2", "unpack it, or pack it with gzip"},
+      {"PK\x03\x04"sv, "zip", "unpack it"},
+      {"\xFF\xFE"sv, "UTF-16", "write it as UTF-8"},
+      {"\xFE\xFF"sv, "UTF-16", "write it as UTF-8"},
+  };
+  char bytes[8] = {};
+  const auto count = static_cast<std::size_t>(file.read_at(bytes, sizeof bytes, 0));
+  for (const Format& format : kFormats) {
+    require(!std::string_view(bytes, count).starts_with(format.begin), ExitCode::bad_data,
+            "{}: a file of {}, which is not read; {}", file.path(), format.what, format.remedy);
+  }
+}
+
 RecordFile::RecordFile(const std::string& path, const std::string& index_folder)
-    : file_(open_unpacked(path)), state_(state_of(path)), array_(is_json_array(file_)) {
+    : file_(open_records(path)), state_(state_of(path)), array_(is_json_array(file_)) {
   if (auto known = places_of(read_index(path, index_folder, index_kind(array_)))) {
     places_ = std::move(*known);
   } else {

@@ -10,6 +10,9 @@
 
 namespace longsight::data {
 
+// bad_data if the first bytes are those of another format (Parquet, Zstandard, UTF-16, ..), with the remedy.
+void refuse_other_format(const InputFile& file);
+
 class RecordFile {
  public:
   // missing_input; bad_data for an array that cannot be taken apart (runtime/base/json_array.h).

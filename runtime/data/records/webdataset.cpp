@@ -12,6 +12,7 @@
 #include "runtime/base/stream_hash.h"
 #include "runtime/data/records/any_record.h"
 #include "runtime/data/records/captions.h"
+#include "runtime/data/records/record_file.h"
 #include "runtime/data/records/tar_index.h"
 
 namespace longsight::data {
@@ -47,13 +48,13 @@ std::string type_of(std::string_view path) {
 bool is_one_of(const std::string& type, std::initializer_list<const char*> types) {
   return std::any_of(types.begin(), types.end(), [&](const char* t) { return type == t; });
 }
+// Which of the kinds it is, its bytes say.
 bool is_picture(const std::string& type) {
-  return is_one_of(type, {"jpg", "jpeg", "png"});
+  return is_one_of(type, {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"});
 }
 // Left out in silence they would be missed.
 bool is_other_media(const std::string& type) {
-  return is_one_of(
-      type, {"webp", "gif", "bmp", "tif", "tiff", "ppm", "heic", "avif", "mp4", "avi", "mov", "mkv", "webm"});
+  return is_one_of(type, {"ppm", "heic", "avif", "jp2", "ico", "mp4", "avi", "mov", "mkv", "webm"});
 }
 
 // Beside a record or a caption they say nothing for training.
@@ -141,7 +142,8 @@ class WebDataset::Group final : public MediaResolver {
     for (const Member& m : members_) {
       const std::string type = type_of(shard_.name(m));
       if (std::find(ignored.begin(), ignored.end(), type) != ignored.end()) continue;
-      require(!is_other_media(type), ExitCode::bad_data, "{}: {} is not a JPEG or PNG image; convert it",
+      require(!is_other_media(type), ExitCode::bad_data,
+              "{}: {} is of no kind of picture that is read (JPEG, PNG, GIF, WebP, BMP, TIFF); convert it",
               where(), shortened(shard_.name(m)));
       require(
           is_picture(type) || type == "json" || type == "txt" || is_harmless(type), ExitCode::bad_data,
@@ -167,8 +169,10 @@ class WebDataset::Group final : public MediaResolver {
     for (const Member& m : members_) {
       const std::string_view whole = shard_.name(m);
       if (is_picture(type_of(whole)) &&
-          (name == whole || name == file_name(whole) || name == split_name(whole).second))
+          (name == whole || name == file_name(whole) || name == split_name(whole).second)) {
+        taken_.push_back(&m);
         return file_of(m);
+      }
     }
     fail(ExitCode::bad_data, "{}: the image {} is not a member of the sample", where, shortened(name));
   }
@@ -181,9 +185,22 @@ class WebDataset::Group final : public MediaResolver {
   std::vector<MediaFile> unnamed() const override {
     std::vector<MediaFile> files;
     for (const Member& m : members_) {
-      if (is_picture(type_of(shard_.name(m)))) files.push_back(file_of(m));
+      if (!is_picture(type_of(shard_.name(m)))) continue;
+      taken_.push_back(&m);
+      files.push_back(file_of(m));
     }
     return files;
+  }
+
+  // No picture is left out without a word, as one that the record has forgotten to name.
+  void check_taken(const std::vector<std::string>& ignored) const {
+    for (const Member& m : members_) {
+      const std::string type = type_of(shard_.name(m));
+      if (!is_picture(type) || std::find(ignored.begin(), ignored.end(), type) != ignored.end()) continue;
+      require(std::find(taken_.begin(), taken_.end(), &m) != taken_.end(), ExitCode::bad_data,
+              "{}: the record does not name the picture {}; name all pictures of the sample or none", where(),
+              shortened(shard_.name(m)));
+    }
   }
 
   std::string name(const Member& m) const { return fmt::format("{}:{}", shard_.path, shard_.name(m)); }
@@ -196,6 +213,7 @@ class WebDataset::Group final : public MediaResolver {
 
   const Shard& shard_;
   std::span<const Member> members_;
+  mutable std::vector<const Member*> taken_;  // pictures that the record has asked for
 };
 
 WebDataset::WebDataset(const std::vector<std::string>& shards, const std::string& index_folder,
@@ -228,6 +246,7 @@ std::string WebDataset::content(const Shard& shard, const Member& member) {
 WebDataset::Shard WebDataset::scan(const std::string& path, const std::string& index_folder) {
   Shard shard{.path = path, .state = state_of(path)};
   const InputFile packed(path);
+  refuse_other_format(packed);
   if (is_gzip(packed)) shard.unpacked = std::make_shared<const InputFile>(open_unpacked(path));
   if (const auto index = read_index(path, index_folder, kIndexKind); index && restore(shard, *index))
     return shard;
@@ -316,7 +335,9 @@ ChatSample WebDataset::sample(i64 index) const {
                                                              {.max_bytes = kMaxJsonLine});
   if (kind_of(record)) {
     read_any(record, builder);
-    return builder.take();
+    ChatSample taken = builder.take();
+    group.check_taken(ignored_);
+    return taken;
   }
   const Member* const text = group.only("txt");
   CaptionFiles files{.metadata = json ? &record : nullptr,

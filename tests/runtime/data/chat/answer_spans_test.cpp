@@ -100,6 +100,32 @@ TEST_CASE(
   CHECK(learned(kTools, sample) == "[first<|im_end|>][<think>\nwell\n</think>\n\nsecond<|im_end|>]");
 }
 
+TEST_CASE("a call, or the thought of the last answer, that the template does not show is refused") {
+  const char* const plain =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+  const char* const first_call =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% if m.tool_calls %}"
+      "{{ m.tool_calls[0] | tojson }}{% endif %}<|im_end|>\n{% endfor %}";
+  const char* const calls =
+      R"({"tool_calls": [{"function": {"name": "add"}}, {"function": {"name": "sub"}}]})";
+  const ChatSample called = talk(
+      {user("a"), with_keys(answer("Let me see."), calls), say(Role::tool, {text("3")}), answer("It is 3.")});
+  for (const char* const program : {plain, first_call}) {
+    const Failure failure = failure_of([&] { with(program).render(called, {}); });
+    CHECK(failure.code == ExitCode::bad_data);
+    CHECK(failure.message.find("leaves out the tool_calls of message 2") != std::string::npos);
+  }
+  const char* const thought = R"({"reasoning_content": "well"})";
+  const Failure failure = failure_of([&] {
+    with(plain).render(talk({user("a"), with_keys(answer("b"), thought)}), {});
+  });
+  CHECK(failure.code == ExitCode::bad_data);
+  CHECK(failure.message.find("leaves out the reasoning_content of message 2") != std::string::npos);
+  CHECK(learned(plain, talk({user("a"), with_keys(answer("b"), thought), user("c"),
+                             with_keys(answer("d"), R"({"reasoning_content": ""})")})) ==
+        "[b<|im_end|>][d<|im_end|>]");
+}
+
 TEST_CASE("what the template always writes in front of an answer is learned, heads are not") {
   const char* const channels =
       "{% for m in messages %}{% if m.role == 'user' %}<|im_start|>user<|im_sep|>{{ m.content }}<|im_end|>{% "

@@ -1,5 +1,7 @@
 #include "runtime/data/records/record_file.h"
 
+#include <utility>
+
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -33,6 +35,18 @@ TEST_CASE("a record longer than 16 MiB is refused, and those behind it are read"
   CHECK(failure_of([&] { records.json(1); }) ==
         Failure{ExitCode::bad_data, path + ":2: longer than 16777216 bytes"});
   CHECK(records.json(2) == 4);
+}
+
+TEST_CASE("a file of another format is named with what to do, before its bytes are taken for JSON") {
+  const ScratchFolder folder;
+  const std::pair<std::string, const char*> files[] = {
+      {"PAR1\x15", "a file of Parquet, which is not read; convert it to JSONL or tar shards"},
+      {"\x28\xB5\x2F\xFD", "a file of Zstandard, which is not read; unpack it, or pack it with gzip"},
+      {std::string("\xFF\xFE{\0", 4), "a file of UTF-16, which is not read; write it as UTF-8"}};
+  for (const auto& [bytes, message] : files) {
+    const std::string path = folder.write("o.jsonl", bytes);
+    CHECK(failure_of([&] { RecordFile{path}; }) == Failure{ExitCode::bad_data, path + ": " + message});
+  }
 }
 
 TEST_CASE("a file that shrinks after it was indexed is an error, not a crash") {

@@ -97,8 +97,11 @@ TEST_CASE("samples of a shard that are wrong are refused by shard and name") {
         "b: b.npy is of no known type (pictures, json, txt); name it in ignore: [npy] of the data set's "
         "entry if "
         "it says nothing for training");
-  CHECK(shard.refusal(good + tar_member("b.json", kQuestion + "}") + tar_member("b.webp", "x")) ==
-        "b: b.webp is not a JPEG or PNG image; convert it");
+  CHECK(shard.refusal(good + tar_member("b.json", kQuestion + "}") + tar_member("b.heic", "x")) ==
+        "b: b.heic is of no kind of picture that is read (JPEG, PNG, GIF, WebP, BMP, TIFF); convert it");
+  CHECK(shard.refusal(good + tar_member("b.json", kQuestion + R"(, "images": ["b.1.jpg"]})") +
+                      tar_member("b.1.jpg", "x") + tar_member("b.2.webp", "x")) ==
+        "b: the record does not name the picture b.2.webp; name all pictures of the sample or none");
   CHECK(shard.refusal(good + tar_member("b.json", "{}") + tar_member("b.x.json", "{}")) ==
         "b: two json members, b.json and b.x.json");
   CHECK(
