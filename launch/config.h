@@ -289,6 +289,7 @@ struct Config {
 struct LoadedConfig {
   YamlDocument document;
   Config config;
+  std::string processors = {};  // folder whose processor files count instead of the model's; empty: none
 };
 
 // File and overrides; an empty path: overrides alone. Values are checked as far as they can be without

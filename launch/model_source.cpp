@@ -83,6 +83,16 @@ LoadedConfig run_config(const ModelSource& source, std::vector<std::string> over
   return loaded;
 }
 
+// Adapters bring the chat template and the processor files that they were trained with.
+std::string adapter_chat(const ModelSource& source) {
+  const bool there = !source.adapter.empty() && has(source.adapter, "chat_template.jinja");
+  return there ? source.adapter + "/chat_template.jinja" : "";
+}
+std::string adapter_processors(const ModelSource& source) {
+  const bool there = !source.adapter.empty() && has(source.adapter, "preprocessor_config.json");
+  return there ? source.adapter : "";
+}
+
 bool by_configuration(const ModelSource& source) {
   return source.folder.empty();
 }
@@ -124,11 +134,10 @@ std::unique_ptr<SampleMaker> open_sample_maker(const ModelSource& source, const 
     const RunModel shape = open_run_shape(loaded);
     return open_sample_maker(loaded, shape);
   }
-  // Adapters bring the template that they were trained with.
-  const bool from_adapter =
-      chat.empty() && !source.adapter.empty() && has(source.adapter, "chat_template.jinja");
   return SampleMaker::of_model(source.folder, model::read_config(source.folder),
-                               {.chat = from_adapter ? source.adapter + "/chat_template.jinja" : chat});
+                               {.chat = chat.empty() ? adapter_chat(source) : chat,
+                                .images = {},
+                                .processors = adapter_processors(source)});
 }
 
 RunModel load_source(const ModelSource& source, DType dtype, const std::vector<std::string>& allow_missing) {
@@ -155,7 +164,11 @@ void write_source_files(const ModelSource& source, const RunModel& run, const st
   model::ExportOptions from = options;
   from.companions_from = run.companions;
   model::write_side_files(*run.model, folder, from);
-  if (by_configuration(source)) complete_model_folder(run_config(source, {}), run, folder);
+  if (by_configuration(source)) {
+    complete_model_folder(run_config(source, {}), run, folder);
+  } else if (!adapter_chat(source).empty() || !adapter_processors(source).empty()) {
+    open_sample_maker(source)->complete_folder(folder);
+  }
 }
 
 LoadedConfig source_config(const ModelSource& source, const std::vector<std::string>& overrides) {
@@ -173,6 +186,8 @@ LoadedConfig source_config(const ModelSource& source, const std::vector<std::str
   loaded.config.model = {};
   loaded.config.model.from = source.folder;
   loaded.config.model.adapter = source.adapter;
+  if (loaded.config.data.chat.empty()) loaded.config.data.chat = adapter_chat(source);
+  loaded.processors = adapter_processors(source);
   loaded.config.train.optimizer.groups.clear();
   return loaded;
 }

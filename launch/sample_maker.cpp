@@ -70,7 +70,8 @@ SampleMaker::SampleMaker(const std::string& folder, const model::ModelConfig& co
     : folder_(folder),
       config_(config),
       tokenizer_(data::read_tokenizer(folder)),
-      media_(folder, config, *tokenizer_, options.images, needs_recipe),
+      media_(options.processors.empty() ? folder : options.processors, config, *tokenizer_, options.images,
+             needs_recipe),
       sample_tokenizer_(*tokenizer_, folder, std::move(chat), placeholders_of(config),
                         read_end_tokens(folder, config),
                         fmt::format("{} has no chat template (chat_template.jinja, chat_template.json or "
@@ -209,8 +210,9 @@ void SampleMaker::complete_folder(const std::string& folder) const {
   data::write_end_tokens(folder, ends);
 }
 
-void SampleMaker::write_tokenizer(const std::string& folder) const {
+void SampleMaker::write_adapter_files(const std::string& folder) const {
   data::copy_tokenizer_files(folder_, folder);
+  media_.write_files(folder, family_of(config_).processor);
   if (chat() != nullptr) data::write_chat_files(folder, chat()->source(), media_.any());
 }
 

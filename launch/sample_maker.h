@@ -18,6 +18,7 @@ namespace longsight::launch {
 struct SampleOptions {
   std::string chat = {};  // template (NAME or FILE.jinja), where the folder's own is not to be used
   data::ImageOptions images = {};
+  std::string processors = {};  // folder whose processor files count, where the model's are not to be used
 };
 
 // Immutable; any number of threads, each with an EncodeCache of its own.
@@ -64,8 +65,8 @@ class SampleMaker {
   // the ids that end an answer and the options of pictures as they are here (MediaMaker::write_files), and
   // processor_config.json and generation_config.json as far as the folder lacks them.
   void complete_folder(const std::string& folder) const;
-  // The tokenizer with the chat template, into a folder of adapters.
-  void write_tokenizer(const std::string& folder) const;
+  // The tokenizer, the chat template and what makes pixels, into a folder of adapters.
+  void write_adapter_files(const std::string& folder) const;
 
   // What a user should know of the chat template, in the log.
   void log_chat() const;

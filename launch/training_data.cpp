@@ -218,7 +218,7 @@ void complete_model_folder(const LoadedConfig& loaded, const RunModel& run, cons
 }
 
 void complete_adapter_folder(const LoadedConfig& loaded, const RunModel& run, const std::string& folder) {
-  if (!run.companions.empty()) open_sample_maker(loaded, run)->write_tokenizer(folder);
+  if (!run.companions.empty()) open_sample_maker(loaded, run)->write_adapter_files(folder);
 }
 
 }  // namespace longsight::launch

@@ -201,6 +201,8 @@ AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig& 
   Layers layers(settings, path);
   std::map<std::string, const io::TensorEntry*> whole;
   std::set<std::string> embedded;
+  i64 others = 0;
+  std::string other;
   for (const io::TensorEntry& entry : file.entries()) {
     const AdapterTensor tensor = parse_adapter_tensor(entry.name, config, path);
     if (tensor.kind == Kind::embedding_a || tensor.kind == Kind::embedding_b) {
@@ -218,10 +220,16 @@ AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig& 
       const auto [known, fresh] = whole.emplace(tensor.name, &entry);
       require(fresh, ExitCode::bad_data, "{}: tensors {} and {} are the same one", path, known->second->name,
               entry.name);
+    } else if (!settings.is_target(tensor.module)) {
+      if (others++ == 0) other = entry.name;
     } else {
       layers.add(file, entry, tensor, runs(config, tensor.name));
     }
   }
+  if (others > 0)
+    log_warn(
+        "{}: left out {} tensors of layers that target_modules of {} does not name, as PEFT does: {}, ..",
+        folder, others, kAdapterConfig, other);
   if (layers.idle() > 0)
     log_warn("{}: left out {} adapters that are zero, of layers that this model does not compute", folder,
              layers.idle());
@@ -249,7 +257,7 @@ void load_adapter(Vlm& model, const std::string& folder) {
     const AdapterTensor tensor = parse_adapter_tensor(entry.name, model.config(), path);
     const bool whole = tensor.kind == Kind::whole;
     if (tensor.kind == Kind::embedding_a || tensor.kind == Kind::embedding_b) continue;
-    if (!whole && !runs(model.config(), tensor.name)) continue;
+    if (!whole && (!settings.is_target(tensor.module) || !runs(model.config(), tensor.name))) continue;
     const std::string name = whole
                                  ? parameter_of(tensor.name, model.config(), false)
                                  : tensor.name + std::string(tensor.kind == Kind::a ? kAdapterA : kAdapterB);

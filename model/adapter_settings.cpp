@@ -17,14 +17,13 @@ constexpr std::array kUsed{"peft_type",           "r",
                            "rank_pattern",        "alpha_pattern",
                            "modules_to_save",     "lora_dropout",
                            "ensure_weight_tying", "bias",
-                           "init_lora_weights"};
-// Which layers have adapters is seen from the tensors; the others are about how PEFT runs them.
+                           "init_lora_weights",   "target_modules",
+                           "exclude_modules"};
+// About how PEFT makes and runs them.
 constexpr std::array kHarmless{"base_model_name_or_path",
                                "revision",
                                "task_type",
                                "inference_mode",
-                               "target_modules",
-                               "exclude_modules",
                                "fan_in_fan_out",
                                "layers_pattern",
                                "auto_mapping",
@@ -126,6 +125,22 @@ double first_match(const std::vector<std::pair<std::string, double>>& list, cons
   return otherwise;
 }
 
+AdapterSettings::Modules modules_of(const Json& json, const char* key, const std::string& path) {
+  AdapterSettings::Modules modules;
+  const Json value = json.value(key, Json());
+  if (value.is_null()) return modules;
+  if (value.is_string()) {
+    modules.pattern = value.get<std::string>();
+    return modules;
+  }
+  require(value.is_array(), ExitCode::bad_data, "{}: {} is neither a text nor a list", path, key);
+  for (const Json& one : value) {
+    require(one.is_string(), ExitCode::bad_data, "{}: {}: {} is no name", path, key, one.dump());
+    modules.ends.push_back(one.get<std::string>());
+  }
+  return modules;
+}
+
 }  // namespace
 
 i64 AdapterSettings::rank_of(const std::string& module) const {
@@ -134,6 +149,16 @@ i64 AdapterSettings::rank_of(const std::string& module) const {
 
 double AdapterSettings::alpha_of(const std::string& module) const {
   return first_match(alphas, module, alpha, path);
+}
+
+bool AdapterSettings::Modules::hold(const std::string& module, const std::string& where) const {
+  if (!pattern.empty()) return data::matches_pattern("^(?:" + pattern + ")$", module, where);
+  return std::any_of(ends.begin(), ends.end(),
+                     [&](const std::string& end) { return module == end || module.ends_with("." + end); });
+}
+
+bool AdapterSettings::is_target(const std::string& module) const {
+  return (all_targets || targets.hold(module, path)) && !excluded.hold(module, path);
 }
 
 bool AdapterSettings::is_saved(const std::string& tensor) const {
@@ -160,7 +185,11 @@ AdapterSettings read_adapter_settings(const std::string& path) {
                            .ranks = pattern(ordered, "rank_pattern", path),
                            .alphas = pattern(ordered, "alpha_pattern", path),
                            .modules_to_save = {},
+                           .targets = modules_of(json, "target_modules", path),
+                           .excluded = modules_of(json, "exclude_modules", path),
                            .keeps_tie = optional_bool(json, "ensure_weight_tying", path).value_or(false)};
+  const auto& [wanted, ends] = settings.targets;
+  settings.all_targets = (wanted.empty() && ends.empty()) || wanted == "all-linear";
   if (const Json* modules = optional_array(json, "modules_to_save", path)) {
     for (const Json& module : *modules) {
       require(module.is_string() && !module.empty(), ExitCode::bad_data, "{}: modules_to_save: {} is no name",

@@ -17,11 +17,21 @@ struct AdapterSettings {
   // Regular expressions over the ends of module names, and what they set; the first that matches counts.
   std::vector<std::pair<std::string, double>> ranks, alphas;
   std::vector<std::string> modules_to_save;  // ends of the names of modules that have weights of their own
+  // target_modules and exclude_modules: one regular expression of whole module names, or ends of them; of the
+  // first nothing means all. PEFT makes adapters of no other layers, whatever tensors are in the file.
+  struct Modules {
+    std::string pattern = {};
+    std::vector<std::string> ends = {};
+    bool hold(const std::string& module, const std::string& where) const;
+  };
+  Modules targets, excluded;
+  bool all_targets = true;
   bool keeps_tie = false;  // a head that is tied to the embedding stays so where one of them is such a module
 
   // Of a layer by its module name in transformers: "model.layers.0.self_attn.q_proj".
   i64 rank_of(const std::string& module) const;
   double alpha_of(const std::string& module) const;
+  bool is_target(const std::string& module) const;
   // Whether a tensor ("lm_head.weight") belongs to such a module.
   bool is_saved(const std::string& tensor) const;
 };

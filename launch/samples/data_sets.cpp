@@ -69,7 +69,8 @@ std::unique_ptr<SampleMaker> open_sample_maker(const LoadedConfig& loaded, const
   loaded.document.require_at(
       !run.companions.empty(), "model.tokenizer",
       "chat data need a tokenizer: name a folder with tokenizer.json (longsight data tokenizer makes one)");
-  const SampleOptions options{.chat = loaded.config.data.chat, .images = loaded.config.data.images};
+  const SampleOptions options{
+      .chat = loaded.config.data.chat, .images = loaded.config.data.images, .processors = loaded.processors};
   return loaded.config.model.from.empty()
              ? SampleMaker::of_tokenizer(run.companions, run.model->config(), options)
              : SampleMaker::of_model(run.companions, run.model->config(), options);

@@ -213,6 +213,28 @@ class RunFolderTest(JobTest):
                 self.assertEqual(*[[content for _, content in sorted(tree(self.path("fed-" + source)).items())]
                                    for source in [run, served]])
 
+    def test_adapters_alone_feed_what_training_fed(self):
+        """Taken out of their run, on the base that they name: template and pictures are those of training."""
+        lora = "model.lora={rank: 2, targets: ['*v_proj']}"
+        for number, option in enumerate(["chat", "max_pixels", "max_tiles", "image_aspect_ratio"]):
+            with self.subTest(option=option):
+                model, overrides = self.OPTIONS[option]
+                run, alone, merged = f"run{number}", f"alone{number}", f"merged{number}"
+                samples = f"goldens/{model}/samples.jsonl"
+                self.write("run.yaml", f"model: {{from: {self.path('goldens', model, 'model')}}}\n")
+                self.done("train", "run.yaml", f"data.train=[{{messages: {samples}}}]", "train.tokens_per_step=100000",
+                          "train.steps=1", "output.dir=" + run, lora, *overrides)
+                self.copy(run + "/adapter", alone)
+                self.done("export", alone, merged)
+                for source in [run, alone, merged]:
+                    self.done("batch", "--model", source, "--data", samples, "--out", "fed-" + source)
+                trained, *others = [[content for _, content in sorted(tree(self.path("fed-" + source)).items())]
+                                    for source in [run, alone, merged]]
+                for fed in others:
+                    self.assertEqual(fed, trained)
+                data = f"data.eval=[{{messages: {samples}}}]"
+                self.assertEqual(*[self.printed(self.done("eval", source, data).stdout) for source in [alone, run + "/adapter"]])
+
     def test_paths_are_values(self):
         place = self.path(NASTY)
         os.makedirs(place)

@@ -175,6 +175,29 @@ TEST_CASE("what is another computation than LoRA is refused by name") {
   }
 }
 
+TEST_CASE("tensors of layers that target_modules does not name are left out, as PEFT does") {
+  const ScratchFolder folder;
+  Json json = read_json_file(kFixtures + "patterns/adapter_config.json");
+  std::filesystem::copy_file(kFixtures + "patterns/adapter_model.safetensors",
+                             folder / "adapter_model.safetensors");
+  const auto targets = [&](const Json& patch) {
+    Json changed = json;
+    changed.merge_patch(patch);
+    folder.write("adapter_config.json", changed.dump());
+    return read_adapter_config(folder.path(), read_config(kUntied)).targets;
+  };
+  const std::vector<std::string> all = targets({{"target_modules", "all-linear"}});
+  REQUIRE(all.size() > 1);
+  const auto dot = all.front().rfind('.');
+  const std::string end = all.front().substr(dot + 1);
+  std::vector<std::string> some, others;
+  for (const std::string& name : all) (name.ends_with("." + end) ? some : others).push_back(name);
+  CHECK(targets({{"target_modules", ".*" + end}}) == some);
+  CHECK(targets({{"target_modules", {end}}}) == some);
+  CHECK(targets({{"target_modules", "all-linear"}, {"exclude_modules", {end}}}) == others);
+  CHECK(failure_of([&] { targets({{"target_modules", end}}); }).code == ExitCode::bad_data);  // whole names
+}
+
 TEST_CASE("adapters as a pickle are refused with a remedy") {
   const ScratchFolder folder;
   folder.write("adapter_config.json", R"({"r": 2, "lora_alpha": 2})");
