@@ -108,7 +108,7 @@ ModelConfig read_config(const Family& family, const json& file, const std::strin
   r.ignore({"model_type", "architectures", "auto_map", "torch_dtype", "dtype", "transformers_version",
             "_name_or_path", "_commit_hash", "dynamic_image_size", "max_dynamic_patch", "min_dynamic_patch",
             "template", "use_thumbnail", "hidden_size", "pad_token_id", "bos_token_id", "eos_token_id",
-            "system_message"});
+            "system_message", "chat_template_file"});
   r.note_unread(config.warnings);
   return config;
 }
