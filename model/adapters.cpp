@@ -53,13 +53,13 @@ AdapterIds register_adapter(const AdapterConfig& config, const Parameter& weight
 
 template <class T>
 T by_glob(const std::map<std::string, T>& globs, const std::string& layer, T otherwise, const char* what) {
-  const std::string* found = nullptr;
+  std::string_view found;  // empty: none
   T value = otherwise;
   for (const auto& [glob, of_glob] : globs) {
     if (!glob_matches(glob, layer)) continue;
-    require(found == nullptr || value == of_glob, ExitCode::usage,
-            "LoRA {} of {}: \"{}\" says {} and \"{}\" says {}", what, layer, *found, value, glob, of_glob);
-    found = &glob;
+    require(found.empty() || value == of_glob, ExitCode::usage,
+            "LoRA {} of {}: \"{}\" says {} and \"{}\" says {}", what, layer, found, value, glob, of_glob);
+    found = glob;
     value = of_glob;
   }
   return value;
