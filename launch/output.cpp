@@ -54,10 +54,12 @@ void require_free_space(const std::string& path, i64 bytes, const std::string& w
   // A file system that cannot say it is not asked again.
   if (::statvfs(existing_folder(path).c_str(), &disk) != 0) return;
   const double left = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
-  constexpr double kMiB = 1048576;
+  const auto size = [](double n) {
+    return n < 1048576 ? fmt::format("{:.0f} KiB", n / 1024) : fmt::format("{:.0f} MiB", n / 1048576);
+  };
   require(left >= static_cast<double>(bytes), ExitCode::cannot_write,
-          "cannot write {}: {:.0f} MiB are free, but {:.0f} MiB are needed for {}", path, left / kMiB,
-          static_cast<double>(bytes) / kMiB, what);
+          "cannot write {}: {} are free, but {} are needed for {}", path, size(left),
+          size(static_cast<double>(bytes)), what);
 }
 
 }  // namespace longsight::launch

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "launch/output.h"
@@ -42,7 +43,8 @@ bool is_empty_folder(const std::string& path) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path, error)) {
     const std::string name = entry.path().filename().string();
-    if (name != "lock" && name != "lost+found") return false;
+    const bool left_over = name == "lock" && RunLock::is_lock(entry.path().string());
+    if (!left_over && name != "lost+found") return false;
   }
   return !error;
 }
@@ -52,7 +54,21 @@ constexpr std::array kFirstFiles{"run.json", "config.yaml", "plan.txt", "plan.js
 
 constexpr const char* kRemoved = ".removed";
 
+// A run takes its folder along when it makes room for the next one, and replaces what it writes again.
+void require_outside_runs(const std::string& path) {
+  std::error_code error;
+  fs::path folder = fs::weakly_canonical(fs::absolute(path, error), error);
+  if (error) return;
+  while (folder.has_relative_path()) {
+    folder = folder.parent_path();
+    require(!is_run_folder(folder.string()), ExitCode::cannot_write,
+            "cannot write {}: it lies in {}, which is the folder of another run: choose another output.dir",
+            path, folder.string());
+  }
+}
+
 void require_own(const std::string& path) {
+  require_outside_runs(path);
   std::error_code error;
   if (!fs::exists(path, error)) return;
   require(fs::is_directory(path, error), ExitCode::cannot_write, "cannot write {}: it is a file", path);
@@ -60,6 +76,27 @@ void require_own(const std::string& path) {
           "cannot write {}: the folder holds something else than a run, which is not touched: choose another "
           "output.dir, or empty it",
           path);
+}
+
+// DIR.1, DIR.2, ...: the first that is not there.
+std::string free_name(const std::string& path) {
+  std::error_code error;
+  for (i64 n = 1;; ++n) {
+    std::string name = fmt::format("{}.{}", path, n);
+    if (!fs::exists(fs::symlink_status(name, error))) return name;
+  }
+}
+
+// Of the folder `path`, for as long as it is needed. -1: it cannot be opened.
+int open_folder(const std::string& path) {
+  return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool is_folder(int descriptor, const std::string& path) {
+  struct stat open {
+  }, named{};
+  return ::fstat(descriptor, &open) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         open.st_ino == named.st_ino && open.st_dev == named.st_dev;
 }
 
 // What has the name already is replaced: a save that is written once more after a failure, the best before.
@@ -83,21 +120,20 @@ bool is_run_folder(const std::string& path) {
 
 void RunFolder::require_usable(const std::string& path) {
   const std::string real = follow_links(without_trailing_slashes(path));
+  RunLock::require_free(real);  // first: the folder of a run that begins just now looks like any other
   require_own(real);
-  RunLock::require_free(real);
   require_writable_folder(real);
 }
 
 RunFolder::RunFolder(std::string path)
     : path_(without_trailing_slashes(std::move(path))), real_(follow_links(path_)) {
   std::error_code error;
+  RunLock::require_free(real_);
   require_own(real_);
   made_ = !fs::exists(real_, error);
   if (!made_ && !is_empty_folder(real_)) {
     RunLock old(real_);
-    i64 n = 1;
-    while (fs::exists(fs::symlink_status(fmt::format("{}.{}", real_, n), error))) ++n;
-    aside_ = fmt::format("{}.{}", real_, n);
+    aside_ = free_name(real_);
     fs::rename(real_, aside_, error);
     require(!error, ExitCode::cannot_write,
             "{} holds a run already and cannot be moved to {}: {}: choose another output.dir", path_, aside_,
@@ -108,6 +144,7 @@ RunFolder::RunFolder(std::string path)
   try {
     io::ensure_folder(real_);
     lock_ = std::make_unique<RunLock>(real_);
+    folder_ = open_folder(real_);
   } catch (...) {
     discard();
     throw;
@@ -117,6 +154,34 @@ RunFolder::RunFolder(std::string path)
 RunFolder::~RunFolder() {
   for (const Lines* file : {&metrics_, &eval_}) {
     if (file->descriptor >= 0) ::close(file->descriptor);
+  }
+  if (folder_ >= 0) ::close(folder_);
+}
+
+void RunFolder::follow() {
+  if (folder_ < 0 || is_folder(folder_, real_)) return;
+  std::error_code error;
+  const std::string now = fs::read_symlink(fmt::format("/proc/self/fd/{}", folder_), error).string();
+  if (error) return;
+  if (is_folder(folder_, now)) {
+    if (now == real_) return;
+    log_warn("{} has been moved to {}: the run goes on there", path_, now);
+    path_ = real_ = now;
+    lock_->moved_to(real_);
+    return;
+  }
+  // Removed. What is in its place is another's.
+  const std::string old = path_;
+  if (fs::exists(fs::symlink_status(real_, error))) {
+    path_ = real_ = free_name(real_);
+    displaced_ = true;
+  }
+  log_warn("{} has been removed: the run goes on in {}", old, path_);
+  io::ensure_folder(real_);
+  lock_ = std::make_unique<RunLock>(real_);
+  ::close(std::exchange(folder_, open_folder(real_)));
+  for (Lines* file : {&metrics_, &eval_}) {
+    if (file->descriptor >= 0) ::close(std::exchange(file->descriptor, -1));
   }
 }
 
@@ -135,6 +200,7 @@ void RunFolder::write_text(const std::string& name, const std::string& text) con
 }
 
 void RunFolder::append(Lines& file, const nlohmann::ordered_json& line) {
+  if (file.descriptor < 0) follow();
   const std::string path = path_ + "/" + file.name;
   if (file.descriptor < 0) {
     file.descriptor =
@@ -159,11 +225,13 @@ void RunFolder::append_eval(const nlohmann::ordered_json& line) {
   append(eval_, line);
 }
 
-void RunFolder::save(i64 step, const FillFolder& write) const {
+void RunFolder::save(i64 step, const FillFolder& write) {
+  follow();
   fill(real_ + fmt::format("/saves/step-{:08}", step), write);
 }
 
-void RunFolder::remove_old_saves(i64 keep) const {
+void RunFolder::remove_old_saves(i64 keep) {
+  follow();
   const fs::path saves = fs::path(real_) / "saves";
   if (!fs::exists(saves)) return;
   std::vector<fs::path> all, old;
@@ -182,15 +250,18 @@ void RunFolder::remove_old_saves(i64 keep) const {
   for (const fs::path& folder : old) fs::remove_all(folder);
 }
 
-void RunFolder::save_best(const FillFolder& write) const {
+void RunFolder::save_best(const FillFolder& write) {
+  follow();
   fill(real_ + "/best", write);
 }
 
-void RunFolder::save_adapter(const FillFolder& write) const {
+void RunFolder::save_adapter(const FillFolder& write) {
+  follow();
   fill(real_ + "/adapter", write);
 }
 
-void RunFolder::save_final(const FillFolder& write) const {
+void RunFolder::save_final(const FillFolder& write) {
+  follow();
   fill(real_ + "/model", write);
 }
 

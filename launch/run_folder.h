@@ -32,6 +32,8 @@ class RunFolder {
   RunFolder& operator=(const RunFolder&) = delete;
 
   const std::string& path() const { return path_; }
+  // Something else has taken the folder's name, so that what was written since is in another one.
+  bool displaced() const { return displaced_; }
   // A run that fails before its first step leaves nothing: removes what was written, and what was moved aside
   // comes back.
   void discard() noexcept;
@@ -40,11 +42,11 @@ class RunFolder {
   void append_metrics(const nlohmann::ordered_json& line);
   void append_eval(const nlohmann::ordered_json& line);
 
-  void save(i64 step, const FillFolder&) const;  // PATH/saves/step-N
-  void remove_old_saves(i64 keep) const;         // all but the last `keep`
-  void save_best(const FillFolder&) const;       // PATH/best, in the place of the one before
-  void save_final(const FillFolder&) const;      // PATH/model
-  void save_adapter(const FillFolder&) const;    // PATH/adapter
+  void save(i64 step, const FillFolder&);  // PATH/saves/step-N
+  void remove_old_saves(i64 keep);         // all but the last `keep`
+  void save_best(const FillFolder&);       // PATH/best, in the place of the one before
+  void save_final(const FillFolder&);      // PATH/model
+  void save_adapter(const FillFolder&);    // PATH/adapter
 
  private:
   // A file of lines; opened when the first one comes.
@@ -53,10 +55,15 @@ class RunFolder {
     int descriptor = -1;
   };
   void append(Lines& file, const nlohmann::ordered_json& line);
+  // Before something is written by its path: a folder that has been moved is still the run's, and what has
+  // its name now is not. Where it has been removed another one is made, beside what has taken its name.
+  void follow();
 
   std::string path_, real_;  // as named; links followed
+  int folder_ = -1;          // the folder itself, open
   std::string aside_;        // where the run before is now; empty: there was none
   bool made_ = false;        // there was no folder
+  bool displaced_ = false;
   std::unique_ptr<RunLock> lock_;
   Lines metrics_{"metrics.jsonl"}, eval_{"eval.jsonl"};
 };

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -52,10 +53,15 @@ std::optional<Owner> read_owner(int descriptor) {
   const auto json = nlohmann::json::parse(text, text + std::max<ssize_t>(bytes, 0), nullptr, false);
   if (!json.is_object()) return std::nullopt;
   Owner owner;
-  owner.host = json.value("host", "");
-  owner.started = json.value("started", "");
-  owner.pid = json.value("pid", i64{0});
-  owner.process_start = json.value("process_start", i64{0});
+  for (const auto& [key, into] : {std::pair("host", &owner.host), std::pair("started", &owner.started)}) {
+    if (!json.contains(key) || !json[key].is_string()) return std::nullopt;
+    *into = json[key].get<std::string>();
+  }
+  for (const auto& [key, number] :
+       {std::pair("pid", &owner.pid), std::pair("process_start", &owner.process_start)}) {
+    if (!json.contains(key) || !json[key].is_number_integer()) return std::nullopt;
+    *number = json[key].get<i64>();
+  }
   return owner;
 }
 
@@ -160,6 +166,16 @@ void RunLock::require_free(const std::string& folder) {
   const std::string why = refusal(descriptor, path, locked);
   ::close(descriptor);
   require(why.empty(), ExitCode::cannot_write, "{}", why);
+}
+
+bool RunLock::is_lock(const std::string& file) {
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) return false;
+  struct stat status {};
+  const bool ours = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) &&
+                    (status.st_size == 0 || read_owner(descriptor));
+  ::close(descriptor);
+  return ours;
 }
 
 void RunLock::touch() {

@@ -26,6 +26,9 @@ class RunLock {
   // Throws as the constructor would; changes nothing.
   static void require_free(const std::string& folder);
 
+  // Whether a run has written this file; not somebody's file of that name.
+  static bool is_lock(const std::string& file);
+
  private:
   void touch();  // until the end
 

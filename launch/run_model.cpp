@@ -1,12 +1,11 @@
 #include "launch/run_model.h"
 
-#include <filesystem>
-
 #include "launch/trainable.h"
 #include "model/adapter_files.h"
 #include "model/checkpoint.h"
 #include "model/parts.h"
 #include "runtime/base/log.h"
+#include "runtime/base/temporary_path.h"
 
 namespace longsight::launch {
 
@@ -34,8 +33,7 @@ model::ModelConfig config_of(const ModelSection& m) {
 
 // The folder beside a model of parts, which no folder has yet.
 RunModel with_companions(std::unique_ptr<model::Vlm> model, const model::PartFolders& parts) {
-  const auto folder = std::make_shared<const io::TemporaryFolder>(
-      (std::filesystem::temp_directory_path() / "longsight-parts").string());
+  const auto folder = std::make_shared<const io::TemporaryFolder>(temporary_path() + "/longsight-parts");
   write_parts_files(parts, folder->path());
   return {.model = std::move(model), .companions = folder->path(), .composed = folder};
 }

@@ -28,7 +28,12 @@ class ChatTrainingData final : public TrainingData {
   i64 samples_drawn() const override { return order_.samples_drawn(); }
 
   RunLength begin(const TrainSection& t) override {
-    if (t.epochs) order_.end_after(samples_of_epochs(*t.epochs, samples_per_epoch()));
+    constexpr i64 kMany = 10'000'000;
+    if (t.epochs) {
+      const i64 samples = samples_of_epochs(*t.epochs, samples_per_epoch());
+      order_.end_after(samples);
+      if (samples > kMany) log_info("counting the steps of {} samples", samples);
+    }
     return measure_run(order_, t.steps);
   }
 
@@ -135,8 +140,9 @@ std::unique_ptr<TrainingData> open_training_data(const LoadedConfig& loaded, con
 i64 begin_training(TrainingData& data, DataSets& sets) {
   const RunLength length = data.begin(sets.loaded().config.train);
   check_warmup(sets.loaded(), length.steps);
-  log_info("{} steps, {} samples: {:.2f} epochs of {} samples", length.steps, length.samples,
-           ratio(length.samples, data.samples_per_epoch()), data.samples_per_epoch());
+  log_info("{} steps, {}{} samples: {:.2f} epochs of {} samples", length.steps,
+           length.estimated ? "about " : "", length.samples, ratio(length.samples, data.samples_per_epoch()),
+           data.samples_per_epoch());
   for (std::size_t i = 0; i < sets.train().size() && sets.train().size() > 1; ++i) {
     const i64 kept = sets.train_lengths().kept(i);
     log_info("{}: {:.2f} passes over {} samples", sets.train()[i].name,

@@ -110,20 +110,32 @@ std::vector<Draw> StepOrder::next() {
 }
 
 i64 samples_of_epochs(double epochs, i64 kept) {
+  constexpr double kMost = 1e11;
+  require(epochs * static_cast<double>(kept) <= kMost, ExitCode::usage,
+          "train.epochs: {} epochs of {} samples are more than the {} samples that a run can have", epochs,
+          kept, kMost);
   const double exact = epochs * static_cast<double>(kept), whole = std::round(exact);
   // 1.1 epochs of 10 samples are 11, though 1.1 * 10 is a little more in binary.
   const bool is_whole = std::abs(exact - whole) <= 1e-9 * std::max(1.0, exact);
-  return static_cast<i64>(is_whole ? whole : std::ceil(exact));
+  return std::max(i64{1}, static_cast<i64>(is_whole ? whole : std::ceil(exact)));
 }
 
-RunLength measure_run(StepOrder order, std::optional<i64> steps) {
+RunLength measure_run(StepOrder order, std::optional<i64> steps, i64 most) {
   RunLength length;
-  while (!steps || length.steps < *steps) {
+  while (!steps || (length.steps < *steps && order.samples_drawn() < most)) {
     if (order.next().empty()) break;
     length.steps += 1;
   }
   length.samples = order.samples_drawn();
   length.samples_of_sets = order.drawn_of_sets();
+  if (!steps || length.steps == 0 || length.samples < most) return length;
+  const auto scaled = [factor = static_cast<double>(*steps) / static_cast<double>(length.steps)](i64 count) {
+    return static_cast<i64>(std::min(static_cast<double>(count) * factor, 9e18));
+  };
+  length.estimated = length.steps < *steps;
+  length.steps = *steps;
+  length.samples = scaled(length.samples);
+  for (i64& samples : length.samples_of_sets) samples = scaled(samples);
   return length;
 }
 

@@ -100,8 +100,10 @@ struct RunLength {
   i64 steps = 0;
   i64 samples = 0;
   std::vector<i64> samples_of_sets;
+  bool estimated = false;  // the samples
 };
-// Goes through a copy of the order: to its end, or for so many steps.
-RunLength measure_run(StepOrder order, std::optional<i64> steps);
+// Goes through a copy of the order: to its end, or for so many steps. The samples of steps without an end in
+// sight are estimated from the first `most`.
+RunLength measure_run(StepOrder order, std::optional<i64> steps, i64 most = 10'000'000);
 
 }  // namespace longsight::launch

@@ -72,19 +72,21 @@ void Saver::require_space(i64 steps) const {
   const i64 saves = o.save_every > 0 ? std::min(o.keep, steps / o.save_every) : 0;
   const i64 adapter = run_.model->adapters().any() ? 1 : 0;
   const i64 bytes = save_bytes() * (saves + adapter + (o.keep_best.empty() ? 0 : 1)) + model_bytes();
-  require_free_space(o.dir, bytes + bytes / 10,
-                     fmt::format("{} saves and the final model; fewer are kept with output.keep", saves));
+  require_free_space(
+      o.dir, bytes + bytes / 10,
+      saves == 0 ? std::string("the final model")
+                 : fmt::format("{} saves and the final model; fewer are kept with output.keep", saves));
 }
 
-void Saver::save_step(const RunFolder& run_folder, i64 step) const {
+void Saver::save_step(RunFolder& run_folder, i64 step) const {
   run_folder.save(step, [&](const std::string& folder) { write(folder); });
 }
 
-void Saver::save_best(const RunFolder& run_folder) const {
+void Saver::save_best(RunFolder& run_folder) const {
   run_folder.save_best([&](const std::string& folder) { write(folder); });
 }
 
-void Saver::save_adapter(const RunFolder& run_folder) const {
+void Saver::save_adapter(RunFolder& run_folder) const {
   if (!run_.model->adapters().any()) return;
   run_folder.save_adapter([&](const std::string& folder) { write_adapter(folder); });
   log_info("adapters written to {}/adapter{}", run_folder.path(),
@@ -93,15 +95,15 @@ void Saver::save_adapter(const RunFolder& run_folder) const {
                : "");
 }
 
-void Saver::save_model(const RunFolder& run_folder) const {
+void Saver::save_model(RunFolder& run_folder) const {
   run_folder.save_final([&](const std::string& folder) { write_model(folder); });
   log_info("model written to {}/model{}", run_folder.path(),
            run_.model->adapters().any() ? ", with the adapters merged into it" : "");
 }
 
-void Saver::save_end_as_best(const RunFolder& run_folder) const {
-  const std::string end = run_folder.path() + (run_.model->adapters().any() ? "/adapter" : "/model");
-  run_folder.save_best([&](const std::string& folder) { copy_files(end, folder); });
+void Saver::save_end_as_best(RunFolder& run_folder) const {
+  const std::string end = run_.model->adapters().any() ? "/adapter" : "/model";
+  run_folder.save_best([&](const std::string& folder) { copy_files(run_folder.path() + end, folder); });
 }
 
 void Saver::write(const std::string& folder) const {

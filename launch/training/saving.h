@@ -23,15 +23,15 @@ class Saver {
   void require_space(i64 steps) const;
 
   // RUN/saves/step-N: the model, or its adapters where it has some, with all that changed beside them.
-  void save_step(const RunFolder&, i64 step) const;
+  void save_step(RunFolder&, i64 step) const;
   // RUN/best, in the place of the one before: as the saves.
-  void save_best(const RunFolder&) const;
+  void save_best(RunFolder&) const;
   // RUN/adapter; before they are merged. Nothing without adapters.
-  void save_adapter(const RunFolder&) const;
+  void save_adapter(RunFolder&) const;
   // RUN/model; adapters have been merged.
-  void save_model(const RunFolder&) const;
+  void save_model(RunFolder&) const;
   // After save_adapter and save_model: RUN/best is what they wrote.
-  void save_end_as_best(const RunFolder&) const;
+  void save_end_as_best(RunFolder&) const;
 
  private:
   void write_model(const std::string& folder) const;

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "runtime/base/input_file.h"
+#include "runtime/base/temporary_path.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {
@@ -16,7 +17,7 @@ constexpr i64 kMostBytes = i64{1} << 30;  // of one file
 }  // namespace
 
 SideFiles::SideFiles(const std::function<void(const std::string&)>& make) {
-  const io::TemporaryFolder folder((fs::temp_directory_path() / "longsight-model").string());
+  const io::TemporaryFolder folder(temporary_path() + "/longsight-model");
   make(folder.path());
   for (const auto& entry : fs::recursive_directory_iterator(folder.path())) {
     if (!entry.is_regular_file()) continue;

@@ -184,6 +184,12 @@ class Trainer {
       log_info("the model was written at the second attempt");
     if (evaluate(runner, steps_, progress))
       attempt("saving the best", [&] { saver_->save_end_as_best(*folder_); });
+    if (job_.leads() && folder_->displaced())
+      failures_.add("writing to output.dir",
+                    Error(ExitCode::cannot_write,
+                          fmt::format("the folder was removed while the run wrote to it, and something else "
+                                      "has its name: see {}",
+                                      folder_->path())));
   }
 
   // On rank 0, whose files they are; true elsewhere.

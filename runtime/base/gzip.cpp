@@ -1,7 +1,6 @@
 #include "runtime/base/gzip.h"
 
 #include <cerrno>
-#include <filesystem>
 #include <system_error>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include <zlib.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/temporary_path.h"
 
 namespace longsight {
 namespace {
@@ -105,8 +105,8 @@ bool is_gzip(const InputFile& file) {
 InputFile open_unpacked(const std::string& path) {
   InputFile file(path);
   if (!is_gzip(file)) return file;
-  const std::string folder = std::filesystem::temp_directory_path().string();
-  std::string name = (std::filesystem::path(folder) / "longsight-XXXXXX").string();
+  const std::string folder = temporary_path();
+  std::string name = folder + "/longsight-XXXXXX";
   const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);
   if (descriptor < 0) fail_to_unpack(path, folder, errno);
   ::unlink(name.c_str());  // it goes away when it is closed

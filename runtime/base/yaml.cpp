@@ -158,7 +158,14 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Open> open_;
 };
 
-FieldNode parse(std::string_view text, const std::string& name, int source) {
+// What is given on the command line is YAML where it is nothing, or begins as a list, a mapping or a quoted
+// text. Anything else is taken letter by letter: a path may hold ": ", " #", a line break or "*".
+bool is_literal(std::string_view text) {
+  if (text.empty() || std::string_view("[{\"'").find(text.front()) != std::string_view::npos) return false;
+  return text != "~" && text != "null" && text != "Null" && text != "NULL";
+}
+
+FieldNode parse(std::string_view text, const std::string& name, int source, bool literal = false) {
   const std::string where = source > 0 ? fmt::format(" ({})", name) : "";
   const std::string subject = source > 0 ? "the value" : name;
   require(static_cast<i64>(text.size()) <= kMaxBytes, ExitCode::usage, "{} is larger than {} bytes{}",
@@ -169,6 +176,7 @@ FieldNode parse(std::string_view text, const std::string& name, int source) {
   const auto nul = text.find('\0');
   require(nul == std::string_view::npos, ExitCode::usage, "{}: a NUL byte at {}{}", subject, nul, where);
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  if (literal) return {.kind = Kind::word, .scalar = std::string(text), .place = {source, 1, 1}};
 
   TreeBuilder builder(name, source);
   try {
@@ -239,7 +247,8 @@ void YamlDocument::apply_override(std::string_view assignment) {
           "an override is key.path=value ({})", source);
   const std::vector<std::string> parts = split(assignment.substr(0, equals));
   const int number = static_cast<int>(sources_.size());
-  FieldNode value = parse(assignment.substr(equals + 1), source, number);
+  const std::string_view text = assignment.substr(equals + 1);
+  FieldNode value = parse(text, source, number, is_literal(text));
 
   FieldNode* node = &root_;
   const Place place{number, 1, 1};

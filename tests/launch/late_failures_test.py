@@ -140,7 +140,7 @@ class LateFailuresTest(JobTest):
         "rm -r in/tokenizer in/model.json in/tiny.jsonl": (0, None, True),
         "echo '{' > in/model.json; echo x > in/tokenizer/tokenizer.json": (0, None, True),
         "rm -r run": (0, None, True),
-        "rm -r run; touch run": (CANNOT_WRITE, "writing the model", False),
+        "rm -r run; touch run": (CANNOT_WRITE, "something else has its name", False),
         "rm -r run/saves; touch run/saves": (0, None, True),
         "mkdir -p run/model/x": (0, None, True),
         "touch run/eval.jsonl.tmp; rm run/lock": (0, None, True),

@@ -4,6 +4,7 @@ training ended with."""
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -84,6 +85,53 @@ class RunFolderTest(JobTest):
         self.assertIn(f"taken over from process {first.pid}", result.stderr)
         self.assertTrue(os.path.exists(self.path("run.1/metrics.jsonl")))
         self.assertEqual([name for name in ["run/lock", "run.1/lock"] if os.path.exists(self.path(name))], [])
+
+    def test_a_file_named_like_the_lock_of_a_run_is_told_from_it(self):
+        for number, content in enumerate(["my own notes", '{"host": 5}', '{"host": "a", "pid": "b"}', "[]"]):
+            with self.subTest(content=content):
+                self.write(f"theirs-{number}/lock", content)
+                self.refused_run(CANNOT_WRITE, ["holds something else than a run"], f"theirs-{number}")
+        self.write("died/lock", "")  # before it wrote its name
+        self.train("died", "data.eval=[]")
+
+    def test_no_run_begins_inside_of_another_ones_folder(self):
+        self.train("run", "data.eval=[]")
+        os.symlink("run/model", self.path("link"))
+        for inside in ["run/next", "run/model/next", "run/saves", "link/next", "link"]:
+            with self.subTest(inside=inside):
+                self.refused_run(CANNOT_WRITE, ["lies in", "/run, which is the folder of another run"], inside)
+        self.train("run-2/x", "data.eval=[]")
+
+    def test_a_run_whose_folder_is_moved_or_removed_writes_into_no_other(self):
+        for removed in [False, True]:
+            for other in [False, True]:
+                with self.subTest(removed=removed, other=other):
+                    run = f"run-{removed}-{other}"
+                    first = subprocess.Popen([self.binary, "train", "configs/tiny.yaml", "train.steps=400", "output.dir=" + run],
+                                             cwd=self.folder, stderr=subprocess.PIPE, text=True)
+                    self.addCleanup(first.wait)
+                    self.addCleanup(first.kill)
+                    while not os.path.exists(self.path(run + "/metrics.jsonl")):
+                        time.sleep(0.02)
+                        self.assertIsNone(first.poll())
+                    first.send_signal(signal.SIGSTOP)
+                    if removed:
+                        shutil.rmtree(self.path(run))
+                    else:
+                        os.rename(self.path(run), self.path(run + "-moved"))
+                    if other:
+                        self.train(run, "data.eval=[]")
+                        before = tree(self.path(run))
+                    first.send_signal(signal.SIGCONT)
+                    stderr = first.communicate(timeout=self.seconds)[1]
+                    self.assertEqual(first.returncode, CANNOT_WRITE if removed and other else 0, stderr)
+                    if other:
+                        self.assertEqual(tree(self.path(run)), before)
+                    ended = run + (("" if not other else ".1") if removed else "-moved")
+                    self.assertIn("the run goes on", stderr)
+                    for name in ["model/model.safetensors", "eval.jsonl"]:
+                        self.assertTrue(os.path.exists(self.path(f"{ended}/{name}")), stderr)
+                    self.assertFalse(os.path.exists(self.path(ended + "/lock")))
 
     def test_a_run_on_another_host_is_believed_as_long_as_it_shows_life(self):
         self.train("run", "data.eval=[]")

@@ -2,6 +2,7 @@
 #include "launch/samples/sample_order.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
@@ -159,7 +160,22 @@ TEST_CASE("a part of an epoch is the beginning of its order") {
   CHECK(samples_of_epochs(1.1, 10) == 11);
   CHECK(samples_of_epochs(0.7, 10) == 7);
   CHECK(samples_of_epochs(0.001, 10) == 1);
+  CHECK(samples_of_epochs(1e-15, 10) == 1);
+  CHECK(failure_of([] { samples_of_epochs(1e30, 10); }).code == ExitCode::usage);
   CHECK(samples_of_epochs(2.0 / 3, 9) == 6);
+}
+
+TEST_CASE("the samples of steps without an end in sight are estimated") {
+  const Mixture m = random_mixture(4, false);
+  const RunLength exact = measure_run(m.order(1), 2000), about = measure_run(m.order(1), 2000, 10 * m.kept);
+  CHECK(!exact.estimated);
+  CHECK(about.estimated);
+  CHECK(about.steps == 2000);
+  const double ratio = static_cast<double>(about.samples) / static_cast<double>(exact.samples);
+  CHECK(std::abs(ratio - 1) < 0.1);
+  CHECK(measure_run(m.order(1), std::numeric_limits<i64>::max(), m.kept).steps ==
+        std::numeric_limits<i64>::max());
+  CHECK(!measure_run(m.order(1), 1, 1).estimated);
 }
 
 TEST_CASE("another epoch, another seed: another order; the size of steps does not matter") {
