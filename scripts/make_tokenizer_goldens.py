@@ -6,6 +6,7 @@
     sentencepiece   a small tokenizer.model, and what the library `sentencepiece` makes of texts
     vocab_files     what transformers makes of folders with vocab.json and merges.txt (those of internvl-qwen2) alone
     learned         what `tokenizers` learns from texts
+    words           what `tokenizers` makes of texts that speak of <image>, which is a token where pictures stand alone
     chats           what transformers makes of conversations with the chat templates of runtime/data/chat/builtin_programs.h
 
     pip install tokenizers==0.23.3 sentencepiece==0.2.3 protobuf transformers==5.23.0 jinja2==3.1.6
@@ -221,6 +222,25 @@ def sentencepiece_cases():
     return result
 
 
+def words():
+    """Texts as lists of parts, null where the token of a picture stands: ids where <image> in the parts is no added token."""
+    texts = [["<image>"], ["What is <image> in HTML?"], ["a ", None, " b <image>\nc"], ["<image>", None, "<image>"], [None, " x<image>"],
+             [" <image> ", None, "\n<image><image>.", None], ["<image", None, "image>"], ["é<image>é", None], ["<pad><image></s>", None]]
+    plain = {"normalizer": {"type": "NFC"}}
+    cases = [("llava-clip-llama/model", {}, {}), ("llava-clip-llama/model", plain, {"normalized": True, "special": False}),
+             ("llava-clip-llama/model", {}, {"lstrip": True, "rstrip": True}), ("smolvlm/model", {}, {}), ("paligemma/model", {}, {}),
+             ("paligemma/model", {}, {"normalized": True, "special": False})]
+    for folder, patch, options in cases:
+        base = merge_patch(json.loads((ROOT / "tests/goldens" / folder / "tokenizer.json").read_text(encoding="utf-8")), patch)
+        place = "\ue000"
+        added = [{**one, **options} if one["content"] == "<image>" else one for one in base["added_tokens"]]
+        patch = {**patch, "added_tokens": added}
+        base["added_tokens"] = [{**one, "content": place} if one["content"] == "<image>" else one for one in added]
+        tokenizer = tokenizers.Tokenizer.from_str(json.dumps(base))
+        ids = [tokenizer.encode("".join(place if p is None else p for p in parts), add_special_tokens=False).ids for parts in texts]
+        yield {"folder": folder, "patch": patch, "texts": list(zip(texts, ids))}
+
+
 def chats():
     import transformers
 
@@ -403,7 +423,7 @@ def write_indented(path, value):
 
 
 def main():
-    parts = sys.argv[1:] or ["cases", "characters", "sentencepiece", "vocab_files", "learned", "chats"]
+    parts = sys.argv[1:] or ["cases", "characters", "sentencepiece", "vocab_files", "learned", "words", "chats"]
     OUT.mkdir(parents=True, exist_ok=True)
     for part in parts:
         path = OUT / f"{part}.json"
@@ -421,6 +441,8 @@ def main():
             write_lines(path, list(vocab_files()))
         elif part == "learned":
             write_indented(path, learned())
+        elif part == "words":
+            write_lines(path, list(words()))
         elif part == "chats":
             write_indented(path, chats())
         else:

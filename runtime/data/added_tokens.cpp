@@ -25,7 +25,8 @@ void AddedTokens::add(const AddedToken& token, std::string_view pattern) {
   tokens_.push_back(token);
 }
 
-std::optional<AddedTokens::Match> AddedTokens::find(std::string_view text, std::size_t from) const {
+std::optional<AddedTokens::Match> AddedTokens::find(std::string_view text, std::size_t from,
+                                                    const Allowed& allowed) const {
   for (std::size_t begin = from; begin < text.size(); ++begin) {
     if (!begins_[static_cast<unsigned char>(text[begin])]) continue;
     std::optional<Match> longest;
@@ -36,15 +37,17 @@ std::optional<AddedTokens::Match> AddedTokens::find(std::string_view text, std::
           std::find_if(next.begin(), next.end(), [&](const auto& e) { return e.first == text[at]; });
       if (edge == next.end()) break;
       node = edge->second;
-      if (nodes_[node].index != static_cast<std::size_t>(-1))
-        longest = Match{begin, at + 1, nodes_[node].index};
+      const std::size_t index = nodes_[node].index;
+      if (index == static_cast<std::size_t>(-1)) continue;
+      const ByteSpan span{static_cast<i64>(begin), static_cast<i64>(at + 1)};
+      if (!allowed || allowed(tokens_[index].id, span)) longest = Match{begin, at + 1, index};
     }
     if (longest) return longest;
   }
   return std::nullopt;
 }
 
-std::vector<AddedTokens::Segment> AddedTokens::split(std::string_view text) const {
+std::vector<AddedTokens::Segment> AddedTokens::split(std::string_view text, const Allowed& allowed) const {
   std::vector<Segment> segments;
   const auto push = [&segments](std::size_t begin, std::size_t end, std::optional<i64> id) {
     if (begin < end || id) segments.push_back({{static_cast<i64>(begin), static_cast<i64>(end)}, id});
@@ -53,7 +56,7 @@ std::vector<AddedTokens::Segment> AddedTokens::split(std::string_view text) cons
   const auto is_space = [](CodePoint point) { return (class_of(point.value) & kSpace) != 0; };
   std::size_t done = 0;
   for (std::size_t from = 0; !tokens_.empty();) {
-    const auto match = find(text, from);
+    const auto match = find(text, from, allowed);
     if (!match) break;
     from = match->end;
     const AddedToken& token = tokens_[match->index];

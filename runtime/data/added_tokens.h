@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,15 +34,17 @@ class AddedTokens {
     ByteSpan span;
     std::optional<i64> id;
   };
+  // Whether the token may be recognised in these bytes; where not, it is as if it had never been added.
+  using Allowed = std::function<bool(i64 id, ByteSpan)>;
   // Leftmost first, of those that begin at one place the longest. The segments cover `text`; none of text is
-  // empty.
-  std::vector<Segment> split(std::string_view text) const;
+  // empty. `allowed`: empty for all tokens everywhere.
+  std::vector<Segment> split(std::string_view text, const Allowed& allowed = {}) const;
 
  private:
   struct Match {
     std::size_t begin, end, index;  // into tokens_
   };
-  std::optional<Match> find(std::string_view text, std::size_t from) const;
+  std::optional<Match> find(std::string_view text, std::size_t from, const Allowed& allowed) const;
 
   struct Node {  // of a trie of patterns
     std::vector<std::pair<char, std::uint32_t>> next;

@@ -42,7 +42,8 @@ void for_each_word(std::string_view text, i64 begin, i64 end, F f) {
 
 }  // namespace
 
-Encoding BpeTokenizer::encode(std::string_view text, EncodeCache& cache, bool add_special_tokens) const {
+Encoding BpeTokenizer::encode(std::string_view text, EncodeCache& cache, bool add_special_tokens,
+                              const PlacedTokens& placed) const {
   const i64 bad = first_invalid_utf8(text);
   require(bad < 0, ExitCode::bad_data, "text is not UTF-8 at byte {}", bad);
   if (cache.fingerprint_ != fingerprint_) {
@@ -59,14 +60,17 @@ Encoding BpeTokenizer::encode(std::string_view text, EncodeCache& cache, bool ad
     }
   };
   if (add_special_tokens) add_fixed(front_, 0);
-  for (const AddedTokens::Segment& segment : raw_.split(text)) {
+  AddedTokens::Allowed allowed;
+  if (!placed.ids.empty()) allowed = [&placed](i64 id, ByteSpan at) { return placed.allow(id, at); };
+  for (const AddedTokens::Segment& segment : raw_.split(text, allowed)) {
     if (segment.id) {
       out.ids.push_back(*segment.id);
       out.spans.push_back(segment.span);
       continue;
     }
     const std::size_t from = out.spans.size();
-    encode_segment(part_of(text, segment.span.begin, segment.span.end), segment.span.begin == 0, cache, out);
+    encode_segment(part_of(text, segment.span.begin, segment.span.end), segment.span.begin, placed, cache,
+                   out);
     for (std::size_t i = from; i < out.spans.size(); ++i) {
       out.spans[i].begin += segment.span.begin;
       out.spans[i].end += segment.span.begin;
@@ -76,12 +80,20 @@ Encoding BpeTokenizer::encode(std::string_view text, EncodeCache& cache, bool ad
   return out;
 }
 
-// Text between added tokens of the first kind. Spans count from its beginning.
-void BpeTokenizer::encode_segment(std::string_view text, bool at_front, EncodeCache& cache,
-                                  Encoding& out) const {
+// Text between added tokens of the first kind, which begins at byte `begin` of the whole. Spans count from
+// its own beginning.
+void BpeTokenizer::encode_segment(std::string_view text, i64 begin, const PlacedTokens& placed,
+                                  EncodeCache& cache, Encoding& out) const {
   const NormalizedText normal = normalizer_(text);
   const std::size_t first = out.spans.size();
-  for (const AddedTokens::Segment& inner : normalized_.split(normal.view())) {
+  AddedTokens::Allowed allowed;
+  if (!placed.ids.empty()) {
+    allowed = [&](i64 id, ByteSpan at) {
+      normal.to_source(std::span(&at, 1));
+      return placed.allow(id, {at.begin + begin, at.end + begin});
+    };
+  }
+  for (const AddedTokens::Segment& inner : normalized_.split(normal.view(), allowed)) {
     const std::size_t from = out.spans.size();
     if (inner.id) {
       out.ids.push_back(*inner.id);
@@ -93,7 +105,7 @@ void BpeTokenizer::encode_segment(std::string_view text, bool at_front, EncodeCa
       MappedText spaced = replace_all(part.view(), " ", metaspace->space);
       const bool wanted =
           metaspace->prefix == Metaspace::Prefix::always ||
-          (metaspace->prefix == Metaspace::Prefix::first && at_front && inner.span.begin == 0);
+          (metaspace->prefix == Metaspace::Prefix::first && begin == 0 && inner.span.begin == 0);
       const bool prefix = wanted && !spaced.text().starts_with(metaspace->space);
       part.then(std::move(spaced));
       if (prefix) {

@@ -33,7 +33,8 @@ class BpeTokenizer final : public Tokenizer {
   // object). `source` names the first in messages.
   BpeTokenizer(const nlohmann::json& tokenizer, const nlohmann::json& config, const std::string& source);
 
-  Encoding encode(std::string_view text, EncodeCache& cache, bool add_special_tokens = true) const override;
+  Encoding encode(std::string_view text, EncodeCache& cache, bool add_special_tokens = true,
+                  const PlacedTokens& placed = {}) const override;
   std::string decode(std::span<const i64> ids, bool skip_special_tokens) const override;
 
  private:
@@ -42,7 +43,8 @@ class BpeTokenizer final : public Tokenizer {
   void add_token(const AddedToken& token, const std::string& source);
   void read_post_processor(const nlohmann::json& processor, const std::string& source);
 
-  void encode_segment(std::string_view text, bool at_front, EncodeCache& cache, Encoding& out) const;
+  void encode_segment(std::string_view text, i64 begin, const PlacedTokens& placed, EncodeCache& cache,
+                      Encoding& out) const;
   void encode_pieces(std::string_view text, EncodeCache& cache, Encoding& out) const;
   void encode_word(std::string_view text, const Piece& word, EncodeCache& cache, Encoding& out) const;
 

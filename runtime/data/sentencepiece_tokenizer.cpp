@@ -116,7 +116,8 @@ std::optional<i64> SentencePieceTokenizer::role(const Json& config, const char* 
   return id;
 }
 
-Encoding SentencePieceTokenizer::encode(std::string_view text, EncodeCache&, bool add_special_tokens) const {
+Encoding SentencePieceTokenizer::encode(std::string_view text, EncodeCache&, bool add_special_tokens,
+                                        const PlacedTokens& placed) const {
   const i64 bad = first_invalid_utf8(text);
   require(bad < 0, ExitCode::bad_data, "text is not UTF-8 at byte {}", bad);
   Encoding out;
@@ -127,7 +128,9 @@ Encoding SentencePieceTokenizer::encode(std::string_view text, EncodeCache&, boo
     out.spans.push_back(span);
   };
   if (add_special_tokens && add_bos_) add(*bos_, {0, 0});
-  for (const AddedTokens::Segment& segment : added_.split(text)) {
+  AddedTokens::Allowed allowed;
+  if (!placed.ids.empty()) allowed = [&placed](i64 id, ByteSpan at) { return placed.allow(id, at); };
+  for (const AddedTokens::Segment& segment : added_.split(text, allowed)) {
     if (segment.id) {
       add(*segment.id, segment.span);
       continue;

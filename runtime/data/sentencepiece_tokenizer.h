@@ -34,7 +34,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   ~SentencePieceTokenizer() override;
   SentencePieceTokenizer(SentencePieceTokenizer&&) noexcept;
 
-  Encoding encode(std::string_view text, EncodeCache& cache, bool add_special_tokens = true) const override;
+  Encoding encode(std::string_view text, EncodeCache& cache, bool add_special_tokens = true,
+                  const PlacedTokens& placed = {}) const override;
   // Added tokens as they are written, what lies between them as SentencePiece decodes it.
   std::string decode(std::span<const i64> ids, bool skip_special_tokens) const override;
 

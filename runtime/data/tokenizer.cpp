@@ -1,5 +1,7 @@
 #include "runtime/data/tokenizer.h"
 
+#include <algorithm>
+
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
 #include "runtime/data/bpe_tokenizer.h"
@@ -11,6 +13,13 @@ namespace longsight::data {
 namespace fs = std::filesystem;
 
 EncodeCache::EncodeCache() : slots_(std::size_t{1} << 15) {}
+
+bool PlacedTokens::allow(i64 id, ByteSpan at) const {
+  if (std::find(ids.begin(), ids.end(), id) == ids.end()) return true;
+  const auto behind = std::partition_point(places.begin(), places.end(),
+                                           [&](const ByteSpan& place) { return place.end < at.end; });
+  return behind != places.end() && behind->begin < at.end;
+}
 
 void Tokenizer::check_ids(std::span<const i64> ids) const {
   for (const i64 id : ids) {

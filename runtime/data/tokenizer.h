@@ -26,6 +26,16 @@ struct Encoding {
   std::vector<ByteSpan> spans;
 };
 
+// Added tokens that are recognised at certain places of a text only: those of pictures, which a text may also
+// speak of. Elsewhere what spells them is text, encoded as if these tokens had not been added.
+struct PlacedTokens {
+  std::span<const i64> ids = {};
+  std::span<const ByteSpan> places = {};  // of the encoded text; ascending, disjoint
+  // Another token, or one that ends within a place: a token that is looked for in normalised text may begin
+  // with the space in front of it.
+  bool allow(i64 id, ByteSpan at) const;
+};
+
 // Words and their tokens, remembered between calls. One object for each thread; a tokenizer itself is
 // immutable. 2 MiB, whatever the text: a new word takes the place of an older one.
 class EncodeCache {
@@ -54,10 +64,11 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // bad_data if `text` is not UTF-8. Special tokens that stand in the text are always found;
-  // `add_special_tokens` is about those that the tokenizer puts around it (BOS).
-  virtual Encoding encode(std::string_view text, EncodeCache& cache,
-                          bool add_special_tokens = true) const = 0;
+  // bad_data if `text` is not UTF-8. Special and other added tokens that the text spells are found
+  // everywhere, but for `placed`; `add_special_tokens` is about those that the tokenizer puts around it
+  // (BOS).
+  virtual Encoding encode(std::string_view text, EncodeCache& cache, bool add_special_tokens = true,
+                          const PlacedTokens& placed = {}) const = 0;
   // Bytes that form no character become U+FFFD. bad_data for an id that no token has.
   virtual std::string decode(std::span<const i64> ids, bool skip_special_tokens) const = 0;
 

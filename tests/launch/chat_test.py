@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 import sys
 import unittest
 
@@ -64,10 +65,12 @@ class ChatTest(JobTest):
             fed.append((tensors["input_ids"], tensors["labels"]))
         return fed
 
-    def labels(self, fed):
-        import struct
-        _, _, data = fed[1]
+    def integers(self, tensor):
+        _, _, data = tensor
         return list(struct.unpack(f"<{len(data) // 8}q", data))
+
+    def labels(self, fed):
+        return self.integers(fed[1])
 
     def json(self, name):
         return json.loads(self.read(name))
@@ -113,6 +116,34 @@ class ChatTest(JobTest):
         refused = self.run_longsight("batch", "--model", "goldens/qwen2-vl/model", "--data", data, "--out", "o",
                                      "--chat", "paligemma")
         self.assertEqual(refused.code, 64)
+
+    def test_image_in_a_text_is_words_with_every_model(self):
+        shutil.copy(self.path("goldens/data_formats/pictures/red.png"), self.path("a.png"))
+        said = "<image> is HTML's <img>."
+        self.write("llava.json", json.dumps([{"image": "a.png", "conversations": [
+            {"from": "human", "value": "<image>\nIs \\<image> a tag?"}, {"from": "gpt", "value": said}]}]))
+        self.write("messages.jsonl", json.dumps({"images": ["a.png"], "messages": [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "\nIs \\<image> a tag?"}]},
+            {"role": "assistant", "content": said}]}) + "\n")
+        self.write("shown.jsonl", json.dumps({"images": ["a.png"], "messages": [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "\nIs IMAGE a tag?"}]},
+            {"role": "assistant", "content": said.replace("<image>", "IMAGE")}]}) + "\n")
+        for model in ["llava-clip-llama", "smolvlm", "paligemma", "internvl-remote", "qwen2-vl"]:
+            with self.subTest(model=model):
+                folder = f"goldens/{model}/model"
+                config = self.json(f"{folder}/config.json")
+                token = config.get("image_token_id", config.get("image_token_index"))
+                if token is None:
+                    token = next(t["id"] for t in self.json(f"{folder}/tokenizer.json")["added_tokens"]
+                                 if t["content"] == "<IMG_CONTEXT>")
+                counts = {}
+                for data in ["messages.jsonl", "shown.jsonl", "llava.json"]:
+                    (ids, labels), = self.fed(folder, data)
+                    counts[data] = self.integers(ids).count(token)
+                    self.assertNotIn(token, self.integers(labels))
+                self.assertGreater(counts["shown.jsonl"], 0)
+                self.assertEqual(counts["messages.jsonl"], counts["shown.jsonl"])
+                self.assertEqual(counts["llava.json"], counts["shown.jsonl"])
 
     def test_where_a_template_ends_no_answer_eos_is_learned(self):
         model, data = self.hub_model(), self.samples(TALK)

@@ -6,15 +6,24 @@
 #include "runtime/base/error.h"
 
 namespace longsight::data {
+namespace {
+
+constexpr std::array<std::string_view, 2> kWords = {"<image>", "<video>"};
+
+bool is_word(std::string_view spelling) {
+  return std::find(kWords.begin(), kWords.end(), spelling) != kWords.end();
+}
+
+}  // namespace
 
 std::vector<MediaMark> find_marks(std::string_view text, const ChatTokens& tokens) {
   struct Kind {
     std::string_view spelling;
-    bool video, own;
+    bool video;
   };
   std::vector<Kind> kinds;
-  for (const Kind& kind : {Kind{tokens.image, false, true}, Kind{tokens.video, true, true},
-                           Kind{"<image>", false, false}, Kind{"<video>", true, false}}) {
+  for (const Kind& kind :
+       {Kind{tokens.image, false}, Kind{tokens.video, true}, Kind{kWords[0], false}, Kind{kWords[1], true}}) {
     const auto same = [&](const Kind& one) { return one.spelling == kind.spelling; };
     if (!kind.spelling.empty() && std::none_of(kinds.begin(), kinds.end(), same)) kinds.push_back(kind);
   }
@@ -24,7 +33,7 @@ std::vector<MediaMark> find_marks(std::string_view text, const ChatTokens& token
          at = text.find(kind.spelling, at + kind.spelling.size())) {
       marks.push_back({.video = kind.video,
                        .span = {static_cast<i64>(at), static_cast<i64>(at + kind.spelling.size())},
-                       .own = kind.own});
+                       .word = is_word(kind.spelling)});
     }
   }
   std::sort(marks.begin(), marks.end(), [](const MediaMark& a, const MediaMark& b) {
@@ -49,7 +58,8 @@ void fail_for_placeholder(std::string_view mark, const std::string& where) {
 
 void refuse_placeholder(std::string_view text, const ChatTokens& tokens, const std::string& where) {
   for (const std::string& mark : {tokens.image, tokens.video}) {
-    if (!mark.empty() && text.find(mark) != std::string_view::npos) fail_for_placeholder(mark, where);
+    if (!mark.empty() && !is_word(mark) && text.find(mark) != std::string_view::npos)
+      fail_for_placeholder(mark, where);
   }
 }
 

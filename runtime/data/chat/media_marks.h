@@ -13,14 +13,16 @@ namespace longsight::data {
 struct MediaMark {
   bool video = false;
   ByteSpan span;
-  bool own = false;  // spelled as the model's own placeholder token
+  // <image> or <video>: in a text of the data these are words, whatever the model's own placeholders are.
+  bool word = false;
 };
 
 // The model's placeholders, and <image> and <video> as templates write them for any model; ascending, of two
 // that begin at one place the longer.
 std::vector<MediaMark> find_marks(std::string_view text, const ChatTokens& tokens);
 
-// bad_data if the text spells the model's own placeholder: no picture stands there.
+// bad_data if the text spells a placeholder of the model that is no word (<|image_pad|>): no picture stands
+// there.
 void refuse_placeholder(std::string_view text, const ChatTokens& tokens, const std::string& where);
 [[noreturn]] void fail_for_placeholder(std::string_view mark, const std::string& where);
 

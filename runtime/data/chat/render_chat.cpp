@@ -256,8 +256,8 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
                                          .substr(static_cast<std::size_t>(mark.span.begin),
                                                  static_cast<std::size_t>(mark.span.end - mark.span.begin));
     if (has_origin(rendered.origins, mark.span)) {
-      if (mark.own) fail_for_placeholder(spelled, sample.where);
-      continue;  // words of a text
+      if (!mark.word) fail_for_placeholder(spelled, sample.where);
+      continue;  // the tokenizer takes it for text
     }
     places[mark.video] += 1;
     const auto index = of_kind(mark.video);

@@ -38,7 +38,8 @@ class ChatRenderer {
   // The placeholder that the template writes for the k-th image or video becomes media_texts[k]
   // (media_text.h). bad_data (with sample.where) unless there is one for each of the sample's; for a
   // conversation that the template refuses; for a message of which nothing appears in the text, or tools that
-  // the template does not show; for a text that spells the model's own placeholder.
+  // the template does not show; for a text that spells the model's own placeholder (<|image_pad|>), unless
+  // that is <image> or <video>, which are words in texts.
   RenderedChat render(const ChatSample& sample, std::span<const std::string> media_texts) const;
   // The conversation up to its last assistant message, with add_generation_prompt. Nothing is supervised.
   // media_texts holds at least those that appear in it.
@@ -62,7 +63,7 @@ class ChatRenderer {
 };
 
 // A text of its own, all of it learned, with the tokenizer's eos behind it. bad_data without one, or if the
-// text spells a placeholder.
+// text spells a placeholder that is no word.
 RenderedChat render_plain(const ChatSample& sample, const ChatTokens& tokens);
 
 }  // namespace longsight::data

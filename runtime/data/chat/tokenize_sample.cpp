@@ -38,6 +38,9 @@ SampleTokenizer::SampleTokenizer(const Tokenizer& tokenizer, const std::filesyst
       tokens_(chat_tokens(tokenizer, folder, placeholders, ends)),
       no_chat_(std::move(no_chat)),
       first_token_(first_token_of(tokenizer)) {
+  for (const std::optional<i64>& id : {placeholders.image, placeholders.video}) {
+    if (id) placeholder_ids_.push_back(*id);
+  }
   if (chat) renderer_.emplace(std::move(*chat), tokens_);
 }
 
@@ -47,16 +50,22 @@ const ChatRenderer& SampleTokenizer::renderer_for(const ChatSample& sample) cons
   return *renderer_;
 }
 
+// Placeholders are recognised in what stands for pictures; in all other text they are words.
 Encoding SampleTokenizer::encode_text(const RenderedChat& chat, i64& prefix, EncodeCache& cache) const {
+  std::vector<ByteSpan> places = chat.media;
+  std::sort(places.begin(), places.end(),
+            [](const ByteSpan& a, const ByteSpan& b) { return a.begin < b.begin; });
+  const PlacedTokens in_pictures{.ids = placeholder_ids_, .places = places};
   if (!chat.suffix) {
     const bool begun = !first_token_.empty() && chat.text.starts_with(first_token_);
-    return tokenizer_.encode(chat.text, cache, !begun);
+    return tokenizer_.encode(chat.text, cache, !begun, in_pictures);
   }
   const std::string_view text = chat.text;
-  Encoding all = tokenizer_.encode(text.substr(0, static_cast<std::size_t>(*chat.suffix)), cache, false);
+  Encoding all =
+      tokenizer_.encode(text.substr(0, static_cast<std::size_t>(*chat.suffix)), cache, false, in_pictures);
   prefix = static_cast<i64>(all.ids.size());
-  const Encoding suffix =
-      tokenizer_.encode(text.substr(static_cast<std::size_t>(*chat.suffix)), cache, false);
+  const Encoding suffix = tokenizer_.encode(text.substr(static_cast<std::size_t>(*chat.suffix)), cache, false,
+                                            {.ids = placeholder_ids_, .places = {}});
   all.ids.insert(all.ids.end(), suffix.ids.begin(), suffix.ids.end());
   for (const ByteSpan& span : suffix.spans)
     all.spans.push_back({span.begin + *chat.suffix, span.end + *chat.suffix});
@@ -104,8 +113,9 @@ void SampleTokenizer::find_media(TokenizedSample& out, const Encoding& encoding,
     const bool image = out.ids[t] == placeholders_.image, video = out.ids[t] == placeholders_.video;
     if (!image && !video) continue;
     const ByteSpan token = encoding.spans[t];
-    while (at != order.end() && chat.media[*at].end <= token.begin) ++at;
-    require(at != order.end() && token.begin >= chat.media[*at].begin && sample.media[*at].video == video,
+    // It may take the space in front of it.
+    while (at != order.end() && chat.media[*at].end < token.end) ++at;
+    require(at != order.end() && chat.media[*at].begin < token.end && sample.media[*at].video == video,
             ExitCode::bad_data, "{}: a text holds {}, where no {} stands", sample.where,
             tokenizer_.token(out.ids[t]), video ? "video" : "image");
     out.media_positions[*at].push_back(static_cast<i64>(t));

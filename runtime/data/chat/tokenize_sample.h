@@ -37,10 +37,12 @@ class SampleTokenizer {
                   std::optional<ChatSource> chat, Placeholders placeholders,
                   const std::vector<i64>& ends = {}, std::string no_chat = {});
 
-  // The whole chat is encoded in one piece (prefix and suffix of PaliGemma in two). Tokens that the tokenizer
-  // puts around a text are added, unless the template already begins with them. A token is supervised if its
-  // characters overlap what is learned (render_chat.h). media_texts says for each image or video of the
-  // sample what stands for it (media_text.h); bad_data, with sample.where, if it does not fit.
+  // The whole chat is encoded in one piece (prefix and suffix of PaliGemma in two). What stands for a picture
+  // becomes its placeholders; the word <image> of a text is text, as if the tokenizer had no such token.
+  // Tokens that the tokenizer puts around a text are added, unless the template already begins with them. A
+  // token is supervised if its characters overlap what is learned (render_chat.h). media_texts says for each
+  // image or video of the sample what stands for it (media_text.h); bad_data, with sample.where, if it does
+  // not fit.
   TokenizedSample tokenize(const ChatSample& sample, std::span<const std::string> media_texts,
                            EncodeCache& cache) const;
   // The same up to the last answer, for generation: ChatRenderer::prompt. No label.
@@ -62,6 +64,7 @@ class SampleTokenizer {
 
   const Tokenizer& tokenizer_;
   Placeholders placeholders_;
+  std::vector<i64> placeholder_ids_;  // those that there are
   ChatTokens tokens_;
   std::optional<ChatRenderer> renderer_;
   std::string no_chat_;

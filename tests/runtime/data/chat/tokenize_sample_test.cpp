@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/base/json.h"
 #include "runtime/data/bpe_tokenizer.h"
 #include "runtime/data/media_text.h"
 #include "runtime/data/records/messages.h"
@@ -117,18 +118,60 @@ TEST_CASE("images that touch keep their own positions") {
   CHECK(got.media_positions[1] == std::vector<i64>{first + 3, first + 4});
 }
 
-TEST_CASE("an image token in a text, and a template that does not fit the tokenizer, are refused") {
+TEST_CASE("<image> in a text is words, also where it is the model's token: only pictures become that") {
   const std::string folder = kCase + "/model";
   const BpeTokenizer tokenizer = BpeTokenizer::from_folder(folder);
   const SampleTokenizer samples(tokenizer, folder, chat_by_name("llava"), {.image = kImage});
   EncodeCache cache;
-  for (const ChatSample& sample : {chat("a <image> b", "c"), chat("a", "b <image>")}) {
-    CHECK(failure_of([&] { samples.tokenize(sample, {}, cache); }) ==
-          Failure{
-              ExitCode::bad_data,
-              "f.jsonl:3: a text holds <image>, with which the model marks the place of a picture: write it "
-              "otherwise, or give the sample that picture"});
+  const auto times = [](const std::vector<i64>& ids) { return std::count(ids.begin(), ids.end(), kImage); };
+  ChatSample sample = chat("Is <image> a tag?", "<image> is one.");
+  const TokenizedSample words = samples.tokenize(sample, {}, cache);
+  CHECK(tokenizer.decode(words.ids, true) == "USER: Is <image> a tag? ASSISTANT: <image> is one.");
+  CHECK(times(words.ids) == 0);
+  std::vector<i64> learned;
+  for (const i64 label : words.labels) {
+    if (label != kIgnored) learned.push_back(label);
   }
+  CHECK(tokenizer.decode(learned, false) == "<image> is one.</s>");
+
+  sample.messages[0].parts.insert(sample.messages[0].parts.begin(), {.kind = PartKind::image});
+  sample.messages[0].parts.push_back({.kind = PartKind::image});
+  sample.media.resize(2);
+  const TokenizedSample both = samples.tokenize(
+      sample, std::vector{plain_media_text("<image>", 3), plain_media_text("<image>", 2)}, cache);
+  CHECK(times(both.ids) == 5);
+  REQUIRE(both.media_positions.size() == 2);
+  CHECK(both.media_positions[0].size() == 3);
+  CHECK(both.media_positions[1].size() == 2);
+  CHECK(times(both.labels) == 0);
+
+  ChatSample plain = chat("", "");
+  plain.plain = true;
+  plain.messages.erase(plain.messages.begin());
+  plain.messages[0].parts[0].text = "All about <image>.";
+  const TokenizedSample text = samples.tokenize(plain, {}, cache);
+  CHECK(times(text.ids) == 0);
+  CHECK(tokenizer.decode(text.ids, true) == "All about <image>.");
+}
+
+TEST_CASE(
+    "a token that is nothing but a picture's, in a text, and a template that does not fit are refused") {
+  const std::string folder = kCase + "/model";
+  Json json = read_json_file(folder + "/tokenizer.json");
+  for (Json& token : json["added_tokens"]) {
+    if (token["content"] == "<image>") token["content"] = "<|picture|>";
+  }
+  const BpeTokenizer other(json, Json::object(), "t.json");
+  const SampleTokenizer pictures(other, folder, chat_by_name("llava"), {.image = kImage});
+  EncodeCache cache;
+  for (const ChatSample& sample : {chat("a <|picture|> b", "c"), chat("a", "b <|picture|>")}) {
+    CHECK(failure_of([&] { pictures.tokenize(sample, {}, cache); }) ==
+          Failure{ExitCode::bad_data,
+                  "f.jsonl:3: a text holds <|picture|>, with which the model marks the place of a picture: "
+                  "write it "
+                  "otherwise, or give the sample that picture"});
+  }
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(folder);
   CHECK(failure_of([&] { SampleTokenizer(tokenizer, folder, chat_by_name("llava"), {.image = 900}); }) ==
         Failure{ExitCode::bad_data,
                 "the tokenizer has no token with the model's image token id 900 (its ids end at 781)"});
