@@ -18,7 +18,7 @@ namespace {
 using parallel::AttentionKind;
 using parallel::FusionKind;
 
-struct Options {
+struct AuditOptions {
   std::string config, layouts = "plan", dtype = "f64";
   i64 batches = 1;
   bool json = false;
@@ -33,7 +33,7 @@ struct Worst {
 };
 
 // A plan to try; each of the configured rules still holds in the plan's own layout only.
-std::vector<parallel::Plan> layouts_to_try(const Options& o, const parallel::Plan& own,
+std::vector<parallel::Plan> layouts_to_try(const AuditOptions& o, const parallel::Plan& own,
                                            const model::Vlm& model) {
   if (o.layouts == "plan") return {own};
   std::vector<parallel::Plan> plans;
@@ -91,7 +91,7 @@ void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, c
   });
 }
 
-ExitCode run_audit(Job& job, const Options& o) {
+ExitCode run_audit(Job& job, const AuditOptions& o) {
   require(o.layouts == "plan" || o.layouts == "all", ExitCode::usage, "--layouts {}: plan or all", o.layouts);
   require(o.batches >= 1, ExitCode::usage, "--batches {}: at least 1", o.batches);
   const DType dtype = dtype_from_name(o.dtype);
@@ -186,7 +186,7 @@ ExitCode run_audit(Job& job, const Options& o) {
 void add_audit(Command app, Run& run) {
   const Command verb = app.add_command(
       "audit", "Compare the gradient of every parameter on these ranks with that of one rank");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<AuditOptions>();
   verb.add_option("config", o->config, "YAML configuration").required();
   verb.add_option("--layouts", o->layouts,
                   "plan (default): the layout that training would use; all: every one there is");

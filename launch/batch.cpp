@@ -15,11 +15,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct BatchOptions {
   std::string model, data, out, chat;
 };
 
-ExitCode run_batch(Job& job, const Options& o) {
+ExitCode run_batch(Job& job, const BatchOptions& o) {
   if (!job.leads()) return ExitCode::done;
   const bool there = fs::exists(o.out);
   require(!there || (fs::is_directory(o.out) && fs::is_empty(o.out)), ExitCode::cannot_write,
@@ -48,7 +48,7 @@ ExitCode run_batch(Job& job, const Options& o) {
 void add_batch(Command app, Run& run) {
   const Command verb =
       app.add_command("batch", "Write what training would feed: token ids, labels and pixels of each sample");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BatchOptions>();
   verb.add_option("--model", o->model, "run, save, adapters or Hugging Face model folder").required();
   verb.add_option("--data", o->data, "data file (messages, llava, sharegpt, text, .tar shard)").required();
   verb.add_option("--out", o->out,

@@ -22,12 +22,6 @@ namespace {
 
 using Line = nlohmann::ordered_json;
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 void fill_random(Tensor x, std::string_view name, double deviation = 1) {
   const Philox random(1, name);
   dispatch(x.dtype(), [&](auto zero) {

@@ -12,7 +12,7 @@
 namespace longsight::launch {
 namespace {
 
-struct Options {
+struct BenchImagesOptions {
   std::vector<std::string> files;
   i64 size = 336;
   double seconds = 1;
@@ -26,12 +26,7 @@ double core_seconds() {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
-double median(std::vector<double>& values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-ExitCode bench_images(Job& job, const Options& o) {
+ExitCode bench_images(Job& job, const BenchImagesOptions& o) {
   if (!job.leads()) return ExitCode::done;
   data::ImageRecipe recipe;
   recipe.size = recipe.crop = {o.size, o.size};
@@ -71,7 +66,7 @@ ExitCode bench_images(Job& job, const Options& o) {
 void add_bench_images(Command bench, Run& run) {
   const Command verb = bench.add_command(
       "images", "Decoding and resizing of JPEG and PNG files, milliseconds of one core (medians)");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchImagesOptions>();
   verb.add_option("files", o->files, "JPEG and PNG files").required();
   verb.add_option("--size", o->size, "the shorter edge becomes this long (bicubic)").positive();
   verb.add_option("--seconds", o->seconds, "for each file").positive();

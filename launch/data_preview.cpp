@@ -15,7 +15,7 @@ namespace {
 
 constexpr i64 kFontPixels = 15;
 
-struct Options {
+struct DataPreviewOptions {
   FileOptions files;
   std::string model, chat, out;
   std::vector<std::string> fonts;
@@ -47,7 +47,7 @@ bool has_all(const Fonts& fonts, const data::ChatSample& chat) {
   return true;
 }
 
-ExitCode run_preview(Job& job, const Options& o) {
+ExitCode run_preview(Job& job, const DataPreviewOptions& o) {
   if (!job.leads()) return ExitCode::done;
   require(o.samples >= 1 && o.samples <= 64, ExitCode::usage, "--samples {}: from 1 to 64", o.samples);
   require_writable_folder(o.out);
@@ -85,7 +85,7 @@ void add_data_preview(Command data, Run& run) {
   const Command verb = data.add_command(
       "preview",
       "Show the first samples of each source: pictures and texts on a page, tokens and loss in a text");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataPreviewOptions>();
   add_file_options(verb, o->files);
   verb.add_option("--model", o->model, "model or run folder (default: the model of the configuration)");
   verb.add_option("--chat", o->chat, "chat template instead of the model's own: NAME or FILE.jinja");

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct Options {
+struct DataStatsOptions {
   FileOptions files;
   std::string model, chat;
   bool json = false;
@@ -197,7 +197,7 @@ void print_table(const std::vector<Statistics>& sources, const Statistics& total
       grouped(static_cast<i64>(static_cast<double>(total.sum(&SampleFacts::tokens)) / total.seconds))));
 }
 
-ExitCode run_stats(Job& job, const Options& o) {
+ExitCode run_stats(Job& job, const DataStatsOptions& o) {
   if (!job.leads()) return ExitCode::done;
   const auto maker = open_maker_for(o.files, o.model, o.chat);
   std::vector<Statistics> sources;
@@ -223,7 +223,7 @@ ExitCode run_stats(Job& job, const Options& o) {
 void add_data_stats(Command data, Run& run) {
   const Command verb =
       data.add_command("stats", "Samples, pictures, tokens of text, of pictures and with loss; lengths");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataStatsOptions>();
   add_file_options(verb, o->files);
   verb.add_option("--model", o->model,
                   "model or run folder whose tokenizer counts (default: that of the configuration)");

@@ -23,7 +23,7 @@ const std::vector<std::string> kSpecialTokens{"<unk>", "<s>", "</s>", "<image>",
 constexpr std::array kFiles{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                             "chat_template.jinja"};
 
-struct Options {
+struct DataTokenizerOptions {
   i64 vocab = 0;
   std::vector<std::string> files;
   std::string out, chat = "llava";
@@ -56,7 +56,7 @@ bool is_tokenizer_folder(const std::string& folder) {
 
 // The conversations as they will be tokenised, role heads included: pieces are learned as they stand in them
 // (" cat" behind "ASSISTANT:", not "cat").
-std::vector<std::string> read_texts(const Options& o, const data::ChatRenderer& chat) {
+std::vector<std::string> read_texts(const DataTokenizerOptions& o, const data::ChatRenderer& chat) {
   std::vector<std::string> texts;
   for (const std::string& path : o.files) {
     const auto file = data::open_chat_data(data::guess_data_spec(path));
@@ -70,7 +70,7 @@ std::vector<std::string> read_texts(const Options& o, const data::ChatRenderer& 
   return texts;
 }
 
-ExitCode run_tokenizer(Job& job, const Options& o) {
+ExitCode run_tokenizer(Job& job, const DataTokenizerOptions& o) {
   if (!job.leads()) return ExitCode::done;
   data::ChatSource source = data::chat_by_name(o.chat);
   for (const std::string& token : source.tokens) {
@@ -112,7 +112,7 @@ ExitCode run_tokenizer(Job& job, const Options& o) {
 void add_data_tokenizer(Command data, Run& run) {
   const Command verb =
       data.add_command("tokenizer", "Learn a byte-level BPE from chat files, in the files of Hugging Face");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataTokenizerOptions>();
   verb.add_option("--vocab", o->vocab, "tokens in all: 5 special ones, 256 bytes, the rest learned")
       .required();
   verb.add_option("files", o->files, "data files (messages, llava, sharegpt, text, .tar shards)").required();

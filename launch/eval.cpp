@@ -16,18 +16,18 @@
 namespace longsight::launch {
 namespace {
 
-struct Options {
+struct EvalOptions {
   std::string target;
   bool json = false;
   std::vector<std::string> overrides;
 };
 
-LoadedConfig load_target(const Options& o) {
+LoadedConfig load_target(const EvalOptions& o) {
   if (!std::filesystem::is_directory(o.target)) return load_config(o.target, o.overrides);
   return source_config(find_source(o.target), o.overrides);
 }
 
-ExitCode run_eval(Job& job, const Options& o) {
+ExitCode run_eval(Job& job, const EvalOptions& o) {
   const LoadedConfig loaded = load_target(o);
   require_same_config(loaded.config, job.world);
   loaded.document.require_at(!loaded.config.data.eval.empty(), "data.eval",
@@ -55,7 +55,7 @@ ExitCode run_eval(Job& job, const Options& o) {
 void add_eval(Command app, Run& run) {
   const Command verb =
       app.add_command("eval", "Held-out loss; exact match is what `generate --data` reports");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<EvalOptions>();
   verb.add_option("target", o->target, "YAML configuration, run, save, adapters or model folder").required();
   verb.add_flag("--json", o->json, "one line of JSON");
   verb.add_option("overrides", o->overrides, "key.path=value");

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct ExportOptions {
   std::string source, out, dtype, names = "original", shard_size = "5GB", adapter;
   std::vector<std::string> allow_missing;
 };
@@ -55,7 +55,7 @@ i64 bytes_of(const std::string& text) {
   return count * found->second;
 }
 
-ExitCode run_export(Job& job, const Options& o) {
+ExitCode run_export(Job& job, const ExportOptions& o) {
   static const std::vector<std::string> kNames{"original", "v5"};
   parallel::require_available(o.names, "--hf-names", kNames);
   const i64 shard_bytes = bytes_of(o.shard_size);
@@ -87,7 +87,7 @@ ExitCode run_export(Job& job, const Options& o) {
 
 void add_export(Command app, Run& run) {
   const Command verb = app.add_command("export", "Write a model as a Hugging Face folder");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ExportOptions>();
   verb.add_option("source", o->source, "run, save, adapters or model folder").required();
   verb.add_option("folder", o->out, "new folder").required();
   verb.add_option("--dtype", o->dtype,

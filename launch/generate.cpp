@@ -16,7 +16,7 @@ namespace {
 // Samples that a rank answers between two exchanges of results, if there are several ranks.
 constexpr i64 kSamplesPerRound = 2;
 
-struct Options {
+struct GenerateOptions {
   std::string model, prompt, data, dtype = "f32", chat, adapter;
   std::vector<std::string> images, allow_missing;
   i64 max_tokens = 128, limit = 0;
@@ -30,7 +30,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
-data::ChatSample question(const Options& o) {
+data::ChatSample question(const GenerateOptions& o) {
   data::ChatMessage message{.role = data::Role::user, .parts = {}, .loss = false};
   std::vector<data::ChatMedia> media;
   for (const std::string& image : o.images) {
@@ -55,13 +55,13 @@ LastTurn last_turn(const data::ChatSample& sample) {
 }
 
 // --adapter names what belongs to --model.
-ModelSource source_of(const Options& o) {
+ModelSource source_of(const GenerateOptions& o) {
   return o.adapter.empty() ? find_source(o.model) : find_source(o.adapter, o.model);
 }
 
 class Generator {
  public:
-  Generator(const Options& o, DType dtype, Stream stream)
+  Generator(const GenerateOptions& o, DType dtype, Stream stream)
       : samples_(open_sample_maker(source_of(o), o.chat)),
         run_(load_source(source_of(o), dtype, o.allow_missing)),
         decoder_(*run_.model, stream),
@@ -91,7 +91,7 @@ class Generator {
   bool warned_ = false;
 };
 
-void answer_prompt(const Options& o, DType dtype, Stream stream) {
+void answer_prompt(const GenerateOptions& o, DType dtype, Stream stream) {
   Generator generator(o, dtype, stream);
   print_line(trimmed(generator.answer(question(o))));
   if (generator.cut() > 0) log_info("the answer was cut at {} tokens (--max-tokens)", o.max_tokens);
@@ -99,7 +99,7 @@ void answer_prompt(const Options& o, DType dtype, Stream stream) {
 
 // Sample i of a round belongs to rank i modulo the number of ranks; rank 0 prints them in the order of the
 // file.
-void answer_data(Job& job, const Options& o, DType dtype) {
+void answer_data(Job& job, const GenerateOptions& o, DType dtype) {
   const auto file = data::open_chat_data(data::guess_data_spec(o.data));
   data::check_samples(*file);
   const i64 samples = o.limit > 0 ? std::min(o.limit, file->size()) : file->size();
@@ -143,7 +143,7 @@ void answer_data(Job& job, const Options& o, DType dtype) {
            exact, samples);
 }
 
-ExitCode run_generate(Job& job, const Options& o) {
+ExitCode run_generate(Job& job, const GenerateOptions& o) {
   require(o.has_prompt != !o.data.empty(), ExitCode::usage,
           "generate: give either --prompt TEXT or --data FILE.jsonl");
   require(o.data.empty() || o.images.empty(), ExitCode::usage,
@@ -165,7 +165,7 @@ ExitCode run_generate(Job& job, const Options& o) {
 void add_generate(Command app, Run& run) {
   const Command verb =
       app.add_command("generate", "Answer a question, or the last turn of each sample, greedily");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<GenerateOptions>();
   verb.add_option("--model", o->model, "run, save, adapters or Hugging Face model folder").required();
   verb.add_option("--image", o->images, "images in front of the prompt, in this order");
   const Option prompt = verb.add_option("--prompt", o->prompt, "the question; the answer goes to stdout");

@@ -15,7 +15,7 @@
 namespace longsight::launch {
 namespace {
 
-struct Options {
+struct GradientsOptions {
   std::string model, batch, out, dtype = "f64";
   bool logits = false;
   std::vector<std::string> allow_missing, overrides;
@@ -40,7 +40,7 @@ void gather_to_places(Tensor all, Tensor mine, const std::vector<i64>& index, pa
     copy(all.row_range(places->as<i64>()[i], 1), gathered->row_range(i, 1), stream);
 }
 
-ExitCode run_gradients(Job& job, const Options& o) {
+ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   const LoadedConfig loaded = load_config("", o.overrides);
   const DType dtype = dtype_from_name(o.dtype);
   if (job.leads()) require_writable_file(o.out);
@@ -123,7 +123,7 @@ ExitCode run_gradients(Job& job, const Options& o) {
 void add_gradients(Command app, Run& run) {
   const Command verb =
       app.add_command("gradients", "Loss and the gradient of every parameter for a given batch");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<GradientsOptions>();
   verb.add_option("--model", o->model, "Hugging Face model folder").required();
   verb.add_option("--batch", o->batch, "safetensors file: input_ids, labels, attention_mask, pixel_values")
       .required();

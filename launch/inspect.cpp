@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct InspectOptions {
   std::string path;
   bool json = false;
 };
@@ -129,7 +129,7 @@ void print_text(const Inspected& found) {
   for (const auto& [part, count] : found.parts) print_line(fmt::format("{:<10}{:>16}", part, count));
 }
 
-ExitCode run_inspect(Job& job, const Options& o) {
+ExitCode run_inspect(Job& job, const InspectOptions& o) {
   if (!job.leads()) return ExitCode::done;
   const Inspected found = inspect(o.path);
   o.json ? print_json(found) : print_text(found);
@@ -141,7 +141,7 @@ ExitCode run_inspect(Job& job, const Options& o) {
 void add_inspect(Command app, Run& run) {
   const Command verb =
       app.add_command("inspect", "List the tensors of a file or folder, and the modules of a model");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<InspectOptions>();
   verb.add_option("path", o->path, "safetensors file, run, save, adapters or model folder").required();
   verb.add_flag("--json", o->json, "one line of JSON");
   verb.callback([o, &run] { run = [o](Job& job) { return run_inspect(job, *o); }; });

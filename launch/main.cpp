@@ -54,6 +54,7 @@ int run(int argc, char** argv, int& rank, int& ranks) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  launch::ask_for_short_slices();
   launch::let_idle_threads_sleep(argv);
   int rank = 0, ranks = 1;
   try {

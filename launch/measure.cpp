@@ -1,5 +1,6 @@
 #include "launch/measure.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 
@@ -11,6 +12,12 @@ namespace longsight::launch {
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 double peak_memory_mib() {

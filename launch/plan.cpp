@@ -12,7 +12,7 @@
 namespace longsight::launch {
 namespace {
 
-struct Options {
+struct PlanOptions {
   std::string config, hardware;
   std::optional<i64> ranks;
   bool json = false;
@@ -47,7 +47,7 @@ parallel::HardwareProfile read_hardware(const std::string& path) {
 }
 
 // A run, or a model's config.json: what any run of such a model would be.
-LoadedConfig load_target(const Options& o) {
+LoadedConfig load_target(const PlanOptions& o) {
   if (!o.config.ends_with(".json")) return load_config(o.config, o.overrides);
   LoadedConfig loaded = load_config("", o.overrides);
   loaded.config.model.config = o.config;
@@ -87,7 +87,7 @@ std::string model_text(const model::Vlm& model) {
   return text + table;
 }
 
-ExitCode run_plan(Job& job, const Options& o) {
+ExitCode run_plan(Job& job, const PlanOptions& o) {
   const LoadedConfig loaded = load_target(o);
   require(o.ranks.value_or(1) >= 1, ExitCode::usage, "--ranks {}: at least 1", o.ranks.value_or(1));
   const RunModel run = open_run_shape(loaded);  // shapes are enough
@@ -110,7 +110,7 @@ ExitCode run_plan(Job& job, const Options& o) {
 void add_plan(Command app, Run& run) {
   const Command verb =
       app.add_command("plan", "Print what a run would do and why; trains nothing, needs no MPI");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<PlanOptions>();
   verb.add_option("config", o->config, "YAML configuration, or the config.json of a model").required();
   verb.add_option("--ranks", o->ranks, "ranks to plan for (default: those that run this command)");
   verb.add_option("--hardware", o->hardware, "YAML hardware profile");

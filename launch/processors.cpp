@@ -12,6 +12,7 @@
 #include <omp.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace longsight::launch {
@@ -159,6 +160,22 @@ std::string choose_threads(parallel::ProcessGroup& node) {
                      share.processors, share.processors == 1 ? "" : "s", share.ranks,
                      share.ranks == 1 ? "" : "s",
                      share.quota > 0 ? fmt::format(", its control group may use {:.4g}", share.quota) : "");
+}
+
+void ask_for_short_slices() {
+  constexpr u64 kSlice = 500'000;  // ns; a processor that is fought for changes hands about so often
+  // sched_attr of <linux/sched/types.h>, which some versions of the C library cannot stand beside <sched.h>.
+  struct {
+    std::uint32_t size, policy;
+    u64 flags;
+    std::int32_t nice;
+    std::uint32_t priority;
+    u64 runtime, deadline, period;
+  } attributes{};
+  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return;
+  if (attributes.policy != SCHED_OTHER) return;
+  attributes.runtime = kSlice;
+  syscall(SYS_sched_setattr, 0, &attributes, 0);  // an older kernel ignores it
 }
 
 void let_idle_threads_sleep(char** argv) {

@@ -43,6 +43,11 @@ ProcessorShare processor_share(std::span<const ProcessorLimits> node, int rank);
 // returns a line for the log.
 std::string choose_threads(parallel::ProcessGroup& node);
 
+// Asks the kernel (Linux 6.12 and later) for short turns on processors that others use too. A rank sleeps
+// many times in a step; when its message is there, it then need not wait for the end of a neighbour's turn,
+// some milliseconds. Threads made later inherit it; nobody's share of a processor changes.
+void ask_for_short_slices();
+
 // Keeps idle OpenMP threads from polling longer than a hand-over takes, which costs a neighbour its
 // processor. The OpenMP library reads this from the environment as it is loaded, so the program starts itself
 // anew; call before anything else. OMP_WAIT_POLICY and GOMP_SPINCOUNT of the user count.

@@ -4,7 +4,7 @@
 namespace longsight::launch {
 namespace {
 
-struct Options {
+struct TrainOptions {
   std::string config;
   std::vector<std::string> overrides;
 };
@@ -13,7 +13,7 @@ struct Options {
 
 void add_train(Command app, Run& run) {
   const Command verb = app.add_command("train", "Train a model");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TrainOptions>();
   verb.add_option("config", o->config, "YAML configuration").required();
   verb.add_option("overrides", o->overrides, "key.path=value");
   verb.callback(

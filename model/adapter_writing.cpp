@@ -14,7 +14,7 @@
 namespace longsight::model {
 namespace {
 
-using Modules = std::set<std::string>;
+using ModuleNames = std::set<std::string>;
 
 std::string parent_of(const std::string& name) {
   const std::size_t dot = name.rfind('.');
@@ -44,14 +44,14 @@ bool differs_from_base(const Vlm& model, const Parameter& p) {
   return (p.used && p.trainable) || std::find(saved.begin(), saved.end(), p.name) != saved.end();
 }
 
-// Whole weights, as PEFT holds them: of whole modules, and biases of adapted layers.
-struct Whole {
-  Modules modules;
+// WholeWeight weights, as PEFT holds them: of whole modules, and biases of adapted layers.
+struct WholeWeight {
+  ModuleNames modules;
   bool biases = false;
 };
 
-Whole whole_weights(const Vlm& model, const std::map<std::string, ParameterId>& layers) {
-  Whole whole;
+WholeWeight whole_weights(const Vlm& model, const std::map<std::string, ParameterId>& layers) {
+  WholeWeight whole;
   for (const Parameter& p : model.parameters().all()) {
     if (!differs_from_base(model, p)) continue;
     const std::string name = module_tree_name(model.config(), p.name), module = parent_of(name);
@@ -70,7 +70,7 @@ Whole whole_weights(const Vlm& model, const std::map<std::string, ParameterId>& 
     whole.modules.insert(module);
   }
   // Of modules inside each other the outer one holds all.
-  Modules outer;
+  ModuleNames outer;
   for (const std::string& module : whole.modules) {
     if (std::none_of(whole.modules.begin(), whole.modules.end(),
                      [&](const std::string& other) { return inside(module, other); }))
@@ -118,7 +118,7 @@ void add_adapters(FileTensors& tensors, const Vlm& model) {
   }
 }
 
-void add_whole(FileTensors& tensors, const Vlm& model, const Whole& whole,
+void add_whole(FileTensors& tensors, const Vlm& model, const WholeWeight& whole,
                const std::map<std::string, ParameterId>& layers) {
   const ParameterRegistry& p = model.parameters();
   for (ParameterId id = 0; id < p.size(); ++id) {
@@ -161,7 +161,7 @@ i64 adapter_bytes(const Vlm& model) {
 void write_adapter_files(const Vlm& model, const std::string& folder, const std::string& base) {
   const AdapterConfig& adapters = model.adapters();
   const auto layers = adapted_layers(model);
-  const Whole whole = whole_weights(model, layers);
+  const WholeWeight whole = whole_weights(model, layers);
   FileTensors tensors(model);
   add_adapters(tensors, model);
   add_whole(tensors, model, whole, layers);

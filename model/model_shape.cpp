@@ -67,7 +67,7 @@ void set_backward(TowerShape& tower, const std::vector<BlockIds>& blocks, bool b
   }
 }
 
-PartParameters& part_of(ModelShape& shape, const std::string& part) {
+PartParameters& parameters_of(ModelShape& shape, const std::string& part) {
   if (part == "vision") return shape.vision_parameters;
   if (part == "connector") return shape.connector_parameters;
   check(part == "language", "parameters of a part {}", part);
@@ -80,7 +80,7 @@ ModelShape shape_of(const ModelConfig& config, const ModelIds& ids, const Parame
   ModelShape shape;
   shape.dtype = dtype;
   for (const Parameter& parameter : p.all()) {
-    PartParameters& part = part_of(shape, parameter.part);
+    PartParameters& part = parameters_of(shape, parameter.part);
     part.values += parameter.elements();
     if (parameter.used && parameter.trainable) part.trained += parameter.elements();
   }

@@ -148,19 +148,19 @@ void write_json(const std::string& path, const Json& json) {
 
 // ---- the whole
 
-struct Whole {
+struct WholePart {
   ModelConfig config;
   i64 old_vocab = 0;
   ImageToken token;
 };
 
-Whole compose(const PartFolders& parts) {
+WholePart compose(const PartFolders& parts) {
   const ModelConfig language = read_config(parts.language);
   require(!language.has_vision(), ExitCode::bad_data, "{}/config.json: a {} is no language model alone",
           parts.language, language.family);
-  Whole whole{.config = {},
-              .old_vocab = language.text.vocab,
-              .token = image_token_of(parts.language, language.text.vocab)};
+  WholePart whole{.config = {},
+                  .old_vocab = language.text.vocab,
+                  .token = image_token_of(parts.language, language.text.vocab)};
   const Json tower = tower_config(parts.vision);
   Json text = language_config(language);
   text["vocab_size"] = std::max(language.text.vocab, whole.token.id + 1);
@@ -203,7 +203,7 @@ ModelConfig compose_parts(const PartFolders& parts) {
 }
 
 std::unique_ptr<Vlm> load_parts(const PartFolders& parts, const LoadOptions& options) {
-  Whole whole = compose(parts);
+  WholePart whole = compose(parts);
   for (const std::string& folder : {parts.vision, parts.language}) check_has_safetensors(folder);
   const io::SafetensorsSet vision(parts.vision), language(parts.language);
   TensorSources sources;

@@ -5,7 +5,7 @@
 namespace longsight::model {
 namespace {
 
-double real(i64 n) {
+double as_real(i64 n) {
   return static_cast<double>(n);
 }
 
@@ -19,14 +19,14 @@ LinearCost cost_of(const LinearIds& ids, const ParameterRegistry& p) {
   if (!ids.present()) return cost;
   for (i64 part = 0; part < ids.parts; ++part) {
     const ParameterId weight = ids.weight + part;
-    const double elements = real(p[weight].elements());
+    const double elements = as_real(p[weight].elements());
     const bool scaled = ids.scale != kNone && p.has_grad(ids.scale);  // its gradient is made of the weight's
     cost.forward += elements;
     cost.to_input += elements;
     cost.to_weights += p.has_grad(weight) || scaled ? elements : 0;
     if (ids.adapters.empty() || !ids.adapters[static_cast<std::size_t>(part)].present()) continue;
     const AdapterIds& adapter = ids.adapters[static_cast<std::size_t>(part)];
-    const double a = real(p[adapter.a].elements()), b = real(p[adapter.b].elements());
+    const double a = as_real(p[adapter.a].elements()), b = as_real(p[adapter.b].elements());
     cost.forward += a + b;
     cost.to_input += a + b;  // dy B, and that by A
     cost.to_weights += (p.has_grad(adapter.a) ? a : 0) + (p.has_grad(adapter.b) ? b : 0);
@@ -51,11 +51,11 @@ struct Blocks {
   }
 };
 
-PassFlops vision_flops(const Vlm& model, const parallel::Geometry& g) {
+PassFlops vision_pass(const Vlm& model, const parallel::Geometry& g) {
   const ParameterRegistry& p = model.parameters();
   const ModelConfig& c = model.config();
-  Blocks blocks{.linear_rows = real(g.images.rows()), .flops = {}};
-  const double patches = real(g.images.rows() - g.images.count() * c.vision.class_rows());
+  Blocks blocks{.linear_rows = as_real(g.images.rows()), .flops = {}};
+  const double patches = as_real(g.images.rows() - g.images.count() * c.vision.class_rows());
   const LinearCost patch = cost_of(model.ids().vision.patch, p);
   blocks.flops.forward += 2 * patches * patch.forward;
   if (model.vision().needs_gradient_below(0, p)) blocks.flops.backward += 2 * patches * patch.to_weights;
@@ -66,10 +66,10 @@ PassFlops vision_flops(const Vlm& model, const parallel::Geometry& g) {
 }
 
 // `below`: the tower needs a gradient.
-PassFlops connector_flops(const Vlm& model, const parallel::Geometry& g, bool below) {
+PassFlops connector_pass(const Vlm& model, const parallel::Geometry& g, bool below) {
   const ParameterRegistry& p = model.parameters();
   const ConnectorIds& ids = model.ids().connector;
-  const double rows = 2 * real(g.features());
+  const double rows = 2 * as_real(g.features());
   const LinearCost first = cost_of(ids.first, p), second = cost_of(ids.second, p);
   PassFlops flops{.forward = rows * (first.forward + second.forward), .backward = 0};
   if (!below && !model.connector().any_grad(p)) return flops;
@@ -80,11 +80,11 @@ PassFlops connector_flops(const Vlm& model, const parallel::Geometry& g, bool be
 }
 
 // `below`: its input needs a gradient.
-PassFlops language_flops(const Vlm& model, const parallel::Geometry& g, bool below) {
+PassFlops language_pass(const Vlm& model, const parallel::Geometry& g, bool below) {
   const ParameterRegistry& p = model.parameters();
   const LanguageIds& ids = model.ids().language;
-  Blocks blocks{.linear_rows = real(g.samples.rows()), .flops = {}};
-  const double head = 2 * real(g.supervised()) * real(p[ids.head].elements());
+  Blocks blocks{.linear_rows = as_real(g.samples.rows()), .flops = {}};
+  const double head = 2 * as_real(g.supervised()) * as_real(p[ids.head].elements());
   blocks.flops.forward += head;
   blocks.flops.backward += head * (p.has_grad(ids.head) ? 2 : 1);
   const i64 first = model.language().blocks() - model.language().blocks_in_backward(below, p);
@@ -105,11 +105,11 @@ PassFlops pass_flops(const Vlm& model, const parallel::Geometry& g) {
   bool below = p.has_grad(model.ids().language.embedding);
   if (model.config().has_vision() && g.images.count() > 0) {
     const bool tower = model.vision().needs_gradient_below(model.vision().blocks(), p);
-    add(vision_flops(model, g));
-    add(connector_flops(model, g, tower));
+    add(vision_pass(model, g));
+    add(connector_pass(model, g, tower));
     below = below || tower || model.connector().any_grad(p);
   }
-  add(language_flops(model, g, below));
+  add(language_pass(model, g, below));
   return all;
 }
 

@@ -66,7 +66,7 @@ if $setup; then
 fi
 
 begin "build (build/host)"
-cmake --preset host -DLONGSIGHT_NATIVE=ON
+cmake --preset host -DLONGSIGHT_NATIVE=ON -DLONGSIGHT_UNITY=ON
 cmake --build --preset host --parallel "$(nproc)" --target longsight
 end
 

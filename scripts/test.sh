@@ -48,7 +48,7 @@ trap explain EXIT
 source scripts/mpi_environment.sh
 if $setup; then scripts/setup.sh; fi
 step=configure
-cmake --preset host -DLONGSIGHT_NATIVE=$native
+cmake --preset host -DLONGSIGHT_NATIVE=$native -DLONGSIGHT_UNITY=ON
 step=build
 cmake --build --preset host --parallel "$jobs"
 step="tests"

@@ -3,7 +3,7 @@
 namespace longsight::model {
 namespace {
 
-std::vector<Family> made() {
+std::vector<Family> made_families() {
   std::vector<Family> all{llava_family(),      internvl_family(), internvl_chat_family(), qwen2_vl_family(),
                           qwen2_5_vl_family(), smolvlm_family(),  idefics3_family(),      paligemma_family()};
   for (Family& family : text_only_families()) all.push_back(std::move(family));
@@ -13,7 +13,7 @@ std::vector<Family> made() {
 }  // namespace
 
 const std::vector<Family>& families() {
-  static const std::vector<Family> all = made();
+  static const std::vector<Family> all = made_families();
   return all;
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_idefics3(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::smolvlm;
   ConfigReader r(file, path);
@@ -48,7 +48,7 @@ ModelConfig read_config(const Family& family, const json& file, const std::strin
   return config;
 }
 
-json v5_config(const Family& family, const ModelConfig& c) {
+json idefics3_v5(const Family& family, const ModelConfig& c) {
   json config = v5_outer(c.source, family.model_type, c.text);
   if (config.contains("pad_token_id")) {
     config["_pad_token_id"] = config["pad_token_id"];
@@ -61,7 +61,7 @@ json v5_config(const Family& family, const ModelConfig& c) {
   return config;
 }
 
-Family made(const std::string& type, const std::string& name) {
+Family idefics3_family(const std::string& type, const std::string& name) {
   return {.model_type = type,
           .architecture = name + "ForConditionalGeneration",
           .processor = name + "Processor",
@@ -70,18 +70,18 @@ Family made(const std::string& type, const std::string& name) {
             "use_cache": true, "image_token_id": 128257, "scale_factor": 2,
             "tie_word_embeddings": false})"),
           .absent_text = {{"rms_norm_eps", 1e-5}},
-          .read_config = read_config,
-          .v5_config = v5_config};
+          .read_config = read_idefics3,
+          .v5_config = idefics3_v5};
 }
 
 }  // namespace
 
 Family idefics3_family() {
-  return made("idefics3", "Idefics3");
+  return idefics3_family("idefics3", "Idefics3");
 }
 
 Family smolvlm_family() {
-  return made("smolvlm", "SmolVLM");
+  return idefics3_family("smolvlm", "SmolVLM");
 }
 
 }  // namespace longsight::model

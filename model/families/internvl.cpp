@@ -33,7 +33,7 @@ void check_internvl_merge(ConfigReader& r, const VisionConfig& v) {
 
 namespace {
 
-ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_internvl(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::internvl;
   ConfigReader r(file, path);
@@ -69,7 +69,7 @@ ModelConfig read_config(const Family& family, const json& file, const std::strin
   return config;
 }
 
-json v5_config(const Family& family, const ModelConfig& c) {
+json internvl_v5(const Family& family, const ModelConfig& c) {
   json config = v5_outer(c.source, family.model_type, c.text);
   json vision = v5_vision(part_of(c.source, "vision_config"), "internvl_vision");
   vision["image_size"] = {c.vision.image_size, c.vision.image_size};
@@ -91,10 +91,10 @@ Family internvl_family() {
             "image_token_id": 151667, "image_seq_length": 256, "downsample_ratio": 0.5,
             "projector_hidden_act": "gelu", "vision_feature_layer": -1,
             "vision_feature_select_strategy": "default", "tie_word_embeddings": true})"),
-          .read_config = read_config,
+          .read_config = read_internvl,
           .canonical_name = canonical_outer_name,
           .memory_name = memory_llava_name,
-          .v5_config = v5_config};
+          .v5_config = internvl_v5};
 }
 
 }  // namespace longsight::model

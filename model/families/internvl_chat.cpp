@@ -70,7 +70,7 @@ void complete(ModelConfig& config, const std::string& folder) {
           config.text.vocab);
 }
 
-ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_internvl_chat(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::internvl;
   ConfigReader r(file, path);
@@ -128,13 +128,13 @@ std::vector<FileTensor> q_k_v(const std::string& name, i64 q_rows, i64 kv_rows) 
 // The name of a block's tensor there, by the one it has here; {} stands for q, k and v, which are joined
 // here. Empty: `name` is none of these.
 std::string block_name(const std::string& name, const BlockNames& here, const BlockNames& there) {
-  using Member = std::string BlockNames::*;
+  using NameOf = std::string BlockNames::*;
   if (!here.qkv.empty() && there.qkv.empty() && name.starts_with(here.qkv + ".")) {
     std::string own = there.q;
     own.replace(own.rfind("q_proj"), 1, "{}");
     return own + name.substr(here.qkv.size());
   }
-  for (Member part : {&BlockNames::attention_norm, &BlockNames::qkv, &BlockNames::q, &BlockNames::k,
+  for (NameOf part : {&BlockNames::attention_norm, &BlockNames::qkv, &BlockNames::q, &BlockNames::k,
                       &BlockNames::v, &BlockNames::q_norm, &BlockNames::k_norm, &BlockNames::out,
                       &BlockNames::mlp_norm, &BlockNames::gate, &BlockNames::up, &BlockNames::down}) {
     if (!(here.*part).empty() && name.starts_with(here.*part + "."))
@@ -200,7 +200,7 @@ std::vector<FileTensor> v5_tensors(const ModelConfig& c, const Parameter& parame
   fail(ExitCode::internal, "no tensor {} in a connector of InternVL", name);
 }
 
-json v5_config(const Family&, const ModelConfig& c) {
+json internvl_chat_v5(const Family&, const ModelConfig& c) {
   const json source_vision = part_of(c.source, "vision_config"),
              source_text = part_of(c.source, "llm_config");
   require(!c.connector.blocks_by_column, ExitCode::usage,
@@ -277,10 +277,10 @@ Family internvl_chat_family() {
                        {"select_layer", -1},
                        {"ps_version", "v1"},
                        {"tie_word_embeddings", false}},
-          .read_config = read_config,
+          .read_config = read_internvl_chat,
           .complete = complete,
           .v5_tensors = v5_tensors,
-          .v5_config = v5_config,
+          .v5_config = internvl_chat_v5,
           .v5_processor = v5_processor};
 }
 

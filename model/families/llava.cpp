@@ -34,7 +34,7 @@ std::string without_vision_model(const std::string& canonical) {
   return n;
 }
 
-ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_llava(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   ConfigReader r(file, path);
   r.assume(family.defaults);
@@ -64,7 +64,7 @@ ModelConfig read_config(const Family& family, const json& file, const std::strin
   return config;
 }
 
-json v5_config(const Family& family, const ModelConfig& c) {
+json llava_v5(const Family& family, const ModelConfig& c) {
   json config = v5_outer(c.source, family.model_type, c.text);
   config.erase("image_token_id");
   config["image_token_index"] = c.image_token;
@@ -90,11 +90,11 @@ Family llava_family() {
           .absent_vision = json::parse(R"({
             "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
             "num_attention_heads": 16, "image_size": 336, "patch_size": 14, "projection_dim": 768})"),
-          .read_config = read_config,
+          .read_config = read_llava,
           .canonical_name = canonical_llava_name,
           .memory_name = memory_llava_name,
           .v5_tensors = v5_llava_tensors,
-          .v5_config = v5_config};
+          .v5_config = llava_v5};
 }
 
 std::string canonical_outer_name(const std::string& name_in_file) {

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_paligemma(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   ConfigReader r(file, path);
   r.assume(family.defaults);
@@ -45,7 +45,7 @@ ModelConfig read_config(const Family& family, const json& file, const std::strin
   return config;
 }
 
-json v5_config(const Family& family, const ModelConfig& c) {
+json paligemma_v5(const Family& family, const ModelConfig& c) {
   json config = v5_outer(c.source, family.model_type, c.text);
   json text = part_of(c.source, "text_config", family.absent_text),
        vision = part_of(c.source, "vision_config", family.absent_vision);
@@ -88,11 +88,11 @@ Family paligemma_family() {
             "hidden_size": 2048, "intermediate_size": 16384, "num_hidden_layers": 18,
             "num_attention_heads": 8, "num_key_value_heads": 1, "vocab_size": 257152,
             "use_bidirectional_attention": true})"),
-          .read_config = read_config,
+          .read_config = read_paligemma,
           .canonical_name = canonical_llava_name,
           .memory_name = memory_llava_name,
           .v5_tensors = v5_llava_tensors,
-          .v5_config = v5_config};
+          .v5_config = paligemma_v5};
 }
 
 }  // namespace longsight::model

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-ModelConfig read_config(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_qwen2_vl(const Family& family, const json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::qwen;
   ConfigReader r(file, path);
@@ -54,7 +54,7 @@ ModelConfig read_config(const Family& family, const json& file, const std::strin
   return config;
 }
 
-json v5_config(const Family& family, const ModelConfig& c) {
+json qwen2_vl_v5(const Family& family, const ModelConfig& c) {
   const std::string text_type = family.model_type + "_text", vision_type = family.model_type + "_vision";
   json outer = c.source, text = part_of(c.source, "text_config");
   const bool nested = !text.empty();
@@ -87,7 +87,7 @@ std::string memory_name(const std::string& canonical) {
   return canonical.starts_with("visual.") ? "model." + canonical : canonical;
 }
 
-Family made(const std::string& type, const std::string& name) {
+Family qwen2_vl_family(const std::string& type, const std::string& name) {
   return {.model_type = type,
           .architecture = name + "ForConditionalGeneration",
           .processor = name + "Processor",
@@ -95,20 +95,20 @@ Family made(const std::string& type, const std::string& name) {
           .defaults = json::parse(R"({
             "image_token_id": 151655, "video_token_id": 151656, "vision_start_token_id": 151652,
             "vision_end_token_id": 151653, "tie_word_embeddings": false})"),
-          .read_config = read_config,
+          .read_config = read_qwen2_vl,
           .canonical_name = canonical_name,
           .memory_name = memory_name,
-          .v5_config = v5_config};
+          .v5_config = qwen2_vl_v5};
 }
 
 }  // namespace
 
 Family qwen2_vl_family() {
-  return made("qwen2_vl", "Qwen2VL");
+  return qwen2_vl_family("qwen2_vl", "Qwen2VL");
 }
 
 Family qwen2_5_vl_family() {
-  return made("qwen2_5_vl", "Qwen2_5_VL");
+  return qwen2_vl_family("qwen2_5_vl", "Qwen2_5_VL");
 }
 
 }  // namespace longsight::model

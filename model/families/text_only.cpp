@@ -6,7 +6,7 @@
 namespace longsight::model {
 namespace {
 
-ModelConfig read_config(const Family& family, const nlohmann::json& file, const std::string& path) {
+ModelConfig read_text_only(const Family& family, const nlohmann::json& file, const std::string& path) {
   ModelConfig config;
   ConfigReader r(file, path);
   const TextPlace place{.model = "model.", .head = ""};
@@ -18,7 +18,7 @@ ModelConfig read_config(const Family& family, const nlohmann::json& file, const 
   return config;
 }
 
-nlohmann::json v5_config(const Family& family, const ModelConfig& c) {
+nlohmann::json text_only_v5(const Family& family, const ModelConfig& c) {
   nlohmann::json config = v5_text(c.source, c.text, family.model_type);
   config["tie_word_embeddings"] = c.text.tied;
   return config;
@@ -33,8 +33,8 @@ std::vector<Family> text_only_families() {
     all.push_back({.model_type = row.type(),
                    .architecture = row.architecture,
                    .chat = row.chat,
-                   .read_config = read_config,
-                   .v5_config = v5_config});
+                   .read_config = read_text_only,
+                   .v5_config = text_only_v5});
   }
   return all;
 }

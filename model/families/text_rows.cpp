@@ -44,7 +44,7 @@ TextNames internlm2_names() {
 
 // Sources: the configuration and modelling files of transformers 5.23 under models/<type>; of InternLM2 those
 // of the model hub.
-std::vector<TextRow> made() {
+std::vector<TextRow> made_text_rows() {
   return {
       {.types = {"llama"},
        .architecture = "LlamaForCausalLM",
@@ -165,7 +165,7 @@ std::vector<TextRow> made() {
 }  // namespace
 
 const std::vector<TextRow>& text_rows() {
-  static const std::vector<TextRow> rows = made();
+  static const std::vector<TextRow> rows = made_text_rows();
   return rows;
 }
 

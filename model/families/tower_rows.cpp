@@ -153,7 +153,7 @@ void read_qwen2_5_vl(ConfigReader& r, VisionConfig& v) {
 
 // Sources: the configuration and modelling files of transformers 5.23 under models/; of intern_vit_6b those
 // of the model hub.
-std::vector<TowerRow> made() {
+std::vector<TowerRow> made_tower_rows() {
   using Positions = VisionConfig::Positions;
   const json idefics3 = json::parse(R"({
     "hidden_size": 1152, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 16,
@@ -288,7 +288,7 @@ std::vector<TowerRow> made() {
 }  // namespace
 
 const std::vector<TowerRow>& tower_rows() {
-  static const std::vector<TowerRow> rows = made();
+  static const std::vector<TowerRow> rows = made_tower_rows();
   return rows;
 }
 

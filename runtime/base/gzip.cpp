@@ -15,7 +15,7 @@
 namespace longsight {
 namespace {
 
-constexpr i64 kChunk = i64{1} << 20;
+constexpr i64 kGzipChunk = i64{1} << 20;
 
 [[noreturn]] void fail_to_unpack(const std::string& path, const std::string& folder, int error) {
   fail(ExitCode::cannot_write,
@@ -67,13 +67,13 @@ class Inflater {
  private:
   const std::string& path_;
   z_stream stream_{};
-  std::vector<unsigned char> out_ = std::vector<unsigned char>(static_cast<std::size_t>(kChunk));
+  std::vector<unsigned char> out_ = std::vector<unsigned char>(static_cast<std::size_t>(kGzipChunk));
   bool between_ = false;
 };
 
 void unpack(const InputFile& packed, int into, const std::string& folder) {
   Inflater inflater(packed.path());
-  std::vector<unsigned char> in(static_cast<std::size_t>(kChunk));
+  std::vector<unsigned char> in(static_cast<std::size_t>(kGzipChunk));
   i64 written = 0;
   const auto write = [&](const unsigned char* bytes, i64 count) {
     while (count > 0) {
@@ -86,10 +86,10 @@ void unpack(const InputFile& packed, int into, const std::string& folder) {
     }
   };
   for (i64 offset = 0;;) {
-    const i64 got = packed.read_at(in.data(), kChunk, offset);
+    const i64 got = packed.read_at(in.data(), kGzipChunk, offset);
     inflater.add(in, got, offset, write);
     offset += got;
-    if (got < kChunk) break;
+    if (got < kGzipChunk) break;
   }
   require(inflater.at_end(), ExitCode::bad_data,
           "{}: cut off: the packed file ends before its content does; fetch or pack it again", packed.path());

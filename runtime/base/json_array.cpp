@@ -7,8 +7,8 @@
 namespace longsight {
 namespace {
 
-constexpr i64 kChunk = i64{1} << 20;
-constexpr i64 kMaxDepth = 64;  // of an element, as in parse_json
+constexpr i64 kReadBytes = i64{1} << 20;
+constexpr i64 kMaxElementDepth = 64;  // of an element, as in parse_json
 
 bool is_space(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -70,8 +70,8 @@ class Scanner {
     } else if (c == '"') {
       in_string_ = true;
     } else if (c == '{' || c == '[') {
-      require(++depth_ <= kMaxDepth, ExitCode::bad_data, "{}:{}: element {} is nested deeper than {}", path_,
-              line_, number(), kMaxDepth);
+      require(++depth_ <= kMaxElementDepth, ExitCode::bad_data, "{}:{}: element {} is nested deeper than {}",
+              path_, line_, number(), kMaxElementDepth);
     } else if (c == '}' || c == ']') {
       if (--depth_ > 0) return;
       open_.bytes = offset_ + 1 - open_.offset;
@@ -145,9 +145,9 @@ bool is_json_array(const InputFile& file) {
 JsonPlaces index_json_array(const InputFile& file) {
   StreamHash hash;
   Scanner scanner(file.path());
-  std::string buffer(static_cast<std::size_t>(kChunk), '\0');
+  std::string buffer(static_cast<std::size_t>(kReadBytes), '\0');
   for (i64 offset = 0;;) {
-    const i64 got = file.read_at(buffer.data(), kChunk, offset);
+    const i64 got = file.read_at(buffer.data(), kReadBytes, offset);
     std::string_view chunk(buffer.data(), static_cast<std::size_t>(got));
     hash.add(chunk);
     if (offset == 0 && chunk.starts_with("\xEF\xBB\xBF")) {
@@ -156,7 +156,7 @@ JsonPlaces index_json_array(const InputFile& file) {
     }
     scanner.scan(chunk);
     offset += got;
-    if (got < kChunk) break;
+    if (got < kReadBytes) break;
   }
   return {.values = scanner.take(), .fingerprint = hash.digest()};
 }

@@ -2,19 +2,17 @@
 
 #include <fmt/format.h>
 
+#include "runtime/base/utf8.h"
+
 namespace longsight {
 namespace {
 
 constexpr std::size_t kLongest = 400, kHead = 120, kTail = 40;
 
-bool continues(char byte) {
-  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
-}
-
 std::string cut(std::string_view word) {
   std::size_t head = kHead, tail = word.size() - kTail;
-  while (head > 0 && continues(word[head])) --head;
-  while (tail < word.size() && continues(word[tail])) ++tail;
+  while (head > 0 && continues_utf8(word[head])) --head;
+  while (tail < word.size() && continues_utf8(word[tail])) ++tail;
   return fmt::format("{}... ({} bytes) ...{}", word.substr(0, head), word.size(), word.substr(tail));
 }
 

@@ -9,10 +9,6 @@
 namespace longsight {
 namespace {
 
-bool continues(char c) {
-  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
-}
-
 std::string printable(std::string_view text) {
   std::string shown;
   while (!text.empty()) {
@@ -45,8 +41,8 @@ std::string shortened(std::string_view text, std::size_t most) {
   // More of the beginning: there a path, a URI or a JSON value says what it is.
   std::size_t head = most * 2 / 3, tail = text.size() - (most - most * 2 / 3 - 3);
   // A character has at most three bytes behind its first; more are no UTF-8 anyway.
-  for (int i = 0; i < 3 && head > 0 && continues(text[head]); ++i) --head;
-  for (int i = 0; i < 3 && tail < text.size() && continues(text[tail]); ++i) ++tail;
+  for (int i = 0; i < 3 && head > 0 && continues_utf8(text[head]); ++i) --head;
+  for (int i = 0; i < 3 && tail < text.size() && continues_utf8(text[tail]); ++i) ++tail;
   return printable(text.substr(0, head)) + "..." + printable(text.substr(tail));
 }
 

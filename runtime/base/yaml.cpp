@@ -19,7 +19,7 @@ namespace {
 using Kind = FieldNode::Kind;
 
 constexpr i64 kMaxBytes = i64{1} << 20;
-constexpr std::size_t kMaxDepth = 64;
+constexpr std::size_t kMaxYamlDepth = 64;
 
 // Shown in an error message: not more of a value than fits on a line.
 std::string shortened(const std::string& text) {
@@ -110,7 +110,7 @@ class TreeBuilder : public YAML::EventHandler {
   void open(const YAML::Mark& mark, const std::string& tag, Kind kind) {
     refuse_tag(mark, tag);
     if (wants_key()) fail_at(mark, "a list or mapping where a key is expected; is a bracket not closed?");
-    if (open_.size() == kMaxDepth) fail_at(mark, fmt::format("nested deeper than {}", kMaxDepth));
+    if (open_.size() == kMaxYamlDepth) fail_at(mark, fmt::format("nested deeper than {}", kMaxYamlDepth));
     open_.push_back({.node = {.kind = kind, .place = at(mark)}});
   }
 

@@ -7,14 +7,14 @@
 namespace longsight::data {
 namespace {
 
-constexpr char32_t kSpaceMark = 0x2581;
+constexpr char32_t kSpaceCode = 0x2581;
 
-struct Pair {
+struct MergePair {
   std::string left, right;
 };
 
 // ["a", "b"] or, the older form, "a b".
-Pair pair_of(const Json& merge, std::size_t index, const std::string& source) {
+MergePair pair_of(const Json& merge, std::size_t index, const std::string& source) {
   if (merge.is_string()) {
     const std::string text = merge.get<std::string>();
     const std::size_t space = text.find(' ');
@@ -30,9 +30,9 @@ Pair pair_of(const Json& merge, std::size_t index, const std::string& source) {
 // Whether a merge to `piece` goes over a place where a space begins.
 bool holds_inner_space(const std::string& piece) {
   std::string mark;
-  append_utf8(mark, kSpaceMark);
+  append_utf8(mark, kSpaceCode);
   for (std::size_t at = piece.find(mark, 1); at != std::string::npos; at = piece.find(mark, at + 1)) {
-    if (last_code_point(std::string_view(piece).substr(0, at)).value != kSpaceMark) return true;
+    if (last_code_point(std::string_view(piece).substr(0, at)).value != kSpaceCode) return true;
   }
   return false;
 }
@@ -121,12 +121,12 @@ void BpeModel::read_merges(const Json& model, const Vocabulary& vocabulary, cons
   const Json* merges = present(model, "merges");
   require(merges != nullptr && merges->is_array(), ExitCode::bad_data, "{}: model: no list of merges",
           source);
-  splits_at_spaces_ = alphabet_ == Alphabet::characters && !ignore_merges_ && symbol_of(kSpaceMark) >= 0;
+  splits_at_spaces_ = alphabet_ == Alphabet::characters && !ignore_merges_ && symbol_of(kSpaceCode) >= 0;
   std::vector<BpeMerges::Merge> list;
   list.reserve(merges->size());
   for (const Json& merge : *merges) {
     const std::size_t index = list.size();
-    const Pair pair = pair_of(merge, index, source);
+    const MergePair pair = pair_of(merge, index, source);
     const auto id_of = [&](const std::string& piece) {
       const auto found = vocabulary.id_of(piece);
       require(found.has_value(), ExitCode::bad_data, "{}: merge {} ({}) needs {}, which is not in the vocab",

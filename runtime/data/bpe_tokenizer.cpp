@@ -21,7 +21,7 @@ std::uint64_t hash_word(std::string_view word) {
   return spread((parts[0] ^ spread(parts[1])) + (spread(parts[2] ^ word.size()) << 1));
 }
 
-std::string_view part_of(std::string_view text, i64 begin, i64 end) {
+std::string_view bytes_between(std::string_view text, i64 begin, i64 end) {
   return text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
 }
 
@@ -69,8 +69,8 @@ Encoding BpeTokenizer::encode(std::string_view text, EncodeCache& cache, bool ad
       continue;
     }
     const std::size_t from = out.spans.size();
-    encode_segment(part_of(text, segment.span.begin, segment.span.end), segment.span.begin, placed, cache,
-                   out);
+    encode_segment(bytes_between(text, segment.span.begin, segment.span.end), segment.span.begin, placed,
+                   cache, out);
     for (std::size_t i = from; i < out.spans.size(); ++i) {
       out.spans[i].begin += segment.span.begin;
       out.spans[i].end += segment.span.begin;
@@ -100,7 +100,7 @@ void BpeTokenizer::encode_segment(std::string_view text, i64 begin, const Placed
       out.spans.push_back(inner.span);
       continue;
     }
-    NormalizedText part(part_of(normal.view(), inner.span.begin, inner.span.end));
+    NormalizedText part(bytes_between(normal.view(), inner.span.begin, inner.span.end));
     if (const auto& metaspace = pretokenizer_.metaspace()) {
       MappedText spaced = replace_all(part.view(), " ", metaspace->space);
       const bool wanted =
@@ -138,7 +138,7 @@ void BpeTokenizer::encode_pieces(std::string_view text, EncodeCache& cache, Enco
 
 void BpeTokenizer::encode_word(std::string_view text, const Piece& piece, EncodeCache& cache,
                                Encoding& out) const {
-  std::string_view word = part_of(text, piece.begin, piece.end);
+  std::string_view word = bytes_between(text, piece.begin, piece.end);
   if (piece.prefixed) word = cache.prefixed_.assign(1, ' ').append(word);
 
   const auto emit = [&](const std::int32_t* ids, std::size_t count) {

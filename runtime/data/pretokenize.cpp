@@ -5,7 +5,6 @@
 #include "runtime/data/tokenizer_json.h"
 
 namespace longsight::data {
-namespace {
 
 // Cuts at a fixed text, which stays with what is in front of it or behind it, or stands alone. Of several in
 // a row only the one next to other text is joined to it.
@@ -36,8 +35,6 @@ class StringSplit {
   std::string text_;
   Delimiter delimiter_;
 };
-
-}  // namespace
 
 // One cut: the pieces so far are cut again.
 class PreTokenizer::Step {

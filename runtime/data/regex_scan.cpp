@@ -9,6 +9,11 @@
 #include "runtime/data/unicode.h"
 
 namespace longsight::data {
+struct FreePcre2 {
+  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+};
+
 namespace {
 
 std::string message(int error) {
@@ -17,17 +22,12 @@ std::string message(int error) {
   return reinterpret_cast<const char*>(text.data());
 }
 
-struct Free {
-  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
-};
-
-std::unique_ptr<pcre2_code, Free> compiled(const std::string& pattern, const std::string& where) {
+std::unique_ptr<pcre2_code, FreePcre2> compiled(const std::string& pattern, const std::string& where) {
   int error = 0;
   PCRE2_SIZE at = 0;
-  std::unique_ptr<pcre2_code, Free> code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()),
-                                                       pattern.size(), PCRE2_UTF | PCRE2_UCP, &error, &at,
-                                                       nullptr));
+  std::unique_ptr<pcre2_code, FreePcre2> code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()),
+                                                            pattern.size(), PCRE2_UTF | PCRE2_UCP, &error,
+                                                            &at, nullptr));
   require(code != nullptr, ExitCode::bad_data, "{}: the pattern {} is not understood: {} at byte {}", where,
           pattern, message(error), at);
   return code;
@@ -36,8 +36,8 @@ std::unique_ptr<pcre2_code, Free> compiled(const std::string& pattern, const std
 }  // namespace
 
 struct RegexScan::Compiled {
-  std::unique_ptr<pcre2_code, Free> code;
-  std::unique_ptr<pcre2_match_context, Free> context;
+  std::unique_ptr<pcre2_code, FreePcre2> code;
+  std::unique_ptr<pcre2_match_context, FreePcre2> context;
 };
 
 RegexScan::RegexScan(const std::string& pattern, const std::string& where)

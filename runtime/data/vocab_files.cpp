@@ -19,19 +19,19 @@ constexpr const char* kMerges = "merges.txt";
 constexpr const char* kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-enum class Kind { qwen2, gpt2 };
+enum class VocabKind { qwen2, gpt2 };
 
 // "qwen2_5_vl" begins with "qwen2"; every Qwen from 2 on has the tokenizer of Qwen2.
-Kind kind_of(const fs::path& folder, const Json& config) {
+VocabKind kind_of(const fs::path& folder, const Json& config) {
   const Json* given = present(config, "tokenizer_class");
   const std::string name = given == nullptr ? "" : text_member(config, "tokenizer_class", folder.string());
-  if (name == "Qwen2Tokenizer" || name == "Qwen2TokenizerFast") return Kind::qwen2;
-  if (name == "GPT2Tokenizer" || name == "GPT2TokenizerFast") return Kind::gpt2;
+  if (name == "Qwen2Tokenizer" || name == "Qwen2TokenizerFast") return VocabKind::qwen2;
+  if (name == "GPT2Tokenizer" || name == "GPT2TokenizerFast") return VocabKind::gpt2;
   std::string type;
   if (const fs::path file = folder / "config.json"; name.empty() && fs::exists(file))
     type = read_json_file(file.string()).value("model_type", "");
-  if (type.starts_with("qwen2") || type.starts_with("qwen3")) return Kind::qwen2;
-  if (type == "gpt2") return Kind::gpt2;
+  if (type.starts_with("qwen2") || type.starts_with("qwen3")) return VocabKind::qwen2;
+  if (type == "gpt2") return VocabKind::gpt2;
   fail(ExitCode::bad_data,
        "{}: {} and {} without tokenizer.json are read for the tokenizer classes Qwen2Tokenizer and "
        "GPT2Tokenizer, and this is {}; transformers writes a tokenizer.json: "
@@ -170,7 +170,7 @@ VocabFiles read_vocab_files(const fs::path& folder) {
   }
   VocabFiles files{.tokenizer = Json::object(), .config = read_tokenizer_config(folder)};
   Json& config = files.config;
-  const bool qwen2 = kind_of(folder, config) == Kind::qwen2;
+  const bool qwen2 = kind_of(folder, config) == VocabKind::qwen2;
   for (const char* role : {"eos_token", "unk_token", qwen2 ? "pad_token" : "bos_token"}) {
     if (!config.contains(role)) config[role] = "<|endoftext|>";
   }

@@ -9,8 +9,6 @@
 namespace longsight::io {
 namespace {
 
-constexpr i64 kConvertElements = i64{1} << 20;
-
 bool is_float(DType dtype) {
   return dtype == DType::F64 || dtype == DType::F32 || dtype == DType::BF16 || dtype == DType::F16;
 }

@@ -7,6 +7,8 @@
 
 namespace longsight::io {
 
+inline constexpr i64 kConvertElements = i64{1} << 20;  // read or written in another type at a time
+
 struct StoredType {
   const char* name;
   i64 bytes;

@@ -9,8 +9,6 @@
 namespace longsight::io {
 namespace {
 
-constexpr i64 kConvertElements = i64{1} << 20;
-
 const char* stored_name(DType dtype) {
   const auto found = std::find_if(kStoredTypes.begin(), kStoredTypes.end(),
                                   [&](const StoredType& t) { return t.dtype == dtype; });

@@ -1,10 +1,16 @@
 #include "launch/processors.h"
 
+#include <array>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "tests/support/scratch_folder.h"
 
@@ -19,6 +25,13 @@ ProcessorLimits limits(u64 mask, double quota = 0, u64 group = 0) {
   l.quota = quota;
   l.quota_group = group;
   return l;
+}
+
+// Nanoseconds that the kernel lets this thread run on a processor that others want; 0: it does not say.
+u64 slice() {
+  std::array<std::uint32_t, 12> attributes{};  // sched_attr of <linux/sched/types.h>
+  REQUIRE(syscall(SYS_sched_getattr, 0, attributes.data(), sizeof attributes, 0) == 0);
+  return attributes[6] + (u64{attributes[7]} << 32);
 }
 
 std::vector<i64> threads_of(const std::vector<ProcessorLimits>& node) {
@@ -106,4 +119,16 @@ TEST_CASE("without control groups, or without a limit in them, there is no quota
   write(root + "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
   write(root + "/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
   CHECK(!cpu_quota(root));
+}
+
+TEST_CASE("The kernel gives short turns where it can, to threads made later too, and the policy stays") {
+  std::thread([] {
+    const int policy = sched_getscheduler(0);
+    const bool can = slice() > 0;
+    ask_for_short_slices();
+    CHECK(sched_getscheduler(0) == policy);
+    if (can && policy == SCHED_OTHER) CHECK(slice() == 500'000);
+    const u64 given = slice();
+    std::thread([&] { CHECK(slice() == given); }).join();
+  }).join();
 }

@@ -14,13 +14,13 @@ namespace {
 namespace fs = std::filesystem;
 using OrderedJson = nlohmann::ordered_json;
 
-constexpr i64 kMostBytes = i64{1} << 30;
+constexpr i64 kMostFileBytes = i64{1} << 30;
 
 // Changes a file that is there, in the order of its keys.
 void change(const std::string& file, const std::function<bool(OrderedJson&)>& patch) {
   if (!fs::exists(file)) return;
   read_json_file(file, {.big_integers = true});  // says what is wrong with it
-  OrderedJson json = OrderedJson::parse(read_whole_file(file, kMostBytes, ExitCode::bad_data));
+  OrderedJson json = OrderedJson::parse(read_whole_file(file, kMostFileBytes, ExitCode::bad_data));
   if (json.is_object() && patch(json)) io::write_file(file, json.dump(2) + "\n");
 }
 
@@ -109,7 +109,7 @@ void copy_tokenizer_files(const std::string& from, const std::string& to) {
                            "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model"}) {
     const std::string file = from + "/" + name;
     if (fs::exists(file))
-      io::write_file(to + "/" + name, read_whole_file(file, kMostBytes, ExitCode::bad_data));
+      io::write_file(to + "/" + name, read_whole_file(file, kMostFileBytes, ExitCode::bad_data));
   }
 }
 

@@ -11,11 +11,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr i64 kMostBytes = i64{1} << 20;  // of a program
+constexpr i64 kMostProgramBytes = i64{1} << 20;  // of a program
 constexpr const char* kDefault = "default";
 
 std::string read_program(const fs::path& file) {
-  return read_whole_file(file.string(), kMostBytes, ExitCode::bad_data);
+  return read_whole_file(file.string(), kMostProgramBytes, ExitCode::bad_data);
 }
 
 ChatSource source_of(const std::string& file, std::string place, std::string program) {

@@ -188,7 +188,7 @@ int bits_of(const Bitmap& bitmap) {
   }
 }
 
-void read_rows(const EncodedImage& encoded, const Bitmap& bitmap, Raster& raster) {
+void read_bmp_rows(const EncodedImage& encoded, const Bitmap& bitmap, Raster& raster) {
   const i64 stride = ((bitmap.size.width * bitmap.bits + 31) >> 3) & ~i64{3};
   const i64 used = ceil_div(bitmap.size.width * bits_of(bitmap), 8);
   if (used > stride) refuse_image(encoded, "BMP", "its palette says gray, its pixels have fewer bits");
@@ -272,26 +272,26 @@ void read_runs(const EncodedImage& encoded, const Bitmap& bitmap, Raster& raster
     std::copy_n(indices.data() + y * width, width, raster.row(bitmap.from_above ? y : height - 1 - y));
 }
 
-bool matches(std::span<const std::uint8_t> start) {
+bool is_bmp(std::span<const std::uint8_t> start) {
   return text_of(start).starts_with("BM");
 }
 
-ImageHeader read_header(const EncodedImage& encoded) {
+ImageHeader bmp_header(const EncodedImage& encoded) {
   return {.size = read_bitmap(encoded).size, .metadata = {}};
 }
 
-Raster decode(const EncodedImage& encoded, const DecodeOptions&) {
+Raster decode_bmp(const EncodedImage& encoded, const DecodeOptions&) {
   const Bitmap bitmap = read_bitmap(encoded);
   Raster raster(bitmap.kind, bitmap.size);
   if (bitmap.kind == Raster::Kind::palette)
     set_palette(raster, bitmap.palette, bitmap.palette_stride, true, encoded.name);
   const bool runs = bitmap.packing == Packing::runs8 || bitmap.packing == Packing::runs4;
-  runs ? read_runs(encoded, bitmap, raster) : read_rows(encoded, bitmap, raster);
+  runs ? read_runs(encoded, bitmap, raster) : read_bmp_rows(encoded, bitmap, raster);
   return raster;
 }
 
 }  // namespace
 
-const ImageFormat kBmp{"BMP", matches, read_header, decode};
+const ImageFormat kBmp{"BMP", is_bmp, bmp_header, decode_bmp};
 
 }  // namespace longsight::data

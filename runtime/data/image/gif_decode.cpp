@@ -222,15 +222,15 @@ void decode_lzw(const EncodedImage& encoded, const Frame& frame, Raster& raster)
   }
 }
 
-bool matches(std::span<const std::uint8_t> start) {
+bool is_gif(std::span<const std::uint8_t> start) {
   return text_of(start).starts_with("GIF87a") || text_of(start).starts_with("GIF89a");
 }
 
-ImageHeader read_header(const EncodedImage& encoded) {
+ImageHeader gif_header(const EncodedImage& encoded) {
   return {.size = read_frame(encoded).canvas, .metadata = {}};
 }
 
-Raster decode(const EncodedImage& encoded, const DecodeOptions&) {
+Raster decode_gif(const EncodedImage& encoded, const DecodeOptions&) {
   const Frame frame = read_frame(encoded);
   if (frame.size.height == 0 || frame.size.width == 0) refuse_image(encoded, "GIF", "its picture is empty");
   Raster raster(frame.palette.empty() ? Raster::Kind::gray : Raster::Kind::palette, frame.canvas);
@@ -247,6 +247,6 @@ Raster decode(const EncodedImage& encoded, const DecodeOptions&) {
 
 }  // namespace
 
-const ImageFormat kGif{"GIF", matches, read_header, decode};
+const ImageFormat kGif{"GIF", is_gif, gif_header, decode_gif};
 
 }  // namespace longsight::data

@@ -8,6 +8,9 @@
 
 namespace longsight::data {
 
+// Of any image, read or on the way: above it Pillow refuses (decompression bomb).
+inline constexpr i64 kMostPixels = 178956970;
+
 struct ImageSize {
   i64 height = 0;
   i64 width = 0;

@@ -33,7 +33,7 @@ enum class PictureWarning {
 struct DecodeOptions {
   Alpha alpha = Alpha::drop;
   bool exif_orientation = true;
-  i64 max_pixels = 178956970;  // above it Pillow refuses (decompression bomb)
+  i64 max_pixels = kMostPixels;
   // Called with the image's name and one phrase about it. Null: silence.
   std::function<void(PictureWarning, std::string_view name, std::string_view what)> warn = nullptr;
 };

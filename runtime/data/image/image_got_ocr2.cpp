@@ -13,8 +13,6 @@ namespace {
 using nlohmann::json;
 using Resize = ImageRecipe::Resize;
 
-constexpr i64 kMostTiles = 1024;
-
 // All grids of min to max tiles by number of tiles, then by columns.
 std::vector<TileGrid> possible_grids(i64 min, i64 max) {
   std::vector<TileGrid> grids;

@@ -9,9 +9,6 @@ namespace {
 
 using Processor = ImageRecipe::Processor;
 
-constexpr i64 kMostPixels = 178956970;
-constexpr i64 kMostTiles = 1024;
-
 bool has_tiles(const ImageRecipe& recipe) {
   return recipe.processor == Processor::got_ocr2 || recipe.processor == Processor::idefics3 ||
          recipe.processor == Processor::smolvlm;

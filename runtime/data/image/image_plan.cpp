@@ -7,8 +7,6 @@ namespace {
 
 using Processor = ImageRecipe::Processor;
 
-constexpr i64 kMostPixels = 178956970;  // of any image on the way: the limit for decoded ones
-
 ImagePlan plan_of_kind(const ImageRecipe& recipe, ImageSize image, i64 frames) {
   switch (recipe.processor) {
     case Processor::clip:

@@ -10,7 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr i64 kMostPixels = 178956970;
 constexpr i64 kMostAspect = 200;
 
 double real(i64 x) {

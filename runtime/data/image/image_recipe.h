@@ -11,6 +11,8 @@
 
 namespace longsight::data {
 
+inline constexpr i64 kMostTiles = 1024;  // of an image
+
 struct ImageRecipe {
   enum class Processor {
     clip,

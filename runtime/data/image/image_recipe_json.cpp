@@ -8,13 +8,13 @@ using nlohmann::json;
 using Processor = ImageRecipe::Processor;
 
 // The functions of one kind of processor.
-struct Kind {
+struct ProcessorKind {
   void (*set_defaults)(ImageRecipe&);
   void (*read_keys)(const RecipeReader&, ImageRecipe&);
   void (*write_keys)(const ImageRecipe&, json&);
 };
 
-Kind kind_of(Processor processor) {
+ProcessorKind kind_of(Processor processor) {
   switch (processor) {
     case Processor::clip:
     case Processor::llava:
@@ -82,7 +82,7 @@ Resample resample_of(const RecipeReader& reader, Resample otherwise) {
 
 ImageRecipe recipe_of(Processor processor, const RecipeReader& reader) {
   ImageRecipe recipe{.processor = processor};
-  const Kind kind = kind_of(processor);
+  const ProcessorKind kind = kind_of(processor);
   kind.set_defaults(recipe);
   recipe.resample = resample_of(reader, recipe.resample);
   recipe.rescale = reader.boolean("do_rescale", true);

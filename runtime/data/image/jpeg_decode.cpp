@@ -110,7 +110,7 @@ bool start(Session& session, const std::uint8_t* bytes, std::size_t count) {
 }
 
 // rows: [height, width, channels of `space`]. The size must be that of the header that libjpeg read.
-bool read_rows(Session& session, J_COLOR_SPACE space, std::uint8_t* rows, std::size_t row_bytes) {
+bool read_jpeg_rows(Session& session, J_COLOR_SPACE space, std::uint8_t* rows, std::size_t row_bytes) {
   if (setjmp(session.jump) != 0) return false;
   session.info.out_color_space = space;
   jpeg_start_decompress(&session.info);
@@ -123,16 +123,16 @@ bool read_rows(Session& session, J_COLOR_SPACE space, std::uint8_t* rows, std::s
   return true;
 }
 
-bool matches(std::span<const std::uint8_t> start_bytes) {
+bool is_jpeg(std::span<const std::uint8_t> start_bytes) {
   return text_of(start_bytes).starts_with("\xFF\xD8\xFF");
 }
 
-ImageHeader read_header(const EncodedImage& encoded) {
+ImageHeader jpeg_header(const EncodedImage& encoded) {
   JpegMarkers markers = read_jpeg_markers(encoded);
   return {.size = markers.size, .metadata = std::move(markers.metadata)};
 }
 
-Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
+Raster decode_jpeg(const EncodedImage& encoded, const DecodeOptions& options) {
   const JpegMarkers markers = read_jpeg_markers(encoded);
   Session session;
   const auto require_ok = [&](bool ok) {
@@ -148,8 +148,8 @@ Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
                                           : Raster::Kind::cmyk;
   const auto space = markers.layers == 1 ? JCS_GRAYSCALE : markers.layers == 3 ? JCS_RGB : JCS_CMYK;
   Raster raster(kind, size);
-  require_ok(read_rows(session, space, raster.samples.data(),
-                       static_cast<std::size_t>(size.width * raster.channels())));
+  require_ok(read_jpeg_rows(session, space, raster.samples.data(),
+                            static_cast<std::size_t>(size.width * raster.channels())));
   if (kind == Raster::Kind::cmyk)  // Adobe's files hold it inverted
     for (std::uint8_t& ink : raster.samples) ink = static_cast<std::uint8_t>(255 - ink);
   if (session.errors.num_warnings > 0)
@@ -159,6 +159,6 @@ Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
 
 }  // namespace
 
-const ImageFormat kJpeg{"JPEG", matches, read_header, decode};
+const ImageFormat kJpeg{"JPEG", is_jpeg, jpeg_header, decode_jpeg};
 
 }  // namespace longsight::data

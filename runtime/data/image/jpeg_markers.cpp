@@ -7,9 +7,9 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-class Walk {
+class JpegWalk {
  public:
-  explicit Walk(const EncodedImage& encoded) : encoded_(encoded) {}
+  explicit JpegWalk(const EncodedImage& encoded) : encoded_(encoded) {}
 
   JpegMarkers run() {
     while (true) {
@@ -109,7 +109,7 @@ class Walk {
 }  // namespace
 
 JpegMarkers read_jpeg_markers(const EncodedImage& encoded) {
-  return Walk(encoded).run();
+  return JpegWalk(encoded).run();
 }
 
 }  // namespace longsight::data

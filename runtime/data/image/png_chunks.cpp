@@ -32,9 +32,9 @@ bool is_known_depth(int depth, int color) {
   }
 }
 
-class Walk {
+class PngWalk {
  public:
-  Walk(const EncodedImage& encoded, bool headers_only) : encoded_(encoded), headers_only_(headers_only) {}
+  PngWalk(const EncodedImage& encoded, bool headers_only) : encoded_(encoded), headers_only_(headers_only) {}
 
   PngChunks run() {
     while (next()) {
@@ -200,7 +200,7 @@ class Walk {
 }  // namespace
 
 PngChunks read_png_chunks(const EncodedImage& encoded, bool headers_only) {
-  return Walk(encoded, headers_only).run();
+  return PngWalk(encoded, headers_only).run();
 }
 
 }  // namespace longsight::data

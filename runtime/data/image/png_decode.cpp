@@ -12,6 +12,8 @@
 namespace longsight::data {
 namespace {
 
+using Kind = Raster::Kind;
+
 class Inflater {
  public:
   Inflater(const EncodedImage& encoded, const std::vector<PngChunks::Part>& parts)
@@ -119,7 +121,6 @@ struct Samples {
 };
 
 Samples samples_of(const PngChunks& png) {
-  using Kind = Raster::Kind;
   constexpr std::array kinds{Kind::gray,       Kind::gray, Kind::rgb, Kind::palette,
                              Kind::gray_alpha, Kind::gray, Kind::rgba};
   const Kind kind = kinds.at(static_cast<std::size_t>(png.color));
@@ -135,7 +136,7 @@ constexpr std::array<Pass, 7> kInterlaced{
 constexpr std::array<Pass, 1> kAtOnce{{{0, 0, 1, 1}}};
 
 // False: the stream ended before the last row; the rest stays black.
-bool read_rows(const EncodedImage& encoded, const PngChunks& png, Samples& samples, Raster& raster) {
+bool read_png_rows(const EncodedImage& encoded, const PngChunks& png, Samples& samples, Raster& raster) {
   Inflater inflater(encoded, png.data);
   const auto step = static_cast<std::size_t>((samples.bits() + 7) / 8);
   const auto passes = png.interlaced ? std::span<const Pass>(kInterlaced) : std::span<const Pass>(kAtOnce);
@@ -177,23 +178,23 @@ void set_transparency(const PngChunks& png, Raster& raster) {
   }
 }
 
-bool matches(std::span<const std::uint8_t> start) {
+bool is_png(std::span<const std::uint8_t> start) {
   return text_of(start).starts_with("\x89PNG\r\n\x1a\n");
 }
 
-ImageHeader read_header(const EncodedImage& encoded) {
+ImageHeader png_header(const EncodedImage& encoded) {
   PngChunks png = read_png_chunks(encoded, true);
   return {.size = png.size, .metadata = std::move(png.metadata)};
 }
 
-Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
+Raster decode_png(const EncodedImage& encoded, const DecodeOptions& options) {
   const PngChunks png = read_png_chunks(encoded, false);
   if (png.frame.height == 0 || png.frame.width == 0) refuse_image(encoded, "PNG", "its frame is empty");
   Samples samples = samples_of(png);
   Raster raster(samples.kind, png.size);
   set_palette(raster, png.palette, 3, false, encoded.name);
   set_transparency(png, raster);
-  const bool whole = read_rows(encoded, png, samples, raster);
+  const bool whole = read_png_rows(encoded, png, samples, raster);
   if (!whole) warn(options, PictureWarning::damaged, encoded, "its data end early, the rest of it is black");
   if (whole && !png.ended) warn(options, PictureWarning::damaged, encoded, "a PNG without its end (IEND)");
   if (!png.data_checked) warn(options, PictureWarning::damaged, encoded, "a PNG with a wrong checksum");
@@ -206,6 +207,6 @@ Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
 
 }  // namespace
 
-const ImageFormat kPng{"PNG", matches, read_header, decode};
+const ImageFormat kPng{"PNG", is_png, png_header, decode_png};
 
 }  // namespace longsight::data

@@ -14,10 +14,12 @@
 namespace longsight::data {
 namespace {
 
+using Kind = Raster::Kind;
+
 constexpr int kRaw = 1, kOldJpeg = 6, kJpeg7 = 7;
 constexpr i64 kYcbcr = 6;
 
-bool matches(std::span<const std::uint8_t> start) {
+bool is_tiff(std::span<const std::uint8_t> start) {
   using namespace std::string_view_literals;
   for (const std::string_view prefix :
        {"MM\0\x2a"sv, "II\x2a\0"sv, "MM\x2a\0"sv, "II\0\x2a"sv, "MM\0\x2b"sv, "II\x2b\0"sv})
@@ -25,15 +27,15 @@ bool matches(std::span<const std::uint8_t> start) {
   return false;
 }
 
-ImageSize size_of(const EncodedImage& encoded, const TiffDirectory& directory) {
+ImageSize tiff_size(const EncodedImage& encoded, const TiffDirectory& directory) {
   const auto width = directory.number(tiff_tag::width), height = directory.number(tiff_tag::height);
   if (!width || !height) refuse_image(encoded, "TIFF", "it does not say its size");
   return {*height, *width};
 }
 
-ImageHeader read_header(const EncodedImage& encoded) {
+ImageHeader tiff_header(const EncodedImage& encoded) {
   const TiffDirectory directory(encoded);
-  ImageHeader header{.size = size_of(encoded, directory), .metadata = {}, .always_oriented = true};
+  ImageHeader header{.size = tiff_size(encoded, directory), .metadata = {}, .always_oriented = true};
   if (const auto turned = directory.number(tiff_tag::orientation)) {
     header.metadata.orientation = *turned >= 1 && *turned <= 8 ? static_cast<int>(*turned) : 1;
   } else {
@@ -90,7 +92,6 @@ std::vector<Piece> pieces_of(const EncodedImage& encoded, const TiffDirectory& d
 // Pillow takes of the description of a pixel one letter for each plane, and so forgets widths and inversions.
 TiffSamples sample_of_plane(const EncodedImage& encoded, const TiffDirectory& directory,
                             const TiffSamples& samples, const Raster& raster) {
-  using Kind = Raster::Kind;
   const bool tiles = directory.has(tiff_tag::tile_width);
   const bool one = samples.stored == 1 && (samples.bits <= 8 || samples.bits == 32) && !samples.backwards;
   const bool colors = (raster.kind == Kind::rgb || raster.kind == Kind::rgba || raster.kind == Kind::cmyk) &&
@@ -315,7 +316,7 @@ void read_compressed(const EncodedImage& encoded, const TiffDirectory& directory
   read_pieces(file, samples, separate, directory.has(tiff_tag::extra_samples), raster, saturated);
 }
 
-Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
+Raster decode_tiff(const EncodedImage& encoded, const DecodeOptions& options) {
   const TiffDirectory directory(encoded);
   const i64 compression = directory.number(tiff_tag::compression).value_or(kRaw);
   if (compression == kOldJpeg) {
@@ -327,7 +328,7 @@ Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
   const bool separate = directory.planes_apart();
   const i64 photometric = directory.number(tiff_tag::photometric).value_or(0);
   Raster raster(photometric == kYcbcr && compression != kRaw ? Raster::Kind::rgb : samples.kind,
-                size_of(encoded, directory));
+                tiff_size(encoded, directory));
   if (raster.kind == Raster::Kind::palette || raster.kind == Raster::Kind::palette_alpha) {
     const std::vector<i64> colors = directory.numbers(tiff_tag::colors);  // all reds, all greens, all blues
     const std::size_t count = colors.size() / 3;
@@ -354,6 +355,6 @@ Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
 
 }  // namespace
 
-const ImageFormat kTiff{"TIFF", matches, read_header, decode};
+const ImageFormat kTiff{"TIFF", is_tiff, tiff_header, decode_tiff};
 
 }  // namespace longsight::data

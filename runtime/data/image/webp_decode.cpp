@@ -16,14 +16,14 @@ struct DecoderDeleter {
 };
 using Decoder = std::unique_ptr<WebPAnimDecoder, DecoderDeleter>;
 
-bool matches(std::span<const std::uint8_t> start) {
+bool is_webp(std::span<const std::uint8_t> start) {
   const std::string_view text = text_of(start);
   if (text.size() < 16 || !text.starts_with("RIFF") || text.substr(8, 4) != "WEBP") return false;
   const std::string_view kind = text.substr(12, 4);
   return kind == "VP8 " || kind == "VP8X" || kind == "VP8L";
 }
 
-ImageSize size_of(const EncodedImage& encoded) {
+ImageSize webp_size(const EncodedImage& encoded) {
   std::array<std::uint8_t, 30> start{};
   const std::size_t count = encoded.read_some(0, start);
   const std::string_view kind = text_of(start).substr(12, 4);
@@ -41,8 +41,8 @@ ImageSize size_of(const EncodedImage& encoded) {
 }
 
 // EXIF and XMP stand behind the pictures; only the extended form has them.
-ImageHeader read_header(const EncodedImage& encoded) {
-  ImageHeader header{.size = size_of(encoded), .metadata = {}};
+ImageHeader webp_header(const EncodedImage& encoded) {
+  ImageHeader header{.size = webp_size(encoded), .metadata = {}};
   std::array<std::uint8_t, 16> start{};
   encoded.read_some(0, start);
   if (text_of(start).substr(12, 4) != "VP8X") return header;
@@ -65,7 +65,7 @@ ImageHeader read_header(const EncodedImage& encoded) {
   return header;
 }
 
-Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
+Raster decode_webp(const EncodedImage& encoded, const DecodeOptions& options) {
   WebPBitstreamFeatures features{};
   const bool known = WebPGetFeatures(encoded.bytes.data(), encoded.bytes.size(), &features) == VP8_STATUS_OK;
   const WebPData data{encoded.bytes.data(), encoded.bytes.size()};
@@ -95,6 +95,6 @@ Raster decode(const EncodedImage& encoded, const DecodeOptions& options) {
 
 }  // namespace
 
-const ImageFormat kWebp{"WebP", matches, read_header, decode};
+const ImageFormat kWebp{"WebP", is_webp, webp_header, decode_webp};
 
 }  // namespace longsight::data

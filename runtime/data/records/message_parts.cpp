@@ -2,6 +2,7 @@
 
 #include "runtime/base/shorten.h"
 #include "runtime/base/suggest.h"
+#include "runtime/data/image/image.h"
 
 namespace longsight::data {
 namespace {
@@ -20,10 +21,9 @@ AskedSize size_of(const RecordObject& part) {
                                         &size.resized_width};
   for (std::size_t i = 0; i < std::size(kSizeKeys); ++i) {
     *values[i] = part.optional_whole(kSizeKeys[i]);
-    constexpr i64 kMost = 178956970;
-    require(!*values[i] || (**values[i] >= 1 && **values[i] <= kMost), ExitCode::bad_data,
-            "{}: \"{}\": expected a whole number from 1 to {}, got {}", part.where(), kSizeKeys[i], kMost,
-            values[i]->value_or(0));
+    require(!*values[i] || (**values[i] >= 1 && **values[i] <= kMostPixels), ExitCode::bad_data,
+            "{}: \"{}\": expected a whole number from 1 to {}, got {}", part.where(), kSizeKeys[i],
+            kMostPixels, values[i]->value_or(0));
   }
   require(size.resized_height.has_value() == size.resized_width.has_value(), ExitCode::bad_data,
           "{}: \"resized_height\" and \"resized_width\" are given together or not at all", part.where());

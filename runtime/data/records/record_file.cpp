@@ -8,17 +8,17 @@
 namespace longsight::data {
 namespace {
 
-constexpr std::size_t kNumbers = 3;  // of a record, in an index
+constexpr std::size_t kRecordNumbers = 3;  // of a record, in an index
 
 std::string index_kind(bool array) {
   return array ? "json array" : "json lines";
 }
 
 std::optional<JsonPlaces> places_of(const std::optional<DataIndex>& index) {
-  if (!index || index->numbers.size() % kNumbers != 0) return std::nullopt;
+  if (!index || index->numbers.size() % kRecordNumbers != 0) return std::nullopt;
   JsonPlaces places{.values = {}, .fingerprint = index->fingerprint};
-  places.values.reserve(index->numbers.size() / kNumbers);
-  for (std::size_t i = 0; i < index->numbers.size(); i += kNumbers) {
+  places.values.reserve(index->numbers.size() / kRecordNumbers);
+  for (std::size_t i = 0; i < index->numbers.size(); i += kRecordNumbers) {
     const JsonPlace place{index->numbers[i], index->numbers[i + 1], index->numbers[i + 2]};
     if (place.offset < 0 || place.bytes < 0 || place.line < 1) return std::nullopt;
     places.values.push_back(place);
@@ -100,7 +100,7 @@ std::string RecordFile::where(i64 index) const {
 
 std::string RecordFile::write_index(const std::string& folder) const {
   DataIndex index{.numbers = {}, .text = {}, .fingerprint = fingerprint()};
-  index.numbers.reserve(places_.values.size() * kNumbers);
+  index.numbers.reserve(places_.values.size() * kRecordNumbers);
   for (const JsonPlace& p : places_.values) {
     for (const i64 number : {p.offset, p.bytes, p.line}) index.numbers.push_back(number);
   }

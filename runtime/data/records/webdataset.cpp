@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kNumbers = 4;  // of a member, in an index
+constexpr std::size_t kMemberNumbers = 4;  // of a member, in an index
 const char* const kIndexKind = "tar shard";
 
 std::string_view file_name(std::string_view path) {
@@ -286,10 +286,10 @@ DataIndex WebDataset::index_of(const Shard& shard) {
 bool WebDataset::restore(Shard& shard, const DataIndex& index) {
   const auto& n = index.numbers;
   const auto total = static_cast<i64>(n.size());
-  if (n.empty() || n[0] < 0 || n[0] > total - 1 || (total - 1 - n[0]) % static_cast<i64>(kNumbers) != 0)
+  if (n.empty() || n[0] < 0 || n[0] > total - 1 || (total - 1 - n[0]) % static_cast<i64>(kMemberNumbers) != 0)
     return false;
   const auto members_at = n.begin() + 1 + n[0];
-  const i64 members = (n.end() - members_at) / static_cast<i64>(kNumbers);
+  const i64 members = (n.end() - members_at) / static_cast<i64>(kMemberNumbers);
   Shard restored{.path = shard.path,
                  .state = shard.state,
                  .fingerprint = index.fingerprint,
@@ -302,7 +302,7 @@ bool WebDataset::restore(Shard& shard, const DataIndex& index) {
     least = *first + 1;
   }
   const auto names = static_cast<i64>(index.text.size());
-  for (auto at = members_at; at != n.end(); at += kNumbers) {
+  for (auto at = members_at; at != n.end(); at += kMemberNumbers) {
     const Member m{at[0], at[1], at[2], at[3]};
     if (m.offset < 0 || m.bytes < 0 || m.name < 0 || m.name_bytes < 0 || m.name > names ||
         m.name_bytes > names - m.name)

@@ -8,13 +8,13 @@
 namespace longsight::jinja {
 namespace {
 
-struct Named {
+struct NamedFilter {
   std::string_view name;
   FilterBody body;
 };
 
 // In the order of their names.
-constexpr Named kFilters[] = {
+constexpr NamedFilter kFilters[] = {
     {"abs", filter::abs},
     {"attr", filter::attr},
     {"batch", filter::batch},
@@ -74,7 +74,7 @@ constexpr std::string_view kUnsupported[] = {"filesizeformat", "pprint", "random
 FilterBody find_filter(std::string_view name) {
   const auto* found =
       std::lower_bound(std::begin(kFilters), std::end(kFilters), name,
-                       [](const Named& each, std::string_view value) { return each.name < value; });
+                       [](const NamedFilter& each, std::string_view value) { return each.name < value; });
   return found != std::end(kFilters) && found->name == name ? found->body : nullptr;
 }
 

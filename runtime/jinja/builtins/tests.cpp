@@ -114,13 +114,13 @@ bool names_test(Run&, const Value& value, Arguments&& arguments) {
   return value.is(Kind::string) && find_test(value.text().bytes) != nullptr;
 }
 
-struct Named {
+struct NamedTest {
   std::string_view name;
   TestBody body;
 };
 
 // In the order of their names.
-constexpr Named kTests[] = {
+constexpr NamedTest kTests[] = {
     {"!=", compared<Comparison::ne>},
     {"<", compared<Comparison::lt>},
     {"<=", compared<Comparison::le>},
@@ -167,7 +167,7 @@ constexpr Named kTests[] = {
 TestBody find_test(std::string_view name) {
   const auto* found =
       std::lower_bound(std::begin(kTests), std::end(kTests), name,
-                       [](const Named& each, std::string_view value) { return each.name < value; });
+                       [](const NamedTest& each, std::string_view value) { return each.name < value; });
   return found != std::end(kTests) && found->name == name ? found->body : nullptr;
 }
 

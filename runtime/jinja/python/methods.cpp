@@ -33,7 +33,7 @@ Value fromkeys(Run& run, const Value&, Arguments&& arguments) {
   return Value(std::move(dict));
 }
 
-Value count(Run& run, const Value& self, Arguments&& arguments) {
+Value count_items(Run& run, const Value& self, Arguments&& arguments) {
   const Parameters given("count", std::move(arguments), {"/value"}, 1);
   i64 result = 0;
   for (const Value& each : self.sequence().items)
@@ -83,10 +83,10 @@ constexpr Method kMethods[] = {
     {Kind::dict, "values", view<DictView::Of::values>},
     {Kind::dict, "copy", copy},
     {Kind::dict, "fromkeys", fromkeys},
-    {Kind::list, "count", count},
+    {Kind::list, "count", count_items},
     {Kind::list, "index", index},
     {Kind::list, "copy", copy},
-    {Kind::tuple, "count", count},
+    {Kind::tuple, "count", count_items},
     {Kind::tuple, "index", index},
     {Kind::real, "is_integer", is_integer_method},
     {Kind::integer, "bit_length", bit_length},

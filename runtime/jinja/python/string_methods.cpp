@@ -57,7 +57,7 @@ Value index_method_of(Run& run, const Value& self, Arguments&& arguments) {
   return Value::integer(found);
 }
 
-Value count(Run& run, const Value& self, Arguments&& arguments) {
+Value count_text(Run& run, const Value& self, Arguments&& arguments) {
   const Parameters given("count", std::move(arguments), {"/sub", "/start", "/end"}, 1);
   const Text& text = self.text();
   const std::string& sub = require_string(given[0], "the text to count").bytes;
@@ -293,17 +293,17 @@ Value unsupported(Run&, const Value&, Arguments&&) {
   refuse("the methods encode, expandtabs, format_map, maketrans and translate of str are not supported");
 }
 
-struct Method {
+struct StringMethod {
   std::string_view name;
   Function::Body body;
 };
 
 // In the order of their names.
-constexpr Method kMethods[] = {
+constexpr StringMethod kStringMethods[] = {
     {"capitalize", changed<capitalize>},
     {"casefold", changed<case_fold>},
     {"center", pad_method<Align::center>},
-    {"count", count},
+    {"count", count_text},
     {"encode", unsupported},
     {"endswith", has_affix<true>},
     {"expandtabs", unsupported},
@@ -352,10 +352,10 @@ constexpr Method kMethods[] = {
 }  // namespace
 
 Function::Body find_string_method(std::string_view name, std::string_view& kept_name) {
-  const auto* found =
-      std::lower_bound(std::begin(kMethods), std::end(kMethods), name,
-                       [](const Method& method, std::string_view value) { return method.name < value; });
-  if (found == std::end(kMethods) || found->name != name) return nullptr;
+  const auto* found = std::lower_bound(
+      std::begin(kStringMethods), std::end(kStringMethods), name,
+      [](const StringMethod& method, std::string_view value) { return method.name < value; });
+  if (found == std::end(kStringMethods) || found->name != name) return nullptr;
   kept_name = found->name;
   return found->body;
 }

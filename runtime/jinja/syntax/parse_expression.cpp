@@ -7,8 +7,7 @@ namespace longsight::jinja {
 namespace {
 
 // Evaluation and destruction go down a tree by recursion.
-constexpr int kMaxHeight = 250;
-constexpr int kMaxNesting = 100;
+constexpr int kMaxOperations = 250;
 
 }  // namespace
 
@@ -21,7 +20,7 @@ ExprPtr Parser::make(ExprKind kind, int line) const {
 
 void Parser::add(Expr& parent, ExprPtr part) {
   if (part != nullptr) parent.height = std::max(parent.height, part->height + 1);
-  if (parent.height > kMaxHeight) refuse("more than {} operations inside of each other", kMaxHeight);
+  if (parent.height > kMaxOperations) refuse("more than {} operations inside of each other", kMaxOperations);
   parent.parts.push_back(std::move(part));
 }
 

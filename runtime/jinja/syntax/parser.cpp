@@ -5,8 +5,6 @@
 namespace longsight::jinja {
 namespace {
 
-constexpr int kMaxNesting = 100;
-
 class Deeper {
  public:
   explicit Deeper(int& depth) : depth_(depth) {

@@ -12,6 +12,8 @@
 
 namespace longsight::jinja {
 
+inline constexpr int kMaxNesting = 100;  // of statements and expressions
+
 class Parser {
  public:
   Parser(std::vector<Token> tokens, Tree& tree, int& line);
