@@ -10,16 +10,12 @@ texts are compared, with one mark for each picture.) Where a template marks {% g
 those of transformers' assistant mask. Exit code 0: all well, 70: something differs, 66: a missing input. Needs .venv
 (scripts/setup.sh --with-peers).
 """
-import argparse
 import json
 import os
-import pathlib
 import re
-import subprocess
-import sys
-import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from peer_check import ROOT, main, run, stop_without
+
 MARKED = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{% for c in m.content %}"
           "{{ c.text }}{% endfor %}<|im_end|>{% endgeneration %}\n{% else %}{% for c in m.content %}{% if c.type == 'image' %}"
           "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c.text }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}"
@@ -30,18 +26,6 @@ TILES = (r"(?:<fake_token_around_image><row_\d+_col_\d+>(?:<image>)+\n?)*\n?<fak
 # Model of tests/goldens, templates (None: its own; a file: its text).
 CASES = [("llava-clip-llama", [None, "vicuna", "llava-hub"]), ("llava-multilayer", [None]), ("internvl-qwen2", [None]),
          ("qwen2-vl", [None, {"marked.jinja": MARKED}]), ("qwen2_5-vl", [None]), ("smolvlm", [None])]
-
-
-def stop(message, code):
-    print(f"check_chat: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
-def run(*command):
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        stop(f"{' '.join(map(str, command))}: {done.stderr.strip()}", 70)
-    return done
 
 
 def conversation(sample, folder):
@@ -104,44 +88,32 @@ def differences(model, samples, fed, adds_eos):
     return found
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", default=str(ROOT / "build/host/longsight"), help="default: %(default)s")
-    binary = parser.parse_args().binary
-    try:
-        import transformers  # noqa: F401
-    except ImportError:
-        stop("no transformers here: scripts/setup.sh --with-peers, and run this with .venv/bin/python", 66)
-    problems = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = pathlib.Path(scratch)
-        os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-        for name, chats in CASES:
-            golden = ROOT / "tests/goldens" / name
-            samples = golden / "samples.jsonl"
-            if not samples.exists():
-                samples = ROOT / "tests/goldens/llava-clip-llama/samples.jsonl"
-            for number, chat in enumerate(chats):
-                options = []
-                if isinstance(chat, dict):
-                    (chat, text), = chat.items()
-                    (scratch / chat).write_text(text, encoding="utf-8")
-                    chat = str(scratch / chat)
-                if chat:
-                    options = [f"data.chat={chat}"]
-                (scratch / "run.yaml").write_text("train: {tokens_per_step: 8192, steps: 1, optimizer: {lr: 1.0e-3}}\n")
-                out = scratch / f"{name}-{number}"
-                trained = run(binary, "train", scratch / "run.yaml", f"model.from={golden}/model",
-                              f"data.train=[{{messages: {samples}}}]", f"output.dir={out}", *options)
-                fed = scratch / f"{name}-{number}-fed"
-                run(binary, "batch", "--model", out, "--data", samples, "--out", fed)
-                found = differences(out / "model", samples, fed, "ends no answer" in trained.stderr)
-                print(f"{name}, {chat or 'its own template'}: {'equal' if not found else ''}", flush=True)
-                for problem in found:
-                    print(f"PROBLEM {problem}")
-                problems += len(found)
-    sys.exit(70 if problems else 0)
+def with_templates(name, chats):
+    def check(binary, scratch):
+        golden = ROOT / "tests/goldens" / name
+        samples = golden / "samples.jsonl"
+        if not samples.exists():
+            samples = ROOT / "tests/goldens/llava-clip-llama/samples.jsonl"
+        for number, chat in enumerate(chats):
+            if isinstance(chat, dict):
+                (chat, text), = chat.items()
+                (scratch / chat).write_text(text, encoding="utf-8")
+                chat = str(scratch / chat)
+            options = [f"data.chat={chat}"] if chat else []
+            (scratch / "run.yaml").write_text("train: {tokens_per_step: 8192, steps: 1, optimizer: {lr: 1.0e-3}}\n")
+            out, fed = scratch / f"run{number}", scratch / f"fed{number}"
+            trained = run(binary, "train", scratch / "run.yaml", f"model.from={golden}/model",
+                          f"data.train=[{{messages: {samples}}}]", f"output.dir={out}", *options)
+            run(binary, "batch", "--model", out, "--data", samples, "--out", fed)
+            found = differences(out / "model", samples, fed, "ends no answer" in trained.stderr)
+            yield chat or "its own template", "differs" if found else "equal", found
+    return check
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        import transformers  # noqa: F401
+    except ImportError as missing:
+        stop_without(missing)
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    main(__doc__, {name: with_templates(name, chats) for name, chats in CASES})

@@ -15,36 +15,25 @@ import random as python_random
 import subprocess
 import sys
 import tempfile
-import warnings
 import zlib
 
 import numpy as np
-from PIL import Image, ImageOps
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from picture_kinds import all_kinds  # noqa: E402
-
-
-def composed_with_white(image):  # transformers.image_transforms.convert_to_rgb
-    if "A" in image.getbands() or image.info.get("transparency") is not None:
-        image = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(background, image).convert("RGB")
-    return image.convert("RGB")
+from pillow_pictures import composed_with_white, opened, pixel_bytes  # noqa: E402
 
 
 def digest(image):
-    return f"{zlib.crc32(np.asarray(image).tobytes()):08x}"
+    return f"{zlib.crc32(pixel_bytes(image)):08x}"
 
 
 def by_pillow(path):
     """[width, height, hash, hash with white] or "refused ..."."""
     try:
-        with warnings.catch_warnings(action="ignore"):
-            with Image.open(path, formats=["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "MPO"]) as image:
-                image = ImageOps.exif_transpose(image)
-                rgb = image.convert("RGB")
-                return [str(rgb.width), str(rgb.height), digest(rgb), digest(composed_with_white(image))]
+        with opened(path) as image:
+            rgb = image.convert("RGB")
+            return [str(rgb.width), str(rgb.height), digest(rgb), digest(composed_with_white(image))]
     except Exception as error:  # Pillow raises many types for broken files
         return f"refused {type(error).__name__}: {error}"
 

@@ -18,13 +18,10 @@ import subprocess
 import sys
 import tempfile
 
+from peer_check import stop
+
 EXPECTED_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json",
                   "special_tokens_map.json", "generation_config.json"]
-
-
-def stop(message, code):
-    print(f"check_transformers: {message}", file=sys.stderr)
-    sys.exit(code)
 
 
 def read_lines(path):
