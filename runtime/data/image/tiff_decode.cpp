@@ -191,6 +191,12 @@ class Compressed {
     TIFFGetField(tiff_.get(), TIFFTAG_IMAGEWIDTH, &width);
     TIFFGetField(tiff_.get(), TIFFTAG_IMAGELENGTH, &height);
     if (size != ImageSize{height, width}) refuse();
+    // zlib, as Pillow's libtiff has it alone: a wrong check sum behind all pixels is not looked at, which
+    // libdeflate takes for damage.
+    std::uint16_t compression = 0;
+    TIFFGetField(tiff_.get(), TIFFTAG_COMPRESSION, &compression);
+    if (compression == COMPRESSION_ADOBE_DEFLATE || compression == COMPRESSION_DEFLATE)
+      TIFFSetField(tiff_.get(), TIFFTAG_DEFLATE_SUBCODEC, DEFLATE_SUBCODEC_ZLIB);
   }
 
   TIFF* get() const { return tiff_.get(); }
@@ -244,7 +250,7 @@ void read_pieces(const Compressed& file, const TiffSamples& samples, bool separa
   if (planes_apart && samples.bits != 8 && samples.bits != 16) file.refuse();
   const bool opacity_lost = channels == 2;  // Pillow puts the second plane where nothing reads it
   if (planes_apart && samples.stored != channels) file.refuse();
-  const int planes = !planes_apart ? 1 : opacity_lost ? 1 : static_cast<int>(channels);
+  const int planes = planes_apart ? static_cast<int>(channels) : 1;
   TiffSamples layout = samples;
   if (planes_apart) layout = {.kind = Raster::Kind::gray, .bits = samples.bits, .stored = 1};
   std::uint32_t width = static_cast<std::uint32_t>(raster.size.width), height = 0;
@@ -271,6 +277,7 @@ void read_pieces(const Compressed& file, const TiffSamples& samples, bool separa
             file.tiled() ? TIFFReadTile(tiff, piece.data(), x, y, 0, layer)
                          : TIFFReadEncodedStrip(tiff, TIFFComputeStrip(tiff, y, layer), piece.data(), bytes);
         if (got == -1) file.refuse();
+        if (plane > 0 && opacity_lost) continue;  // but a damaged one is refused
         const i64 rows = std::min<i64>(height, raster.size.height - top);
         const i64 columns = std::min<i64>(width, raster.size.width - left);
         for (i64 row = 0; row < rows; ++row) {
