@@ -32,6 +32,13 @@ int height_above(const std::vector<Value>& items) {
   return checked_height(most + 1);
 }
 
+int height(const Arguments& arguments) {
+  int most = 0;
+  for (const Value& each : arguments.positional) most = std::max(most, height(each));
+  for (const auto& each : arguments.named) most = std::max(most, height(each.second));
+  return most;
+}
+
 int checked_height(int height) {
   if (height > kMaxHeight) refuse("more than {} values inside of each other", kMaxHeight);
   return height;

@@ -56,6 +56,8 @@ struct Arguments {
   std::vector<std::pair<std::string, Value>> named;
 };
 
+int height(const Arguments& arguments);  // of the highest of them; 0: there is none
+
 struct Object {
   virtual ~Object() = default;
   virtual std::string_view type() const = 0;

@@ -9,9 +9,7 @@ namespace longsight::jinja::filter {
 
 Value map(Run& run, const Value& value, Arguments&& arguments) {
   if (!truth(run, value)) return iterator([](Run&, Value&) { return false; }, 0);
-  int deepest = height(value);
-  for (const Value& each : arguments.positional) deepest = std::max(deepest, height(each));
-  for (const auto& each : arguments.named) deepest = std::max(deepest, height(each.second));
+  const int highest = std::max(height(value), height(arguments));
   struct State {
     std::optional<Cursor> cursor;
     Value source;
@@ -47,16 +45,14 @@ Value map(Run& run, const Value& value, Arguments&& arguments) {
                                   : run_filter(r, state->name, each, Arguments(state->arguments));
         return true;
       },
-      deepest);
+      highest);
 }
 
 namespace {
 
 Value chosen(Run& run, const Value& value, Arguments&& arguments, bool by_attribute, bool wanted) {
   if (!truth(run, value)) return iterator([](Run&, Value&) { return false; }, 0);
-  int deepest = height(value);
-  for (const Value& each : arguments.positional) deepest = std::max(deepest, height(each));
-  for (const auto& each : arguments.named) deepest = std::max(deepest, height(each.second));
+  const int highest = std::max(height(value), height(arguments));
   struct State {
     std::optional<Cursor> cursor;
     Value source;
@@ -90,7 +86,7 @@ Value chosen(Run& run, const Value& value, Arguments&& arguments, bool by_attrib
         }
         return false;
       },
-      deepest);
+      highest);
 }
 
 }  // namespace
