@@ -10,6 +10,7 @@
 #include "launch/training_data.h"
 #include "launch/verb.h"
 #include "parallel/self_group.h"
+#include "runtime/base/json.h"
 #include "runtime/base/log.h"
 
 namespace longsight::launch {
@@ -101,7 +102,7 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
   require_same_config(loaded.config, job.world);
   RunModel run = open_run_model(loaded, dtype, true, true);
   model::Vlm& model = *run.model;
-  const auto data = open_training_data(loaded, run);
+  const auto data = open_training_data(loaded, run, job.open_data);
   const i64 limit = loaded.config.memory.micro_batch_tokens.value_or(0);
   Worst worst;
   i64 layouts = 0;
@@ -121,7 +122,7 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
       step.supervised = supervised;
       step.samples = static_cast<i64>(samples.size());
       for (const auto& members : micro_batches) step.micro_batches.push_back(pack(members, model.config()));
-      return runner.run(step);
+      return runner.run(step).loss;
     };
     i64 supervised = 0;
     for (const model::Sample& s : samples) supervised += supervised_tokens(s);
@@ -146,7 +147,7 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
       const StepBatch step =
           deal_step(samples, model.config(), plan.mesh, plan.mesh.data_rank(job.world.rank()), limit);
       fill_zero(model.parameters().gradients(), job.stream);
-      const double got = runner.run(step);
+      const double got = runner.run(step).loss;
       runner.sum_gradients(step);
       worst.loss = std::max(worst.loss, relative(got, loss, std::max(std::abs(loss), 1e-300)));
       const double before = worst.gradient;
@@ -167,7 +168,7 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
       line["parameters"] = parameters;
       line["worst_parameter"] = worst.parameter;
       line["worst_relative_error"] = worst.gradient;
-      print_line(line.dump());
+      print_line(json_text(line));
     } else {
       print_line(fmt::format("{} layouts on {} ranks, {} parameters, {}", layouts, job.world.size(),
                              parameters, o.dtype));

@@ -1,6 +1,7 @@
 // longsight batch: what training would feed, sample by sample, as safetensors.
 #include <filesystem>
 
+#include "launch/data_files.h"
 #include "launch/model_source.h"
 #include "launch/progress.h"
 #include "launch/sample_file.h"
@@ -27,7 +28,7 @@ ExitCode run_batch(Job& job, const BatchOptions& o) {
   const auto maker = open_sample_maker(find_source(o.model), o.chat);
   maker->log_chat();
   const model::ModelConfig& config = maker->config();
-  const auto file = data::open_chat_data(data::guess_data_spec(o.data));
+  const auto file = data::open_chat_data(data::guess_data_spec(o.data, open_alone()));
   data::check_samples(*file);
   data::EncodeCache cache;
   io::TemporaryFolder out(o.out);

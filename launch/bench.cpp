@@ -33,12 +33,12 @@ void fill_random(Tensor x, std::string_view name, double deviation = 1) {
 
 void print(const Line& line, bool json) {
   if (json) {
-    fmt::print("{}\n", line.dump());
+    fmt::print("{}\n", json_text(line));
     return;
   }
   for (const auto& [key, value] : line.items())
     fmt::print("{:24} {}\n", key,
-               value.is_number_float() ? fmt::format("{:.4g}", value.get<double>()) : value.dump());
+               value.is_number_float() ? fmt::format("{:.4g}", value.get<double>()) : json_text(value));
 }
 
 // Best rate of plain dnnl_sgemm over layer-like and square shapes, in GFLOP/s: the peak that shares are given
@@ -307,7 +307,7 @@ ExitCode bench_step(Job& job, const StepOptions& o) {
     groups.reset_counters();
     job.world.barrier(job.stream);
     const double start = now();
-    loss = runner.run(batch) / static_cast<double>(batch.supervised);
+    loss = runner.run(batch).loss / static_cast<double>(batch.supervised);
     runner.sum_gradients(batch);
     const double norm = parallel::gradient_norm(model.parameters(), reached, job.stream);
     optimizer.step(reached,

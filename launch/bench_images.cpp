@@ -51,7 +51,7 @@ ExitCode bench_images(Job& job, const BenchImagesOptions& o) {
                      {"resize_ms", median(resize) * 1e3},
                      {"pixel_values_ms", median(all) * 1e3}});
   }
-  if (o.json) fmt::print("{}\n", lines.dump());
+  if (o.json) fmt::print("{}\n", json_text(lines));
   for (const auto& line : lines) {
     if (o.json) break;
     fmt::print("{:40} decode {:8.3f} ms, resize {:8.3f} ms, all up to pixel values {:8.3f} ms\n",

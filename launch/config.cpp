@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "launch/samples/sample_order.h"
+
 namespace longsight::launch {
 namespace {
 
@@ -99,6 +101,8 @@ void check_values(const YamlDocument& doc, const Config& c) {
   doc.require_at(t.check_replicas >= 0, "train.check_replicas", "{} is negative", t.check_replicas);
   doc.require_at(!t.steps || *t.steps >= 0, "train.steps", "{} is negative", t.steps.value_or(0));
   doc.require_at(!t.epochs || *t.epochs > 0, "train.epochs", "{} must be positive", t.epochs.value_or(0));
+  doc.require_at(t.epochs.value_or(1) <= static_cast<double>(kMostSamples), "train.epochs",
+                 "{} is more than {}", t.epochs.value_or(1), kMostSamples);
   doc.require_at(!t.steps || !t.epochs, "train", "name either steps or epochs, not both");
   doc.require_at(t.eval_every >= 0, "train.eval_every", "{} is negative", t.eval_every);
   const OptimizerSection& o = t.optimizer;

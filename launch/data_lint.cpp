@@ -1,5 +1,6 @@
 // longsight data lint: lists all that is wrong with data. Of a configuration it is what training would
 // refuse, by the check that training makes; of files alone, what can be said without a model.
+#include "launch/data_files.h"
 #include "launch/data_verbs.h"
 #include "launch/output.h"
 #include "launch/progress.h"
@@ -18,15 +19,18 @@ struct LintOptions {
 
 struct Found {
   i64 samples = 0, problems = 0;
-  void problem(const std::string& message) {
+  ExitCode code = ExitCode::done;  // of the first problem, with which training would end
+
+  void problem(ExitCode of, const std::string& message) {
     print_line(message);
+    if (problems == 0) code = of;
     problems += 1;
   }
 };
 
 ExitCode end(const Found& found, const std::string& notes) {
   log_info("{} samples, {} problems{}", found.samples, found.problems, notes);
-  return found.problems == 0 ? ExitCode::done : ExitCode::bad_data;
+  return found.code;
 }
 
 ExitCode lint_configuration(const LintOptions& o) {
@@ -38,7 +42,10 @@ ExitCode lint_configuration(const LintOptions& o) {
           o.files.files.front());
   const RunModel run = open_run_shape(loaded);
   Found found;
-  DataSets sets(loaded, run, WhichSets::both, [&](const Error& error) { found.problem(error.what()); });
+  DataSets sets(loaded, run, WhichSets::both, open_alone(),
+                [&](const Error& error) { found.problem(error.code(), error.what()); });
+  const ExitCode of_files = found.code;
+  FirstProblems first;
   for (const DataSet* set : sets.all()) found.samples += set->samples();
   Progress progress("checking data", found.samples, true);
   const auto outcomes =
@@ -46,18 +53,27 @@ ExitCode lint_configuration(const LintOptions& o) {
                            .problem =
                                [&](const SampleProblem& p) {
                                  progress.clear();
-                                 found.problem(p.message);
+                                 found.problem(p.code, p.message);
+                                 first.add(p, d.bad == "skip");
                                },
                            .progress = [&](i64 done) { progress.update(done, "samples,"); }});
   progress.clear();
   remember_pictures(sets, outcomes);
-  if (found.problems > 0)
-    return end(found, d.bad == "skip" ? "; data.bad: skip leaves out those that cannot be read" : "");
+  const bool left_out = !first.skipped.empty();
+  const std::string notes = left_out ? "; data.bad: skip leaves out those that cannot be read" : "";
+  if (of_files != ExitCode::done) return end(found, notes);
+  if (const std::optional<Error> error = refusal(sets, outcomes, first)) {
+    if (first.refused.empty()) print_line(error->what());  // samples that are listed, but too many in a row
+    found.code = error->code();
+    return end(found, notes);
+  }
+  found.code = ExitCode::done;
   keep_lengths(sets, outcomes);
-  // The length of the run, too, is something that training can refuse.
+  // The length of the run, and held-out data of which nothing is learned, can be refused by training too.
   const TrainSection& t = loaded.config.train;
   if (!sets.train().empty() && (t.steps || t.epochs)) begin_training(*open_training_data(sets), sets);
-  return end(found, "");
+  open_eval_data(sets);
+  return end(found, notes);
 }
 
 ExitCode lint_files(const LintOptions& o) {
@@ -69,9 +85,9 @@ ExitCode lint_files(const LintOptions& o) {
       const data::DataCounts counts = data::check_samples(
           *source.data, {.media = o.decode ? data::MediaCheck::decoded : data::MediaCheck::headers,
                          .report =
-                             [&](ExitCode, const std::string& message) {
+                             [&](ExitCode code, const std::string& message) {
                                progress.clear();
-                               found.problem(message);
+                               found.problem(code, message);
                              },
                          .progress =
                              [&](i64 done) {
@@ -81,7 +97,7 @@ ExitCode lint_files(const LintOptions& o) {
     } catch (const Error& error) {
       // A file that cannot be taken apart; the others may be in order.
       if (error.code() != ExitCode::bad_data && error.code() != ExitCode::missing_input) throw;
-      found.problem(error.what());
+      found.problem(error.code(), error.what());
     }
   }
   return end(found,
@@ -99,8 +115,8 @@ ExitCode run_lint(Job& job, const LintOptions& o) {
 void add_data_lint(Command data, Run& run) {
   const Command verb = data.add_command(
       "lint",
-      "List every bad sample with file and line; exit code 65 if there is one. Of a configuration: whatever "
-      "training would refuse");
+      "List every bad sample with file and line; exit code as of training: that of the first one. Of a "
+      "configuration: whatever training would refuse");
   auto o = std::make_shared<LintOptions>();
   add_file_options(verb, o->files);
   verb.add_flag(

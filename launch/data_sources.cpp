@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "launch/data_files.h"
 #include "launch/model_source.h"
 #include "launch/samples/data_sets.h"
 #include "runtime/data/records/webdataset.h"
@@ -51,10 +52,12 @@ OpenSource open_spec(const data::DataSpec& spec) {
 
 }  // namespace
 
-OpenSource open_source(const DataSource& source, const std::string& index_folder) {
-  OpenSource open = open_spec(spec_of(source, index_folder));
-  open.samples = std::min(open.samples, source.samples.value_or(open.samples));
-  return open;
+OpenSource open_source(const DataSource& source, const std::string& index_folder, const OpenFile& open) {
+  data::DataSpec spec = spec_of(source, index_folder);
+  spec.open = open;
+  OpenSource opened = open_spec(spec);
+  opened.samples = std::min(opened.samples, source.samples.value_or(opened.samples));
+  return opened;
 }
 
 bool is_configuration(const FileOptions& o) {
@@ -73,7 +76,7 @@ LoadedConfig configuration_of(const FileOptions& o) {
   return load_config(o.files.front(), {o.files.begin() + 1, o.files.end()});
 }
 
-data::DataSpec spec_of_file(const FileOptions& o, const std::string& file) {
+data::DataSpec spec_of_file(const FileOptions& o, const std::string& file, const OpenFile& open) {
   data::DataSpec spec;
   const auto named =
       std::find_if(std::begin(kKinds), std::end(kKinds), [&](const auto& k) { return o.kind == k.first; });
@@ -81,8 +84,9 @@ data::DataSpec spec_of_file(const FileOptions& o, const std::string& file) {
     spec.kind = named->second;
     spec.files = {file};
   } else {
-    spec = data::guess_data_spec(file);
+    spec = data::guess_data_spec(file, open);
   }
+  spec.open = open;
   spec.images = o.images;
   spec.index_folder = o.index;
   return spec;
@@ -92,7 +96,7 @@ std::vector<SourceToOpen> list_sources(const FileOptions& o) {
   std::vector<SourceToOpen> sources;
   if (!is_configuration(o)) {
     for (const std::string& file : o.files) {
-      sources.push_back({file, [o, file] { return open_spec(spec_of_file(o, file)); }});
+      sources.push_back({file, [o, file] { return open_spec(spec_of_file(o, file, open_alone())); }});
     }
     return sources;
   }
@@ -103,8 +107,8 @@ std::vector<SourceToOpen> list_sources(const FileOptions& o) {
     for (const DataSource& source : *list) {
       if (!source.tensors.empty()) continue;
       const std::string index = o.index.empty() ? d.index : o.index;
-      sources.push_back(
-          {spec_of(source, index).files.front(), [source, index] { return open_source(source, index); }});
+      sources.push_back({spec_of(source, index).files.front(),
+                         [source, index] { return open_source(source, index, open_alone()); }});
     }
   }
   require(!sources.empty(), ExitCode::usage, "{}: data.train and data.eval name no chat data",

@@ -21,7 +21,7 @@ struct OpenSource {
 };
 
 // Of a source that is not ready batches. Its samples are not looked at yet.
-OpenSource open_source(const DataSource&, const std::string& index_folder);
+OpenSource open_source(const DataSource&, const std::string& index_folder, const OpenFile& open);
 
 // How files on a command line are to be read.
 struct FileOptions {
@@ -34,7 +34,7 @@ struct FileOptions {
 
 bool is_configuration(const FileOptions&);
 LoadedConfig configuration_of(const FileOptions&);  // where it is one
-data::DataSpec spec_of_file(const FileOptions&, const std::string& file);
+data::DataSpec spec_of_file(const FileOptions&, const std::string& file, const OpenFile& open);
 
 // The sources that the files are, or those of data.train and data.eval of a configuration; each may fail to
 // open by itself.

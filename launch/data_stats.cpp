@@ -5,6 +5,7 @@
 #include "launch/measure.h"
 #include "launch/output.h"
 #include "launch/progress.h"
+#include "runtime/base/json.h"
 #include "runtime/data/records/parallel_samples.h"
 
 namespace longsight::launch {
@@ -211,7 +212,7 @@ ExitCode run_stats(Job& job, const DataStatsOptions& o) {
     json["threads"] = data::sample_threads();
     json["sources"] = ordered_json::array();
     for (const Statistics& s : sources) json["sources"].push_back(json_of(s));
-    print_line(json.dump());
+    print_line(json_text(json));
   } else {
     print_table(sources, total);
   }

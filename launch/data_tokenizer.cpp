@@ -5,6 +5,7 @@
 
 #include <fmt/ranges.h>
 
+#include "launch/data_files.h"
 #include "launch/data_verbs.h"
 #include "runtime/base/log.h"
 #include "runtime/data/bpe_learn.h"
@@ -59,7 +60,7 @@ bool is_tokenizer_folder(const std::string& folder) {
 std::vector<std::string> read_texts(const DataTokenizerOptions& o, const data::ChatRenderer& chat) {
   std::vector<std::string> texts;
   for (const std::string& path : o.files) {
-    const auto file = data::open_chat_data(data::guess_data_spec(path));
+    const auto file = data::open_chat_data(data::guess_data_spec(path, open_alone()));
     data::check_samples(*file);
     for (i64 i = 0; i < file->size(); ++i) {
       const data::ChatSample sample = file->sample(i);

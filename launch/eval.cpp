@@ -11,6 +11,7 @@
 #include "launch/training_data.h"
 #include "launch/verb.h"
 #include "parallel/replica_check.h"
+#include "runtime/base/json.h"
 #include "runtime/base/log.h"
 
 namespace longsight::launch {
@@ -34,7 +35,7 @@ ExitCode run_eval(Job& job, const EvalOptions& o) {
                              "name held-out data to evaluate on");
   RunModel run = open_run_model(loaded, DType::F32, false);
   check_replicas(run.model->parameters(), job.world, job.stream);
-  DataSets data(loaded, run, WhichSets::held_out);
+  DataSets data(loaded, run, WhichSets::held_out, job.open_data);
   require_same_inputs(data, run.companions, job.world);
   check_sets(data, job);
   const auto sets = open_eval_data(data);
@@ -45,7 +46,7 @@ ExitCode run_eval(Job& job, const EvalOptions& o) {
   for (const HeldOutSet& set : sets) {
     const EvalResult result = evaluate_loss(
         set, *run.model, runner, loaded.config.memory.micro_batch_tokens.value_or(0), job.world, job.stream);
-    if (job.leads()) print_line(o.json ? json_of(set.name, result).dump() : text_of(set.name, result));
+    if (job.leads()) print_line(o.json ? json_text(json_of(set.name, result)) : text_of(set.name, result));
   }
   return ExitCode::done;
 }

@@ -6,6 +6,7 @@
 #include "launch/progress.h"
 #include "launch/verb.h"
 #include "model/decoder.h"
+#include "runtime/base/json.h"
 #include "runtime/base/log.h"
 #include "runtime/data/records/check_data.h"
 #include "runtime/data/records/open_data.h"
@@ -100,7 +101,7 @@ void answer_prompt(const GenerateOptions& o, DType dtype, Stream stream) {
 // Sample i of a round belongs to rank i modulo the number of ranks; rank 0 prints them in the order of the
 // file.
 void answer_data(Job& job, const GenerateOptions& o, DType dtype) {
-  const auto file = data::open_chat_data(data::guess_data_spec(o.data));
+  const auto file = data::open_chat_data(data::guess_data_spec(o.data, job.open_data));
   data::check_samples(*file);
   const i64 samples = o.limit > 0 ? std::min(o.limit, file->size()) : file->size();
   const i64 ranks = job.world.size(), round = ranks == 1 ? 1 : ranks * kSamplesPerRound;
@@ -122,7 +123,7 @@ void answer_data(Job& job, const GenerateOptions& o, DType dtype) {
                       {"reference", reference.text},
                       {"exact", trimmed(generated) == trimmed(reference.text)}});
     }
-    const auto all = job.world.all_gather(mine.dump(), job.stream, "answers");
+    const auto all = job.world.all_gather(json_text(mine), job.stream, "answers");
     if (!job.leads()) continue;
     std::vector<nlohmann::ordered_json> of_rank;
     for (const std::string& text : all) of_rank.push_back(nlohmann::ordered_json::parse(text));
@@ -130,7 +131,7 @@ void answer_data(Job& job, const GenerateOptions& o, DType dtype) {
     for (i64 i = 0; i < last - first; ++i) {
       const auto& line = of_rank[static_cast<std::size_t>(i % ranks)][static_cast<std::size_t>(i / ranks)];
       exact += line["exact"].get<bool>();
-      print_line(line.dump());
+      print_line(json_text(line));
     }
     progress.update(
         last, fmt::format("exact {:.1f} %,", 100.0 * static_cast<double>(exact) / static_cast<double>(last)));

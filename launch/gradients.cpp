@@ -93,7 +93,7 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
     }
   }
 
-  const double loss = runner.run(step) / static_cast<double>(step.supervised);
+  const double loss = runner.run(step).loss / static_cast<double>(step.supervised);
   runner.sum_gradients(step);
   if (!job.leads()) return ExitCode::done;
   OwnedTensor loss_scalar(DType::F64, Shape{}), count(DType::I64, Shape{});

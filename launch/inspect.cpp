@@ -8,6 +8,7 @@
 #include "launch/verb.h"
 #include "model/detect.h"
 #include "model/folder_kind.h"
+#include "runtime/base/json.h"
 #include "runtime/base/log.h"
 
 namespace longsight::launch {
@@ -107,7 +108,7 @@ void print_json(const Inspected& found) {
   }
   line["parameters"] = nlohmann::ordered_json::object();
   for (const auto& [part, count] : found.parts) line["parameters"][part] = count;
-  print_line(line.dump());
+  print_line(json_text(line));
 }
 
 void print_text(const Inspected& found) {

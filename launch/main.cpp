@@ -47,7 +47,10 @@ int run(int argc, char** argv, int& rank, int& ranks) {
     return 0;
   }
   launch::require_same_program(session.world());
-  launch::Job job{.world = session.world(), .stream = {}, .threads = threads};
+  launch::Job job{.world = session.world(),
+                  .stream = {},
+                  .threads = threads,
+                  .open_data = launch::open_on_node(session.node(), {})};
   return static_cast<int>(verb(job));
 }
 

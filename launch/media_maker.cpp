@@ -210,12 +210,12 @@ void MediaMaker::write_files(const std::string& folder, const std::string& proce
         data::preprocessor_file(recipe, decode_, before ? before->json : Json::object(), keys_of_class);
     if (!processor_class.empty() && !file.contains("processor_class"))
       file["processor_class"] = processor_class;
-    io::write_file(path, file.dump(2) + "\n");
+    io::write_file(path, json_text(file, 2) + "\n");
     if (!fs::exists(joint)) return;
     Json all = read_json_file(joint);  // transformers 5 writes it, and reads it first
     if (optional_object(all, part, joint) == nullptr) return;
     all[part] = file;
-    io::write_file(joint, all.dump(2) + "\n");
+    io::write_file(joint, json_text(all, 2) + "\n");
   };
   write(kPreprocessor, "image_processor", recipes_.image);
   if (recipes_.video) write(kVideoPreprocessor, "video_processor", *recipes_.video);

@@ -8,6 +8,7 @@
 #include "model/detect.h"
 #include "model/model_shape.h"
 #include "parallel/plan_report.h"
+#include "runtime/base/json.h"
 
 namespace longsight::launch {
 namespace {
@@ -94,12 +95,12 @@ ExitCode run_plan(Job& job, const PlanOptions& o) {
   // Without data in the configuration, or data to read, a step of equal lengths is assumed and the plan says
   // so.
   std::vector<model::Sample> samples;
-  if (!loaded.config.data.train.empty()) samples = open_training_data(loaded, run)->next();
+  if (!loaded.config.data.train.empty()) samples = open_training_data(loaded, run, job.open_data)->next();
   const parallel::PlanResult result =
       plan_run(loaded, *run.model, o.ranks.value_or(job.world.size()), samples, DType::F32,
                o.hardware.empty() ? parallel::HardwareProfile{} : read_hardware(o.hardware));
   if (!job.leads()) return ExitCode::done;
-  std::string text = o.json ? plan_json(result).dump() : model_text(*run.model) + plan_table(result);
+  std::string text = o.json ? json_text(plan_json(result)) : model_text(*run.model) + plan_table(result);
   if (text.ends_with('\n')) text.pop_back();
   print_line(text);
   return ExitCode::done;

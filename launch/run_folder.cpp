@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "launch/output.h"
+#include "runtime/base/json.h"
 #include "runtime/base/log.h"
 #include "runtime/io/atomic_file.h"
 
@@ -78,6 +79,29 @@ void require_own(const std::string& path) {
           path);
 }
 
+// The root of a file system, or what is mounted there from elsewhere.
+bool is_mount_point(const std::string& path) {
+  struct statx status {};
+  return ::statx(AT_FDCWD, path.c_str(), 0, STATX_TYPE, &status) == 0 &&
+         (status.stx_attributes & status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// A run that is there already has to make room. The root of a file system has no other name that it could
+// get.
+void require_room(const std::string& path) {
+  if (!is_run_folder(path)) return;
+  require(
+      !is_mount_point(path), ExitCode::cannot_write,
+      "cannot write {}: it holds a run already and, as a mount point, cannot be renamed: move the files of "
+      "that run into a folder in there, and give each run one of its own: output.dir={}/NAME",
+      path, path);
+  const std::string parent = fs::absolute(path).parent_path().string();
+  require(::access(parent.c_str(), W_OK | X_OK) == 0, ExitCode::cannot_write,
+          "cannot write {}: it holds a run already, which cannot be moved to {}.1: {}: choose another "
+          "output.dir",
+          path, path, std::strerror(errno));
+}
+
 // DIR.1, DIR.2, ...: the first that is not there.
 std::string free_name(const std::string& path) {
   std::error_code error;
@@ -122,6 +146,7 @@ void RunFolder::require_usable(const std::string& path) {
   const std::string real = follow_links(without_trailing_slashes(path));
   RunLock::require_free(real);  // first: the folder of a run that begins just now looks like any other
   require_own(real);
+  require_room(real);
   require_writable_folder(real);
 }
 
@@ -207,7 +232,7 @@ void RunFolder::append(Lines& file, const nlohmann::ordered_json& line) {
         ::open((real_ + "/" + file.name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     require(file.descriptor >= 0, ExitCode::cannot_write, "cannot write {}: {}", path, std::strerror(errno));
   }
-  const std::string text = line.dump() + "\n";
+  const std::string text = json_text(line) + "\n";
   const off_t whole = ::lseek(file.descriptor, 0, SEEK_END);
   try {
     io::write_all(file.descriptor, text.data(), static_cast<i64>(text.size()), path);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "launch/measure.h"
+#include "runtime/base/json.h"
 #include "runtime/base/log.h"
 #include "runtime/io/atomic_file.h"
 
@@ -130,7 +131,7 @@ RunLock::RunLock(const std::string& folder) : path_(folder + "/lock") {
                                        {"pid", ::getpid()},
                                        {"process_start", start_of(::getpid())},
                                        {"started", utc_now()}};
-    const std::string text = owner.dump() + "\n";
+    const std::string text = json_text(owner) + "\n";
     require(::ftruncate(descriptor_, 0) == 0, ExitCode::cannot_write, "cannot write {}: {}", path_,
             std::strerror(errno));
     io::write_all(descriptor_, text.data(), static_cast<i64>(text.size()), path_);

@@ -181,7 +181,7 @@ std::string SampleMaker::text(std::span<const i64> ids) const {
 void SampleMaker::complete_folder(const std::string& folder) const {
   const auto write = [&folder](const char* name, const nlohmann::ordered_json& json) {
     const std::string file = folder + "/" + name;
-    if (!fs::exists(file)) io::write_file(file, json.dump(2) + "\n");
+    if (!fs::exists(file)) io::write_file(file, json_text(json, 2) + "\n");
   };
   const std::string& processor = family_of(config_).processor;
   media_.write_files(folder, processor);

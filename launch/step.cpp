@@ -1,5 +1,6 @@
 #include "launch/step.h"
 
+#include "model/step_flops.h"
 #include "parallel/batch_shape.h"
 
 namespace longsight::launch {
@@ -43,18 +44,22 @@ StepRunner::StepRunner(model::Vlm& model, const parallel::Plan& plan, parallel::
                        Stream stream)
     : model_(model), plan_(plan), groups_(groups), stream_(stream) {}
 
-double StepRunner::run(const StepBatch& step) {
+StepSums StepRunner::run(const StepBatch& step) {
   require(step.supervised > 0, ExitCode::bad_data,
           "a step of {} samples has no supervised token: label some text, or raise train.tokens_per_step",
           step.samples);
   const double scale = 1 / static_cast<double>(step.supervised);
-  double sum = 0;
+  // The ranks of a sequence group have the same micro-batches; groups have different ones.
+  const bool counts = plan_.mesh.sequence_rank(groups_.world().rank()) == 0;
+  double sums[2] = {0, 0};
   for (const model::MicroBatch& batch : step.micro_batches) {
     model::Pass pass(model_, batch, plan_, true, groups_.sequence(), memory_, stream_);
     pass.forward();
-    sum += pass.loss_and_backward(scale);
+    sums[0] += pass.loss_and_backward(scale);
+    if (counts) sums[1] += model::pass_flops(model_, batch.geometry).total();
   }
-  return groups_.world().all_reduce_sum(sum, stream_, "loss");
+  groups_.world().all_reduce_sum(Tensor(sums, DType::F64, {2}), stream_, "loss");
+  return {.loss = without_nan_sign(sums[0]), .flops = sums[1]};
 }
 
 double StepRunner::evaluate(const StepBatch& step) {
@@ -64,7 +69,7 @@ double StepRunner::evaluate(const StepBatch& step) {
     pass.forward();
     sum += pass.loss();
   }
-  return groups_.world().all_reduce_sum(sum, stream_, "loss");
+  return without_nan_sign(groups_.world().all_reduce_sum(sum, stream_, "loss"));
 }
 
 bool StepRunner::reached(const Parameter& p, const StepBatch& step) {

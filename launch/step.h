@@ -27,15 +27,21 @@ StepBatch deal_step(std::span<const model::Sample> samples, const model::ModelCo
 // Makes the images of which this rank holds rows ready; may run on another thread than the step.
 void prepare_images(const StepBatch&, const parallel::Plan&, i64 sequence_rank);
 
+// Of the whole step, on every rank the same.
+struct StepSums {
+  double loss = 0;   // of all supervised tokens
+  double flops = 0;  // model/step_flops.h
+};
+
 // Runs steps of one model on one plan.
 class StepRunner {
  public:
   StepRunner(model::Vlm&, const parallel::Plan&, parallel::MeshGroups&, Stream);
 
-  // Sum of the token losses of the whole step; gradients of loss / supervised tokens are added on this rank
-  // only. Collective over the world. A step without supervised tokens is bad_data.
-  double run(const StepBatch&);
-  // The same without gradients.
+  // Gradients of loss / supervised tokens are added on this rank only. Collective over the world. A step
+  // without supervised tokens is bad_data.
+  StepSums run(const StepBatch&);
+  // The sum of the losses, without gradients.
   double evaluate(const StepBatch&);
 
   // Parameters that the step reaches: those with a gradient, without the vision side if no rank has an image.

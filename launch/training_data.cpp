@@ -108,8 +108,8 @@ class BatchData final : public TrainingData {
 // Opens the sets for itself.
 class UncheckedData final : public TrainingData {
  public:
-  UncheckedData(const LoadedConfig& loaded, const RunModel& run)
-      : sets_(loaded, run, WhichSets::train), data_(open_training_data(sets_)) {}
+  UncheckedData(const LoadedConfig& loaded, const RunModel& run, const OpenFile& open)
+      : sets_(loaded, run, WhichSets::train, open), data_(open_training_data(sets_)) {}
   std::vector<model::Sample> next() override { return data_->next(); }
   i64 samples_per_epoch() const override { return data_->samples_per_epoch(); }
   i64 samples_drawn() const override { return data_->samples_drawn(); }
@@ -133,8 +133,9 @@ std::unique_ptr<TrainingData> open_training_data(DataSets& sets) {
   return std::make_unique<ChatTrainingData>(sets);
 }
 
-std::unique_ptr<TrainingData> open_training_data(const LoadedConfig& loaded, const RunModel& run) {
-  return std::make_unique<UncheckedData>(loaded, run);
+std::unique_ptr<TrainingData> open_training_data(const LoadedConfig& loaded, const RunModel& run,
+                                                 const OpenFile& open) {
+  return std::make_unique<UncheckedData>(loaded, run, open);
 }
 
 i64 begin_training(TrainingData& data, DataSets& sets) {
@@ -172,6 +173,16 @@ std::vector<model::Sample> held_out_samples(DataSets& sets, std::size_t s, i64 f
   return samples;
 }
 
+// Made only up to the first sample of which something is learned: mostly that is the very first.
+bool is_supervised(DataSets& sets, std::size_t s, data::EncodeCache& cache) {
+  for (i64 i = 0; i < sets.held_out()[s].samples(); ++i) {
+    for (const model::Sample& sample : held_out_samples(sets, s, i, i + 1, cache)) {
+      if (supervised_tokens(sample) > 0) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<HeldOutSet> open_eval_data(DataSets& sets) {
@@ -180,22 +191,18 @@ std::vector<HeldOutSet> open_eval_data(DataSets& sets) {
   // Not the cache of training, which makes the next step on another thread.
   const auto cache = std::make_shared<data::EncodeCache>();
   for (std::size_t s = 0; s < sets.held_out().size(); ++s) {
-    i64 tokens = 0, supervised = 0;
+    i64 tokens = 0;
     std::vector<i64> begins;
     for (i64 i = 0; i < sets.held_out()[s].samples(); ++i) {
-      const std::vector<model::Sample> samples = held_out_samples(sets, s, i, i + 1, *cache);
-      i64 more = 0;
-      for (const model::Sample& sample : samples) {
-        more += sample.tokens();
-        supervised += supervised_tokens(sample);
-      }
+      const i64 more = sets.held_out_lengths().at(s, i);
       if (begins.empty() || tokens + more > limit) {
         begins.push_back(i);
         tokens = 0;
       }
       tokens += more;
     }
-    require(supervised > 0, ExitCode::bad_data, "data.eval ({}): no supervised token in the held-out data",
+    require(is_supervised(sets, s, *cache), ExitCode::bad_data,
+            "data.eval ({}): no supervised token in the held-out data",
             sets.loaded().document.place_of(fmt::format("data.eval.{}", s)));
     const auto steps = static_cast<i64>(begins.size());
     begins.push_back(sets.held_out()[s].samples());

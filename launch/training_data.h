@@ -29,7 +29,7 @@ class TrainingData {
 std::unique_ptr<TrainingData> open_training_data(DataSets& sets);
 // The same of data that are not looked at beforehand, for what needs their first steps alone: a sample that
 // cannot be used is found when it is drawn.
-std::unique_ptr<TrainingData> open_training_data(const LoadedConfig&, const RunModel&);
+std::unique_ptr<TrainingData> open_training_data(const LoadedConfig&, const RunModel&, const OpenFile& open);
 
 // begin(), with what is to be known of it in the log: epochs, and passes over each of several sets. usage for
 // a warm-up longer than the run.

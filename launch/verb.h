@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "launch/command_line.h"
+#include "launch/data_files.h"
 #include "parallel/process_group.h"
 
 namespace longsight::launch {
@@ -13,7 +14,8 @@ namespace longsight::launch {
 struct Job {
   parallel::ProcessGroup& world;
   Stream stream;
-  std::string threads = {};                         // how many this rank has and why, for the log
+  std::string threads = {};           // how many this rank has and why, for the log
+  OpenFile open_data = open_alone();  // collective over the ranks of a node: for what all of them read
   bool leads() const { return world.rank() == 0; }  // writes results and files
 };
 

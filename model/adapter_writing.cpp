@@ -196,7 +196,7 @@ void write_adapter_files(const Vlm& model, const std::string& folder, const std:
                                       {"modules_to_save", saved},
                                       {"use_dora", false},
                                       {"use_rslora", adapters.rslora}};
-  io::write_file(folder + "/" + kAdapterConfig, config.dump(2) + "\n");
+  io::write_file(folder + "/" + kAdapterConfig, json_text(config, 2) + "\n");
 }
 
 }  // namespace longsight::model

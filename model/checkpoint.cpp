@@ -206,14 +206,14 @@ void write_side_files(const Vlm& model, const std::string& folder, const ExportO
   const ModelConfig& config = model.config();
   const bool v5 = options.names == HfNames::v5;
   const Json json = v5 ? v5_config(config, options.dtype) : canonical_config(config, options.dtype);
-  io::write_file(folder + "/config.json", json.dump(2) + "\n");
+  io::write_file(folder + "/config.json", json_text(json, 2) + "\n");
   if (!options.companions_from.empty())
     copy_companions(options.companions_from, folder, json.contains("auto_map"));
   const std::string preprocessor = folder + "/preprocessor_config.json",
                     processor = folder + "/processor_config.json";
   const auto make_processor = family_of(config).v5_processor;
   if (v5 && make_processor != nullptr && fs::exists(preprocessor) && !fs::exists(processor))
-    io::write_file(processor, make_processor(config, read_json_file(preprocessor)).dump(2) + "\n");
+    io::write_file(processor, json_text(make_processor(config, read_json_file(preprocessor)), 2) + "\n");
 }
 
 void write_weight_files(const Vlm& model, const std::string& folder, const ExportOptions& options) {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <vector>
 
 #include "runtime/base/error.h"
+#include "runtime/base/input_file.h"
 
 namespace longsight::model {
 namespace {
@@ -40,9 +40,11 @@ bool has(const std::vector<std::string>& names, const char* name) {
 // Of a file that `git clone` left behind without its content.
 bool is_lfs_pointer(const std::string& path) {
   std::string begin(24, '\0');
-  std::ifstream file(path, std::ios::binary);
-  file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
-  return file.gcount() == 24 && begin == "version https://git-lfs.";
+  std::string why;
+  const int descriptor = open_plain_file(path, why);
+  if (descriptor < 0) return false;  // whoever reads it says so
+  return InputFile(path, descriptor).read_at(begin.data(), 24, 0) == 24 &&
+         begin == "version https://git-lfs.";
 }
 
 // What a method of quantisation is called, with its bits where the file says them.

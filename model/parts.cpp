@@ -143,7 +143,7 @@ Json token_entry() {
 }
 
 void write_json(const std::string& path, const Json& json) {
-  io::write_file(path, json.dump(2) + "\n");
+  io::write_file(path, json_text(json, 2) + "\n");
 }
 
 // ---- the whole

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "launch/measure.h"
 #include "launch/progress.h"
@@ -110,10 +111,8 @@ std::vector<SampleProblem> gathered(const std::vector<SampleProblem>& mine, Job&
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const SampleProblem& p : mine)
     list.push_back({p.number, p.overlong, static_cast<int>(p.code), p.message});
-  const auto invalid = nlohmann::ordered_json::error_handler_t::replace;
   std::vector<SampleProblem> all;
-  for (const std::string& text :
-       job.world.all_gather(list.dump(-1, ' ', false, invalid), job.stream, "problems of the data")) {
+  for (const std::string& text : job.world.all_gather(json_text(list), job.stream, "problems of the data")) {
     for (const auto& p : nlohmann::ordered_json::parse(text))
       all.push_back({p[0].get<i64>(), p[1].get<bool>(), static_cast<ExitCode>(p[2].get<int>()),
                      p[3].get<std::string>()});
@@ -140,8 +139,8 @@ CheckCounts counts_of(const Numbering& numbering, const std::vector<SampleOutcom
 }
 
 // data.bad: skip is for single samples, not for data that are wrong as a whole.
-void refuse_rows_of_bad(const Numbering& numbering, const std::vector<SampleOutcome>& outcomes,
-                        const std::string& first) {
+std::optional<Error> row_of_bad(const Numbering& numbering, const std::vector<SampleOutcome>& outcomes,
+                                const SampleProblem& first) {
   for (std::size_t s = 0; s < numbering.sets().size(); ++s) {
     const DataSet& set = *numbering.sets()[s];
     i64 row = 0;
@@ -149,27 +148,43 @@ void refuse_rows_of_bad(const Numbering& numbering, const std::vector<SampleOutc
       const bool bad = outcomes[static_cast<std::size_t>(numbering.first(s) + i)].kind == SampleOutcome::bad;
       row = bad ? row + 1 : 0;
       if (row == kBadInARow || (bad && row == set.samples()))
-        fail(ExitCode::bad_data,
-             "{}: {} samples in a row cannot be read, more than data.bad: skip leaves out; the first problem "
-             "is {}",
-             set.where(i + 1 - row), row, first);
+        return Error(
+            ExitCode::bad_data,
+            fmt::format("{}: {} samples in a row cannot be read, more than data.bad: skip leaves out; the "
+                        "first problem is {}",
+                        set.where(i + 1 - row), row, first.message));
     }
   }
-}
-
-void refuse(const std::vector<SampleProblem>& first, i64 refused, i64 samples, bool skip) {
-  if (refused == 0) return;
-  if (refused == 1) throw Error(first.front().code, first.front().message);
-  for (const SampleProblem& p : first) log_info("{}", p.message);
-  fail(first.front().code,
-       "{}; and {} more of {} samples cannot be trained ({}named above){}; `longsight data lint` lists all "
-       "of a "
-       "configuration",
-       first.front().message, refused - 1, samples, refused > std::ssize(first) ? "the first ones " : "",
-       skip ? "" : ": mend them, or leave out with data.bad: skip those that cannot be read");
+  return std::nullopt;
 }
 
 }  // namespace
+
+void FirstProblems::add(SampleProblem problem, bool skip) {
+  auto& list = skip && !problem.overlong ? skipped : refused;
+  if (list.size() < kShown) list.push_back(std::move(problem));
+}
+
+std::optional<Error> refusal(const DataSets& sets, const std::vector<SampleOutcome>& outcomes,
+                             const FirstProblems& first) {
+  const Numbering numbering(sets);
+  const bool skip = sets.loaded().config.data.bad == "skip";
+  const i64 refused = std::count_if(outcomes.begin(), outcomes.end(), [&](const SampleOutcome& o) {
+    return o.kind == SampleOutcome::overlong || (!skip && o.kind == SampleOutcome::bad);
+  });
+  if (refused == 0)
+    return first.skipped.empty() ? std::nullopt : row_of_bad(numbering, outcomes, first.skipped.front());
+  const SampleProblem& problem = first.refused.front();
+  if (refused == 1) return Error(problem.code, problem.message);
+  return Error(
+      problem.code,
+      fmt::format("{}; and {} more of {} samples cannot be trained ({}named above){}; `longsight data lint` "
+                  "lists all "
+                  "of a configuration",
+                  problem.message, refused - 1, numbering.samples(),
+                  refused > std::ssize(first.refused) ? "the first ones " : "",
+                  skip ? "" : ": mend them, or leave out with data.bad: skip those that cannot be read"));
+}
 
 std::vector<SampleOutcome> look_at_share(const DataSets& sets, const Look& how) {
   const Looker looker(sets, how.decode);
@@ -244,28 +259,26 @@ void check_sets(DataSets& sets, Job& job) {
   const bool skip = config.data.bad == "skip";
   const double start = now();
   const Numbering numbering(sets);
-  std::vector<SampleProblem> refused, skipped;  // the first ones
+  FirstProblems first;
   Progress progress("checking data", ceil_div(numbering.samples(), job.world.size()), job.leads());
   const auto mine = look_at_share(sets, {.rank = job.world.rank(),
                                          .ranks = job.world.size(),
                                          .decode = decode_of(sets),
-                                         .problem =
-                                             [&](SampleProblem p) {
-                                               auto& list = skip && !p.overlong ? skipped : refused;
-                                               if (list.size() < kShown) list.push_back(std::move(p));
-                                             },
+                                         .problem = [&](SampleProblem p) { first.add(std::move(p), skip); },
                                          .progress = [&](i64 done) { progress.update(done, "samples,"); }});
   progress.clear();
   const auto outcomes = gathered(mine, numbering.samples(), job);
-  refused = gathered(refused, job);
-  skipped = gathered(skipped, job);
+  first = {.refused = gathered(first.refused, job), .skipped = gathered(first.skipped, job)};
   const CheckCounts train = counts_of(numbering, outcomes, false),
                     held_out = counts_of(numbering, outcomes, true);
-  const i64 bad = train.bad + held_out.bad;
-  refuse(refused, train.overlong + held_out.overlong + (skip ? 0 : bad), numbering.samples(), skip);
-  if (!skipped.empty()) refuse_rows_of_bad(numbering, outcomes, skipped.front().message);
+  if (const std::optional<Error> error = refusal(sets, outcomes, first)) {
+    for (const SampleProblem& p : first.refused) {
+      if (first.refused.size() > 1) log_info("{}", p.message);  // a single one is the error
+    }
+    throw Error(*error);
+  }
   keep_lengths(sets, outcomes);
-  for (const SampleProblem& p : skipped) log_info("left out: {}", p.message);
+  for (const SampleProblem& p : first.skipped) log_info("left out: {}", p.message);
   if (job.leads()) remember_pictures(sets, outcomes);
   const i64 limit = sample_limit(config);
   if (train.samples > 0) log_info("data: {}", text_of(train, limit));

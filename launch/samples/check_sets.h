@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,17 @@ struct Look {
 };
 // On all threads of this rank.
 std::vector<SampleOutcome> look_at_share(const DataSets&, const Look&);
+
+// The first problems of the samples, in order: of those that training refuses, and of those that data.bad:
+// skip leaves out.
+struct FirstProblems {
+  std::vector<SampleProblem> refused = {}, skipped = {};
+  void add(SampleProblem problem, bool skip);  // no more than are said
+};
+// The error that ends training before its first step, nothing where it can begin: its code is that of the
+// first sample that is refused; also for a hundred samples in a row, or a whole set, that data.bad: skip
+// would leave out.
+std::optional<Error> refusal(const DataSets&, const std::vector<SampleOutcome>&, const FirstProblems&);
 
 // Of all samples: puts their lengths into the sets. bad_data for a set of which nothing is left.
 void keep_lengths(DataSets&, const std::vector<SampleOutcome>&);

@@ -5,9 +5,10 @@
 namespace longsight::launch {
 namespace {
 
-DataSet open_set(const DataSource& source, bool held_out, const std::string& index_folder) {
+DataSet open_set(const DataSource& source, bool held_out, const std::string& index_folder,
+                 const OpenFile& open) {
   DataSet set{.name = {}, .held_out = held_out, .weight = source.weight, .chat = {}, .files = source.tensors};
-  if (!set.ready()) set.chat = open_source(source, index_folder);
+  if (!set.ready()) set.chat = open_source(source, index_folder, open);
   set.name = set.ready() ? set.files.front() : set.chat.name;
   return set;
 }
@@ -24,7 +25,8 @@ std::string DataSet::where(i64 index) const {
   return ready() ? files[static_cast<std::size_t>(index)] : chat.data->where(index);
 }
 
-DataSets::DataSets(const LoadedConfig& loaded, const RunModel& run, WhichSets which, const OnFailure& failed)
+DataSets::DataSets(const LoadedConfig& loaded, const RunModel& run, WhichSets which,
+                   const OpenFile& open_file, const OnFailure& failed)
     : loaded_(loaded), model_(run.model->config()) {
   const DataSection& d = loaded.config.data;
   const auto open = [&](const std::vector<DataSource>& sources, bool held_out, std::vector<DataSet>& sets) {
@@ -35,7 +37,7 @@ DataSets::DataSets(const LoadedConfig& loaded, const RunModel& run, WhichSets wh
         fitter_ = std::make_unique<SampleFitter>(*maker_, loaded.config);
       }
       try {
-        sets.push_back(open_set(source, held_out, d.index));
+        sets.push_back(open_set(source, held_out, d.index, open_file));
       } catch (const Error& error) {
         const bool of_data = error.code() == ExitCode::bad_data || error.code() == ExitCode::missing_input;
         if (!failed || !of_data) throw;

@@ -33,9 +33,10 @@ enum class WhichSets { train, held_out, both };
 class DataSets {
  public:
   // A set that cannot be opened (bad_data, missing_input): given to `failed`, and not there then; without
-  // that the error is thrown. Refers to configuration and model.
+  // that the error is thrown. Refers to configuration and model. `open` may be a collective (data_files.h).
   using OnFailure = std::function<void(const Error&)>;
-  DataSets(const LoadedConfig&, const RunModel&, WhichSets, const OnFailure& failed = nullptr);
+  DataSets(const LoadedConfig&, const RunModel&, WhichSets, const OpenFile& open,
+           const OnFailure& failed = nullptr);
   DataSets(const DataSets&) = delete;
   DataSets& operator=(const DataSets&) = delete;
 

@@ -110,10 +110,13 @@ std::vector<Draw> StepOrder::next() {
 }
 
 i64 samples_of_epochs(double epochs, i64 kept) {
-  constexpr double kMost = 1e11;
-  require(epochs * static_cast<double>(kept) <= kMost, ExitCode::usage,
-          "train.epochs: {} epochs of {} samples are more than the {} samples that a run can have", epochs,
-          kept, kMost);
+  require(
+      epochs <= static_cast<double>(kFewEpochs) ||
+          epochs * static_cast<double>(kept) <= static_cast<double>(kMostSamples),
+      ExitCode::usage,
+      "train.epochs: {} epochs of {} samples are {} samples, whose steps are counted one by one before the "
+      "first one; beyond {} epochs a run can have {}: give train.steps",
+      epochs, kept, epochs * static_cast<double>(kept), kFewEpochs, kMostSamples);
   const double exact = epochs * static_cast<double>(kept), whole = std::round(exact);
   // 1.1 epochs of 10 samples are 11, though 1.1 * 10 is a little more in binary.
   const bool is_whole = std::abs(exact - whole) <= 1e-9 * std::max(1.0, exact);

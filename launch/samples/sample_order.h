@@ -93,7 +93,11 @@ class StepOrder {
   std::vector<i64> drawn_of_sets_;
 };
 
-// Samples of so many epochs of `kept` samples: what is begun counts as a whole one.
+// More epochs than these are counted only as far as so many samples: some ten seconds of work.
+inline constexpr i64 kFewEpochs = 10, kMostSamples = 100'000'000;
+
+// Samples of so many epochs of `kept` samples: what is begun counts as a whole one. usage for more than can
+// be counted.
 i64 samples_of_epochs(double epochs, i64 kept);
 
 struct RunLength {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <vector>
 
 #include "launch/output.h"
 #include "launch/training_data.h"
@@ -10,6 +11,8 @@
 #include "model/checkpoint.h"
 #include "runtime/base/input_file.h"
 #include "runtime/base/log.h"
+#include "runtime/base/utf8.h"
+#include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {
 namespace {
@@ -22,11 +25,23 @@ i64 value_bytes(const ParameterRegistry& parameters) {
   return elements * size_of(DType::F32);
 }
 
+// Piece by piece: weights can be as large as memory.
+void copy_file(const std::string& from, const std::string& to) {
+  const InputFile file(from);
+  io::AtomicFile copy(to);
+  std::vector<char> piece(std::size_t{4} << 20);
+  const auto most = static_cast<i64>(piece.size());
+  for (i64 got = most; got == most;) {
+    got = file.read_at(piece.data(), most, copy.bytes());
+    copy.write(piece.data(), got);
+  }
+  copy.commit();
+}
+
 void copy_files(const std::string& from, const std::string& to) {
   for (const auto& entry : fs::directory_iterator(from)) {
-    if (!entry.is_regular_file()) continue;
-    io::write_file(to + "/" + entry.path().filename().string(),
-                   read_whole_file(entry.path().string(), i64{1} << 40, ExitCode::bad_data));
+    if (entry.is_regular_file())
+      copy_file(entry.path().string(), to + "/" + entry.path().filename().string());
   }
 }
 
@@ -119,9 +134,10 @@ void Saver::write_adapter(const std::string& folder) const {
   // A path that holds wherever the adapters are loaded from. Models of parts or of random weights have no
   // folder to name.
   const std::string& from = loaded_.config.model.from;
+  const std::string whole = from.empty() ? "" : fs::absolute(from).lexically_normal().string();
   adapter_files_.write(folder);
-  model::write_adapter_files(*run_.model, folder,
-                             from.empty() ? "" : fs::absolute(from).lexically_normal().string());
+  // JSON has no bytes: as it was given it stays readable.
+  model::write_adapter_files(*run_.model, folder, first_invalid_utf8(whole) < 0 ? whole : from);
 }
 
 }  // namespace longsight::launch

@@ -20,10 +20,10 @@
 #include "launch/training/prefetch.h"
 #include "launch/training/saving.h"
 #include "launch/training_data.h"
-#include "model/step_flops.h"
 #include "parallel/optimizer.h"
 #include "parallel/plan_report.h"
 #include "parallel/replica_check.h"
+#include "runtime/base/json.h"
 #include "runtime/base/log.h"
 
 namespace longsight::launch {
@@ -39,7 +39,7 @@ class Trainer {
     check_parallel(loaded, *shape_.model, job.world.size());
     check_inputs_outside_output(loaded);
     if (job.leads()) RunFolder::require_usable(loaded.config.output.dir);
-    sets_.emplace(loaded, shape_, WhichSets::both);
+    sets_.emplace(loaded, shape_, WhichSets::both, job.open_data);
     data_ = open_training_data(*sets_);
     require_same_inputs(*sets_, shape_.companions, job.world);
     check_sets(*sets_, job);
@@ -78,7 +78,7 @@ class Trainer {
       train_step(step, batch, runner, optimizer, figures);
       figures.seconds = now() - start;
       figures.comm_seconds = groups.counters().seconds;
-      count(step, batch, planned.plan, figures);
+      count(step, batch, figures);
       if (job_.leads()) {
         failures_.attempt("writing metrics.jsonl", [&] {
           folder_->append_metrics(metrics_line(step, batch, figures, config.train.optimizer, planned));
@@ -103,12 +103,11 @@ class Trainer {
   void open_folder(const parallel::PlanResult& planned, const nlohmann::ordered_json& facts) {
     folder_.emplace(loaded_.config.output.dir);
     try {
-      folder_->write_text("run.json",
-                          facts.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+      folder_->write_text("run.json", json_text(facts, 2) + "\n");
       // Of use in any working directory.
       folder_->write_text("config.yaml", to_yaml(with_absolute_paths(loaded_.config)));
       folder_->write_text("plan.txt", plan_table(planned));
-      folder_->write_text("plan.json", plan_json(planned).dump(2) + "\n");
+      folder_->write_text("plan.json", json_text(plan_json(planned), 2) + "\n");
     } catch (...) {
       folder_->discard();
       throw;
@@ -116,14 +115,7 @@ class Trainer {
   }
 
   // What the job has done up to this step.
-  void count(i64 step, const StepBatch& batch, const parallel::Plan& plan, StepFigures& figures) {
-    // The ranks of a sequence group have the same micro-batches; groups have different ones.
-    double flops = 0;
-    if (plan.mesh.sequence_rank(job_.world.rank()) == 0) {
-      for (const model::MicroBatch& m : batch.micro_batches)
-        flops += model::pass_flops(*run_.model, m.geometry).total();
-    }
-    figures.flops = job_.world.all_reduce_sum(flops, job_.stream, "flops");
+  void count(i64 step, const StepBatch& batch, StepFigures& figures) {
     samples_seen_ += batch.samples;
     tokens_seen_ += batch.tokens;
     figures.samples_seen = samples_seen_;
@@ -133,21 +125,25 @@ class Trainer {
                     static_cast<double>(data_->samples_per_epoch());
   }
 
-  // Forward, backward, sum over ranks, update. Sets loss, gradient norm and learning rate of `figures`.
+  // Forward, backward, sum over ranks, update. Sets loss, FLOPs, gradient norm and learning rate of
+  // `figures`.
   void train_step(i64 step, const StepBatch& batch, StepRunner& runner, parallel::AdamW& optimizer,
                   StepFigures& figures) {
     const OptimizerSection& o = loaded_.config.train.optimizer;
     const auto reached = [&](const Parameter& p) { return StepRunner::reached(p, batch); };
     figures.lr = learning_rate(o, step, steps_);
-    figures.loss = runner.run(batch) / static_cast<double>(batch.supervised);
+    const StepSums sums = runner.run(batch);
+    figures.loss = sums.loss / static_cast<double>(batch.supervised);
+    figures.flops = sums.flops;
     runner.sum_gradients(batch);
-    figures.gradient_norm = parallel::gradient_norm(run_.model->parameters(), reached, job_.stream);
+    figures.gradient_norm =
+        without_nan_sign(parallel::gradient_norm(run_.model->parameters(), reached, job_.stream));
     // The norm is of the summed gradients and the same on every rank, so all stop here together, before any
     // update.
     require(std::isfinite(figures.loss) && std::isfinite(figures.gradient_norm), ExitCode::non_finite,
             "step {}: loss {} and gradient norm {}: lower train.optimizer.lr, or look at the samples of "
             "this step",
-            step, std::abs(figures.loss), std::abs(figures.gradient_norm));  // without the sign of a NaN
+            step, figures.loss, figures.gradient_norm);
     optimizer.step(reached,
                    {.lr = figures.lr,
                     .beta1 = o.betas[0],
@@ -216,7 +212,7 @@ class Trainer {
       line.update(json_of(set.name, result));
       require(std::isfinite(result.loss), ExitCode::non_finite,
               "step {}: the held-out loss of {} is {}: earlier saves stay; lower train.optimizer.lr", step,
-              set.name, std::abs(result.loss));
+              set.name, result.loss);
       attempt("writing eval.jsonl", [&] { folder_->append_eval(line); });
       if (set.name != loaded_.config.output.keep_best || result.loss >= best_loss_) continue;
       best_loss_ = result.loss;

@@ -71,9 +71,10 @@ class Inflater {
   bool between_ = false;
 };
 
-void unpack(const InputFile& packed, int into, const std::string& folder) {
+void unpack(const InputFile& packed, int into, const std::string& folder, const UnpackProgress& progress) {
   Inflater inflater(packed.path());
   std::vector<unsigned char> in(static_cast<std::size_t>(kGzipChunk));
+  const i64 total = packed.size();
   i64 written = 0;
   const auto write = [&](const unsigned char* bytes, i64 count) {
     while (count > 0) {
@@ -89,6 +90,7 @@ void unpack(const InputFile& packed, int into, const std::string& folder) {
     const i64 got = packed.read_at(in.data(), kGzipChunk, offset);
     inflater.add(in, got, offset, write);
     offset += got;
+    if (progress) progress(offset, total);
     if (got < kGzipChunk) break;
   }
   require(inflater.at_end(), ExitCode::bad_data,
@@ -102,7 +104,7 @@ bool is_gzip(const InputFile& file) {
   return file.read_at(start, 3, 0) == 3 && start[0] == 0x1F && start[1] == 0x8B && start[2] == 8;
 }
 
-InputFile open_unpacked(const std::string& path) {
+InputFile open_unpacked(const std::string& path, const UnpackProgress& progress) {
   InputFile file(path);
   if (!is_gzip(file)) return file;
   const std::string folder = temporary_path();
@@ -111,7 +113,7 @@ InputFile open_unpacked(const std::string& path) {
   if (descriptor < 0) fail_to_unpack(path, folder, errno);
   ::unlink(name.c_str());  // it goes away when it is closed
   InputFile unpacked(path, descriptor);
-  unpack(file, descriptor, folder);
+  unpack(file, descriptor, folder, progress);
   return unpacked;
 }
 

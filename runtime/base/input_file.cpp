@@ -16,19 +16,54 @@ std::string reason(int error) {
   return std::generic_category().message(error);
 }
 
+// Of what is no file; null for one.
+const char* kind_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return nullptr;
+    case S_IFDIR:
+      return "it is a folder";
+    case S_IFIFO:
+      return "it is a pipe, not a file";
+    case S_IFSOCK:
+      return "it is a socket, not a file";
+    default:
+      return "it is a device, not a file";
+  }
+}
+
 }  // namespace
+
+const char* kind_if_no_file(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? kind_of(status.st_mode) : nullptr;
+}
+
+int open_plain_file(const std::string& path, std::string& why) {
+  // Before it is opened, which a device may take for a command.
+  const char* kind = kind_if_no_file(path);
+  int descriptor = -1;
+  if (kind == nullptr) {
+    do descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    while (descriptor < 0 && errno == EINTR);
+  }
+  if (descriptor < 0) why = kind != nullptr ? kind : reason(errno);
+  return descriptor;
+}
 
 InputFile::InputFile(std::string path) : path_(std::move(path)) {
   // A path with a NUL would be cut there by the system.
   require(path_.find('\0') == std::string::npos, ExitCode::missing_input, "a file name contains a NUL byte");
-  do descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  while (descriptor_ < 0 && errno == EINTR);
-  require(descriptor_ >= 0, ExitCode::missing_input, "cannot read {}: {}", path_, reason(errno));
-  struct stat status {};
-  const bool known = ::fstat(descriptor_, &status) == 0;
-  if (known && !S_ISDIR(status.st_mode)) return;
-  ::close(descriptor_);
-  fail(ExitCode::missing_input, "cannot read {}: {}", path_, known ? "it is a folder" : reason(errno));
+  std::string why;
+  descriptor_ = open_plain_file(path_, why);
+  require(descriptor_ >= 0, ExitCode::missing_input, "cannot read {}: {}", path_, why);
+}
+
+std::optional<InputFile> InputFile::of_process(std::string name, i64 process, int descriptor,
+                                               std::string& why) {
+  const int again = open_plain_file(fmt::format("/proc/{}/fd/{}", process, descriptor), why);
+  if (again < 0) return std::nullopt;
+  return InputFile(std::move(name), again);
 }
 
 InputFile::~InputFile() {
@@ -38,10 +73,19 @@ InputFile::~InputFile() {
 InputFile::InputFile(InputFile&& other) noexcept
     : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
 
-i64 InputFile::size() const {
+struct stat InputFile::status() const {
   struct stat status {};
   require(::fstat(descriptor_, &status) == 0, ExitCode::bad_data, "cannot read {}: {}", path_, reason(errno));
-  return status.st_size;
+  return status;
+}
+
+i64 InputFile::size() const {
+  return status().st_size;
+}
+
+FileIdentity InputFile::identity() const {
+  const struct stat now = status();
+  return {now.st_dev, now.st_ino};
 }
 
 i64 InputFile::read(void* into, i64 bytes) {

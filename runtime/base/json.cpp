@@ -170,7 +170,7 @@ bool is_blank(std::string_view line) {
 std::string shown(const Json& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return "a list";
-  const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string text = json_text(value);
   return text.size() <= 60 ? text : "a long " + std::string(value.type_name());
 }
 

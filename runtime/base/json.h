@@ -18,6 +18,13 @@ namespace longsight {
 
 using Json = nlohmann::json;
 
+// One line, or indented. Always valid JSON: bytes that are no UTF-8 (of paths, which may hold any) become
+// U+FFFD, and a number that is not finite null.
+template <class J>
+std::string json_text(const J& json, int indent = -1) {
+  return json.dump(indent, ' ', false, J::error_handler_t::replace);
+}
+
 struct JsonRules {
   i64 max_bytes = i64{256} << 20;
   // Integers beyond 64 bits become floating point, which the integer accessors refuse. Hugging Face

@@ -1,6 +1,7 @@
-// Integer arithmetic that throws where C++ would truncate, wrap or round in silence.
+// Integer arithmetic that throws where C++ would truncate, wrap or round in silence; and a NaN to print.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -35,6 +36,11 @@ To narrow(From value) {
   check(static_cast<From>(result) == value && ((result < To{}) == (value < From{})),
         "{} does not fit in {} bits", value, sizeof(To) * 8);
   return result;
+}
+
+// A NaN loses its sign, which says nothing and would be printed: "-nan".
+inline double without_nan_sign(double value) {
+  return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value;
 }
 
 }  // namespace longsight

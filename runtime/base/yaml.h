@@ -107,6 +107,14 @@ class FieldReader {
   }
 
  private:
+  // Of what holds text, a list or a mapping, and has none by default.
+  template <class T>
+  static bool is_empty(const T& member) {
+    if constexpr (std::is_same_v<T, std::string> || FieldType<T>::vector || FieldType<T>::map)
+      return member.empty();
+    return false;
+  }
+
   template <class C>
   void read_struct(C& into) const {
     // An empty file is a mapping without keys; `train:` with nothing behind it is more likely a mistake.
@@ -115,7 +123,10 @@ class FieldReader {
     C::fields(into, [&](const char* name, auto&) { names.emplace_back(name); });
     refuse_unknown(names);
     C::fields(into, [&](const char* name, auto& member) {
-      if (const FieldNode* found = node_.find(name)) FieldReader(document_, *found, join(name)).read(member);
+      const FieldNode* found = node_.find(name);
+      // Null is absent where a value can be absent.
+      if (!found || (found->kind == FieldNode::Kind::none && is_empty(member))) return;
+      FieldReader(document_, *found, join(name)).read(member);
     });
   }
 

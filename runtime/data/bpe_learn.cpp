@@ -284,7 +284,7 @@ void write_tokenizer(const std::string& folder, const BpeVocabulary& vocabulary,
   config["model_max_length"] = 1'000'000'000;
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
   const auto write = [&folder](const char* name, const OrderedJson& json) {
-    io::write_file(folder + "/" + name, json.dump(2) + "\n");
+    io::write_file(folder + "/" + name, json_text(json, 2) + "\n");
   };
   // Processors look for the template in a file of its own, tokenizers also in their config.
   if (!roles.chat_template.empty()) io::write_file(folder + "/chat_template.jinja", roles.chat_template);

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,12 +53,13 @@ int close_window(void* cookie) noexcept {
 
 }  // namespace
 
-FileHandle open_window(const MediaFile& media) {
-  check(media.offset >= 0, "an image at byte {}", media.offset);
+FileHandle open_window(const MediaFile& media, int descriptor) {
   auto window = std::make_unique<Window>();
-  window->descriptor = ::open(media.path.c_str(), O_RDONLY | O_CLOEXEC);
+  window->descriptor = descriptor;
+  check(media.offset >= 0, "an image at byte {}", media.offset);
   struct stat status {};
-  if (window->descriptor < 0 || ::fstat(window->descriptor, &status) != 0) return nullptr;
+  require(::fstat(descriptor, &status) == 0, ExitCode::missing_input, "{}: cannot open the image: {}",
+          name_of(media), std::strerror(errno));
   const i64 size = status.st_size, rest = size - media.offset;
   require(rest >= 0 && media.bytes <= rest, ExitCode::bad_data,
           "{}: the file has {} bytes, too few for an image of {} bytes; it is cut off, or its index is of "
@@ -70,7 +71,8 @@ FileHandle open_window(const MediaFile& media) {
   FileHandle stream(
       ::fopencookie(window.get(), "rb",
                     {.read = read_window, .write = nullptr, .seek = seek_window, .close = close_window}));
-  if (stream != nullptr) window.release();  // the stream's now
+  check(stream != nullptr, "{}: no stream of a file: {}", name_of(media), std::strerror(errno));
+  window.release();  // the stream's now
   return stream;
 }
 

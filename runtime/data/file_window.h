@@ -6,8 +6,8 @@
 
 namespace longsight::data {
 
-// Reading and seeking stay inside [offset, offset + bytes), or run to the end of the file where bytes is -1.
-// Null, with errno set, if the file cannot be opened; bad_data if it ends before the part does.
-FileHandle open_window(const MediaFile& media);
+// Of the open file, which is closed with it. Reading and seeking stay inside [offset, offset + bytes), or run
+// to the end of the file where bytes is -1. bad_data if it ends before the part does.
+FileHandle open_window(const MediaFile& media, int descriptor);
 
 }  // namespace longsight::data

@@ -4,6 +4,7 @@
 #include <set>
 #include <vector>
 
+#include "runtime/base/json.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/data/tokenizer_json.h"
 
@@ -54,7 +55,7 @@ Json read_merges(const std::string& path) {
     const std::size_t space = line.find(' ');
     require(space != std::string::npos && space > 0 && line.find(' ', space + 1) == std::string::npos,
             ExitCode::bad_data, "{}:{}: {} is not a pair of pieces", path, number,
-            Json(line.substr(0, 80)).dump(-1, ' ', false, Json::error_handler_t::replace));
+            json_text(Json(line.substr(0, 80))));
     merges.push_back({line.substr(0, space), line.substr(space + 1)});
   }
   return merges;

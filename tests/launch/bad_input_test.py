@@ -361,6 +361,42 @@ train: {train}
         self.train(BAD_DATA, "energon/.nv-meta/sample_loader.py: the samples of this data set are to be read by a program",
                    "data.train=[{webdataset: [energon/a.tar]}]")
 
+    def test_what_is_no_file_is_refused_at_once_by_its_kind(self):
+        """A pipe would be waited for as long as nobody writes to it."""
+        os.mkfifo(self.path("pipe"))
+        for name in ["pipe.jsonl", "pipe.json", "pipe.yaml", "pipe.safetensors", "pipe.tar", "pipe.png", "pipe.jinja"]:
+            os.mkfifo(self.path(name))
+        os.makedirs(self.path("folder.jsonl"))
+        os.symlink("/dev/zero", self.path("device.jsonl"))
+        pipe = "it is a pipe, not a file"
+        for ranks in [1, 2]:
+            self.train(MISSING, ["pipe.jsonl", pipe], "data.train=[{messages: pipe.jsonl}]", ranks=ranks)
+        self.train(MISSING, ["folder.jsonl", "it is a folder"], "data.train=[{text: folder.jsonl}]")
+        self.train(MISSING, ["device.jsonl", "it is a device, not a file"], "data.train=[{text: device.jsonl}]")
+        self.train(MISSING, ["pipe.tar", pipe], "data.train=[{webdataset: [pipe.tar]}]")
+        self.train(MISSING, ["pipe.safetensors", pipe], "data.train=[{tensors: [pipe.safetensors]}]")
+        self.train(MISSING, ["pipe.json", pipe], "model.config=pipe.json")
+        self.train(MISSING, ["pipe.jinja", pipe], "data.chat=pipe.jinja")
+        self.refused(MISSING, ["pipe.yaml", pipe], "train", "pipe.yaml")
+        self.refused(MISSING, ["pipe.safetensors", pipe], "inspect", "pipe.safetensors")
+        for verb in [["data", "lint"], ["data", "stats", "--model", MODEL], ["batch", "--model", MODEL, "--out", "o", "--data"]]:
+            result = self.run_longsight(*verb, "pipe.jsonl")
+            self.assertEqual(result.code, MISSING, result.stderr)
+            self.assertIn(pipe, result.stdout + result.stderr)
+        self.refused(MISSING, ["pipe.png", pipe], "generate", "--model", MODEL, "--prompt", "x", "--image", "pipe.png")
+        self.write("a.jsonl", self.sample("<image>?", "pipe.png"))
+        self.train(BAD_DATA, ["a.jsonl:1", "pipe.png", pipe], "data.train=[{messages: a.jsonl}]")
+        for name in ["config.json", "tokenizer.json", "model.safetensors"]:
+            model = self.copy(MODEL, "model-" + name)
+            os.remove(self.path(model, name))
+            os.mkfifo(self.path(model, name))
+            self.refused(MISSING, [name, pipe], "generate", "--model", model, "--prompt", "x")
+
+    def test_null_is_a_source_that_is_not_given(self):
+        self.train(USAGE, "give model.from or model.config", "model.config=~")
+        result = self.run_longsight("plan", "configs/tiny.yaml", "model.config=~", "model.tokenizer=~", "model.from=" + MODEL)
+        self.assertEqual(result.code, 0, result.stderr)
+
     def test_data_verbs_refuse_what_they_cannot_read(self):
         self.write("odd.jsonl", '{"odd": 1}\n')
         self.refused(BAD_DATA, "odd.jsonl: its first record does not say what it is", "data", "index", "odd.jsonl")

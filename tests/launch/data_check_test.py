@@ -92,7 +92,7 @@ class DataCheckTest(JobTest):
             with self.subTest(name):
                 config = self.config(name, *lines, **options)
                 lint = self.run_longsight("data", "lint", config)
-                self.assertEqual(lint.code, BAD_DATA, lint.stderr)
+                self.assertEqual(lint.code, MISSING if name == "missing" else BAD_DATA, lint.stderr)
                 listed = lint.stdout.splitlines()
                 file = f"data/{name}{'-eval' if 'held_out' in options else ''}.jsonl"
                 self.assertEqual([re.match(re.escape(file) + r":(\d+)", line).group(1) for line in listed],
@@ -100,7 +100,7 @@ class DataCheckTest(JobTest):
                 self.assertIn(f"{len(wrong)} problems", lint.stderr)
                 for ranks in [1, 3]:
                     refused = self.train(config, ranks=ranks)
-                    self.assertIn(refused.code, [BAD_DATA, MISSING], refused.stderr)
+                    self.assertEqual(refused.code, lint.code, refused.stderr)
                     self.assertFalse(os.path.exists(self.path("run-" + name)))
                     if len(wrong) == 1:
                         self.assertEqual(set(refused.errors()), set(listed), refused.stderr)
@@ -168,7 +168,8 @@ class DataCheckTest(JobTest):
             seen.append([(line["tokens"], line["supervised_tokens"]) for line in metrics])
         self.assertEqual(seen[0], seen[1])
         listed = self.run_longsight("data", "lint", config)
-        self.assertEqual(listed.code, BAD_DATA)
+        self.assertEqual(listed.code, 0, listed.stderr)  # as training, which leaves them out
+        self.assertIn("42 samples, 4 problems; data.bad: skip leaves out", listed.stderr)
         self.assertEqual([re.match(r"data/(skip[^:]*:\d+):", line).group(1) for line in listed.stdout.splitlines()],
                          ["skip.jsonl:5", "skip.jsonl:18", "skip.jsonl:31", "skip-eval.jsonl:1"])
         evaluated = self.run_longsight("eval", config, "--json", ranks=3)
@@ -199,6 +200,8 @@ class DataCheckTest(JobTest):
                 refused = self.train(config, ranks=ranks)
                 self.assertEqual(refused.code, BAD_DATA, refused.stderr)
                 self.assertIn(says, refused.errors()[0])
+            lint = self.run_longsight("data", "lint", config)
+            self.assertEqual((lint.code, lint.stdout.splitlines()[-1]), (BAD_DATA, refused.errors()[0]))
         config = self.config("almost", *fine, *row[1:], *fine, data={"bad": "skip"})
         self.assertIn("1.00 epochs of 100 samples", self.trained(config)[0])
 
@@ -242,7 +245,25 @@ class DataCheckTest(JobTest):
         self.write("data/ok.png", content)
         self.trained(config, run="second", ranks=3)
 
+    def test_held_out_data_of_which_nothing_is_learned_are_refused_by_training_and_lint(self):
+        silent = json.dumps({"messages": [{"role": "user", "content": "?"},
+                                          {"role": "assistant", "content": "x", "loss": False}]}) + "\n"
+        config = self.config("silent", record("?"), held_out=[silent])
+        for command in [["train", config], ["data", "lint", config]]:
+            refused = self.run_longsight(*command)
+            self.assertEqual(refused.code, BAD_DATA, refused.stderr)
+        files = self.run_longsight("data", "lint", self.write("data/gone.jsonl", record("<image>?", "nowhere.png")))
+        self.assertEqual(files.code, MISSING, files.stderr)
+
     # as much as was asked
+
+    def test_epochs_that_take_minutes_to_count_are_refused_at_once(self):
+        config = self.epoch_config("endless", [1] * 20)
+        for epochs, says in [("1e9", "train.epochs: 1000000000 is more than 100000000"), ("9e7", "give train.steps")]:
+            for command in [["train", config], ["data", "lint", config]]:
+                refused = self.run_longsight(*command, "train.epochs=" + epochs)
+                self.assertEqual(refused.code, USAGE, refused.stderr)
+                self.assertIn(says, refused.errors()[0])
 
     def epoch_config(self, name, lengths, **train):
         return self.config(name, *[record("Say it.", answer=f"word {i} " * n) for i, n in enumerate(lengths)], **train)

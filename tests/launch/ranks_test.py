@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Ranks that are not alike are found before the first step, or within train.check_replicas steps, by rank and name."""
+import gzip
 import json
 import os
 import shutil
@@ -95,6 +96,45 @@ class RanksTest(JobTest):
         self.assertEqual(len(errors), 1, errors)
         self.assertIn(f"parameter {name} is not the same on all ranks", errors[0])
         self.assertIn("rank 1 of 3 differs", errors[0])
+
+    def unpacked_files(self, folder):
+        """Of all processes: device and inode of what they have open and was unpacked into the folder."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                for name in os.listdir(f"/proc/{pid}/fd"):
+                    link = f"/proc/{pid}/fd/{name}"
+                    if os.readlink(link).startswith(folder + "/longsight-"):
+                        found.setdefault(pid, set()).add((os.stat(link).st_dev, os.stat(link).st_ino))
+            except OSError:
+                continue
+        return found
+
+    def test_packed_data_are_unpacked_once_for_the_ranks_of_a_node_and_leave_nothing(self):
+        os.mkdir(self.path("tmp"))
+        packed = gzip.compress(self.read("here/data.jsonl"))
+        for name in ["here", "there"]:
+            self.write(name + "/data.jsonl.gz", packed)
+            self.write(name + "/run.yaml", self.read(name + "/run.yaml").replace(b"data.jsonl", b"data.jsonl.gz"))
+        train = [self.mpirun, "-x", f"TMPDIR={self.path('tmp')}", "-n", "3", self.binary, "train", "run.yaml", "train.steps=20000"]
+        for ended in [signal.SIGTERM, signal.SIGKILL]:
+            with subprocess.Popen(train, cwd=self.path("here"), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
+                end = time.monotonic() + self.seconds
+                while not os.path.exists(self.path("run/metrics.jsonl")):
+                    self.assertLess(time.monotonic(), end, "the run does not begin")
+                    time.sleep(0.05)
+                found = self.unpacked_files(self.path("tmp"))
+                for pid in found if ended == signal.SIGKILL else []:
+                    os.kill(int(pid), ended)
+                job.send_signal(signal.SIGTERM)
+                job.wait(self.seconds)
+            self.assertEqual(len(found), 3, found)
+            self.assertEqual(len(set().union(*found.values())), 1, found)
+            self.assertEqual([name for name in os.listdir(self.path("tmp")) if not name.startswith("ompi")], [])
+            shutil.rmtree(self.path("run"))
+        # Other content under the same name is found as it is without packing.
+        self.write("there/data.jsonl.gz", gzip.compress(self.read("here/data.jsonl").replace(b"is", b"si", 1)))
+        self.refused(65, "data.train (data.jsonl.gz)", "on ranks 0, 2", "on rank 1")
 
     def is_rank(self, pid, rank):
         try:

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """A run owns its folder, and the folder is the model that was trained: every verb takes it, from anywhere, and finds in it what
 training ended with."""
+import gzip
 import json
 import os
 import re
@@ -162,6 +163,63 @@ class RunFolderTest(JobTest):
             with self.subTest(overrides=overrides):
                 self.refused_run(USAGE, [key, "lies in output.dir", "choose another"], "run", *overrides)
         self.refused_run(USAGE, ["model.tokenizer"], "configs/tiny", "data.train=[{messages: goldens/llava-clip-llama/samples.jsonl}]")
+
+    def mounted(self, script, *arguments):
+        """A shell script in a view of the files of its own, which may mount; skipped where that is not allowed."""
+        if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+            self.skipTest("no namespaces here")
+        return subprocess.run(["unshare", "-rm", "sh", "-ec", script, "sh", self.binary, *arguments], cwd=self.folder,
+                              capture_output=True, text=True, timeout=self.seconds)
+
+    def test_a_run_on_a_mount_point_cannot_be_moved_aside_and_is_refused_before_work(self):
+        os.makedirs(self.path("disk"))
+        train = '"$1" train configs/tiny.yaml train.steps=1 data.eval=[] output.dir=disk'
+        result = self.mounted(f"mount -t tmpfs t disk; {train}; ls disk/model; cp -r disk copy; set +e; {train}; echo code $?; "
+                              "diff -r disk copy && echo same; mkdir disk/first; mv disk/[!f]* disk/first; "
+                              f"{train}/second; echo code $?; ls disk")
+        self.assertIn("code 73\nsame\n", result.stdout, result.stderr)
+        self.assertRegex(result.stderr, "error: cannot write disk: it holds a run already and, as a mount point, cannot be renamed: .*"
+                                        "output.dir=disk/NAME")
+        self.assertNotIn("data checked", result.stderr.split("error: ")[0].split("model written")[-1])
+        self.assertTrue(result.stdout.endswith("code 0\nfirst\nsecond\n"), result.stdout + result.stderr)
+
+    def test_a_full_folder_for_temporary_files_is_named(self):
+        data = self.read("configs/tiny/tiny.jsonl")
+        self.write("big.jsonl.gz", gzip.compress(data * (4_000_000 // len(data))))
+        os.makedirs(self.path("small"))
+        lint = '"$1" data lint big.jsonl.gz'
+        result = self.mounted(f"mount -t tmpfs -o size=1m t small; export TMPDIR=$PWD/small; set +e; {lint}; echo code $?")
+        self.assertIn("code 73\n", result.stdout, result.stderr)
+        self.assertIn("cannot unpack it into", result.stderr)
+        self.assertIn("name another folder in TMPDIR", result.stderr)
+
+    def test_bytes_that_are_no_text_in_paths_neither_end_a_command_nor_break_its_json(self):
+        place = os.path.join(self.folder.encode(), b"\xff\xfe x")
+        os.makedirs(place)
+        for name in ["configs", "goldens"]:
+            os.symlink(self.path(name).encode(), os.path.join(place, name.encode()))
+        self.inside(os.fsdecode(place))
+        self.train("run", "output.save_every=1", *LORA)
+        self.train("next", "model.config=~", "model.tokenizer=~", "model.from=run/model", *LORA)
+        whole = os.fsdecode(place + b"/next")
+        for run in ["next", whole, whole + "/adapter"]:
+            self.assertGreater(json.loads(self.done("eval", run, "--json").stdout)["loss"], 0)
+            self.assertTrue(json.loads(self.done("inspect", run, "--json").stdout)["tensors"])
+            self.done("generate", "--model", run, "--prompt", "x", "--max-tokens", "1")
+        odd = os.fsdecode(b"\xff.jsonl")
+        shutil.copy(self.path("configs/tiny/tiny.jsonl"), self.path(odd))
+        self.copy("configs/tiny/png", "png")
+        stats = json.loads(self.done("data", "stats", odd, "--model", "next", "--json").stdout)
+        self.assertEqual(stats["samples"], 18)
+        self.assertEqual(self.done("data", "lint", odd).stdout, "")
+        for line in self.done("generate", "--model", "next", "--data", odd, "--max-tokens", "1").stdout.splitlines():
+            json.loads(line)
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                if name.endswith((".json", ".jsonl")) and "run" in folder:
+                    text = open(os.path.join(folder, name), encoding="utf-8").read()
+                    for line in text.splitlines() if name.endswith("l") else [text]:
+                        json.loads(line)
 
     # the folder is the model
 

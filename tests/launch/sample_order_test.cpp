@@ -162,6 +162,10 @@ TEST_CASE("a part of an epoch is the beginning of its order") {
   CHECK(samples_of_epochs(0.001, 10) == 1);
   CHECK(samples_of_epochs(1e-15, 10) == 1);
   CHECK(failure_of([] { samples_of_epochs(1e30, 10); }).code == ExitCode::usage);
+  // What takes minutes to count is refused; a few passes over very many samples are not.
+  CHECK(contains(failure_of([] { samples_of_epochs(1e9, 20); }).message, "give train.steps"));
+  CHECK(samples_of_epochs(1e7, 10) == 100'000'000);
+  CHECK(samples_of_epochs(3, 1'000'000'000) == 3'000'000'000);
   CHECK(samples_of_epochs(2.0 / 3, 9) == 6);
 }
 

@@ -28,7 +28,7 @@ std::unique_ptr<Opened> open(std::vector<std::string> overrides,
   auto opened =
       std::make_unique<Opened>(Opened{.loaded = load_config(config, overrides), .run = {}, .data = nullptr});
   opened->run = open_run_shape(opened->loaded);
-  opened->data = open_training_data(opened->loaded, opened->run);
+  opened->data = open_training_data(opened->loaded, opened->run, nullptr);
   return opened;
 }
 
@@ -40,7 +40,7 @@ struct Checked {
   explicit Checked(const std::vector<std::string>& overrides, const std::string& config = "configs/tiny.yaml")
       : loaded(load_config(config, overrides)),
         run(open_run_shape(loaded)),
-        sets(loaded, run, WhichSets::both) {
+        sets(loaded, run, WhichSets::both, nullptr) {
     parallel::SelfGroup self;
     Job job{self, {}};
     check_sets(sets, job);
@@ -211,7 +211,7 @@ TEST_CASE("images and frames of samples that are too long shrink, their texts st
   CHECK(changed > 0);
   CHECK(has_video);
   const auto opened = open(shrink, "configs/finetune.yaml");
-  const DataSets sets(opened->loaded, opened->run, WhichSets::train);
+  const DataSets sets(opened->loaded, opened->run, WhichSets::train, nullptr);
   const auto outcomes = look(sets, 1);
   CHECK(std::count_if(outcomes.begin(), outcomes.end(),
                       [](const SampleOutcome& o) { return o.kind == SampleOutcome::shrunk; }) == changed);

@@ -56,14 +56,18 @@ def run_job(command, folder, seconds, stdout=subprocess.PIPE):
 
 
 def tree(folder):
-    """Path and content of every file, and every folder; what links lead to is not entered."""
+    """Path and content of every file, and every folder; what links lead to is not entered, pipes are not read."""
     found = {}
     for place, folders, files in os.walk(folder):
         for name in folders:
             found[os.path.join(place, name)] = None
         for name in files:
-            with open(os.path.join(place, name), "rb") as file:
-                found[os.path.join(place, name)] = file.read()
+            path = os.path.join(place, name)
+            if not os.path.isfile(path):
+                found[path] = None
+                continue
+            with open(path, "rb") as file:
+                found[path] = file.read()
     return found
 
 

@@ -21,7 +21,7 @@ void change(const std::string& file, const std::function<bool(OrderedJson&)>& pa
   if (!fs::exists(file)) return;
   read_json_file(file, {.big_integers = true});  // says what is wrong with it
   OrderedJson json = OrderedJson::parse(read_whole_file(file, kMostFileBytes, ExitCode::bad_data));
-  if (json.is_object() && patch(json)) io::write_file(file, json.dump(2) + "\n");
+  if (json.is_object() && patch(json)) io::write_file(file, json_text(json, 2) + "\n");
 }
 
 void add_missing(std::vector<i64>& ids, const std::vector<i64>& more) {
@@ -62,7 +62,7 @@ void write_chat_files(const std::string& folder, const ChatSource& chat, bool ha
   for (const auto& [name, program] : chat.named) io::write_file(more + "/" + name + ".jinja", program);
   // transformers refuses chat_template.json beside named templates.
   if (has_processor && chat.named.empty()) {
-    io::write_file(legacy, OrderedJson{{"chat_template", chat.program}}.dump(2) + "\n");
+    io::write_file(legacy, json_text(OrderedJson{{"chat_template", chat.program}}, 2) + "\n");
   } else {
     fs::remove(legacy);
   }

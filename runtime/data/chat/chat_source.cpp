@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include <fmt/ranges.h>
+
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
+#include "runtime/base/shorten.h"
 #include "runtime/base/suggest.h"
 
 namespace longsight::data {
@@ -76,18 +79,24 @@ const ChatSource* builtin(std::string_view name) {
   return nullptr;
 }
 
-std::string known_names() {
-  std::string names;
-  for (const ChatSource& source : builtin_chats()) names += (names.empty() ? "" : ", ") + source.name;
-  return names;
+// The three that are most like the text, for messages: there are too many to list. Not the one that `place`
+// is.
+std::string names_like(std::string_view text, std::string_view place = "") {
+  std::vector<std::string> names;
+  for (const ChatSource& source : builtin_chats()) {
+    if (source.place != place) names.push_back(source.name);
+  }
+  return fmt::format("{}, ..; docs/data.md lists all", fmt::join(nearest_in(text, names, 3), ", "));
 }
 
 }  // namespace
 
-std::string_view chat_remedy() {
-  static const std::string text =
-      "choose one with data.chat: NAME (" + known_names() + ") or data.chat: FILE.jinja";
-  return text;
+std::string ChatRemedy::text() const {
+  // Of a file that its folder, which often has the model's name.
+  const auto slash = place.rfind('/');
+  const std::string like = fs::path(place.substr(0, slash == place.npos ? place.size() : slash)).filename();
+  return fmt::format("choose one with data.chat: NAME ({}) or data.chat: FILE.jinja",
+                     names_like(like, place));
 }
 
 ChatSource chat_by_name(const std::string& name) {
@@ -95,8 +104,10 @@ ChatSource chat_by_name(const std::string& name) {
   if (name.ends_with(".jinja")) return source_of(name, name, read_program(name));
   std::vector<std::string> names;
   for (const ChatSource& source : builtin_chats()) names.push_back(source.name);
-  fail(ExitCode::usage, "data.chat: there is no chat template \"{}\" (nor is that a FILE.jinja){}", name,
-       did_you_mean(name, names));
+  fail(ExitCode::usage, "data.chat: there is no chat template \"{}\" (nor is that a FILE.jinja); {}",
+       shortened(name),
+       nearest(name, names).empty() ? fmt::format("nearest: {}", names_like(name))
+                                    : fmt::format("did you mean \"{}\"?", nearest(name, names)));
 }
 
 std::optional<ChatSource> chat_of_folder(const fs::path& folder) {
@@ -112,7 +123,7 @@ std::optional<ChatSource> chat_of_folder(const fs::path& folder) {
       internvl && !name.empty() && text("chat_template_file").empty()) {
     const ChatSource* source = builtin(name);
     require(source != nullptr, ExitCode::bad_data, "{}: its template {} is not one of those known here; {}",
-            file.string(), name, chat_remedy());
+            file.string(), name, ChatRemedy{name});
     return *source;
   }
   if (auto source = in_files(folder)) return source;

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 namespace longsight::data {
 
 struct ChatSource {
@@ -40,7 +42,19 @@ ChatSource chat_by_name(const std::string& name_or_file);
 // trained here) says that the file counts. A PaliGemma folder without a program has prefix and suffix.
 // bad_data for files that are not what they must be.
 std::optional<ChatSource> chat_of_folder(const std::filesystem::path& folder);
-// For messages: what a folder must have so that it says how its model chats.
-std::string_view chat_remedy();
+// For messages: how to choose another template than that of `place` (a ChatSource's, a model folder), with
+// the three names that are most like it. Worked out only where a message is made.
+struct ChatRemedy {
+  std::string_view place;
+  std::string text() const;
+};
 
 }  // namespace longsight::data
+
+template <>
+struct fmt::formatter<longsight::data::ChatRemedy> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(const longsight::data::ChatRemedy& remedy, Context& context) const {
+    return fmt::formatter<std::string>::format(remedy.text(), context);
+  }
+};

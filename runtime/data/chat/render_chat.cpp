@@ -29,7 +29,7 @@ jinja::Template parsed(const std::string& program, const std::string& place) {
   try {
     return jinja::Template(program, place);
   } catch (const Error& error) {
-    fail(error.code(), "{}; {}", error.what(), chat_remedy());
+    fail(error.code(), "{}; {}", error.what(), ChatRemedy{place});
   }
 }
 
@@ -116,7 +116,7 @@ ChatRenderer::ChatRenderer(ChatSource source, ChatTokens tokens)
   for (const std::string& token : source_.tokens) {
     require(tokens_.has(token), ExitCode::bad_data,
             "{} needs the token {}, which the tokenizer does not have; {}", source_.place, token,
-            chat_remedy());
+            ChatRemedy{source_.place});
   }
   const auto programs = std::make_shared<Programs>(Programs{.special = SpecialStrings(tokens_.special)});
   const auto add = [&](const std::string& name, const std::string& place, const std::string& program) {
@@ -178,7 +178,7 @@ void check_shown(const jinja::Rendered& rendered, const ChatContext& context, co
     const TextOrigin& origin = context.origins[k];
     if (origin.message == TextOrigin::kTools) {
       require(shown[k], ExitCode::bad_data, "{}: the sample has tools, which {} does not show; {}",
-              sample.where, place, chat_remedy());
+              sample.where, place, ChatRemedy{place});
       continue;
     }
     const ChatMessage& message = sample.messages[origin.message];
@@ -187,17 +187,17 @@ void check_shown(const jinja::Rendered& rendered, const ChatContext& context, co
     message_says[origin.message] = true;
     require(shown[k] || origin.from != calls, ExitCode::bad_data,
             "{}: {} leaves out the tool_calls of message {}; {}", sample.where, place, origin.message + 1,
-            chat_remedy());
+            ChatRemedy{place});
     // What was thought in earlier turns a template may leave out, but not in an answer that ends the sample.
     require(
         shown[k] || origin.from != reasoning || origin.message + 1 < sample.messages.size(),
         ExitCode::bad_data,
         "{}: {} leaves out the reasoning_content of message {}: write it into the content as the model is to "
         "say it, or remove it; or {}",
-        sample.where, place, origin.message + 1, chat_remedy());
+        sample.where, place, origin.message + 1, ChatRemedy{place});
     require(shown[k] || message.role == Role::assistant, ExitCode::bad_data,
             "{}: {} leaves out the text of message {}; {}", sample.where, place, origin.message + 1,
-            chat_remedy());
+            ChatRemedy{place});
   }
   for (std::size_t i = 0; i < count; ++i) {
     const ChatMessage& message = sample.messages[i];
@@ -206,7 +206,7 @@ void check_shown(const jinja::Rendered& rendered, const ChatContext& context, co
             "{}: message {} is to be learned, but it holds nothing but spaces", sample.where, i + 1);
     require(message_shown[i], ExitCode::bad_data,
             "{}: {} leaves out the answer of message {}, which is to be learned; {}", sample.where, place,
-            i + 1, chat_remedy());
+            i + 1, ChatRemedy{place});
   }
 }
 
@@ -223,7 +223,7 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
       if (part.is_text()) continue;
       require(program.form == ContentForm::parts, ExitCode::bad_data,
               "{}: {} has no place for {}, its messages are texts; {}", sample.where, program.place,
-              name_of(part.kind), chat_remedy());
+              name_of(part.kind), ChatRemedy{program.place});
       videos.push_back(part.kind == PartKind::video);
     }
   }
@@ -273,7 +273,7 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
     const auto wanted = static_cast<std::size_t>(std::count(videos.begin(), videos.end(), video));
     require(places[video] == wanted, ExitCode::bad_data,
             "{}: {} has written {} places of {}, but the conversation has {}; {}", sample.where,
-            program.place, places[video], video ? "videos" : "images", wanted, chat_remedy());
+            program.place, places[video], video ? "videos" : "images", wanted, ChatRemedy{program.place});
   }
 
   std::vector<char> learned(rendered.text.size(), 0);

@@ -37,6 +37,7 @@ SampleTokenizer::SampleTokenizer(const Tokenizer& tokenizer, const std::filesyst
       placeholders_(placeholders),
       tokens_(chat_tokens(tokenizer, folder, placeholders, ends)),
       no_chat_(std::move(no_chat)),
+      folder_((folder / "").string()),
       first_token_(first_token_of(tokenizer)) {
   for (const std::optional<i64>& id : {placeholders.image, placeholders.video}) {
     if (id) placeholder_ids_.push_back(*id);
@@ -46,7 +47,7 @@ SampleTokenizer::SampleTokenizer(const Tokenizer& tokenizer, const std::filesyst
 
 const ChatRenderer& SampleTokenizer::renderer_for(const ChatSample& sample) const {
   require(renderer_.has_value(), ExitCode::bad_data, "{}: a conversation, but {}; {}", sample.where,
-          no_chat_.empty() ? "there is no chat template" : no_chat_, chat_remedy());
+          no_chat_.empty() ? "there is no chat template" : no_chat_, ChatRemedy{folder_});
   return *renderer_;
 }
 

@@ -67,7 +67,7 @@ class SampleTokenizer {
   std::vector<i64> placeholder_ids_;  // those that there are
   ChatTokens tokens_;
   std::optional<ChatRenderer> renderer_;
-  std::string no_chat_;
+  std::string no_chat_, folder_;
   std::string first_token_;  // that the tokenizer puts in front of a text; empty: none
 };
 

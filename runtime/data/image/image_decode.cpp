@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/base/input_file.h"
 #include "runtime/base/shorten.h"
 #include "runtime/data/file_window.h"
 #include "runtime/data/image/content_name.h"
@@ -27,10 +28,10 @@ struct Opened {
 Opened open_image(const MediaFile& media) {
   Opened opened;
   const std::string name = name_of(media);
-  opened.file = media.offset == 0 && media.bytes < 0 ? FileHandle(std::fopen(media.path.c_str(), "rb"))
-                                                     : open_window(media);
-  require(opened.file != nullptr, ExitCode::missing_input, "{}: cannot open the image: {}", name,
-          std::strerror(errno));
+  std::string why;
+  const int descriptor = open_plain_file(media.path, why);
+  require(descriptor >= 0, ExitCode::missing_input, "{}: cannot open the image: {}", name, why);
+  opened.file = open_window(media, descriptor);
   opened.start_bytes = std::fread(opened.start.data(), 1, opened.start.size(), opened.file.get());
   require(!std::ferror(opened.file.get()), ExitCode::missing_input, "{}: cannot read the image: {}", name,
           std::strerror(errno));

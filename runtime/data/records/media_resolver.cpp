@@ -6,9 +6,8 @@
 #include <memory>
 #include <system_error>
 
-#include <sys/stat.h>
-
 #include "runtime/base/error.h"
+#include "runtime/base/input_file.h"
 #include "runtime/base/shorten.h"
 
 namespace longsight::data {
@@ -20,12 +19,6 @@ namespace fs = std::filesystem;
 std::string resolved(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
   return real ? std::string(real.get()) : std::string();
-}
-
-// A device or a pipe would be waited for when it is opened.
-bool is_regular(const std::string& path) {
-  struct stat status {};
-  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
 }
 
 // "%20" -> " "; what is no such pair of digits stays.
@@ -87,8 +80,9 @@ MediaFile MediaFolder::resolve(const std::string& name, const std::string& where
           "{}: the image {} lies outside of {}, the folder of the pictures; name one that holds it: images: "
           "FOLDER in the data set's entry",
           where, shortened(full, kMostOfPath), folder_);
-  require(is_regular(real), ExitCode::bad_data, "{}: the image {} is not a file", where,
-          shortened(full, kMostOfPath));
+  const char* kind = kind_if_no_file(real);
+  require(kind == nullptr, ExitCode::bad_data, "{}: the image {}: {}", where, shortened(full, kMostOfPath),
+          kind == nullptr ? "" : kind);
   return {.path = full};
 }
 

@@ -43,7 +43,7 @@ DataKind kind_of_record(RecordKind kind) {
 
 std::unique_ptr<ChatData> open_chat_data(const DataSpec& spec) {
   if (spec.kind == DataKind::webdataset) {
-    return std::make_unique<WebDataset>(expand_shards(spec.files), spec.index_folder, spec.ignore);
+    return std::make_unique<WebDataset>(expand_shards(spec.files), spec.index_folder, spec.ignore, spec.open);
   }
   check(spec.files.size() == 1, "{} files for one data set", spec.files.size());
   const std::string& file = spec.files.front();
@@ -53,20 +53,20 @@ std::unique_ptr<ChatData> open_chat_data(const DataSpec& spec) {
   } else {
     media = std::make_unique<MediaFolder>(file, spec.images);
   }
-  return std::make_unique<RecordData>(file, std::move(media), reader_of(spec), spec.index_folder,
-                                      spec.ignore);
+  return std::make_unique<RecordData>(file, std::move(media), reader_of(spec), spec.index_folder, spec.ignore,
+                                      spec.open);
 }
 
-DataSpec guess_data_spec(const std::string& file) {
+DataSpec guess_data_spec(const std::string& file, const OpenFile& open) {
   if (file.ends_with(".tar") || file.ends_with(".tar.gz") || file.ends_with(".tgz"))
-    return {.kind = DataKind::webdataset, .files = {file}};
-  const RecordFile records(file);
+    return {.kind = DataKind::webdataset, .files = {file}, .open = open};
+  const RecordFile records(file, "", open);
   require(records.size() > 0, ExitCode::bad_data, "{}: no samples", file);
   const std::optional<RecordKind> kind = kind_of(records.json(0));
   require(kind.has_value(), ExitCode::bad_data,
           "{}: its first record does not say what it is; name the kind: messages, llava, sharegpt or text",
           file);
-  return {.kind = kind_of_record(*kind), .files = {file}};
+  return {.kind = kind_of_record(*kind), .files = {file}, .open = open};
 }
 
 }  // namespace longsight::data

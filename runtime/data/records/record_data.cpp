@@ -3,8 +3,9 @@
 namespace longsight::data {
 
 RecordData::RecordData(const std::string& path, std::unique_ptr<MediaResolver> media, ReadRecord read,
-                       const std::string& index_folder, std::vector<std::string> ignored)
-    : file_(path, index_folder),
+                       const std::string& index_folder, std::vector<std::string> ignored,
+                       const OpenFile& open)
+    : file_(path, index_folder, open),
       media_(std::move(media)),
       read_(std::move(read)),
       ignored_(std::move(ignored)) {

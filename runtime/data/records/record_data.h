@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/gzip.h"
 #include "runtime/data/records/chat_data.h"
 #include "runtime/data/records/record_file.h"
 #include "runtime/data/records/sample_builder.h"
@@ -19,7 +20,8 @@ class RecordData : public ChatData {
  public:
   // bad_data for a file without records. `ignored`: keys that the user says mean nothing.
   RecordData(const std::string& path, std::unique_ptr<MediaResolver> media, ReadRecord read,
-             const std::string& index_folder, std::vector<std::string> ignored = {});
+             const std::string& index_folder, std::vector<std::string> ignored = {},
+             const OpenFile& open = nullptr);
 
   i64 size() const override { return file_.size(); }
   ChatSample sample(i64 index) const override;

@@ -26,8 +26,8 @@ std::optional<JsonPlaces> places_of(const std::optional<DataIndex>& index) {
   return places;
 }
 
-InputFile open_records(const std::string& path) {
-  InputFile file = open_unpacked(path);
+InputFile open_records(const std::string& path, const OpenFile& open) {
+  InputFile file = open ? open(path) : open_unpacked(path);
   refuse_other_format(file);
   return file;
 }
@@ -60,8 +60,8 @@ void refuse_other_format(const InputFile& file) {
   }
 }
 
-RecordFile::RecordFile(const std::string& path, const std::string& index_folder)
-    : file_(open_records(path)), state_(state_of(path)), array_(is_json_array(file_)) {
+RecordFile::RecordFile(const std::string& path, const std::string& index_folder, const OpenFile& open)
+    : file_(open_records(path, open)), state_(state_of(path)), array_(is_json_array(file_)) {
   if (auto known = places_of(read_index(path, index_folder, index_kind(array_)))) {
     places_ = std::move(*known);
   } else {

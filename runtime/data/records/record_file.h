@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "runtime/base/gzip.h"
 #include "runtime/base/ordered_json.h"
 #include "runtime/data/records/index_file.h"
 
@@ -16,7 +17,9 @@ void refuse_other_format(const InputFile& file);
 class RecordFile {
  public:
   // missing_input; bad_data for an array that cannot be taken apart (runtime/base/json_array.h).
-  explicit RecordFile(const std::string& path, const std::string& index_folder = "");
+  // `open`: nothing, open_unpacked.
+  explicit RecordFile(const std::string& path, const std::string& index_folder = "",
+                      const OpenFile& open = nullptr);
 
   i64 size() const { return static_cast<i64>(places_.values.size()); }
   OrderedJson json(i64 index) const;                       // any thread; bad_data with PATH:LINE:COLUMN

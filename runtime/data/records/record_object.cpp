@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/base/json.h"
 #include "runtime/base/shorten.h"
 #include "runtime/base/suggest.h"
 
@@ -25,7 +26,7 @@ bool has_one(const List& list, const T& value) {
 std::string shown(const Record& value) {
   if (value.is_object()) return "an object";
   if (value.is_array() && value.size() > 8) return "a list";
-  return shortened(value.dump(-1, ' ', false, Record::error_handler_t::replace));
+  return shortened(json_text(value));
 }
 
 RecordObject::RecordObject(const Record& value, std::vector<std::string> used, const KeyTable& others,

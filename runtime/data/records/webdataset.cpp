@@ -217,12 +217,12 @@ class WebDataset::Group final : public MediaResolver {
 };
 
 WebDataset::WebDataset(const std::vector<std::string>& shards, const std::string& index_folder,
-                       std::vector<std::string> ignored)
+                       std::vector<std::string> ignored, const OpenFile& open)
     : ignored_(std::move(ignored)) {
   StreamHash hash;
   for (const std::string& path : shards) {
     refuse_loader(path);
-    shards_.push_back(scan(path, index_folder));
+    shards_.push_back(scan(path, index_folder, open));
     const Shard& shard = shards_.back();
     hash.add(fmt::format("{:016x}", shard.fingerprint));
     for (std::size_t i = 0; i < shard.first_members.size(); ++i) {
@@ -243,11 +243,13 @@ std::string WebDataset::content(const Shard& shard, const Member& member) {
   return bytes;
 }
 
-WebDataset::Shard WebDataset::scan(const std::string& path, const std::string& index_folder) {
+WebDataset::Shard WebDataset::scan(const std::string& path, const std::string& index_folder,
+                                   const OpenFile& open) {
   Shard shard{.path = path, .state = state_of(path)};
   const InputFile packed(path);
   refuse_other_format(packed);
-  if (is_gzip(packed)) shard.unpacked = std::make_shared<const InputFile>(open_unpacked(path));
+  if (is_gzip(packed))
+    shard.unpacked = std::make_shared<const InputFile>(open ? open(path) : open_unpacked(path));
   if (const auto index = read_index(path, index_folder, kIndexKind); index && restore(shard, *index))
     return shard;
   const InputFile& file = shard.unpacked != nullptr ? *shard.unpacked : packed;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/gzip.h"
 #include "runtime/base/input_file.h"
 #include "runtime/data/records/chat_data.h"
 #include "runtime/data/records/index_file.h"
@@ -29,7 +30,7 @@ class WebDataset final : public ChatData {
   // and a folder whose samples are to be read by a program that comes with it (.nv-meta/sample_loader.py).
   // `ignored`: keys and types of members that the user says mean nothing.
   explicit WebDataset(const std::vector<std::string>& shards, const std::string& index_folder = "",
-                      std::vector<std::string> ignored = {});
+                      std::vector<std::string> ignored = {}, const OpenFile& open = nullptr);
 
   i64 size() const override { return static_cast<i64>(samples_.size()); }
   ChatSample sample(i64 index) const override;
@@ -61,7 +62,7 @@ class WebDataset final : public ChatData {
   class Group;
 
   static std::string content(const Shard& shard, const Member& member);
-  static Shard scan(const std::string& path, const std::string& index_folder);
+  static Shard scan(const std::string& path, const std::string& index_folder, const OpenFile& open);
   static bool restore(Shard& shard, const DataIndex& index);
   static DataIndex index_of(const Shard& shard);
   const Place& place(i64 index) const;

@@ -1,5 +1,7 @@
 #include "runtime/base/gzip.h"
 
+#include <algorithm>
+
 #include <doctest/doctest.h>
 
 #include "tests/support/failure.h"
@@ -67,4 +69,17 @@ TEST_CASE("a packed file that is cut off or damaged is refused by name") {
     flipped[at] = static_cast<char>(flipped[at] ^ 0xE0);
     CHECK(refusal(flipped).size() > 0);
   }
+}
+
+TEST_CASE("unpacking says how far it is, in bytes of the packed file") {
+  const ScratchFolder folder;
+  const std::string packed = gzip_of(some_text(6'000'000));
+  std::vector<i64> done;
+  open_unpacked(folder.write("a.gz", packed), [&](i64 bytes, i64 total) {
+    CHECK(total == static_cast<i64>(packed.size()));
+    done.push_back(bytes);
+  });
+  CHECK(done.size() > 1);
+  CHECK(std::is_sorted(done.begin(), done.end()));
+  CHECK(done.back() == static_cast<i64>(packed.size()));
 }

@@ -261,3 +261,11 @@ TEST_CASE("the fingerprint of a JSONL file is that of its bytes") {
   CHECK(fingerprint("b.jsonl", "1\n2\n") == first);
   CHECK(fingerprint("c.jsonl", "1\n3\n") != first);
 }
+
+TEST_CASE("what is written is JSON, whatever bytes and numbers it holds") {
+  const Json odd{{"path", "a\xFF/\xC3\xA4"}, {"loss", std::numeric_limits<double>::quiet_NaN()}};
+  CHECK(json_text(odd) == "{\"loss\":null,\"path\":\"a\uFFFD/\u00e4\"}");
+  CHECK(parse_json(json_text(odd, 2), "text")["loss"].is_null());
+  CHECK(fmt::format("{}", without_nan_sign(-std::numeric_limits<double>::quiet_NaN())) == "nan");
+  CHECK(without_nan_sign(-2.5) == -2.5);
+}

@@ -34,3 +34,12 @@ TEST_CASE("without a near word the valid ones are listed") {
   CHECK(did_you_mean("schedule", words) == "; valid: \"lr\", \"warmup\"");
   CHECK(did_you_mean("schedule", {}).empty());
 }
+
+TEST_CASE("the nearest to a part of a text come first, whatever stands around it") {
+  const std::vector<std::string> words{"llava", "qwen2", "qwen2-vl", "mistral", "chatml"};
+  CHECK(nearest_in("models/Qwen2-VL-7B-Instruct", words, 2) == std::vector<std::string>{"qwen2-vl", "qwen2"});
+  CHECK(nearest_in("Mistral-7B", words, 1) == std::vector<std::string>{"mistral"});
+  CHECK(nearest_in("my-lava", words, 1) == std::vector<std::string>{"llava"});
+  CHECK(nearest_in("", words, 9).size() == 5);
+  CHECK(nearest_in(std::string(1'000'000, 'x') + "/qwen2", words, 1) == std::vector<std::string>{"qwen2"});
+}

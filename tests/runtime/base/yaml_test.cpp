@@ -158,6 +158,13 @@ TEST_CASE("a bool is true or false, and NO is a text") {
   CHECK(contains(refusal("name: ~"), "name: expected a text, got nothing"));
 }
 
+TEST_CASE("null is absent where nothing is the default: of texts, lists and mappings, not within them") {
+  const ExampleConfig config = read("rules: ~\nwords: null\nscales:\n", {"words=~", "rules=[{blocks: ~}]"});
+  CHECK(same_fields(config, read("rules: [{blocks: ''}]")));
+  CHECK(contains(refusal("words: [a, ~]"), "words.1: expected a text, got nothing"));
+  CHECK(contains(refusal("train: {optimizer: {betas: ~}}"), "betas: expected a list, got nothing"));
+}
+
 TEST_CASE("optional is nothing for null") {
   CHECK(!read("rules: [{weight: null}]").rules[0].weight.has_value());
   CHECK(read("rules: [{weight: 1}]").rules[0].weight == 1.0);

@@ -94,4 +94,15 @@ TEST_CASE("data.chat is a name or a file; an unknown name is a usage error with 
         Failure{ExitCode::usage,
                 "data.chat: there is no chat template \"lava\" (nor is that a FILE.jinja); did you mean "
                 "\"llava\"?"});
+  CHECK(failure_of([] { chat_by_name("Phi-3"); }).message ==
+        "data.chat: there is no chat template \"Phi-3\" (nor is that a FILE.jinja); nearest: llama-3, "
+        "Hermes-2, idefics3, ..; docs/data.md lists all");
+}
+
+TEST_CASE("the templates proposed instead are those most like the folder's name") {
+  CHECK(
+      ChatRemedy{"/models/Qwen2.5-VL-7B-Instruct/tokenizer_config.json: chat_template"}.text() ==
+      "choose one with data.chat: NAME (qwen2.5, qwen2, qwen2-vl, ..; docs/data.md lists all) or data.chat: "
+      "FILE.jinja");
+  CHECK(contains(ChatRemedy{"the chat template internvl"}.text(), "NAME (internvl2_5, "));
 }

@@ -181,7 +181,7 @@ TEST_CASE(
   CHECK(
       missing.message.starts_with("the chat template qwen2-vl needs the token <|im_start|>, which the "
                                   "tokenizer does not have; choose one with "
-                                  "data.chat: NAME (llava, "));
+                                  "data.chat: NAME (qwen2, "));
 }
 
 TEST_CASE("a plain text ends with the tokenizer's eos, whatever the chat template ends answers with") {

@@ -7,11 +7,14 @@
 #include <optional>
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "runtime/base/json.h"
 #include "runtime/io/safetensors.h"
+#include "tests/support/failure.h"
+#include "tests/support/scratch_folder.h"
 
 using namespace longsight;
 using namespace longsight::data;
@@ -245,4 +248,12 @@ TEST_CASE("pictures that may not look as meant warn by kind, others are silent")
   CHECK(warned("before_sos.jpg") == PictureWarning::damaged);
   options.alpha = Alpha::white;
   CHECK(warned("rgba8.png") == std::nullopt);
+}
+
+TEST_CASE("a picture that is no file is refused at once, by its kind") {
+  const ScratchFolder folder;
+  REQUIRE(::mkfifo((folder / "a.png").c_str(), 0600) == 0);
+  CHECK(failure_of([&] { read_image_size(folder / "a.png"); }) ==
+        Failure{ExitCode::missing_input, folder / "a.png: cannot open the image: it is a pipe, not a file"});
+  CHECK(contains(failure_of([&] { decode_image_file(folder.path()); }).message, "it is a folder"));
 }

@@ -99,9 +99,9 @@ TEST_CASE("forty ways out of the media folder are refused") {
                     (outer / "media") +
                     ", the folder of the pictures; name one that holds it: images: FOLDER in "
                     "the data set's entry"});
-  CHECK(
-      failure_of([&] { media.resolve("pipe.png", "w"); }) ==
-      Failure{ExitCode::bad_data, "w: the image " + shortened(outer / "media/pipe.png") + " is not a file"});
+  CHECK(failure_of([&] { media.resolve("pipe.png", "w"); }) ==
+        Failure{ExitCode::bad_data,
+                "w: the image " + shortened(outer / "media/pipe.png") + ": it is a pipe, not a file"});
 }
 
 TEST_CASE("a file:// URI is an absolute path, percent signs decoded where that is the file") {

@@ -184,7 +184,7 @@ TEST_CASE("images stay under the folder of the file, and are files") {
                  "put the "
                  "image into a file and give its path"));
   CHECK(refused("sub") ==
-        data.bad("message 1, part 1: the image " + shortened(data.folder() / "sub") + " is not a file"));
+        data.bad("message 1, part 1: the image " + shortened(data.folder() / "sub") + ": it is a folder"));
   CHECK(refused("") == data.bad("message 1, part 1: \"\" is not the path of an image"));
 
   // With a media folder of its own.
