@@ -33,6 +33,8 @@ def by_pillow(path):
     try:
         with opened(path) as image:
             rgb = image.convert("RGB")
+            if max(rgb.size) > 65500:
+                return "refused: beyond what Longsight reads"
             return [str(rgb.width), str(rgb.height), digest(rgb), digest(composed_with_white(image))]
     except Exception as error:  # Pillow raises many types for broken files
         return f"refused {type(error).__name__}: {error}"

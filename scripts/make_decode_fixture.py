@@ -236,7 +236,8 @@ def main():
                 "stored": digest(stored.convert("RGB")),
             }
     (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
-    # Where the two versions of libjpeg-turbo differ (Debian's 2.1 and Pillow's 3.2): null.
+    # Where the two versions of libjpeg-turbo differ (Debian's 2.1.5 and Pillow's 3.2.0): null. With Pillow's own as libjpeg.so.62
+    # in LD_LIBRARY_PATH, build/host/tests/decode_pictures gives what Pillow gives.
     different = {"tiny_baseline.jpg": [396], "tiny_progressive.jpg": [510, 517, 552]}
     damages = {name: {how: list(damaged((FOLDER / name).read_bytes(), how)) for how in ("cut", "flip")} for name in DAMAGED}
     for name, places in different.items():

@@ -314,6 +314,13 @@ void rgb_from_ycbcr(std::span<std::uint8_t> pixels) {
 void read_compressed(const EncodedImage& encoded, const TiffDirectory& directory, const TiffSamples& samples,
                      i64 compression, bool separate, Raster& raster, bool& saturated) {
   const Compressed file(encoded, directory.offset(), raster.size);
+  // The libtiff of Pillow keeps more than four places, or sizes, of pieces in another way than fewer, and
+  // refuses one of the other.
+  constexpr u64 kFew = 4;
+  const bool tiled = file.tiled();
+  if ((directory.count(tiled ? tiff_tag::tile_offsets : tiff_tag::strip_offsets) > kFew) !=
+      (directory.count(tiled ? tiff_tag::tile_bytes : tiff_tag::strip_bytes) > kFew))
+    file.refuse();
   std::uint16_t photometric = 0;
   TIFFGetField(file.get(), TIFFTAG_PHOTOMETRIC, &photometric);
   if (photometric == PHOTOMETRIC_YCBCR) {

@@ -50,6 +50,7 @@ void TiffDirectory::read_entries(bool wide) {
     const int tag = static_cast<int>(value(entry.data(), 2)),
               type = static_cast<int>(value(entry.data() + 2, 2));
     const u64 count = value(entry.data() + 4, wide ? 8 : 4), width = static_cast<u64>(bytes_of_type(type));
+    counts_.try_emplace(tag, count);
     if (fields_.contains(tag) || width == 0 || count == 0) continue;
     const std::uint8_t* place = entry.data() + (wide ? 12 : 8);
     Field field{.type = type, .bytes = {}};

@@ -257,3 +257,41 @@ TEST_CASE("a picture that is no file is refused at once, by its kind") {
         Failure{ExitCode::missing_input, folder / "a.png: cannot open the image: it is a pipe, not a file"});
   CHECK(contains(failure_of([&] { decode_image_file(folder.path()); }).message, "it is a folder"));
 }
+
+TEST_CASE(
+    "a compressed TIFF whose strips have more than four places but not as many sizes is refused, as by "
+    "Pillow") {
+  const std::string original = read_whole_file(kDecode + "tiny_lzw.tif", 1 << 20, ExitCode::bad_data);
+  const auto number = [](const std::string& bytes, std::size_t at, int width) {
+    std::size_t value = 0;
+    for (int i = width; i-- > 0;)
+      value = value * 256 + static_cast<unsigned char>(bytes[at + static_cast<std::size_t>(i)]);
+    return value;
+  };
+  const auto put = [](std::string& bytes, std::size_t at, std::size_t value) {
+    for (std::size_t i = 0; i < 4; ++i) bytes[at + i] = static_cast<char>(value >> (8 * i));
+  };
+  // Its one strip has so many places and sizes, of which the first one counts: behind the end of the file.
+  const auto decodes = [&](std::size_t places, std::size_t sizes) {
+    std::string bytes = original;
+    const std::size_t directory = number(bytes, 4, 4);
+    for (std::size_t i = 0; i < number(original, directory, 2); ++i) {
+      const std::size_t entry = directory + 2 + 12 * i, tag = number(bytes, entry, 2);
+      const std::size_t count = tag == 273 ? places : tag == 279 ? sizes : 1;
+      if (count == 1) continue;
+      const std::size_t behind = bytes.size();
+      bytes.append(4 * count, '\0');
+      put(bytes, behind, number(bytes, entry + 8, 4));
+      put(bytes, entry + 4, count);
+      put(bytes, entry + 8, behind);
+    }
+    const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
+    return failure_of([&] { decode_image({data, bytes.size()}, "a.tif"); }).message.empty();
+  };
+  CHECK(decodes(1, 1));
+  CHECK(decodes(1, 4));
+  CHECK(decodes(4, 1));
+  CHECK(decodes(5, 6));
+  CHECK(!decodes(5, 1));
+  CHECK(!decodes(1, 5));
+}
