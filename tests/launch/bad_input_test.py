@@ -393,7 +393,7 @@ train: {train}
             self.refused(MISSING, [name, pipe], "generate", "--model", model, "--prompt", "x")
 
     def test_null_is_a_source_that_is_not_given(self):
-        self.train(USAGE, "give model.from or model.config", "model.config=~")
+        self.train(USAGE, "name the model: from: FOLDER", "model.config=~")
         result = self.run_longsight("plan", "configs/tiny.yaml", "model.config=~", "model.tokenizer=~", "model.from=" + MODEL)
         self.assertEqual(result.code, 0, result.stderr)
 

@@ -217,7 +217,7 @@ class RunFolderTest(JobTest):
         for folder, _, names in os.walk(self.folder):
             for name in names:
                 if name.endswith((".json", ".jsonl")) and "run" in folder:
-                    text = open(os.path.join(folder, name), encoding="utf-8").read()
+                    text = self.read(os.path.join(folder, name)).decode()
                     for line in text.splitlines() if name.endswith("l") else [text]:
                         json.loads(line)
 
