@@ -162,7 +162,8 @@ void RunLock::moved_to(const std::string& folder) {
 void RunLock::require_free(const std::string& folder) {
   const std::string path = folder + "/lock";
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (descriptor < 0) return;
+  if (descriptor < 0 && (errno == ENOENT || errno == ENOTDIR)) return;
+  require(descriptor >= 0, ExitCode::cannot_write, "{}: {}", path, std::strerror(errno));
   const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   const std::string why = refusal(descriptor, path, locked);
   ::close(descriptor);
