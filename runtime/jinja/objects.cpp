@@ -91,12 +91,16 @@ void Dict::set(Run& run, const Value& key, Value value) {
 }
 
 void Dict::set(std::string_view key, Value value) {
-  if (const i64 at = position(key); at >= 0) {
+  set(Value::string(std::string(key)), std::move(value));
+}
+
+void Dict::set(const Value& key, Value value) {
+  if (const i64 at = position(key.text().bytes); at >= 0) {
     height = std::max(height, checked_height(1 + jinja::height(value)));
     items[static_cast<std::size_t>(at)].second = std::move(value);
     return;
   }
-  items.emplace_back(Value::string(std::string(key)), std::move(value));
+  items.emplace_back(key, std::move(value));
   added();
 }
 

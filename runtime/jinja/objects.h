@@ -35,6 +35,7 @@ struct Dict {
   const Value* find(std::string_view key) const;
   void set(Run& run, const Value& key, Value value);
   void set(std::string_view key, Value value);
+  void set(const Value& string_key, Value value);  // the key as it is, with its origins
   void clear() {
     index_.clear();
     items.clear();

@@ -64,6 +64,12 @@ Value Value::object(std::vector<std::pair<std::string, Value>> members) {
   return Value(std::move(dict));
 }
 
+Value Value::dict_of(std::vector<std::pair<Value, Value>> members) {
+  auto dict = std::make_shared<Dict>();
+  for (auto& [key, value] : members) dict->set(key, std::move(value));
+  return Value(std::move(dict));
+}
+
 Value Value::of(const nlohmann::ordered_json& json) {
   switch (json.type()) {
     case nlohmann::ordered_json::value_t::boolean:

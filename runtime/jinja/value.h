@@ -51,6 +51,7 @@ class Value {
   static Value tuple(std::vector<Value> items);
   static Value object(
       std::vector<std::pair<std::string, Value>> members);  // a dict; of equal keys the last counts
+  static Value dict_of(std::vector<std::pair<Value, Value>> members);  // the same; its keys are strings
 
   Kind kind() const { return kind_; }
   bool is(Kind kind) const { return kind_ == kind; }

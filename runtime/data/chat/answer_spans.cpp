@@ -4,19 +4,28 @@
 #include <optional>
 
 #include "runtime/base/error.h"
+#include "runtime/data/chat/answer_copies.h"
 #include "runtime/data/chat/text_spaces.h"
 
 namespace longsight::data {
 namespace {
 
-// Where the answer begins in the literal text in front of its first string.
-std::size_t opening_end(std::string_view literal, const TurnShape& shape) {
+// Where the answer begins in the literal text in front of its first string, or in that: the generation prompt
+// may hold what the answer begins with (<think>).
+std::size_t opening_end(std::string_view literal, std::string_view string, const TurnShape& shape) {
   for (const std::string& head : {shape.opening, shape.prompt_head}) {
     if (spaces_at(head) == head.size()) continue;
-    const std::size_t at = literal.rfind(head);
-    if (at == std::string_view::npos) continue;
-    const std::size_t end = at + head.size();
-    return end + spaces_at(literal.substr(end));
+    if (const std::size_t at = literal.rfind(head); at != std::string_view::npos) {
+      const std::size_t end = at + head.size();
+      return end + spaces_at(literal.substr(end));
+    }
+    for (std::size_t in = std::min(head.size() - 1, literal.size()); in > 0; --in) {  // bytes in the literal
+      const std::string_view begin = std::string_view(head).substr(0, in),
+                             rest = std::string_view(head).substr(in);
+      if (spaces_at(begin) < in && spaces_at(rest) < rest.size() && literal.ends_with(begin) &&
+          string.starts_with(rest))
+        return literal.size() + rest.size();
+    }
   }
   return literal.size();
 }
@@ -54,15 +63,21 @@ struct Landed {  // a stretch of one assistant message's strings, with what the 
   i64 literal_to;    // begin of the one behind it
 };
 
+bool is_said(const TextOrigin& origin, const ChatSample& sample) {
+  using enum TextOrigin::From;
+  return origin.message != TextOrigin::kTools && sample.messages[origin.message].role == Role::assistant &&
+         (origin.from == content || origin.from == calls || origin.from == reasoning);
+}
+
 std::vector<Landed> landed(const jinja::Rendered& rendered, const ChatContext& context,
-                           const ChatSample& sample) {
+                           const ChatSample& sample, const std::vector<bool>& copy) {
   std::vector<Landed> all;
   i64 before = 0;
   bool open = false;
-  for (const jinja::Span& span : rendered.origins) {
+  for (std::size_t i = 0; i < rendered.origins.size(); ++i) {
+    const jinja::Span& span = rendered.origins[i];
     const TextOrigin& origin = context.origins[static_cast<std::size_t>(span.origin)];
-    const bool learned = origin.message != TextOrigin::kTools && origin.from != TextOrigin::From::other &&
-                         sample.messages[origin.message].role == Role::assistant;
+    const bool learned = is_said(origin, sample) && !copy[i];
     if (open && learned && all.back().message == origin.message) {
       all.back().span.end = span.end;
     } else {
@@ -80,10 +95,14 @@ std::vector<Landed> landed(const jinja::Rendered& rendered, const ChatContext& c
 }
 
 std::vector<Answer> by_strings(const jinja::Rendered& rendered, const ChatContext& context,
-                               const ChatSample& sample, std::vector<Answer> answers, const TurnShape& shape,
-                               const SpecialStrings& special) {
-  const std::vector<Landed> all = landed(rendered, context, sample);
+                               const ChatSample& sample, std::size_t count, std::vector<Answer> answers,
+                               const TurnShape& shape, const SpecialStrings& special) {
+  const AnswerCopies copies = answer_copies(rendered, context, sample, count, [&](std::string_view literal) {
+    return closing_end(literal, shape, special).has_value();
+  });
+  const std::vector<Landed> all = landed(rendered, context, sample, copies.copy);
   for (Answer& answer : answers) {
+    answer.cannot_tell = copies.cannot_tell[answer.message];
     const Landed* last = nullptr;
     for (const Landed& one : all) {
       if (one.message != answer.message) continue;
@@ -91,7 +110,8 @@ std::vector<Answer> by_strings(const jinja::Rendered& rendered, const ChatContex
       if (last == nullptr) {
         answer.spans.back().begin =
             one.literal_from +
-            static_cast<i64>(opening_end(part_of(rendered.text, one.literal_from, one.span.begin), shape));
+            static_cast<i64>(opening_end(part_of(rendered.text, one.literal_from, one.span.begin),
+                                         part_of(rendered.text, one.span.begin, one.span.end), shape));
       }
       last = &one;
     }
@@ -164,7 +184,7 @@ std::vector<Answer> answers_of(const jinja::Rendered& rendered, const ChatContex
     if (sample.messages[i].role == Role::assistant) answers.push_back({.message = i});
   }
   return marked ? by_marks(rendered, context, std::move(answers), shape, special)
-                : by_strings(rendered, context, sample, std::move(answers), shape, special);
+                : by_strings(rendered, context, sample, count, std::move(answers), shape, special);
 }
 
 }  // namespace longsight::data

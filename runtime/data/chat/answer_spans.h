@@ -4,7 +4,8 @@
 // from the end of what asks for it (the generation prompt; spaces behind it do not count) to its end of turn,
 // the special tokens that the template writes behind an answer. So <think>, <tool_call> and the like, which
 // the template writes around and between an assistant's strings, are learned with them, and heads of messages
-// are not. Internal to this folder.
+// are not. Of an answer that the template shows again elsewhere, the one at its own turn is learned
+// (answer_copies.h). Internal to this folder.
 #pragma once
 
 #include <optional>
@@ -24,6 +25,7 @@ struct Answer {
   std::vector<ByteSpan> spans = {};  // ascending, with the end of turn where it is to be learned
   i64 end = 0;                       // of the answer; where an end of turn is added if it has none
   bool ended = false;                // a special token ends it
+  bool cannot_tell = false;          // it stands there more than once, and which one is its turn is unclear
 };
 
 // Of every assistant message of the context, in order; one without a string in the text has no spans.

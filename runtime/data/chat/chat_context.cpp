@@ -1,5 +1,7 @@
 #include "runtime/data/chat/chat_context.h"
 
+#include <algorithm>
+
 #include "runtime/base/error.h"
 
 namespace longsight::data {
@@ -35,6 +37,7 @@ bool is_blank(const std::string& text) {
 }
 
 From from_of(Role role, const std::string& key) {
+  if (key == "name") return From::name;
   if (role != Role::assistant) return From::other;
   if (key == "tool_calls" || key == "function_call") return From::calls;
   const bool reasoning = key == "reasoning_content" || key == "reasoning" || key == "thinking";
@@ -43,21 +46,21 @@ From from_of(Role role, const std::string& key) {
 
 class Builder {
  public:
-  Value string(const std::string& text, std::size_t message, From from) {
-    origins_.push_back({.message = message, .from = from, .blank = is_blank(text)});
+  Value string(const std::string& text, std::size_t message, From from, std::string what = {},
+               bool harmless = false) {
+    origins_.push_back({.message = message,
+                        .from = from,
+                        .text = text,
+                        .what = std::move(what),
+                        .harmless = harmless || is_blank(text)});
     return Value::string(text, static_cast<int>(origins_.size()) - 1);
   }
 
-  // All strings in a value of a record share an origin; each of several calls has its own.
+  // All strings in a value of a record share an origin; in calls of tools each has its own.
   Value json(const nlohmann::ordered_json& json, std::size_t message, From from) {
-    if (from == From::calls && json.is_array()) {
-      std::vector<Value> items;
-      for (const auto& item : json) items.push_back(this->json(item, message, from));
-      return Value::list(std::move(items));
-    }
-    origins_.push_back({.message = message,
-                        .from = from,
-                        .blank = json.is_string() && is_blank(json.get_ref<const std::string&>())});
+    if (from == From::calls) return calls(json, message);
+    if (json.is_string()) return string(json.get_ref<const std::string&>(), message, from);
+    origins_.push_back({.message = message, .from = from});
     return with_origin(json, static_cast<int>(origins_.size()) - 1);
   }
 
@@ -89,6 +92,50 @@ class Builder {
   std::vector<TextOrigin> take() { return std::move(origins_); }
 
  private:
+  Value calls(const nlohmann::ordered_json& json, std::size_t message) {
+    if (json.is_array()) {
+      std::vector<Value> items;
+      for (const auto& item : json) items.push_back(calls(item, message));
+      return Value::list(std::move(items));
+    }
+    if (!json.is_object()) return argument(json, message, {}, true);
+    Members members;
+    for (const auto& [key, value] : json.items()) {
+      const bool function = key == "function" && value.is_object();
+      const bool says = key == "name" || key == "arguments";
+      members.emplace_back(key, function ? calls(value, message)
+                                         : argument(value, message, says ? key : std::string(), !says));
+    }
+    return Value::object(std::move(members));
+  }
+
+  // `what`: which argument of a call this is, or is part of.
+  Value argument(const nlohmann::ordered_json& json, std::size_t message, const std::string& what,
+                 bool harmless) {
+    if (json.is_string())
+      return string(json.get_ref<const std::string&>(), message, From::calls, what, harmless);
+    if (json.is_array()) {
+      std::vector<Value> items;
+      for (const auto& item : json) items.push_back(argument(item, message, what, harmless));
+      return Value::list(std::move(items));
+    }
+    if (!json.is_object()) return Value::of(json);
+    std::vector<std::pair<Value, Value>> members;
+    for (const auto& [key, value] : json.items()) {
+      const std::string which = "the argument " + key;
+      // A number has no origin: that it is shown is told by its name.
+      const bool named = harmless || has_text(value);
+      Value name = string(key, message, From::calls, which, named);
+      members.emplace_back(std::move(name), argument(value, message, which, harmless));
+    }
+    return Value::dict_of(std::move(members));
+  }
+
+  static bool has_text(const nlohmann::ordered_json& json) {
+    if (json.is_string()) return !is_blank(json.get_ref<const std::string&>());
+    return json.is_structured() && std::any_of(json.begin(), json.end(), has_text);
+  }
+
   Value with_origin(const nlohmann::ordered_json& json, int origin) {
     if (json.is_string()) return Value::string(json.get<std::string>(), origin);
     if (json.is_array()) {

@@ -17,13 +17,17 @@ struct TextOrigin {
     content,    // a text part of a message
     calls,      // of an assistant's message: tool_calls
     reasoning,  // of an assistant's message: reasoning_content
+    name,       // of a message
     other       // further keys of a message, tools
   };
   static constexpr std::size_t kTools = static_cast<std::size_t>(-1);
 
   std::size_t message = kTools;
   From from = From::other;
-  bool blank = false;  // nothing but spaces
+  std::string text = {};  // the string
+  std::string what = {};  // of calls, for messages: which of its strings this is
+  // Says nothing that the model must see: spaces, the id of a call, the name of an argument that has a text.
+  bool harmless = false;
 };
 
 // How the content of a message is given.

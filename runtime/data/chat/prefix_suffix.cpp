@@ -17,7 +17,7 @@ RenderedChat render_prefix_suffix(const ChatSample& sample, std::span<const std:
   require(sample.tools.is_null(), ExitCode::bad_data,
           "{}: the chat template paligemma has no place for tools", sample.where);
   for (const ChatMessage& message : messages) {
-    for (const char* const key : {"tool_calls", "function_call", "reasoning_content"}) {
+    for (const char* const key : {"tool_calls", "function_call", "reasoning_content", "name"}) {
       require(!message.template_keys.is_object() || !message.template_keys.contains(key), ExitCode::bad_data,
               "{}: the chat template paligemma has no place for {}", sample.where, key);
     }

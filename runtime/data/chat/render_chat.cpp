@@ -8,6 +8,7 @@
 #include "runtime/data/chat/media_marks.h"
 #include "runtime/data/chat/picture_breaks.h"
 #include "runtime/data/chat/prefix_suffix.h"
+#include "runtime/data/chat/shown_texts.h"
 #include "runtime/jinja/template.h"
 
 namespace longsight::data {
@@ -99,7 +100,7 @@ const char* name_of(PartKind kind) {
 }  // namespace
 
 struct ChatRenderer::Program {
-  std::string name, place;
+  std::string name, place, source;
   jinja::Template program;
   ContentForm form = ContentForm::text;
   TurnShape shape = {};
@@ -120,7 +121,8 @@ ChatRenderer::ChatRenderer(ChatSource source, ChatTokens tokens)
   }
   const auto programs = std::make_shared<Programs>(Programs{.special = SpecialStrings(tokens_.special)});
   const auto add = [&](const std::string& name, const std::string& place, const std::string& program) {
-    programs->all.push_back({.name = name, .place = place, .program = parsed(program, place)});
+    programs->all.push_back(
+        {.name = name, .place = place, .source = program, .program = parsed(program, place)});
     Program& added = programs->all.back();
     using enum ContentForm;
     added.form = added.program.takes_parts() ? parts : text;
@@ -166,52 +168,6 @@ const ChatRenderer::Program& ChatRenderer::program_of(const ChatSample& sample) 
   return programs_->all.front();
 }
 
-namespace {
-
-// Nothing of a sample is left out without a word.
-void check_shown(const jinja::Rendered& rendered, const ChatContext& context, const ChatSample& sample,
-                 std::size_t count, const std::string& place) {
-  using enum TextOrigin::From;
-  std::vector<bool> shown(context.origins.size()), message_shown(count), message_says(count);
-  for (const jinja::Span& span : rendered.origins) shown[static_cast<std::size_t>(span.origin)] = true;
-  for (std::size_t k = 0; k < context.origins.size(); ++k) {
-    const TextOrigin& origin = context.origins[k];
-    if (origin.message == TextOrigin::kTools) {
-      require(shown[k], ExitCode::bad_data, "{}: the sample has tools, which {} does not show; {}",
-              sample.where, place, ChatRemedy{place});
-      continue;
-    }
-    const ChatMessage& message = sample.messages[origin.message];
-    if (shown[k]) message_shown[origin.message] = true;
-    if (origin.from == other || origin.blank) continue;
-    message_says[origin.message] = true;
-    require(shown[k] || origin.from != calls, ExitCode::bad_data,
-            "{}: {} leaves out the tool_calls of message {}; {}", sample.where, place, origin.message + 1,
-            ChatRemedy{place});
-    // What was thought in earlier turns a template may leave out, but not in an answer that ends the sample.
-    require(
-        shown[k] || origin.from != reasoning || origin.message + 1 < sample.messages.size(),
-        ExitCode::bad_data,
-        "{}: {} leaves out the reasoning_content of message {}: write it into the content as the model is to "
-        "say it, or remove it; or {}",
-        sample.where, place, origin.message + 1, ChatRemedy{place});
-    require(shown[k] || message.role == Role::assistant, ExitCode::bad_data,
-            "{}: {} leaves out the text of message {}; {}", sample.where, place, origin.message + 1,
-            ChatRemedy{place});
-  }
-  for (std::size_t i = 0; i < count; ++i) {
-    const ChatMessage& message = sample.messages[i];
-    if (message.role != Role::assistant || !message.loss) continue;
-    require(message_says[i], ExitCode::bad_data,
-            "{}: message {} is to be learned, but it holds nothing but spaces", sample.where, i + 1);
-    require(message_shown[i], ExitCode::bad_data,
-            "{}: {} leaves out the answer of message {}, which is to be learned; {}", sample.where, place,
-            i + 1, ChatRemedy{place});
-  }
-}
-
-}  // namespace
-
 RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, bool generation_prompt,
                                std::span<const std::string> media_texts) const {
   const Program& program = program_of(written);
@@ -240,7 +196,7 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
   } catch (const Error& error) {
     fail(error.code(), "{}: {}", sample.where, error.what());
   }
-  check_shown(rendered, context, sample, count, program.place);
+  check_shown(rendered, context, sample, count, program.place, program.source);
 
   // Each place of a picture that the template has written takes the next one of its kind.
   std::vector<Edit> edits;
@@ -296,6 +252,10 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
                  programs_->special, sample.where);
     }
     const bool loss = sample.messages[answer.message].loss && !generation_prompt;
+    require(!loss || !answer.cannot_tell, ExitCode::bad_data,
+            "{}: {} shows the answer of message {} more than once, and which one is its turn cannot be told; "
+            "mark it there with {{% generation %}} (data.chat: FILE.jinja)",
+            sample.where, program.place, answer.message + 1);
     if (answer.spans.empty()) {
       require(!loss, ExitCode::bad_data,
               "{}: {} marks nothing of message {} as generated, which is to be learned", sample.where,

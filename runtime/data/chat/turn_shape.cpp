@@ -30,19 +30,19 @@ std::size_t SpecialStrings::at_end(std::string_view text) const {
 
 namespace {
 
-// A rendered conversation of short texts: what stands around its last string.
+// A rendered conversation of short texts: what stands around the string of its last message.
 struct Probe {
   std::string text;
-  std::string in_front, behind;  // literal, to the string before it and to the end
-  i64 end = 0;                   // of the last string
+  std::string in_front, behind;  // literal, to the strings before it and behind it
+  i64 end = 0;                   // of that string
   i64 marked = 0;                // end of the last marked stretch
 };
 
 class Prober {
  public:
   Prober(const jinja::Template& program, ContentForm form,
-         const std::vector<std::pair<std::string, std::string>>& named)
-      : program_(program), form_(form), named_(named) {}
+         const std::vector<std::pair<std::string, std::string>>& named, const SpecialStrings& special)
+      : program_(program), form_(form), named_(named), special_(special) {}
 
   // Nothing if the template refuses the conversation, or does not show its last message.
   std::optional<Probe> operator()(std::size_t count, bool generation_prompt) const {
@@ -50,12 +50,19 @@ class Prober {
       const ChatContext context = chat_context(sample_, count, form_, generation_prompt, named_);
       jinja::Rendered rendered = program_.render(context.value);
       const auto& origins = rendered.origins;
-      if (origins.empty() || origins.back().origin + 1 != static_cast<int>(count)) return std::nullopt;
-      const i64 before = origins.size() < 2 ? 0 : origins[origins.size() - 2].end;
+      const auto at = place_of_last(rendered, static_cast<int>(count) - 1);
+      if (!at) return std::nullopt;
+      const i64 before = *at == 0 ? 0 : origins[*at - 1].end;
+      const bool again = *at + 1 < origins.size();  // shown again behind its turn
+      std::string_view behind =
+          std::string_view(rendered.text).substr(static_cast<std::size_t>(origins[*at].end));
+      if (again)
+        behind = first_specials(
+            behind.substr(0, static_cast<std::size_t>(origins[*at + 1].begin - origins[*at].end)));
       Probe probe{.text = {},
-                  .in_front = std::string(part_of(rendered.text, before, origins.back().begin)),
-                  .behind = rendered.text.substr(static_cast<std::size_t>(origins.back().end)),
-                  .end = origins.back().end,
+                  .in_front = std::string(part_of(rendered.text, before, origins[*at].begin)),
+                  .behind = std::string(behind),
+                  .end = origins[*at].end,
                   .marked = rendered.generation.empty() ? 0 : rendered.generation.back().second};
       probe.text = std::move(rendered.text);
       return probe;
@@ -65,9 +72,33 @@ class Prober {
   }
 
  private:
+  // Which stretch is the last message's. A template may show it again elsewhere: it is the one behind the
+  // message before it that a special token ends, or else the last one.
+  std::optional<std::size_t> place_of_last(const jinja::Rendered& rendered, int last) const {
+    std::optional<std::size_t> found;
+    for (std::size_t i = 0; i < rendered.origins.size(); ++i) {
+      if (rendered.origins[i].origin != last) continue;
+      found = i;
+      if (last > 0 && (i == 0 || rendered.origins[i - 1].origin != last - 1)) continue;
+      const std::string_view behind =
+          std::string_view(rendered.text).substr(static_cast<std::size_t>(rendered.origins[i].end));
+      if (special_.at_begin(behind.substr(spaces_at(behind))) > 0) break;
+    }
+    return found;
+  }
+
+  // To the end of the special tokens that it begins with; all of it without any.
+  std::string_view first_specials(std::string_view text) const {
+    const std::size_t begin = spaces_at(text);
+    std::size_t end = begin;
+    while (const std::size_t bytes = special_.at_begin(text.substr(end))) end += bytes;
+    return end == begin ? text : text.substr(0, end);
+  }
+
   const jinja::Template& program_;
   ContentForm form_;
   const std::vector<std::pair<std::string, std::string>>& named_;
+  const SpecialStrings& special_;
   ChatSample sample_{.where = "",
                      .id = "",
                      .messages = {{.role = Role::user, .parts = {{.text = "question"}}},
@@ -125,7 +156,7 @@ std::string_view without_heads(std::string_view answer, std::string_view next, s
 std::optional<TurnShape> turn_shape(const jinja::Template& program, ContentForm form,
                                     const std::vector<std::pair<std::string, std::string>>& named,
                                     const SpecialStrings& special) {
-  const Prober probe(program, form, named);
+  const Prober probe(program, form, named, special);
   const auto question = probe(1, false), prompt = probe(1, true), answer = probe(2, false);
   if (!question || !prompt || !answer) return std::nullopt;
   TurnShape shape{.known = true};

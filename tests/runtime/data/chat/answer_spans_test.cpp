@@ -100,6 +100,15 @@ TEST_CASE(
   CHECK(learned(kTools, sample) == "[first<|im_end|>][<think>\nwell\n</think>\n\nsecond<|im_end|>]");
 }
 
+TEST_CASE("what an answer begins with is not learned where the generation prompt says it already") {
+  const char* const opened =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+      "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}";
+  CHECK(learned(opened, talk({user("a"), answer("<think>\nhm\n</think>\nyes")})) ==
+        "[hm\n</think>\nyes<|im_end|>]");
+  CHECK(learned(opened, talk({user("a"), answer("yes")})) == "[yes<|im_end|>]");
+}
+
 TEST_CASE("a call, or the thought of the last answer, that the template does not show is refused") {
   const char* const plain =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
