@@ -26,7 +26,7 @@ ExitCode run_batch(Job& job, const BatchOptions& o) {
   require(!there || (fs::is_directory(o.out) && fs::is_empty(o.out)), ExitCode::cannot_write,
           "{} exists already and is not an empty folder: choose another --out or remove it", o.out);
   const auto maker = open_sample_maker(find_source(o.model), o.chat);
-  maker->log_chat();
+  maker->log_choices();
   const model::ModelConfig& config = maker->config();
   const auto file = data::open_chat_data(data::guess_data_spec(o.data, open_alone()));
   data::check_samples(*file);

@@ -289,7 +289,6 @@ struct Config {
 struct LoadedConfig {
   YamlDocument document;
   Config config;
-  std::string processors = {};  // folder whose processor files count instead of the model's; empty: none
 };
 
 // File and overrides; an empty path: overrides alone. Values are checked as far as they can be without
@@ -311,6 +310,8 @@ void check_inputs(const LoadedConfig&);
 void check_inputs_outside_output(const LoadedConfig&);
 // The same configuration for readers in any working directory.
 Config with_absolute_paths(Config);
+// A path that holds in any of them; as it is where the working directory cannot be written as text.
+std::string absolute_path(const std::string& path);
 
 // What a held-out set is called.
 std::string held_out_name(const DataSource&);

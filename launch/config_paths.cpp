@@ -51,6 +51,13 @@ std::string without_patterns(const std::string& folder) {
   return escaped;
 }
 
+std::string absolute(const std::string& path, bool shards) {
+  if (path.empty() || path.starts_with('/')) return path;
+  const std::string here = fs::current_path().string();
+  if (first_invalid_utf8(here) >= 0) return path;  // YAML and JSON have no bytes: relative they stay readable
+  return (shards ? without_patterns(here) : here) + "/" + path;
+}
+
 }  // namespace
 
 std::vector<InputPath> input_paths(Config& c) {
@@ -112,16 +119,13 @@ void check_inputs_outside_output(const LoadedConfig& loaded) {
 }
 
 Config with_absolute_paths(Config config) {
-  const std::string here = fs::current_path().string();
-  if (first_invalid_utf8(here) >= 0) return config;  // YAML has no bytes: relative they stay readable
-  const auto absolute = [](const std::string& folder, std::string& path) {
-    if (!path.empty() && !path.starts_with('/')) path = folder + "/" + path;
-  };
-  for (const InputPath& input : input_paths(config)) {
-    absolute(input.shards ? without_patterns(here) : here, *input.path);
-  }
-  absolute(here, config.output.dir);
+  for (const InputPath& input : input_paths(config)) *input.path = absolute(*input.path, input.shards);
+  config.output.dir = absolute(config.output.dir, false);
   return config;
+}
+
+std::string absolute_path(const std::string& path) {
+  return absolute(path, false);
 }
 
 std::string held_out_name(const DataSource& source) {

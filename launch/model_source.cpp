@@ -72,8 +72,11 @@ ModelSource source_of_adapter(const std::string& path, const std::string& base) 
   return source;
 }
 
-// With the run's adapters in the place of those that it began with.
+// With the run's adapters in the place of those that it began with. They say what they were trained with: a
+// template in a file need not be there any more.
 LoadedConfig run_config(const ModelSource& source, std::vector<std::string> overrides) {
+  if (!source.adapter.empty() && has(source.adapter, "chat_template.jinja"))
+    overrides.insert(overrides.begin(), "data.chat=''");
   LoadedConfig loaded = load_config(source.run + "/config.yaml", overrides);
   loaded.config.model.lora = {};
   loaded.config.model.adapter = source.adapter;
@@ -81,16 +84,6 @@ LoadedConfig run_config(const ModelSource& source, std::vector<std::string> over
   loaded.config.model.train = {};
   loaded.config.train.optimizer.groups.clear();
   return loaded;
-}
-
-// Adapters bring the chat template and the processor files that they were trained with.
-std::string adapter_chat(const ModelSource& source) {
-  const bool there = !source.adapter.empty() && has(source.adapter, "chat_template.jinja");
-  return there ? source.adapter + "/chat_template.jinja" : "";
-}
-std::string adapter_processors(const ModelSource& source) {
-  const bool there = !source.adapter.empty() && has(source.adapter, "preprocessor_config.json");
-  return there ? source.adapter : "";
 }
 
 bool by_configuration(const ModelSource& source) {
@@ -135,9 +128,7 @@ std::unique_ptr<SampleMaker> open_sample_maker(const ModelSource& source, const 
     return open_sample_maker(loaded, shape);
   }
   return SampleMaker::of_model(source.folder, model::read_config(source.folder),
-                               {.chat = chat.empty() ? adapter_chat(source) : chat,
-                                .images = {},
-                                .processors = adapter_processors(source)});
+                               {.chat = chat, .images = {}, .adapter = source.adapter});
 }
 
 RunModel load_source(const ModelSource& source, DType dtype, const std::vector<std::string>& allow_missing) {
@@ -166,7 +157,7 @@ void write_source_files(const ModelSource& source, const RunModel& run, const st
   model::write_side_files(*run.model, folder, from);
   if (by_configuration(source)) {
     complete_model_folder(run_config(source, {}), run, folder);
-  } else if (!adapter_chat(source).empty() || !adapter_processors(source).empty()) {
+  } else if (adapter_companions(source.adapter, source.folder).any()) {
     open_sample_maker(source)->complete_folder(folder);
   }
 }
@@ -186,8 +177,6 @@ LoadedConfig source_config(const ModelSource& source, const std::vector<std::str
   loaded.config.model = {};
   loaded.config.model.from = source.folder;
   loaded.config.model.adapter = source.adapter;
-  if (loaded.config.data.chat.empty()) loaded.config.data.chat = adapter_chat(source);
-  loaded.processors = adapter_processors(source);
   loaded.config.train.optimizer.groups.clear();
   return loaded;
 }

@@ -68,7 +68,9 @@ void require_same_config(const Config& config, parallel::ProcessGroup& world) {
 void require_same_inputs(const DataSets& sets, const std::string& folder, parallel::ProcessGroup& world) {
   if (world.size() == 1) return;
   std::vector<Fact> facts;
-  if (!folder.empty()) add_files(folder, facts);
+  for (const std::string& place : {folder, sets.loaded().config.model.adapter}) {
+    if (!place.empty()) add_files(place, facts);
+  }
   for (const DataSet* set : sets.all()) {
     const std::string name = fmt::format("data.{} ({})", set->held_out ? "eval" : "train", set->name);
     if (!set->ready())

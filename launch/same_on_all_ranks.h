@@ -16,7 +16,8 @@ void require_same_program(parallel::ProcessGroup& world);
 void require_same_config(const Config&, parallel::ProcessGroup& world);
 
 // The data sets (samples and hash of each), and the files in `folder` that make tokens and pixels of them
-// (tokenizer, templates, processor; empty: none), by content: bad_data.
+// (tokenizer, templates, processor; empty: none), by content, and those beside the adapters that it begins
+// with: bad_data.
 void require_same_inputs(const DataSets& sets, const std::string& folder, parallel::ProcessGroup& world);
 
 }  // namespace longsight::launch

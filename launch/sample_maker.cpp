@@ -15,9 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<data::ChatSource> read_chat(const std::string& folder, const std::string& chat,
-                                          const model::ModelConfig& config) {
-  if (chat.empty()) return data::chat_of_folder(folder);
+std::optional<data::ChatSource> read_chat(const std::string& folder, const AdapterCompanions& adapters,
+                                          const std::string& chat, const model::ModelConfig& config) {
+  if (chat.empty()) return adapters.chat ? adapters.chat : data::chat_of_folder(folder);
   data::ChatSource source = data::chat_by_name(chat);
   require(!source.prefix_suffix || config.prefix_attention, ExitCode::usage,
           "data.chat: {} is no chat but a prefix and a suffix, which only PaliGemma models have", chat);
@@ -52,32 +52,42 @@ std::vector<i64> read_end_tokens(const std::string& folder, const model::ModelCo
 std::unique_ptr<SampleMaker> SampleMaker::of_model(const std::string& folder,
                                                    const model::ModelConfig& config,
                                                    const SampleOptions& options) {
-  return std::unique_ptr<SampleMaker>(
-      new SampleMaker(folder, config, read_chat(folder, options.chat, config), options, true));
+  const AdapterCompanions adapters = adapter_companions(options.adapter, folder);
+  return std::unique_ptr<SampleMaker>(new SampleMaker(
+      folder, config, read_chat(folder, adapters, options.chat, config), adapters, options, true));
 }
 
 std::unique_ptr<SampleMaker> SampleMaker::of_tokenizer(const std::string& folder,
                                                        const model::ModelConfig& config,
                                                        const SampleOptions& options) {
-  std::optional<data::ChatSource> chat = read_chat(folder, options.chat, config);
+  const AdapterCompanions adapters = adapter_companions(options.adapter, folder);
+  std::optional<data::ChatSource> chat = read_chat(folder, adapters, options.chat, config);
   if (!chat) chat = data::chat_by_name(family_of(config).chat);
-  return std::unique_ptr<SampleMaker>(new SampleMaker(folder, config, std::move(chat), options, false));
+  return std::unique_ptr<SampleMaker>(
+      new SampleMaker(folder, config, std::move(chat), adapters, options, false));
 }
 
 SampleMaker::SampleMaker(const std::string& folder, const model::ModelConfig& config,
-                         std::optional<data::ChatSource> chat, const SampleOptions& options,
-                         bool needs_recipe)
+                         std::optional<data::ChatSource> chat, const AdapterCompanions& adapters,
+                         const SampleOptions& options, bool needs_recipe)
     : folder_(folder),
+      tokenizer_folder_(adapters.tokenizer.empty() ? folder : adapters.tokenizer),
       config_(config),
-      tokenizer_(data::read_tokenizer(folder)),
-      media_(options.processors.empty() ? folder : options.processors, config, *tokenizer_, options.images,
+      tokenizer_(data::read_tokenizer(tokenizer_folder_)),
+      media_(adapters.processors.empty() ? folder : adapters.processors, config, *tokenizer_, options.images,
              needs_recipe),
-      sample_tokenizer_(*tokenizer_, folder, std::move(chat), placeholders_of(config),
+      sample_tokenizer_(*tokenizer_, tokenizer_folder_, std::move(chat), placeholders_of(config),
                         read_end_tokens(folder, config),
                         fmt::format("{} has no chat template (chat_template.jinja, chat_template.json or "
                                     "tokenizer_config.json)",
                                     folder)),
       stop_(read_end_tokens(folder, config)) {
+  for (const std::string& what : adapters.differing) {
+    if (what == "chat template" && !options.chat.empty()) continue;  // the configuration's
+    from_adapters_ += (from_adapters_.empty() ? "" : ", ") + what;
+  }
+  if (!from_adapters_.empty())
+    from_adapters_ = "of the adapters in " + options.adapter + ": " + from_adapters_;
   const auto add = [this](std::optional<i64> id) {
     if (id && std::find(stop_.begin(), stop_.end(), *id) == stop_.end()) stop_.push_back(*id);
   };
@@ -184,6 +194,7 @@ void SampleMaker::complete_folder(const std::string& folder) const {
     if (!fs::exists(file)) io::write_file(file, json_text(json, 2) + "\n");
   };
   const std::string& processor = family_of(config_).processor;
+  if (tokenizer_folder_ != folder_) data::replace_tokenizer_files(tokenizer_folder_, folder);
   media_.write_files(folder, processor);
   if (config_.family == "llava") {
     write("processor_config.json",
@@ -211,12 +222,13 @@ void SampleMaker::complete_folder(const std::string& folder) const {
 }
 
 void SampleMaker::write_adapter_files(const std::string& folder) const {
-  data::copy_tokenizer_files(folder_, folder);
+  data::replace_tokenizer_files(tokenizer_folder_, folder);
   media_.write_files(folder, family_of(config_).processor);
   if (chat() != nullptr) data::write_chat_files(folder, chat()->source(), media_.any());
 }
 
-void SampleMaker::log_chat() const {
+void SampleMaker::log_choices() const {
+  if (!from_adapters_.empty()) log_info("{}, which differ from the model's, are used", from_adapters_);
   if (chat() == nullptr) return;
   const std::string& place = chat()->source().place;
   if (chat()->adds_eos()) {

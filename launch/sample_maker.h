@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/adapter_companions.h"
 #include "launch/media_maker.h"
 #include "model/micro_batch.h"
 #include "runtime/data/chat/tokenize_sample.h"
@@ -18,7 +19,7 @@ namespace longsight::launch {
 struct SampleOptions {
   std::string chat = {};  // template (NAME or FILE.jinja), where the folder's own is not to be used
   data::ImageOptions images = {};
-  std::string processors = {};  // folder whose processor files count, where the model's are not to be used
+  std::string adapter = {};  // PEFT folder whose template, processor files and tokenizer count, if it has any
 };
 
 // Immutable; any number of threads, each with an EncodeCache of its own.
@@ -68,24 +69,25 @@ class SampleMaker {
   // The tokenizer, the chat template and what makes pixels, into a folder of adapters.
   void write_adapter_files(const std::string& folder) const;
 
-  // What a user should know of the chat template, in the log.
-  void log_chat() const;
+  // What a user should know of the chat template, and of what adapters brought, in the log.
+  void log_choices() const;
 
  private:
   SampleMaker(const std::string& folder, const model::ModelConfig&, std::optional<data::ChatSource>,
-              const SampleOptions&, bool needs_recipe);
+              const AdapterCompanions&, const SampleOptions&, bool needs_recipe);
   std::vector<MediaMaker::Medium> media_of(const data::ChatSample&, const data::MediaRecipes&) const;
   model::Sample made(const data::ChatSample&, data::TokenizedSample, std::span<const MediaMaker::Medium>,
                      std::span<const data::Shift>, const data::MediaRecipes&) const;
   model::Sample labelled(const data::ChatSample&, data::EncodeCache&, std::span<const data::Shift>,
                          const data::MediaRecipes&) const;
 
-  std::string folder_;  // of the tokenizer
+  std::string folder_, tokenizer_folder_;  // of the model's files, and where the tokenizer in use is
   model::ModelConfig config_;
   std::unique_ptr<data::Tokenizer> tokenizer_;
   MediaMaker media_;
   data::SampleTokenizer sample_tokenizer_;  // refers to the tokenizer here
   std::vector<i64> stop_;
+  std::string from_adapters_;  // what they brought, for the log
 };
 
 }  // namespace longsight::launch

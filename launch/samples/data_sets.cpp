@@ -33,7 +33,7 @@ DataSets::DataSets(const LoadedConfig& loaded, const RunModel& run, WhichSets wh
     for (const DataSource& source : sources) {
       if (source.tensors.empty() && !maker_) {
         maker_ = open_sample_maker(loaded, run);
-        maker_->log_chat();
+        maker_->log_choices();
         fitter_ = std::make_unique<SampleFitter>(*maker_, loaded.config);
       }
       try {
@@ -71,8 +71,9 @@ std::unique_ptr<SampleMaker> open_sample_maker(const LoadedConfig& loaded, const
   loaded.document.require_at(
       !run.companions.empty(), "model.tokenizer",
       "chat data need a tokenizer: name a folder with tokenizer.json (longsight data tokenizer makes one)");
-  const SampleOptions options{
-      .chat = loaded.config.data.chat, .images = loaded.config.data.images, .processors = loaded.processors};
+  const SampleOptions options{.chat = loaded.config.data.chat,
+                              .images = loaded.config.data.images,
+                              .adapter = loaded.config.model.adapter};
   return loaded.config.model.from.empty()
              ? SampleMaker::of_tokenizer(run.companions, run.model->config(), options)
              : SampleMaker::of_model(run.companions, run.model->config(), options);

@@ -11,7 +11,6 @@
 #include "model/checkpoint.h"
 #include "runtime/base/input_file.h"
 #include "runtime/base/log.h"
-#include "runtime/base/utf8.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {
@@ -131,13 +130,9 @@ void Saver::write_model(const std::string& folder) const {
 }
 
 void Saver::write_adapter(const std::string& folder) const {
-  // A path that holds wherever the adapters are loaded from. Models of parts or of random weights have no
-  // folder to name.
-  const std::string& from = loaded_.config.model.from;
-  const std::string whole = from.empty() ? "" : fs::absolute(from).lexically_normal().string();
   adapter_files_.write(folder);
-  // JSON has no bytes: as it was given it stays readable.
-  model::write_adapter_files(*run_.model, folder, first_invalid_utf8(whole) < 0 ? whole : from);
+  // Models of parts or of random weights have no folder to name.
+  model::write_adapter_files(*run_.model, folder, absolute_path(loaded_.config.model.from));
 }
 
 }  // namespace longsight::launch

@@ -46,6 +46,11 @@ std::optional<std::string> named_token(const Json& config, const char* key) {
   return value.get<std::string>();
 }
 
+bool has_tokenizer(const fs::path& folder) {
+  return fs::exists(folder / "tokenizer.json") || fs::exists(folder / "tokenizer.model") ||
+         has_vocab_files(folder);
+}
+
 std::unique_ptr<Tokenizer> read_tokenizer(const fs::path& folder) {
   require(fs::is_directory(folder), ExitCode::missing_input, "{}: no such folder", folder.string());
   if (fs::exists(folder / "tokenizer.json")) {

@@ -99,6 +99,7 @@ class Tokenizer {
 // special_tokens_map.json and tokenizer_config.json. missing_input if none is there; bad_data for what is
 // malformed or not supported, by name.
 std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder);
+bool has_tokenizer(const std::filesystem::path& folder);  // whether there is anything to read
 
 // special_tokens_map.json and over it tokenizer_config.json, as far as they are there, in one object.
 nlohmann::json read_tokenizer_config(const std::filesystem::path& folder);

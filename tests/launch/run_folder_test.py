@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from jobs import JobTest, tensor_bytes, tree  # noqa: E402
+from jobs import JobTest, pack_safetensors, tensor_bytes, tree  # noqa: E402
 
 USAGE, MISSING, CANNOT_WRITE = 64, 66, 73
 LORA = ["model.lora={rank: 2, targets: ['language_model.*.q_proj', 'language_model.*.v_proj']}"]
@@ -298,48 +298,120 @@ class RunFolderTest(JobTest):
         "min_pixels": ("qwen2-vl", ["data.images.min_pixels=12544", "data.images.max_pixels=25088"]),
         "max_tiles": ("internvl-qwen2", ["data.images.max_tiles=2"]),
         "image_aspect_ratio": ("llava-clip-llama", ["data.images.image_aspect_ratio=pad"]),
+        "alpha, white": ("llava-clip-llama", ["data.images.alpha=white"]),
+        "alpha, drop": ("qwen2-vl", ["data.images.alpha=drop"]),
+        "pillow": ("llava-clip-llama", ["data.images.pillow=12"]),
+        "parts": ("parts", []),
+        "added tokens": ("added", []),
+        "added tokens, lora": ("added", ["model.lora={rank: 2, targets: ['*.q_proj']}"]),
     }
+
+    def base(self, model):
+        """What the configuration says of the model, and samples for it."""
+        golden = f"goldens/{model}"
+        if model == "parts":
+            golden = "goldens/llava-clip-llama"
+            config = json.loads(self.read(golden + "/model/config.json"))
+            tensors = tensor_bytes(self.read(golden + "/model/model.safetensors"))
+            for part, key, prefix in [("tower", "vision_config", "vision_tower."), ("language", "text_config", "language_model.")]:
+                self.write(f"parts/{part}/config.json", json.dumps(config[key]))
+                self.write(f"parts/{part}/model.safetensors", pack_safetensors(
+                    {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}))
+            shutil.copy(self.path(golden, "model/preprocessor_config.json"), self.path("parts/tower"))
+            for name in ["tokenizer.json", "tokenizer_config.json"]:
+                shutil.copy(self.path(golden, "model", name), self.path("parts/language"))
+            return "{vision_from: parts/tower, language_from: parts/language, connector: new}", golden + "/samples.jsonl"
+        if model == "added":
+            golden = "goldens/llava-clip-llama"
+            if not os.path.exists(self.path("added")):
+                self.copy(golden + "/model", "added")
+                config = json.loads(self.read("added/tokenizer_config.json"))
+                config["added_tokens_decoder"]["782"] = {"content": "picture", "special": False, "lstrip": True}
+                self.write("added/tokenizer_config.json", json.dumps(config))
+            return f"{{from: {self.path('added')}}}", golden + "/samples.jsonl"
+        return f"{{from: {self.path(golden, 'model')}}}", golden + "/samples.jsonl"
+
+    def fed(self, source, samples):
+        """What `batch` feeds of the samples."""
+        self.fed_folders = getattr(self, "fed_folders", 0) + 1
+        out = f"fed-{self.fed_folders}"
+        self.done("batch", "--model", source, "--data", samples, "--out", out)
+        return [content for _, content in sorted(tree(self.path(out)).items())]
 
     def test_the_folder_alone_feeds_what_training_fed(self):
         """Taken out of its run, without a word of the configuration: the same loss to all digits."""
         for number, (option, (model, overrides)) in enumerate(self.OPTIONS.items()):
             with self.subTest(option=option):
                 run, served = f"run{number}", f"served{number}"
-                data = f"[{{messages: goldens/{model}/samples.jsonl, name: held}}]"
+                base, samples = self.base(model)
+                data = f"[{{messages: {samples}, name: held}}]"
                 size = "train.tokens_per_step=100000"
-                self.write("run.yaml", f"model: {{from: goldens/{model}/model}}\n")
+                self.write("run.yaml", f"model: {base}\n")
                 said = self.printed(self.done("train", "run.yaml", "data.train=" + data.replace(", name: held", ""),
                                               "data.eval=" + data, size, "train.steps=1", "train.optimizer.lr=1e-4",
                                               "output.dir=" + run, *overrides).stderr)
                 self.copy(run + "/model", served)
                 self.assertEqual(self.printed(self.done("eval", served, "data.eval=" + data, size).stdout), said)
                 self.assertEqual(self.printed(self.done("eval", run).stdout), said)
-                for source in [run, served]:
-                    self.done("batch", "--model", source, "--data", f"goldens/{model}/samples.jsonl", "--out", "fed-" + source)
-                self.assertEqual(*[[content for _, content in sorted(tree(self.path("fed-" + source)).items())]
-                                   for source in [run, served]])
+                self.assertEqual(*[self.fed(source, samples) for source in [run, served]])
 
     def test_adapters_alone_feed_what_training_fed(self):
         """Taken out of their run, on the base that they name: template and pictures are those of training."""
         lora = "model.lora={rank: 2, targets: ['*v_proj']}"
-        for number, option in enumerate(["chat", "max_pixels", "max_tiles", "image_aspect_ratio"]):
+        for number, option in enumerate(["chat", "max_pixels", "max_tiles", "image_aspect_ratio", "alpha, white", "added tokens"]):
             with self.subTest(option=option):
                 model, overrides = self.OPTIONS[option]
                 run, alone, merged = f"run{number}", f"alone{number}", f"merged{number}"
-                samples = f"goldens/{model}/samples.jsonl"
-                self.write("run.yaml", f"model: {{from: {self.path('goldens', model, 'model')}}}\n")
+                base, samples = self.base(model)
+                self.write("run.yaml", f"model: {base}\n")
                 self.done("train", "run.yaml", f"data.train=[{{messages: {samples}}}]", "train.tokens_per_step=100000",
                           "train.steps=1", "output.dir=" + run, lora, *overrides)
                 self.copy(run + "/adapter", alone)
                 self.done("export", alone, merged)
-                for source in [run, alone, merged]:
-                    self.done("batch", "--model", source, "--data", samples, "--out", "fed-" + source)
-                trained, *others = [[content for _, content in sorted(tree(self.path("fed-" + source)).items())]
-                                    for source in [run, alone, merged]]
+                trained, *others = [self.fed(source, samples) for source in [run, alone, merged]]
                 for fed in others:
                     self.assertEqual(fed, trained)
                 data = f"data.eval=[{{messages: {samples}}}]"
                 self.assertEqual(*[self.printed(self.done("eval", source, data).stdout) for source in [alone, run + "/adapter"]])
+
+    def test_training_goes_on_with_what_the_adapters_were_trained_with(self):
+        """Template, pictures and tokenizer of the adapters, unless the configuration names others."""
+        lora = "model.lora={rank: 2, targets: ['*v_proj']}"
+        base, samples = self.base("llava-clip-llama")
+        self.write("run.yaml", f"model: {base}\n")
+        self.write("own.jinja", "{% for m in messages %}{{ m.role }}: {% for c in m.content %}{% if c.type == 'image' %}<image>"
+                                "{% else %}{{ c.text }}{% endif %}{% endfor %}</s>{% endfor %}"
+                                "{% if add_generation_prompt %}assistant: {% endif %}")
+
+        def train(run, *overrides):
+            return self.done("train", "run.yaml", f"data.train=[{{messages: {samples}}}]", f"data.eval=[{{messages: {samples}}}]",
+                             "train.tokens_per_step=100000", "train.steps=1", "output.dir=" + run, *overrides).stderr
+
+        own = ["data.chat=own.jinja", "data.images.image_aspect_ratio=pad"]
+        self.assertNotIn("of the adapters", train("first", lora, *own))
+        os.remove(self.path("own.jinja"))  # it is in the run's folders
+        trained, plain = self.fed("first", samples), self.fed("goldens/llava-clip-llama/model", samples)
+        self.assertNotEqual(trained, plain)
+        config = json.loads(self.read("first/adapter/tokenizer_config.json"))
+        config["added_tokens_decoder"]["782"] = {"content": "picture", "special": False, "lstrip": True}
+        self.copy("first/adapter", "grown")
+        self.write("grown/tokenizer_config.json", json.dumps(config))
+        for run, adapter, said, overrides, fed in [
+                ("on", "first/adapter", "chat template, image processor", [], trained),
+                ("named", "first/adapter", "image processor", ["data.chat=llava", "data.images.image_aspect_ratio=crop"], plain),
+                ("grown-on", "grown", "chat template, image processor, tokenizer", [], None)]:
+            with self.subTest(run=run):
+                log = train(run, "model.adapter=" + adapter, *overrides)
+                self.assertIn(f"of the adapters in {adapter}: {said}, which differ from the model's, are used", log)
+                one, *others = [self.fed(source, samples) for source in [run, run + "/model", run + "/adapter"]]
+                self.assertEqual(others, [one, one])
+                self.assertEqual(one == trained, fed == trained)
+                if fed is not None:
+                    self.assertEqual(one, fed)
+                for source in [run, run + "/adapter"]:  # merged and unmerged adapters round otherwise
+                    self.assertAlmostEqual(json.loads(self.done("eval", source, "--json").stdout)["loss"],
+                                           float(self.printed(log)["samples"]), delta=1e-5)
+        self.assertIn(b"picture", self.read("grown-on/model/tokenizer_config.json"))
 
     def test_paths_are_values(self):
         place = self.path(NASTY)

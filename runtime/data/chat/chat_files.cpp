@@ -104,10 +104,11 @@ void write_end_tokens(const std::string& folder, const std::vector<i64>& ids) {
   change(generation, [&](OrderedJson& json) { return add_end_tokens(json, ids, generation); });
 }
 
-void copy_tokenizer_files(const std::string& from, const std::string& to) {
+void replace_tokenizer_files(const std::string& from, const std::string& to) {
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                            "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model"}) {
     const std::string file = from + "/" + name;
+    fs::remove(to + "/" + name);
     if (fs::exists(file))
       io::write_file(to + "/" + name, read_whole_file(file, kMostFileBytes, ExitCode::bad_data));
   }

@@ -20,8 +20,8 @@ void write_chat_files(const std::string& folder, const ChatSource& chat, bool ha
 // llm_config) and generation_config.json name, which must be there. cannot_write.
 void write_end_tokens(const std::string& folder, const std::vector<i64>& ids);
 
-// The tokenizer's files of a folder into another one, as far as they are there. cannot_write.
-void copy_tokenizer_files(const std::string& from, const std::string& to);
+// The tokenizer's files of a folder into another one, in the place of those there. cannot_write.
+void replace_tokenizer_files(const std::string& from, const std::string& to);
 
 // eos_token_id of a configuration: nothing, one id or a list. bad_data, with `file`, for what is none.
 std::vector<i64> end_tokens_of(const nlohmann::json& config, const std::string& file);

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kWords = {"<image>", "<video>"};
 
-bool is_word(std::string_view spelling) {
+bool is_media_word(std::string_view spelling) {
   return std::find(kWords.begin(), kWords.end(), spelling) != kWords.end();
 }
 
@@ -33,7 +33,7 @@ std::vector<MediaMark> find_marks(std::string_view text, const ChatTokens& token
          at = text.find(kind.spelling, at + kind.spelling.size())) {
       marks.push_back({.video = kind.video,
                        .span = {static_cast<i64>(at), static_cast<i64>(at + kind.spelling.size())},
-                       .word = is_word(kind.spelling)});
+                       .word = is_media_word(kind.spelling)});
     }
   }
   std::sort(marks.begin(), marks.end(), [](const MediaMark& a, const MediaMark& b) {
@@ -58,7 +58,7 @@ void fail_for_placeholder(std::string_view mark, const std::string& where) {
 
 void refuse_placeholder(std::string_view text, const ChatTokens& tokens, const std::string& where) {
   for (const std::string& mark : {tokens.image, tokens.video}) {
-    if (!mark.empty() && !is_word(mark) && text.find(mark) != std::string_view::npos)
+    if (!mark.empty() && !is_media_word(mark) && text.find(mark) != std::string_view::npos)
       fail_for_placeholder(mark, where);
   }
 }

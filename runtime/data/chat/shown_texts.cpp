@@ -58,7 +58,7 @@ bool same_without_words(std::string_view text, std::string_view shown, std::stri
   return true;
 }
 
-bool is_whole(const std::string& text, const std::string& shown, std::string_view program) {
+bool shows_whole(const std::string& text, const std::string& shown, std::string_view program) {
   if (shown.find(text) != std::string::npos) return true;  // nearly always
   const std::string there = bare(shown);
   for (const std::string& form : {text, inside_json(text, false), inside_json(text, true)}) {
@@ -98,7 +98,7 @@ bool must_show(const TextOrigin& origin, const ChatSample& sample) {
   fail(ExitCode::internal, "no origin {}", static_cast<int>(origin.from));
 }
 
-std::string described(const TextOrigin& origin) {
+std::string name_of_text(const TextOrigin& origin) {
   const std::string message = fmt::format(" of message {}", origin.message + 1);
   switch (origin.from) {
     case From::calls:
@@ -131,8 +131,8 @@ void check_shown(const jinja::Rendered& rendered, const ChatContext& context, co
     if (!shown[k].empty()) message_shown[origin.message] = true;
     const bool says = origin.from != From::other && origin.from != From::name && !origin.harmless;
     if (says) message_says[origin.message] = true;
-    if (!must_show(origin, sample) || is_whole(origin.text, shown[k], program)) continue;
-    const std::string what = described(origin);
+    if (!must_show(origin, sample) || shows_whole(origin.text, shown[k], program)) continue;
+    const std::string what = name_of_text(origin);
     fail(ExitCode::bad_data, "{}: {} {} {}{} {}", sample.where, place,
          shown[k].empty() ? "leaves out" : "shows only a part of", what, what.ends_with("or") ? "" : ";",
          ChatRemedy{place});
