@@ -93,7 +93,7 @@ class StepOrder {
   std::vector<i64> drawn_of_sets_;
 };
 
-// More epochs than these are counted only as far as so many samples: some ten seconds of work.
+// More epochs than these are counted only as far as so many samples: half a minute of work.
 inline constexpr i64 kFewEpochs = 10, kMostSamples = 100'000'000;
 
 // Samples of so many epochs of `kept` samples: what is begun counts as a whole one. usage for more than can

@@ -202,13 +202,13 @@ train: {steps: 2}
         self.write("b.json", "[{}, 5]")
         self.write("c.jsonl", '{"text": "fine"}\n')
         result = self.run_longsight("data", "lint", "a.jsonl", "b.json", "c.jsonl")
-        self.assertEqual(result.code, 65)
+        self.assertEqual(result.code, 66)  # of the first: a picture that is not there
         self.assertEqual([line.split(": ")[0] for line in result.stdout.splitlines()],
                          ["a.jsonl:2", "a.jsonl:3:2", "a.jsonl:5", "b.json:1"])
         self.assertEqual(result.errors(), [])
         self.assertIn("6 samples, 4 problems", result.stderr)
         result = self.run_longsight("data", "lint", "--decode", "a.jsonl")
-        self.assertEqual(result.code, 65)
+        self.assertEqual(result.code, 66)
         self.assertIn("a.jsonl:4: ./cut.png: corrupt PNG", result.stdout)
         self.assertIn("0 problems", self.done("data", "lint", "configs/tiny.yaml", "--decode").stderr)
 
