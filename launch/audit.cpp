@@ -48,8 +48,8 @@ std::vector<parallel::Plan> layouts_to_try(const AuditOptions& o, const parallel
                                              AttentionKind::local, FusionKind::owner));
       continue;
     }
-    for (AttentionKind v : {AttentionKind::images, AttentionKind::ulysses, AttentionKind::gather}) {
-      for (AttentionKind l : {AttentionKind::local, AttentionKind::ulysses, AttentionKind::gather}) {
+    for (AttentionKind v : different_for(parallel::Tower::vision)) {
+      for (AttentionKind l : different_for(parallel::Tower::language)) {
         for (FusionKind f : {FusionKind::owner, FusionKind::gather})
           plans.push_back(parallel::uniform_plan(mesh, vision, v, language, l, f));
       }
@@ -148,7 +148,7 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
           deal_step(samples, model.config(), plan.mesh, plan.mesh.data_rank(job.world.rank()), limit);
       fill_zero(model.parameters().gradients(), job.stream);
       const double got = runner.run(step).loss;
-      runner.sum_gradients(step);
+      runner.sum_gradients();
       worst.loss = std::max(worst.loss, relative(got, loss, std::max(std::abs(loss), 1e-300)));
       const double before = worst.gradient;
       compare(model.parameters(), model.parameters().gradients(), expected, plan.text(), worst);

@@ -308,7 +308,7 @@ ExitCode bench_step(Job& job, const StepOptions& o) {
     job.world.barrier(job.stream);
     const double start = now();
     loss = runner.run(batch).loss / static_cast<double>(batch.supervised);
-    runner.sum_gradients(batch);
+    runner.sum_gradients();
     const double norm = parallel::gradient_norm(model.parameters(), reached, job.stream);
     optimizer.step(reached,
                    {.lr = 1e-4,

@@ -94,7 +94,7 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   }
 
   const double loss = runner.run(step).loss / static_cast<double>(step.supervised);
-  runner.sum_gradients(step);
+  runner.sum_gradients();
   if (!job.leads()) return ExitCode::done;
   OwnedTensor loss_scalar(DType::F64, Shape{}), count(DType::I64, Shape{});
   loss_scalar->as<double>()[0] = loss;

@@ -2,8 +2,14 @@
 
 #include "model/step_flops.h"
 #include "parallel/batch_shape.h"
+#include "parallel/replica_check.h"
 
 namespace longsight::launch {
+namespace {
+
+constexpr const char* kLoss = "loss";
+
+}  // namespace
 
 StepBatch deal_step(std::span<const model::Sample> samples, const model::ModelConfig& config,
                     const parallel::Mesh& mesh, i64 data_rank, i64 limit) {
@@ -42,12 +48,29 @@ void prepare_images(const StepBatch& step, const parallel::Plan& plan, i64 seque
 
 StepRunner::StepRunner(model::Vlm& model, const parallel::Plan& plan, parallel::MeshGroups& groups,
                        Stream stream)
-    : model_(model), plan_(plan), groups_(groups), stream_(stream) {}
+    : model_(model), plan_(plan), groups_(groups), stream_(stream), world_(groups.world(), cursor_) {}
 
-StepSums StepRunner::run(const StepBatch& step) {
+void StepRunner::begin(const StepBatch& step, End end) {
+  std::vector<parallel::Interval> intervals;
+  for (const Parameter& p : model_.parameters().all()) {
+    if (reached(p, step)) intervals.push_back({p.grad_offset, p.elements()});
+  }
+  buckets_ = parallel::gradient_buckets(intervals);
+  end_ = end;
+  const std::string& world = world_.label();
+  parallel::Schedule list;
+  list.add_all_reduce_sum(world, kLoss, DType::F64, 2);
+  parallel::add_gradient_sum(list, buckets_, model_.parameters().dtype(), world);
+  if (end == End::replica_check) parallel::add_replica_check(list, world);
+  parallel::agree(list, groups_.world(), stream_);
+  cursor_.follow(std::move(list));
+}
+
+StepSums StepRunner::run(const StepBatch& step, End end) {
   require(step.supervised > 0, ExitCode::bad_data,
           "a step of {} samples has no supervised token: label some text, or raise train.tokens_per_step",
           step.samples);
+  begin(step, end);
   const double scale = 1 / static_cast<double>(step.supervised);
   // The ranks of a sequence group have the same micro-batches; groups have different ones.
   const bool counts = plan_.mesh.sequence_rank(groups_.world().rank()) == 0;
@@ -58,7 +81,7 @@ StepSums StepRunner::run(const StepBatch& step) {
     sums[0] += pass.loss_and_backward(scale);
     if (counts) sums[1] += model::pass_flops(model_, batch.geometry).total();
   }
-  groups_.world().all_reduce_sum(Tensor(sums, DType::F64, {2}), stream_, "loss");
+  world_.all_reduce_sum(Tensor(sums, DType::F64, {2}), stream_, kLoss);
   return {.loss = without_nan_sign(sums[0]), .flops = sums[1]};
 }
 
@@ -69,20 +92,23 @@ double StepRunner::evaluate(const StepBatch& step) {
     pass.forward();
     sum += pass.loss();
   }
-  return without_nan_sign(groups_.world().all_reduce_sum(sum, stream_, "loss"));
+  return without_nan_sign(groups_.world().all_reduce_sum(sum, stream_, kLoss));
 }
 
 bool StepRunner::reached(const Parameter& p, const StepBatch& step) {
   return p.grad_offset >= 0 && (step.images > 0 || p.part == "language");
 }
 
-void StepRunner::sum_gradients(const StepBatch& step) {
-  std::vector<parallel::Interval> intervals;
-  for (const Parameter& p : model_.parameters().all()) {
-    if (reached(p, step)) intervals.push_back({p.grad_offset, p.elements()});
-  }
-  parallel::sum_gradients(model_.parameters().gradients(), parallel::gradient_buckets(intervals),
-                          groups_.world(), memory_.scratch, stream_);
+void StepRunner::sum_gradients() {
+  parallel::sum_gradients(model_.parameters().gradients(), buckets_, world_, memory_.scratch, stream_);
+  if (end_ == End::gradients) cursor_.finish();
+}
+
+void StepRunner::check_replicas() {
+  const bool differ = parallel::replicas_differ(model_.parameters(), world_, stream_);
+  cursor_.finish();
+  // Says which.
+  if (differ) parallel::check_replicas(model_.parameters(), groups_.world(), stream_);
 }
 
 }  // namespace longsight::launch

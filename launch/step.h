@@ -6,6 +6,7 @@
 #include "model/vlm.h"
 #include "parallel/gradient_sync.h"
 #include "parallel/mesh.h"
+#include "parallel/schedule.h"
 
 namespace longsight::launch {
 
@@ -38,26 +39,37 @@ class StepRunner {
  public:
   StepRunner(model::Vlm&, const parallel::Plan&, parallel::MeshGroups&, Stream);
 
-  // Gradients of loss / supervised tokens are added on this rank only. Collective over the world. A step
-  // without supervised tokens is bad_data.
-  StepSums run(const StepBatch&);
+  // Gradients of loss / supervised tokens are added on this rank only. Collective over the world, whose ranks
+  // first compare what they will issue to the end of the step: these sums, those of sum_gradients and, if so,
+  // check_replicas. A step without supervised tokens is bad_data.
+  enum class End { gradients, replica_check };
+  StepSums run(const StepBatch&, End end = End::gradients);
   // The sum of the losses, without gradients.
   double evaluate(const StepBatch&);
 
   // Parameters that the step reaches: those with a gradient, without the vision side if no rank has an image.
   static bool reached(const Parameter&, const StepBatch&);
-  // Sums the gradients of reached parameters over the world. Collective.
-  void sum_gradients(const StepBatch&);
+  // Sums the gradients of the parameters that the step of run() reached over the world. Collective.
+  void sum_gradients();
+  // Throws internal unless all ranks' parameters are the same, where run() was told so. Collective.
+  void check_replicas();
 
   model::PassMemory& memory() { return memory_; }
   const parallel::Plan& plan() const { return plan_; }
 
  private:
+  void begin(const StepBatch&, End);
+
   model::Vlm& model_;
   parallel::Plan plan_;
   parallel::MeshGroups& groups_;
   Stream stream_;
   model::PassMemory memory_;
+  // Of the step that runs.
+  parallel::ScheduleCursor cursor_;
+  parallel::ScheduledGroup world_;
+  std::vector<parallel::GradientBucket> buckets_;
+  End end_ = End::gradients;
 };
 
 }  // namespace longsight::launch

@@ -1,5 +1,7 @@
 #include "model/model_shape.h"
 
+#include <algorithm>
+
 namespace longsight::model {
 namespace {
 
@@ -35,6 +37,39 @@ bool trained(const ParameterRegistry& p, const BlockIds& b) {
          trained(p, b.q_norm) || trained(p, b.k_norm);
 }
 
+parallel::LinearExtras extras_of(const ParameterRegistry& p, const LinearIds& ids) {
+  parallel::LinearExtras extras;
+  if (!ids.present()) return extras;
+  LinearIds base = ids;
+  base.adapters.clear();
+  extras.base_trained = trained(p, base);
+  if (ids.scale != kNone) {
+    extras.scaled_weight = p[ids.weight].elements();
+    extras.scaled_bias = ids.bias == kNone ? 0 : p[ids.bias].elements();
+  }
+  for (std::size_t part = 0; part < ids.adapters.size(); ++part) {
+    const AdapterIds& adapter = ids.adapters[part];
+    if (!adapter.present()) continue;
+    const Shape& b = p[adapter.b].shape;
+    extras.adapters.push_back({.rank = b[1],
+                               .outputs = b[0],
+                               .a_trained = trained(p, adapter.a),
+                               .b_trained = trained(p, adapter.b)});
+  }
+  return extras;
+}
+
+// The kinds of blocks that there are, and the kind of each.
+void set_extras(TowerShape& tower, const std::vector<BlockIds>& blocks, const ParameterRegistry& p) {
+  for (const BlockIds& b : blocks) {
+    const parallel::BlockExtras extras{extras_of(p, b.qkv), extras_of(p, b.out), extras_of(p, b.up),
+                                       extras_of(p, b.down)};
+    const auto known = std::find(tower.extras.begin(), tower.extras.end(), extras);
+    tower.extras_of.push_back(known - tower.extras.begin());
+    if (known == tower.extras.end()) tower.extras.push_back(extras);
+  }
+}
+
 // What the blocks of a tower are made of, as those who run them see it.
 TowerShape tower_of(const BlockShape& s, const std::vector<BlockIds>& blocks, const ParameterRegistry& p) {
   TowerShape tower{.width = s.width,
@@ -51,6 +86,7 @@ TowerShape tower_of(const BlockShape& s, const std::vector<BlockIds>& blocks, co
   tower.norm_statistics = block.attention_norm.bias == kNone ? 1 : 2;
   tower.q_norm_statistics = norms(block.q_norm, s.heads);
   tower.k_norm_statistics = norms(block.k_norm, s.kv_heads);
+  set_extras(tower, blocks, p);
   return tower;
 }
 
@@ -58,13 +94,14 @@ TowerShape tower_of(const BlockShape& s, const std::vector<BlockIds>& blocks, co
 void set_backward(TowerShape& tower, const std::vector<BlockIds>& blocks, bool below_trained,
                   const ParameterRegistry& p) {
   tower.blocks = static_cast<i64>(blocks.size());
-  tower.backward_blocks = below_trained ? tower.blocks : 0;
+  tower.trained_blocks = 0;
   tower.weight_gradients = false;
   for (i64 i = tower.blocks - 1; i >= 0; --i) {
     const BlockIds& block = blocks[static_cast<std::size_t>(i)];
-    if (trained(p, block)) tower.backward_blocks = std::max(tower.backward_blocks, tower.blocks - i);
+    if (trained(p, block)) tower.trained_blocks = tower.blocks - i;
     tower.weight_gradients = tower.weight_gradients || matrices_trained(p, block);
   }
+  tower.backward_blocks = below_trained ? tower.blocks : tower.trained_blocks;
 }
 
 PartParameters& parameters_of(ModelShape& shape, const std::string& part) {
@@ -109,6 +146,8 @@ ModelShape shape_of(const ModelConfig& config, const ModelIds& ids, const Parame
   shape.patch_inputs = v.patch_inputs();
   shape.vision_pre_norm = v.pre_norm;
   shape.vision_rope = v.rope;
+  shape.vision_positions = ids.vision.position != kNone;
+  shape.patch_embedding_trained = config.has_vision() && trained(p, ids.vision.patch);
   shape.class_rows = v.class_rows();
   shape.merge = v.merged();
   if (config.has_vision()) {
@@ -122,7 +161,10 @@ ModelShape shape_of(const ModelConfig& config, const ModelIds& ids, const Parame
   shape.connector = {.input = config.connector_input(),
                      .middle = config.connector.middle,
                      .row_norm_statistics = row_norm.present() ? (row_norm.bias == kNone ? 1 : 2) : 0,
-                     .joined_norm_statistics = ids.connector.joined_norm.present() ? 2 : 0};
+                     .joined_norm_statistics = ids.connector.joined_norm.present() ? 2 : 0,
+                     .norms_trained = trained(p, row_norm) || trained(p, ids.connector.joined_norm),
+                     .first = extras_of(p, ids.connector.first),
+                     .second = extras_of(p, ids.connector.second)};
   shape.vocab = t.vocab;
   return shape;
 }

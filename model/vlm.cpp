@@ -63,21 +63,21 @@ Pass::Pass(Vlm& model, const MicroBatch& batch, const parallel::Plan& plan, bool
       workspace_{{memory.saved, memory.scratch, memory.frames, stream}, model.parameters()},
       saved_begin_(memory.saved.mark()),
       frames_begin_(memory.frames.size()),
-      layout_(make_layout(plan, batch.geometry)) {
+      layout_(make_layout(plan, batch.geometry)),
+      checked_group_(group, cursor_) {
   check(plan.mesh.sequence == group.size(), "a plan for {} sequence ranks in a group of {}",
         plan.mesh.sequence, group.size());
-  schedule_ = make_schedule(make_parts(group));
+  parts_ = make_parts();
+  schedule_ = make_schedule();
   agree(schedule_, group, stream);
-  cursor_.emplace(schedule_);
-  checked_group_.emplace(group, *cursor_);
-  parts_ = make_parts(*checked_group_);
+  cursor_.follow(schedule_);
 
   const i64 me = group.rank(), begin = layout_.language.begin(me), rows = layout_.language.rows(me);
   ids_.assign(batch.ids.begin() + begin, batch.ids.begin() + begin + rows);
   for (i64 row = 0; row < rows; ++row) {
     if (!model.config().is_placeholder(ids_[static_cast<std::size_t>(row)])) text_rows_.push_back(row);
   }
-  for (i64 f : parts_->fusion->owned()) {
+  for (i64 f : parts_.fusion->owned()) {
     source_rows_.push_back(batch.geometry.feature_rows[static_cast<std::size_t>(f)] -
                            layout_.vision.begin(me));
   }
@@ -88,7 +88,7 @@ Pass::~Pass() {
   memory_.saved.rewind(saved_begin_);
 }
 
-Pass::Parts Pass::make_parts(parallel::ProcessGroup& group) const {
+Pass::Parts Pass::make_parts() {
   const parallel::Geometry& g = batch_.geometry;
   Parts parts;
   // One strategy serves all blocks of a tower that are planned for it and see the same keys.
@@ -113,45 +113,51 @@ Pass::Parts Pass::make_parts(parallel::ProcessGroup& group) const {
       plan_.vision, model_.vision().blocks(), "vision", [&](i64 i) { return config.vision.windowed(i); },
       [&](AttentionKind kind, bool windowed) {
         return make_attention(kind, model_.vision_attention(),
-                              {windowed ? g.windows : g.images, layout_.vision}, group,
+                              {windowed ? g.windows : g.images, layout_.vision}, checked_group_,
                               windowed ? "vision windows" : "vision");
       });
   parts.language = strategies(
       plan_.language, model_.language().blocks(), "language", [&](i64 i) { return config.text.windowed(i); },
       [&](AttentionKind kind, bool windowed) {
         return make_attention(kind, model_.language_attention(windowed),
-                              {g.samples, layout_.language, g.prefixes}, group,
+                              {g.samples, layout_.language, g.prefixes}, checked_group_,
                               windowed ? "language windows" : "language");
       });
-  parts.fusion = make_fusion_exchange(plan_.fusion, g, layout_, group);
-  parts.loss = std::make_unique<parallel::LossBalance>(g, layout_, group);
+  parts.fusion = make_fusion_exchange(plan_.fusion, g, layout_, checked_group_);
+  parts.loss = std::make_unique<parallel::LossBalance>(g, layout_, checked_group_);
   return parts;
 }
 
 // The mirror of forward() and backward() below, without the work.
-parallel::Schedule Pass::make_schedule(const Parts& parts) const {
+parallel::Schedule Pass::make_schedule() const {
   const DType dtype = model_.parameters().dtype();
   const i64 width = model_.language().width();
   const ParameterRegistry& p = model_.parameters();
   parallel::Schedule s;
+  const auto add = [&](const auto& exchanges) { s.add(group_.label(), dtype, exchanges); };
+  const auto forward = [&](const BlockAttention& blocks) {
+    for (const auto* attention : blocks) add(attention->forward_exchanges());
+  };
+  const auto backward = [&](const BlockAttention& blocks, i64 block) {
+    add(blocks[static_cast<std::size_t>(block)]->backward_exchanges());
+  };
   if (has_images()) {
-    for (const auto* attention : parts.vision) attention->schedule_forward(s, dtype);
-    parts.fusion->schedule_forward(s, dtype, width);
+    forward(parts_.vision);
+    add(parts_.fusion->rows().forth.times(width));
   }
-  for (const auto* attention : parts.language) attention->schedule_forward(s, dtype);
-  parts.loss->schedule_forward(s, dtype, width);
+  forward(parts_.language);
+  add(parts_.loss->exchanged().forth.times(width));
   if (!with_gradient_) return s;
-  parts.loss->schedule_backward(s, dtype, width);
+  add(parts_.loss->exchanged().back.times(width));
   const i64 blocks = model_.language().blocks(),
             run = model_.language().blocks_in_backward(embeddings_need_gradient(), p);
-  for (i64 i = blocks - 1; i >= blocks - run; --i)
-    parts.language[static_cast<std::size_t>(i)]->schedule_backward(s, dtype);
+  for (i64 i = blocks - 1; i >= blocks - run; --i) backward(parts_.language, i);
   if (!features_need_gradient()) return s;
-  parts.fusion->schedule_backward(s, dtype, width);
+  add(parts_.fusion->rows().back.times(width));
   if (!vision_needs_gradient()) return s;
   for (i64 k = model_.vision().blocks() - 1; k >= 0; --k) {
     if (!model_.vision().needs_gradient_below(k + 1, p)) break;
-    parts.vision[static_cast<std::size_t>(k)]->schedule_backward(s, dtype);
+    backward(parts_.vision, k);
   }
   return s;
 }
@@ -176,12 +182,12 @@ void Pass::forward() {
   if (has_images()) {
     vision_rows_ = vision_rows(batch_, model_.config(), layout_.vision.begin(me), layout_.vision.end(me),
                                dtype, memory_.saved, workspace_.stream);
-    const std::vector<Tensor> states = model_.vision().forward(vision_rows_, parts_->vision, workspace_);
+    const std::vector<Tensor> states = model_.vision().forward(vision_rows_, parts_.vision, workspace_);
     features_ = model_.connector().forward(states, source_rows_, workspace_);
   }
   Tensor x = memory_.saved.take(dtype, {layout_.language.rows(me), width}, "fused embeddings");
   model_.language().embed(x, ids_, model_.parameters(), workspace_.stream);
-  if (has_images()) parts_->fusion->forward(x, features_, memory_.scratch, workspace_.stream);
+  if (has_images()) parts_.fusion->forward(x, features_, memory_.scratch, workspace_.stream);
   const auto mine = [&](const auto& of_all) {
     if (of_all.empty()) return std::span(of_all);
     return std::span(of_all).subspan(static_cast<std::size_t>(layout_.language.begin(me)),
@@ -189,13 +195,13 @@ void Pass::forward() {
   };
   rope_ = rope_table(model_.config().text, mine(batch_.positions), mine(batch_.rope_lengths), dtype,
                      memory_.saved);
-  hidden_ = model_.language().forward(x, rope_, parts_->language, workspace_);
+  hidden_ = model_.language().forward(x, rope_, parts_.language, workspace_);
 }
 
 double Pass::loss() {
   check(!with_gradient_, "a pass with gradients ends in loss_and_backward");
-  const double sum = model_.language().loss(hidden_, *parts_->loss, workspace_);
-  cursor_->finish();
+  const double sum = model_.language().loss(hidden_, *parts_.loss, workspace_);
+  cursor_.finish();
   return sum;
 }
 
@@ -203,9 +209,9 @@ double Pass::loss_and_backward(double scale) {
   check(with_gradient_, "a pass without gradients ends in loss");
   const ArenaScope scope(memory_.scratch);
   Tensor d = memory_.scratch.take(hidden_.dtype(), hidden_.shape(), "gradient of language rows");
-  const double sum = model_.language().loss_and_gradient(d, hidden_, *parts_->loss, scale, workspace_);
+  const double sum = model_.language().loss_and_gradient(d, hidden_, *parts_.loss, scale, workspace_);
   backward(d);
-  cursor_->finish();
+  cursor_.finish();
   return sum;
 }
 
@@ -216,15 +222,15 @@ void Pass::logits(Tensor out) const {
 // ---- backward: the mirror of forward
 
 void Pass::backward(Tensor d) {
-  if (!model_.language().backward(d, rope_, parts_->language, embeddings_need_gradient(), workspace_)) return;
+  if (!model_.language().backward(d, rope_, parts_.language, embeddings_need_gradient(), workspace_)) return;
   model_.language().embed_backward(d, ids_, text_rows_, workspace_);
   if (!features_need_gradient()) return;
   const ArenaScope scope(memory_.scratch);
   Tensor d_features = memory_.scratch.take(d.dtype(), features_.shape(), "gradient of features");
-  parts_->fusion->backward(d_features, d, memory_.scratch, workspace_.stream);
+  parts_.fusion->backward(d_features, d, memory_.scratch, workspace_.stream);
   const Tensor d_input = model_.connector().backward(d_features, vision_needs_gradient(), workspace_);
   if (!vision_needs_gradient()) return;
-  model_.vision().backward(vision_rows_, parts_->vision, workspace_, [&](i64 k, Tensor d_state) {
+  model_.vision().backward(vision_rows_, parts_.vision, workspace_, [&](i64 k, Tensor d_state) {
     model_.connector().add_state_gradient(d_state, d_input, k, source_rows_, workspace_);
   });
 }

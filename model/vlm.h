@@ -4,7 +4,6 @@
 
 #include <map>
 #include <memory>
-#include <optional>
 
 #include "model/adapters.h"
 #include "model/connector.h"
@@ -13,6 +12,7 @@
 #include "model/vision_tower.h"
 #include "parallel/fusion_exchange.h"
 #include "parallel/layout.h"
+#include "parallel/schedule.h"
 
 namespace longsight::model {
 
@@ -79,19 +79,19 @@ class Pass {
   const parallel::Schedule& schedule() const { return schedule_; }
   Tensor hidden() const { return hidden_; }      // [T, C] before the final norm: this rank's language rows
   Tensor features() const { return features_; }  // connector output of this rank's vision rows, [owned, C]
-  const std::vector<i64>& owned_features() const { return parts_->fusion->owned(); }
+  const std::vector<i64>& owned_features() const { return parts_.fusion->owned(); }
   void logits(Tensor out) const;  // [T, V] of this rank's rows
 
  private:
-  // Strategies and exchanges over one group.
+  // Strategies and exchanges over the checked group.
   struct Parts {
     std::vector<std::unique_ptr<parallel::AttentionStrategy>> owned;
     BlockAttention vision, language;
     std::unique_ptr<parallel::FusionExchange> fusion;
     std::unique_ptr<parallel::LossBalance> loss;
   };
-  Parts make_parts(parallel::ProcessGroup& group) const;
-  parallel::Schedule make_schedule(const Parts&) const;
+  Parts make_parts();
+  parallel::Schedule make_schedule() const;
   void backward(Tensor d_hidden);
 
   bool has_images() const { return batch_.geometry.images.count() > 0; }
@@ -111,9 +111,9 @@ class Pass {
 
   parallel::Layout layout_;
   parallel::Schedule schedule_;
-  std::optional<parallel::ScheduleCursor> cursor_;
-  std::optional<parallel::ScheduledGroup> checked_group_;
-  std::optional<Parts> parts_;
+  parallel::ScheduleCursor cursor_;
+  parallel::ScheduledGroup checked_group_;
+  Parts parts_;
 
   std::vector<i64> ids_, text_rows_,
       source_rows_;  // of this rank: token ids; rows that are text; features' vision rows

@@ -2,10 +2,6 @@
 
 #include <cmath>
 
-#include "parallel/attention_gather.h"
-#include "parallel/attention_local.h"
-#include "parallel/attention_ulysses.h"
-
 namespace longsight::parallel {
 
 double AttentionShape::scale() const {
@@ -33,20 +29,11 @@ void check_stream(const AttentionShape& shape, const AttentionStream& stream, co
 
 }  // namespace
 
-std::unique_ptr<AttentionStrategy> make_attention(AttentionKind kind, AttentionShape shape,
-                                                  AttentionStream stream, ProcessGroup& group,
+std::unique_ptr<AttentionStrategy> make_attention(AttentionKind kind, const AttentionShape& shape,
+                                                  const AttentionStream& stream, ProcessGroup& group,
                                                   const std::string& label) {
   check_stream(shape, stream, label);
-  switch (kind) {
-    case AttentionKind::local:
-    case AttentionKind::images:
-      return std::make_unique<LocalAttention>(shape, stream, group.rank());
-    case AttentionKind::ulysses:
-      return std::make_unique<UlyssesAttention>(shape, stream, group, label);
-    case AttentionKind::gather:
-      return std::make_unique<GatherAttention>(shape, stream, group, label);
-  }
-  fail(ExitCode::internal, "no attention strategy {}", static_cast<int>(kind));
+  return strategy_of(kind).make(shape, stream, group, label);
 }
 
 }  // namespace longsight::parallel

@@ -6,9 +6,9 @@
 #include <span>
 
 #include "parallel/cuts.h"
-#include "parallel/plan.h"
+#include "parallel/exchange.h"
 #include "parallel/process_group.h"
-#include "parallel/schedule.h"
+#include "parallel/strategies.h"
 #include "runtime/tensor/arena.h"
 #include "runtime/tensor/frames.h"
 #include "runtime/tensor/matrix.h"
@@ -46,10 +46,19 @@ struct AttentionWorkspace {
   Stream stream;
 };
 
+// Bytes that a strategy takes from the arenas of one rank, alignment included.
+struct AttentionMemory {
+  i64 saved = 0;     // what forward leaves for backward, without the projection
+  i64 forward = 0;   // most scratch at once in forward,
+  i64 backward = 0;  // and in backward
+};
+
 // Every strategy computes exact attention; each result equals that of one rank to rounding.
 class AttentionStrategy {
  public:
   virtual ~AttentionStrategy() = default;
+  AttentionStrategy(const AttentionStrategy&) = delete;
+  AttentionStrategy& operator=(const AttentionStrategy&) = delete;
 
   // Whether `qkv` given to forward is still needed by backward, so must be taken from the saved arena.
   virtual bool keeps_projection() const = 0;
@@ -60,15 +69,33 @@ class AttentionStrategy {
   // d_qkv is overwritten. o as forward wrote it. Pops the frame. Collective over the group.
   virtual void backward(Tensor d_qkv, Tensor d_o, Tensor o, const AttentionWorkspace&) = 0;
 
-  // The collectives that forward and backward issue, on all ranks.
-  virtual void schedule_forward(Schedule&, DType) const = 0;
-  virtual void schedule_backward(Schedule&, DType) const = 0;
+  // What forward and backward run, in this order; all ranks'.
+  const std::vector<Exchange>& forward_exchanges() const { return forward_; }
+  const std::vector<Exchange>& backward_exchanges() const { return backward_; }
+
+  // Pairs of a query and a key that a rank looks at, for every query head that it does so for; by rank.
+  virtual std::vector<double> head_pairs() const = 0;
+  // Of any rank of the group. `threads` that attention computes with; 0: without their tiles.
+  virtual AttentionMemory memory(i64 rank, DType, int threads) const = 0;
+
+ protected:
+  AttentionStrategy(const AttentionShape& shape, const AttentionStream& stream, ProcessGroup& group)
+      : shape_(shape), stream_(stream), group_(group) {}
+
+  i64 rows(i64 rank) const { return stream_.cuts.rows(rank); }
+  RowRange range(i64 rank) const { return {stream_.cuts.begin(rank), stream_.cuts.end(rank)}; }
+  RowRange whole() const { return {0, stream_.cuts.at.back()}; }
+
+  AttentionShape shape_;
+  AttentionStream stream_;
+  ProcessGroup& group_;
+  std::vector<Exchange> forward_, backward_;
 };
 
-// `label` names the tower in schedules ("vision", "language"). kind local and images: the cuts must respect
-// the sequences.
-std::unique_ptr<AttentionStrategy> make_attention(AttentionKind kind, AttentionShape shape,
-                                                  AttentionStream stream, ProcessGroup& group,
+// `label` names the tower in schedules ("vision", "language"). Strategies whose ranges lie between sequences
+// throw for cuts that do not respect them.
+std::unique_ptr<AttentionStrategy> make_attention(AttentionKind kind, const AttentionShape& shape,
+                                                  const AttentionStream& stream, ProcessGroup& group,
                                                   const std::string& label);
 
 }  // namespace longsight::parallel

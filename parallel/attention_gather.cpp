@@ -1,5 +1,5 @@
-#include "parallel/attention_gather.h"
-
+// Gather attention: K and V of the sequences that a rank's queries touch come to it, as far as a causal mask,
+// a window and prefixes let it see; backward sums dK and dV back to their owners, in rank order.
 #include <algorithm>
 
 #include "parallel/attention_heads.h"
@@ -22,30 +22,43 @@ struct KvHeads {
   Heads k, v;
 };
 
-}  // namespace
+class GatherAttention final : public AttentionStrategy {
+ public:
+  GatherAttention(const AttentionShape&, const AttentionStream&, ProcessGroup&, const std::string& label);
 
-GatherAttention::GatherAttention(AttentionShape shape, AttentionStream stream, ProcessGroup& group,
-                                 std::string label)
-    : shape_(shape),
-      group_(group),
-      forth_(label + " keys and values"),
-      back_(label + " key and value gradients"),
-      rows_(stream.cuts.rows(group.rank())),
-      row_counts_(group.size()) {
-  for (i64 reader = 0; reader < group.size(); ++reader) {
-    const RowRange want = needed_keys(shape, stream, {stream.cuts.begin(reader), stream.cuts.end(reader)});
-    for (i64 owner = 0; owner < group.size(); ++owner) {
-      const i64 first = std::max(want.begin, stream.cuts.begin(owner)),
-                last = std::min(want.end, stream.cuts.end(owner));
-      row_counts_.at(owner, reader) = std::max<i64>(0, last - first);
-      if (owner == group.rank())
-        offsets_.push_back(std::clamp<i64>(first - stream.cuts.begin(owner), 0, rows_));
-    }
+  bool keeps_projection() const override { return true; }
+  void forward(Tensor o, Tensor qkv, const AttentionWorkspace&) override;
+  void backward(Tensor d_qkv, Tensor d_o, Tensor o, const AttentionWorkspace&) override;
+  std::vector<double> head_pairs() const override { return pairs_of_rows(shape_, stream_); }
+  AttentionMemory memory(i64 rank, DType, int threads) const override;
+
+ private:
+  i64 me() const { return group_.rank(); }
+  i64 needed(i64 rank) const { return needed_[static_cast<std::size_t>(rank)].rows(); }
+  ops::AttentionProblem problem() const;
+
+  std::vector<RowRange> needed_;           // by rank: rows whose keys it needs
+  Counts rows_;                            // from owner to reader
+  std::vector<RowRange> read_;             // of this rank's rows, counted from its first: by reader
+  std::vector<ops::AttentionSpan> spans_;  // of this rank
+};
+
+GatherAttention::GatherAttention(const AttentionShape& shape, const AttentionStream& stream,
+                                 ProcessGroup& group, const std::string& label)
+    : AttentionStrategy(shape, stream, group) {
+  std::vector<RowRange> held;
+  const RowRange mine = range(me());
+  for (i64 r = 0; r < group.size(); ++r) {
+    held.push_back(range(r));
+    needed_.push_back(needed_keys(shape, stream, range(r)));
+    const i64 begin = std::clamp(needed_.back().begin, mine.begin, mine.end);
+    read_.push_back({begin - mine.begin, std::clamp(needed_.back().end, begin, mine.end) - mine.begin});
   }
-  const RowRange queries{stream.cuts.begin(group.rank()), stream.cuts.end(group.rank())};
-  const RowRange keys = needed_keys(shape, stream, queries);
-  needed_rows_ = keys.end - keys.begin;
-  spans_ = attention_spans(shape, stream, queries, keys);
+  rows_ = Counts::common(std::move(held), needed_);
+  spans_ = attention_spans(shape, stream, mine, needed_[static_cast<std::size_t>(me())]);
+  const Counts elements = rows_.times(shape.kv_columns());
+  forward_ = {all_to_all(label + " keys and values", elements)};
+  backward_ = {all_to_all(label + " key and value gradients", elements.transposed())};
 }
 
 ops::AttentionProblem GatherAttention::problem() const {
@@ -55,25 +68,21 @@ ops::AttentionProblem GatherAttention::problem() const {
 }
 
 void GatherAttention::forward(Tensor o, Tensor qkv, const AttentionWorkspace& w) {
-  const i64 me = group_.rank(), columns = shape_.kv_columns();
-  const CountMatrix counts = row_counts_.times(columns);
+  const i64 columns = shape_.kv_columns();
   GatherFrame frame{.qkv = qkv,
-                    .kv = w.saved.take(qkv.dtype(), {needed_rows_, columns}, "gathered keys and values"),
-                    .lse = w.saved.take(qkv.dtype(), {rows_, shape_.heads}, "attention log-sums")};
+                    .kv = w.saved.take(qkv.dtype(), {needed(me()), columns}, "gathered keys and values"),
+                    .lse = w.saved.take(qkv.dtype(), {rows(me()), shape_.heads}, "attention log-sums")};
   {
     const ArenaScope scope(w.scratch);
     const Matrix kv = Matrix(qkv).columns(shape_.q_columns(), columns);
-    Tensor send = w.scratch.take(qkv.dtype(), {counts.total_sent_by(me) / std::max<i64>(columns, 1), columns},
-                                 "keys and values to send");
+    Tensor send =
+        w.scratch.take(qkv.dtype(), {rows_.total_sent_by(me()), columns}, "keys and values to send");
     i64 row = 0;
-    for (i64 reader = 0; reader < group_.size(); ++reader) {
-      const i64 n = row_counts_.at(me, reader);
-      ops::copy_matrix(send.row_range(row, n), kv.row_range(offsets_[static_cast<std::size_t>(reader)], n),
-                       w.stream);
-      row += n;
+    for (const RowRange& read : read_) {
+      ops::copy_matrix(send.row_range(row, read.rows()), kv.row_range(read.begin, read.rows()), w.stream);
+      row += read.rows();
     }
-    group_.all_to_all_v(send.data(), counts.sent_by(me), frame.kv.data(), counts.received_by(me), qkv.dtype(),
-                        w.stream, forth_.c_str());
+    forward_[0].run(send, frame.kv, group_, w.stream);
   }
   const QkvHeads x(qkv, shape_.heads, shape_.kv_heads, shape_.width);
   const KvHeads kv(frame.kv, shape_.kv_heads, shape_.width);
@@ -84,14 +93,13 @@ void GatherAttention::forward(Tensor o, Tensor qkv, const AttentionWorkspace& w)
 
 void GatherAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const AttentionWorkspace& w) {
   const auto frame = w.frames.pop<GatherFrame>();
-  const i64 me = group_.rank(), columns = shape_.kv_columns();
+  const i64 columns = shape_.kv_columns();
   const DType dtype = d_o.dtype();
-  const CountMatrix counts = row_counts_.times(columns).transposed();
   const ArenaScope scope(w.scratch);
-  Tensor d_kv = w.scratch.take(dtype, {needed_rows_, columns}, "gradient of gathered keys and values");
+  Tensor d_kv = w.scratch.take(dtype, {needed(me()), columns}, "gradient of gathered keys and values");
   {
     const ArenaScope inner(w.scratch);
-    Tensor delta = w.scratch.take(dtype, {rows_, shape_.heads}, "attention delta");
+    Tensor delta = w.scratch.take(dtype, {rows(me()), shape_.heads}, "attention delta");
     const Heads d_o_heads(d_o, shape_.heads, shape_.width);
     ops::attention_delta(delta, d_o_heads, Heads(o, shape_.heads, shape_.width), w.stream);
     const QkvHeads x(frame.qkv, shape_.heads, shape_.kv_heads, shape_.width);
@@ -101,29 +109,37 @@ void GatherAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Attenti
     ops::attention_backward(dx.q, dkv.k, dkv.v, d_o_heads, delta, frame.lse, x.q, kv.k, kv.v, problem(),
                             w.scratch, w.stream);
   }
-  Tensor received = w.scratch.take(dtype, {counts.total_received_by(me) / std::max<i64>(columns, 1), columns},
-                                   "key and value gradients received");
-  group_.all_to_all_v(d_kv.data(), counts.sent_by(me), received.data(), counts.received_by(me), dtype,
-                      w.stream, back_.c_str());
+  Tensor received =
+      w.scratch.take(dtype, {rows_.total_sent_by(me()), columns}, "key and value gradients received");
+  backward_[0].run(d_kv, received, group_, w.stream);
   const Matrix d_mine = Matrix(d_qkv).columns(shape_.q_columns(), columns);
-  for (i64 row = 0; row < rows_; ++row) {
+  for (i64 row = 0; row < rows(me()); ++row) {
     std::memset(d_mine.row_range(row, 1).data, 0, static_cast<std::size_t>(columns * size_of(dtype)));
   }
   i64 row = 0;
-  for (i64 reader = 0; reader < group_.size(); ++reader) {
-    const i64 n = row_counts_.at(me, reader);
-    ops::add_matrix(d_mine.row_range(offsets_[static_cast<std::size_t>(reader)], n),
-                    received.row_range(row, n), w.stream);
-    row += n;
+  for (const RowRange& read : read_) {
+    ops::add_matrix(d_mine.row_range(read.begin, read.rows()), received.row_range(row, read.rows()),
+                    w.stream);
+    row += read.rows();
   }
 }
 
-void GatherAttention::schedule_forward(Schedule& schedule, DType dtype) const {
-  schedule.add_all_to_all(group_.label(), forth_, dtype, row_counts_.times(shape_.kv_columns()));
+AttentionMemory GatherAttention::memory(i64 rank, DType dtype, int threads) const {
+  const i64 gathered = Arena::bytes_of(dtype, needed(rank) * shape_.kv_columns());
+  const i64 sent = Arena::bytes_of(dtype, forward_[0].counts.total_sent_by(rank));
+  const i64 log_sums = Arena::bytes_of(dtype, rows(rank) * shape_.heads);  // and delta
+  const auto kernels = kernel_scratch(shape_, stream_, range(rank), needed_[static_cast<std::size_t>(rank)],
+                                      shape_.heads, shape_.kv_heads, dtype, threads);
+  return {.saved = gathered + log_sums,
+          .forward = std::max(sent, kernels.forward),
+          .backward = gathered + std::max(log_sums + kernels.backward, sent)};
 }
 
-void GatherAttention::schedule_backward(Schedule& schedule, DType dtype) const {
-  schedule.add_all_to_all(group_.label(), back_, dtype, row_counts_.times(shape_.kv_columns()).transposed());
+}  // namespace
+
+std::unique_ptr<AttentionStrategy> make_gather(const AttentionShape& shape, const AttentionStream& stream,
+                                               ProcessGroup& group, const std::string& label) {
+  return std::make_unique<GatherAttention>(shape, stream, group, label);
 }
 
 }  // namespace longsight::parallel

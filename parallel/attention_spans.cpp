@@ -9,6 +9,23 @@ i64 prefix_of(const AttentionStream& stream, i64 sequence) {
   return stream.prefixes.empty() ? 0 : stream.prefixes[static_cast<std::size_t>(sequence)];
 }
 
+// Calls f(sequence, first, last) for the rows [first, last) of each sequence that lie in each rank's range,
+// rank by rank.
+template <class F>
+void for_overlaps(const PackedSequences& sequences, const Cuts& cuts, F&& f) {
+  i64 s = 0;
+  for (i64 r = 0; r < cuts.ranks(); ++r) {
+    const i64 begin = cuts.begin(r), end = cuts.end(r);
+    for (; s < sequences.count(); ++s) {
+      const i64 first = sequences.starts[static_cast<std::size_t>(s)],
+                last = sequences.starts[static_cast<std::size_t>(s) + 1];
+      if (first >= end) break;
+      if (last > begin) f(r, s, std::max(first, begin), std::min(last, end));
+      if (last >= end) break;
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<ops::AttentionSpan> attention_spans(const AttentionShape& shape, const AttentionStream& stream,
@@ -50,6 +67,38 @@ RowRange needed_keys(const AttentionShape& shape, const AttentionStream& stream,
     keys.begin = std::max(keys.begin, queries.begin - shape.window + 1);
   keys.end = std::max(queries.end, starts[static_cast<std::size_t>(last)] + prefix_of(stream, last));
   return keys;
+}
+
+std::vector<double> attention_pairs(const PackedSequences& sequences, const Cuts& cuts, bool causal,
+                                    i64 window, std::span<const i64> prefixes) {
+  std::vector<double> pairs(static_cast<std::size_t>(cuts.ranks()), 0.0);
+  for_overlaps(sequences, cuts, [&](i64 rank, i64 s, i64 first, i64 last) {
+    const i64 start = sequences.starts[static_cast<std::size_t>(s)],
+              end = sequences.starts[static_cast<std::size_t>(s) + 1];
+    const ops::AttentionSpan span{.q_rows = last - first,
+                                  .k_rows = end - start,
+                                  .diagonal = first - start,
+                                  .causal = causal,
+                                  .window = window,
+                                  .prefix = prefixes.empty() ? 0 : prefixes[static_cast<std::size_t>(s)]};
+    pairs[static_cast<std::size_t>(rank)] += static_cast<double>(ops::visible_pairs({&span, 1}));
+  });
+  return pairs;
+}
+
+std::vector<double> pairs_of_rows(const AttentionShape& shape, const AttentionStream& stream) {
+  std::vector<double> pairs =
+      attention_pairs(stream.sequences, stream.cuts, shape.causal, shape.window, stream.prefixes);
+  for (double& count : pairs) count *= static_cast<double>(shape.heads);
+  return pairs;
+}
+
+ops::AttentionScratch kernel_scratch(const AttentionShape& shape, const AttentionStream& stream,
+                                     RowRange queries, RowRange keys, i64 heads, i64 kv_heads, DType dtype,
+                                     int threads) {
+  if (threads == 0) return {};
+  return ops::attention_scratch(attention_spans(shape, stream, queries, keys), heads, kv_heads, shape.width,
+                                dtype, threads);
 }
 
 }  // namespace longsight::parallel

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "parallel/attention.h"
-#include "parallel/batch_shape.h"
 #include "runtime/ops/attention.h"
 
 namespace longsight::parallel {
@@ -16,5 +15,18 @@ std::vector<ops::AttentionSpan> attention_spans(const AttentionShape&, const Att
 // The keys that the queries see: those of their sequences, as far as a causal mask, a window and prefixes let
 // them see. One range.
 RowRange needed_keys(const AttentionShape&, const AttentionStream&, RowRange queries);
+
+// Pairs of a query and a key that attention looks at, by the rank that holds the query; window and prefixes
+// as in AttentionShape and AttentionStream. Time in ranks + sequences.
+std::vector<double> attention_pairs(const PackedSequences&, const Cuts&, bool causal, i64 window = 0,
+                                    std::span<const i64> prefixes = {});
+
+// The same for a strategy whose ranks work on their own rows with all heads: times the query heads.
+std::vector<double> pairs_of_rows(const AttentionShape&, const AttentionStream&);
+
+// What the kernels take from the scratch arena for these rows, beside what their caller takes. threads 0:
+// nothing is counted, in no time.
+ops::AttentionScratch kernel_scratch(const AttentionShape&, const AttentionStream&, RowRange queries,
+                                     RowRange keys, i64 heads, i64 kv_heads, DType, int threads);
 
 }  // namespace longsight::parallel

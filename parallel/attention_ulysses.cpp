@@ -1,7 +1,12 @@
-#include "parallel/attention_ulysses.h"
+// Ulysses attention (Jacobs et al. 2023): q, k, v go from sequence shards to head shards in one exchange,
+// each rank runs whole sequences for its heads, the result comes back. Any head count and any cut; a KV head
+// goes to just those ranks whose query heads use it, and its gradient comes back as their sum.
+#include <algorithm>
+#include <numeric>
 
 #include "parallel/attention_heads.h"
 #include "parallel/attention_spans.h"
+#include "parallel/head_split.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::parallel {
@@ -27,18 +32,47 @@ class Blocks {
   DType dtype_;
 };
 
-}  // namespace
+class UlyssesAttention final : public AttentionStrategy {
+ public:
+  UlyssesAttention(const AttentionShape&, const AttentionStream&, ProcessGroup&, const std::string& label);
 
-UlyssesAttention::UlyssesAttention(AttentionShape shape, AttentionStream stream, ProcessGroup& group,
-                                   std::string label)
-    : shape_(shape),
-      cuts_(stream.cuts),
-      group_(group),
-      forth_(label + " to heads"),
-      back_(label + " to rows") {
-  for (i64 r = 0; r < group.size(); ++r)
+  bool keeps_projection() const override { return false; }
+  void forward(Tensor o, Tensor qkv, const AttentionWorkspace&) override;
+  void backward(Tensor d_qkv, Tensor d_o, Tensor o, const AttentionWorkspace&) override;
+  std::vector<double> head_pairs() const override;
+  AttentionMemory memory(i64 rank, DType, int threads) const override;
+
+ private:
+  i64 my_rows() const { return rows(group_.rank()); }
+  const HeadRange& heads_of(i64 rank) const { return heads_[static_cast<std::size_t>(rank)]; }
+  const HeadRange& mine() const { return heads_of(group_.rank()); }
+  ops::AttentionProblem problem() const;
+
+  std::vector<HeadRange> heads_;           // by rank
+  std::vector<ops::AttentionSpan> spans_;  // whole sequences
+};
+
+UlyssesAttention::UlyssesAttention(const AttentionShape& shape, const AttentionStream& stream,
+                                   ProcessGroup& group, const std::string& label)
+    : AttentionStrategy(shape, stream, group), spans_(attention_spans(shape, stream, whole(), whole())) {
+  std::vector<i64> rows_of;
+  for (i64 r = 0; r < group.size(); ++r) {
     heads_.push_back(head_range(shape.heads, shape.kv_heads, group.size(), r));
-  spans_ = attention_spans(shape, stream, {0, total()}, {0, total()});
+    rows_of.push_back(rows(r));
+  }
+  // From row shards to head shards, when a row takes so many elements for each rank.
+  const auto to_heads = [&](auto&& columns) {
+    std::vector<i64> columns_of;
+    for (const HeadRange& h : heads_) columns_of.push_back(columns(h));
+    return Counts::product(rows_of, columns_of);
+  };
+  const i64 d = shape.width;
+  const Counts qkv = to_heads([&](const HeadRange& h) { return h.heads() * d; });
+  const Counts result = to_heads([&](const HeadRange& h) { return h.q * d; });
+  const Counts result_and_delta = to_heads([&](const HeadRange& h) { return h.q * (d + 1); });
+  const std::string forth = label + " to heads", back = label + " to rows";
+  forward_ = {all_to_all(forth, qkv), all_to_all(back, result.transposed())};
+  backward_ = {all_to_all(forth, result_and_delta), all_to_all(back, qkv.transposed())};
 }
 
 ops::AttentionProblem UlyssesAttention::problem() const {
@@ -49,54 +83,41 @@ ops::AttentionProblem UlyssesAttention::problem() const {
           .scale = shape_.scale()};
 }
 
-template <class F>
-CountMatrix UlyssesAttention::to_heads(F&& columns) const {
-  CountMatrix counts(group_.size());
-  for (i64 from = 0; from < counts.ranks(); ++from) {
-    for (i64 to = 0; to < counts.ranks(); ++to) {
-      counts.at(from, to) = cuts_.rows(from) * columns(heads_[static_cast<std::size_t>(to)]);
-    }
-  }
-  return counts;
-}
-
 // ---- forward: q, k, v to heads; attention; result to rows
 
 void UlyssesAttention::forward(Tensor o, Tensor qkv, const AttentionWorkspace& w) {
   const DType dtype = qkv.dtype();
   const i64 me = group_.rank(), d = shape_.width;
-  const CountMatrix qkv_counts = to_heads([&](const HeadRange& h) { return h.heads() * d; });
-  const CountMatrix o_counts = to_heads([&](const HeadRange& h) { return h.q * d; }).transposed();
+  const Exchange &to_heads = forward_[0], &to_rows = forward_[1];
 
-  UlyssesFrame frame{.qkv = w.saved.take(dtype, {total(), mine().heads() * d}, "q, k, v of my heads"),
-                     .lse = w.saved.take(dtype, {total(), mine().q}, "attention log-sums")};
+  UlyssesFrame frame{.qkv = w.saved.take(dtype, {whole().end, mine().heads() * d}, "q, k, v of my heads"),
+                     .lse = w.saved.take(dtype, {whole().end, mine().q}, "attention log-sums")};
   {
     const ArenaScope scope(w.scratch);
-    Tensor send = w.scratch.take(dtype, {qkv_counts.total_sent_by(me)}, "q, k, v to send");
+    Tensor send = w.scratch.take(dtype, {to_heads.counts.total_sent_by(me)}, "q, k, v to send");
     const QkvHeads x(qkv, shape_.heads, shape_.kv_heads, d);
     Blocks blocks(send);
     for (const HeadRange& h : heads_) {
-      const QkvHeads to(blocks.next(rows(), h.heads() * d), h.q, h.kv, d);
+      const QkvHeads to(blocks.next(my_rows(), h.heads() * d), h.q, h.kv, d);
       ops::copy_matrix(to.q.matrix, x.q.range(h.first_q, h.q).matrix, w.stream);
       ops::copy_matrix(to.k.matrix, x.k.range(h.first_kv, h.kv).matrix, w.stream);
       ops::copy_matrix(to.v.matrix, x.v.range(h.first_kv, h.kv).matrix, w.stream);
     }
-    group_.all_to_all_v(send.data(), qkv_counts.sent_by(me), frame.qkv.data(), qkv_counts.received_by(me),
-                        dtype, w.stream, forth_.c_str());
+    to_heads.run(send, frame.qkv, group_, w.stream);
   }
   const ArenaScope scope(w.scratch);
-  Tensor o_heads = w.scratch.take(dtype, {total(), mine().q * d}, "attention result of my heads");
+  Tensor o_heads = w.scratch.take(dtype, {whole().end, mine().q * d}, "attention result of my heads");
   const QkvHeads mine_qkv(frame.qkv, mine().q, mine().kv, d);
   ops::attention(Heads(o_heads, mine().q, d), frame.lse, mine_qkv.q, mine_qkv.k, mine_qkv.v, problem(),
                  w.scratch, w.stream);
 
-  Tensor received = w.scratch.take(dtype, {o_counts.total_received_by(me)}, "attention result received");
-  group_.all_to_all_v(o_heads.data(), o_counts.sent_by(me), received.data(), o_counts.received_by(me), dtype,
-                      w.stream, back_.c_str());
+  Tensor received =
+      w.scratch.take(dtype, {to_rows.counts.total_received_by(me)}, "attention result received");
+  to_rows.run(o_heads, received, group_, w.stream);
   const Heads o_of(o, shape_.heads, d);
   Blocks blocks(received);
   for (const HeadRange& h : heads_)
-    ops::copy_matrix(o_of.range(h.first_q, h.q).matrix, blocks.next(rows(), h.q * d), w.stream);
+    ops::copy_matrix(o_of.range(h.first_q, h.q).matrix, blocks.next(my_rows(), h.q * d), w.stream);
   w.frames.push(frame);
 }
 
@@ -106,28 +127,26 @@ void UlyssesAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Attent
   const auto frame = w.frames.pop<UlyssesFrame>();
   const DType dtype = d_o.dtype();
   const i64 me = group_.rank(), d = shape_.width;
-  const CountMatrix o_counts = to_heads([&](const HeadRange& h) { return h.q * (d + 1); });
-  const CountMatrix qkv_counts = to_heads([&](const HeadRange& h) { return h.heads() * d; }).transposed();
+  const Exchange &to_heads = backward_[0], &to_rows = backward_[1];
   const ArenaScope scope(w.scratch);
-  Tensor d_mine = w.scratch.take(dtype, {total(), mine().heads() * d}, "gradient of q, k, v of my heads");
+  Tensor d_mine = w.scratch.take(dtype, {whole().end, mine().heads() * d}, "gradient of q, k, v of my heads");
   {
     const ArenaScope inner(w.scratch);
     Tensor d_o_heads =
-        w.scratch.take(dtype, {total(), mine().q * (d + 1)}, "gradient of attention result of my heads");
+        w.scratch.take(dtype, {whole().end, mine().q * (d + 1)}, "gradient of attention result of my heads");
     {
       const ArenaScope sending(w.scratch);
-      Tensor delta = w.scratch.take(dtype, {rows(), shape_.heads}, "attention delta");
+      Tensor delta = w.scratch.take(dtype, {my_rows(), shape_.heads}, "attention delta");
       ops::attention_delta(delta, Heads(d_o, shape_.heads, d), Heads(o, shape_.heads, d), w.stream);
       Tensor send =
-          w.scratch.take(dtype, {o_counts.total_sent_by(me)}, "gradient of attention result to send");
+          w.scratch.take(dtype, {to_heads.counts.total_sent_by(me)}, "gradient of attention result to send");
       Blocks blocks(send);
       for (const HeadRange& h : heads_) {
-        const Matrix to = blocks.next(rows(), h.q * (d + 1));
+        const Matrix to = blocks.next(my_rows(), h.q * (d + 1));
         ops::copy_matrix(to.columns(0, h.q * d), Matrix(d_o).columns(h.first_q * d, h.q * d), w.stream);
         ops::copy_matrix(to.columns(h.q * d, h.q), Matrix(delta).columns(h.first_q, h.q), w.stream);
       }
-      group_.all_to_all_v(send.data(), o_counts.sent_by(me), d_o_heads.data(), o_counts.received_by(me),
-                          dtype, w.stream, forth_.c_str());
+      to_heads.run(send, d_o_heads, group_, w.stream);
     }
     const Matrix both(d_o_heads);
     const Heads d_o_mine(both.columns(0, mine().q * d), mine().q, d);
@@ -137,14 +156,14 @@ void UlyssesAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Attent
     ops::attention_backward(dx.q, dx.k, dx.v, d_o_mine, delta_mine, frame.lse, x.q, x.k, x.v, problem(),
                             w.scratch, w.stream);
   }
-  Tensor received = w.scratch.take(dtype, {qkv_counts.total_received_by(me)}, "gradient of q, k, v received");
-  group_.all_to_all_v(d_mine.data(), qkv_counts.sent_by(me), received.data(), qkv_counts.received_by(me),
-                      dtype, w.stream, back_.c_str());
+  Tensor received =
+      w.scratch.take(dtype, {to_rows.counts.total_received_by(me)}, "gradient of q, k, v received");
+  to_rows.run(d_mine, received, group_, w.stream);
   const QkvHeads dx(d_qkv, shape_.heads, shape_.kv_heads, d);
   Blocks blocks(received);
   i64 kv_seen = 0;  // KV heads [0, kv_seen) hold a first term; ranks come in ascending order of heads
   for (const HeadRange& h : heads_) {
-    const QkvHeads from(blocks.next(rows(), h.heads() * d), h.q, h.kv, d);
+    const QkvHeads from(blocks.next(my_rows(), h.heads() * d), h.q, h.kv, d);
     ops::copy_matrix(dx.q.range(h.first_q, h.q).matrix, from.q.matrix, w.stream);
     for (i64 i = 0; i < h.kv; ++i) {
       const i64 head = h.first_kv + i;
@@ -156,20 +175,38 @@ void UlyssesAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Attent
   }
 }
 
-void UlyssesAttention::schedule_forward(Schedule& schedule, DType dtype) const {
-  const i64 d = shape_.width;
-  schedule.add_all_to_all(group_.label(), forth_, dtype,
-                          to_heads([&](const HeadRange& h) { return h.heads() * d; }));
-  schedule.add_all_to_all(group_.label(), back_, dtype,
-                          to_heads([&](const HeadRange& h) { return h.q * d; }).transposed());
+// ---- what it costs
+
+std::vector<double> UlyssesAttention::head_pairs() const {
+  const std::vector<double> rows =
+      attention_pairs(stream_.sequences, stream_.cuts, shape_.causal, shape_.window, stream_.prefixes);
+  const double all = std::accumulate(rows.begin(), rows.end(), 0.0);
+  std::vector<double> pairs;
+  for (const HeadRange& h : heads_) pairs.push_back(all * static_cast<double>(h.q));
+  return pairs;
 }
 
-void UlyssesAttention::schedule_backward(Schedule& schedule, DType dtype) const {
-  const i64 d = shape_.width;
-  schedule.add_all_to_all(group_.label(), forth_, dtype,
-                          to_heads([&](const HeadRange& h) { return h.q * (d + 1); }));
-  schedule.add_all_to_all(group_.label(), back_, dtype,
-                          to_heads([&](const HeadRange& h) { return h.heads() * d; }).transposed());
+AttentionMemory UlyssesAttention::memory(i64 rank, DType dtype, int threads) const {
+  const HeadRange& h = heads_of(rank);
+  const i64 d = shape_.width, all = whole().end;
+  const auto bytes = [&](i64 elements) { return Arena::bytes_of(dtype, elements); };
+  const auto kernels = kernel_scratch(shape_, stream_, whole(), whole(), h.q, h.kv, dtype, threads);
+  const i64 qkv = bytes(all * h.heads() * d), delta = bytes(rows(rank) * shape_.heads);
+  const auto sent = [&](const Exchange& e) { return bytes(e.counts.total_sent_by(rank)); };
+  const auto received = [&](const Exchange& e) { return bytes(e.counts.total_received_by(rank)); };
+  return {.saved = qkv + bytes(all * h.q),
+          .forward = std::max(sent(forward_[0]),
+                              bytes(all * h.q * d) + std::max(kernels.forward, received(forward_[1]))),
+          .backward = qkv + std::max(bytes(all * h.q * (d + 1)) +
+                                         std::max(delta + sent(backward_[0]), kernels.backward),
+                                     received(backward_[1]))};
+}
+
+}  // namespace
+
+std::unique_ptr<AttentionStrategy> make_ulysses(const AttentionShape& shape, const AttentionStream& stream,
+                                                ProcessGroup& group, const std::string& label) {
+  return std::make_unique<UlyssesAttention>(shape, stream, group, label);
 }
 
 }  // namespace longsight::parallel

@@ -15,7 +15,36 @@ i64 BatchShape::feature_count() const {
 
 i64 BatchShape::supervised_count() const {
   return std::accumulate(supervised.begin(), supervised.end(), i64{0},
-                         [](i64 n, RowRange r) { return n + r.end - r.begin; });
+                         [](i64 n, RowRange r) { return n + r.rows(); });
+}
+
+std::vector<FeatureRun> feature_runs(const Geometry& g) {
+  std::vector<FeatureRun> runs;
+  for (i64 f = 0; f < g.features(); ++f) {
+    const i64 row = g.feature_rows[static_cast<std::size_t>(f)],
+              position = g.feature_positions[static_cast<std::size_t>(f)];
+    if (!runs.empty()) {
+      FeatureRun& run = runs.back();
+      if (row == run.first_row + run.count * run.row_step && position == run.first_position + run.count) {
+        ++run.count;
+        continue;
+      }
+    }
+    runs.push_back({row, g.merge, position, 1});
+  }
+  return runs;
+}
+
+std::vector<RowRange> supervised_ranges(const Geometry& g) {
+  std::vector<RowRange> ranges;
+  for (i64 position : g.supervised_positions) {
+    if (!ranges.empty() && ranges.back().end == position) {
+      ++ranges.back().end;
+    } else {
+      ranges.push_back({position, position + 1});
+    }
+  }
+  return ranges;
 }
 
 BatchShape batch_shape(const Geometry& g) {
@@ -26,25 +55,8 @@ BatchShape batch_shape(const Geometry& g) {
   shape.frame.prefixes = g.prefixes;
   shape.frame.class_rows = g.class_rows;
   shape.frame.merge = g.merge;
-  for (i64 f = 0; f < g.features(); ++f) {
-    const i64 row = g.feature_rows[static_cast<std::size_t>(f)],
-              position = g.feature_positions[static_cast<std::size_t>(f)];
-    if (!shape.features.empty()) {
-      FeatureRun& run = shape.features.back();
-      if (row == run.first_row + run.count * run.row_step && position == run.first_position + run.count) {
-        ++run.count;
-        continue;
-      }
-    }
-    shape.features.push_back({row, g.merge, position, 1});
-  }
-  for (i64 position : g.supervised_positions) {
-    if (!shape.supervised.empty() && shape.supervised.back().end == position) {
-      ++shape.supervised.back().end;
-    } else {
-      shape.supervised.push_back({position, position + 1});
-    }
-  }
+  shape.features = feature_runs(g);
+  shape.supervised = supervised_ranges(g);
   return shape;
 }
 

@@ -17,11 +17,6 @@ struct FeatureRun {
   i64 count = 0;
 };
 
-struct RowRange {
-  i64 begin = 0;
-  i64 end = 0;
-};
-
 // A Geometry with its per-token lists as runs, so that costs take time in samples and ranks, not in tokens.
 struct BatchShape {
   Geometry frame;  // samples, images, windows, prefixes, class_rows, merge; no lists of tokens
@@ -32,6 +27,8 @@ struct BatchShape {
   i64 supervised_count() const;
 };
 
+std::vector<FeatureRun> feature_runs(const Geometry& geometry);
+std::vector<RowRange> supervised_ranges(const Geometry& geometry);
 BatchShape batch_shape(const Geometry& geometry);
 
 // One sample of the data, as far as costs depend on it.

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 
-#include "runtime/ops/attention.h"
+#include "parallel/block_memory.h"
+#include "parallel/fusion_exchange.h"
+#include "parallel/layout.h"
+#include "parallel/loss_balance.h"
 
 namespace longsight::parallel {
 namespace {
@@ -17,23 +19,6 @@ i64 most_rows(const Cuts& cuts) {
   i64 most = 0;
   for (i64 r = 0; r < cuts.ranks(); ++r) most = std::max(most, cuts.rows(r));
   return most;
-}
-
-// Calls f(sequence, first, last) for the rows [first, last) of each sequence that lie in each rank's range,
-// rank by rank.
-template <class F>
-void for_overlaps(const PackedSequences& sequences, const Cuts& cuts, F&& f) {
-  i64 s = 0;
-  for (i64 r = 0; r < cuts.ranks(); ++r) {
-    const i64 begin = cuts.begin(r), end = cuts.end(r);
-    for (; s < sequences.count(); ++s) {
-      const i64 first = sequences.starts[static_cast<std::size_t>(s)],
-                last = sequences.starts[static_cast<std::size_t>(s) + 1];
-      if (first >= end) break;
-      if (last > begin) f(r, s, std::max(first, begin), std::min(last, end));
-      if (last >= end) break;
-    }
-  }
 }
 
 // Products of the forward pass, times one plus those of backward.
@@ -76,23 +61,6 @@ i64 PassCost::wire_bytes() const {
 
 // ---- attention
 
-std::vector<double> attention_pairs(const PackedSequences& sequences, const Cuts& cuts, bool causal,
-                                    i64 window, std::span<const i64> prefixes) {
-  std::vector<double> pairs(static_cast<std::size_t>(cuts.ranks()), 0.0);
-  for_overlaps(sequences, cuts, [&](i64 rank, i64 s, i64 first, i64 last) {
-    const i64 start = sequences.starts[static_cast<std::size_t>(s)],
-              end = sequences.starts[static_cast<std::size_t>(s) + 1];
-    const ops::AttentionSpan span{.q_rows = last - first,
-                                  .k_rows = end - start,
-                                  .diagonal = first - start,
-                                  .causal = causal,
-                                  .window = window,
-                                  .prefix = prefixes.empty() ? 0 : prefixes[static_cast<std::size_t>(s)]};
-    pairs[static_cast<std::size_t>(rank)] += number(ops::visible_pairs({&span, 1}));
-  });
-  return pairs;
-}
-
 i64 fullest_heads(i64 heads, i64 ranks) {
   return ceil_div(heads, ranks);
 }
@@ -113,17 +81,18 @@ BlockCost block_cost(const TowerShape& t, AttentionKind kind, const PackedSequen
   cost.mlp.gemm_flops =
       with_gradients(2 * rows * c * f * (t.gated ? 3 : 2), with_backward, t.weight_gradients);
 
-  const std::vector<double> pairs = attention_pairs(sequences, cuts, t.causal, t.window, prefixes);
+  PaperGroup paper(0, narrow<int>(cuts.ranks()));
+  const auto attention =
+      make_attention(kind, attention_shape(t, t.window > 0), {sequences, cuts, prefixes}, paper, t.name);
+  const std::vector<double> pairs = attention->head_pairs();
   const double products = with_backward ? 7 : 2;
-  const bool by_heads = kind == AttentionKind::ulysses;
-  const double most_pairs = by_heads ? std::accumulate(pairs.begin(), pairs.end(), 0.0)
-                                     : *std::max_element(pairs.begin(), pairs.end());
-  const i64 heads = by_heads ? fullest_heads(t.heads, cuts.ranks()) : t.heads;
-  cost.attention.attention_flops = products * 2 * most_pairs * number(heads * t.head_width);
+  cost.attention.attention_flops =
+      products * 2 * *std::max_element(pairs.begin(), pairs.end()) * number(t.head_width);
 
-  const AttentionWire wire = attention_wire(t, kind, sequences, cuts, element_bytes, prefixes);
-  cost.attention.wire = wire.forward;
-  if (with_backward) cost.attention.wire += wire.backward;
+  for (const Exchange& e : attention->forward_exchanges()) cost.attention.wire += e.wire(element_bytes);
+  if (with_backward) {
+    for (const Exchange& e : attention->backward_exchanges()) cost.attention.wire += e.wire(element_bytes);
+  }
 
   // Norm: read and write. Rotation, bias and residual: once over what they touch. Backward: each of these,
   // and its gradient.
@@ -180,8 +149,11 @@ PassCost pass_cost(const ModelShape& m, const Plan& plan, const BatchShape& batc
     cost.vision.gemm_flops += 2 * rows * c * number(m.patch_inputs) * (m.vision_embedding_trained ? 2 : 1);
     cost.vision.touched_bytes += 6 * rows * c * number(bytes);
 
-    const FeatureTraffic traffic = feature_traffic(batch, layout);
-    const double features = number(*std::max_element(traffic.owned.begin(), traffic.owned.end()));
+    const TwoWays fusion = fusion_exchanges(plan.fusion, batch.features, layout);
+    const Counts rows_of = fusion_exchanges(FusionKind::owner, batch.features, layout).forth.counts;
+    i64 most_features = 0;
+    for (i64 r = 0; r < layout.ranks; ++r) most_features = std::max(most_features, rows_of.total_sent_by(r));
+    const double features = number(most_features);
     const double products =
         2 * features *
         (number(m.connector.input) * number(m.connector.middle > 0 ? m.connector.middle : width) +
@@ -191,11 +163,13 @@ PassCost pass_cost(const ModelShape& m, const Plan& plan, const BatchShape& batc
     cost.connector.touched_bytes =
         2 * features * number(bytes * (m.connector.input + m.connector.middle + width));
 
-    cost.fusion.wire = fusion_wire(plan.fusion, traffic, width, bytes);
-    if (m.features_need_gradient()) cost.fusion.wire += cost.fusion.wire;
+    cost.fusion.wire = fusion.forth.times(width).wire(bytes);
+    if (m.features_need_gradient()) cost.fusion.wire += fusion.back.times(width).wire(bytes);
     cost.fusion.touched_bytes = 4 * number(cost.fusion.wire.fullest);
   }
-  cost.language = tower_cost(m.language, plan.language, batch.frame.samples, batch.frame.samples,
+  TowerShape language = m.language;
+  language.backward_blocks = m.language_backward_blocks(batch.frame.images.count() > 0);
+  cost.language = tower_cost(language, plan.language, batch.frame.samples, batch.frame.samples,
                              layout.language, bytes, batch.frame.prefixes);
   cost.language.touched_bytes +=
       4 * number(most_rows(layout.language) * width * bytes);  // embedding rows and their gradient
@@ -204,9 +178,9 @@ PassCost pass_cost(const ModelShape& m, const Plan& plan, const BatchShape& batc
   cost.loss.gemm_flops =
       with_gradients(2 * supervised * number(width) * number(m.vocab), true, m.head_trained);
   cost.loss.touched_bytes = 4 * supervised * number(m.vocab) * number(bytes);
-  const Wire balance = loss_wire(batch, layout.language, width, bytes);
-  cost.loss.wire = balance;
-  cost.loss.wire += balance;
+  const TwoWays balance = loss_exchanges(batch.supervised, layout.language);
+  cost.loss.wire = balance.forth.times(width).wire(bytes);
+  cost.loss.wire += balance.back.times(width).wire(bytes);
   return cost;
 }
 

@@ -8,8 +8,15 @@
 // as long as on its fullest rank.
 #pragma once
 
+#include <span>
+#include <vector>
+
+#include "parallel/batch_shape.h"
+#include "parallel/counts.h"
+#include "parallel/cuts.h"
 #include "parallel/hardware_profile.h"
-#include "parallel/wire_model.h"
+#include "parallel/model_shape.h"
+#include "parallel/plan.h"
 
 namespace longsight::parallel {
 
@@ -23,11 +30,6 @@ struct Cost {
   Cost& operator+=(const Cost& other);
   Cost times(i64 n) const;
 };
-
-// Pairs of a query and a key that attention looks at, by the rank that holds the query; window and prefixes
-// as in needed_rows. Time in ranks + sequences.
-std::vector<double> attention_pairs(const PackedSequences&, const Cuts&, bool causal, i64 window = 0,
-                                    std::span<const i64> prefixes = {});
 
 // Query heads of the fullest rank, and the share of its time that an average rank is busy: 28 heads on 8
 // ranks: 4, 0.875.

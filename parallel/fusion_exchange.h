@@ -4,14 +4,18 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <vector>
 
-#include "parallel/count_matrix.h"
+#include "parallel/batch_shape.h"
+#include "parallel/exchange.h"
 #include "parallel/layout.h"
-#include "parallel/process_group.h"
-#include "parallel/schedule.h"
 #include "runtime/tensor/arena.h"
 
 namespace longsight::parallel {
+
+// What moves, in rows: each feature row to the rank that owns its position, or to all.
+TwoWays fusion_exchanges(FusionKind, std::span<const FeatureRun>, const Layout&);
 
 class FusionExchange {
  public:
@@ -26,8 +30,13 @@ class FusionExchange {
   // d_features is overwritten from the rows of d_tokens where visual tokens stand. Collective over the group.
   virtual void backward(Tensor d_features, Tensor d_tokens, Arena& scratch, Stream) = 0;
 
-  virtual void schedule_forward(Schedule&, DType, i64 columns) const = 0;
-  virtual void schedule_backward(Schedule&, DType, i64 columns) const = 0;
+  const TwoWays& rows() const { return rows_; }  // what is run, times the columns
+
+ protected:
+  FusionExchange(TwoWays rows, ProcessGroup& group) : rows_(std::move(rows)), group_(group) {}
+
+  TwoWays rows_;
+  ProcessGroup& group_;
 };
 
 std::unique_ptr<FusionExchange> make_fusion_exchange(FusionKind, const Geometry&, const Layout&,

@@ -8,6 +8,12 @@
 
 namespace longsight::parallel {
 
+struct RowRange {
+  i64 begin = 0;
+  i64 end = 0;
+  i64 rows() const { return end - begin; }
+};
+
 // Sequences packed end to end in one stream of rows: sequence s is rows [starts[s], starts[s + 1]).
 struct PackedSequences {
   std::vector<i64> starts{0};

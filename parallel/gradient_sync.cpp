@@ -6,7 +6,7 @@
 namespace longsight::parallel {
 namespace {
 
-constexpr const char* kLabel = "gradients";
+constexpr const char* kGradients = "gradients";
 
 Tensor interval_of(Tensor flat, Interval interval) {
   return flat.row_range(interval.offset, interval.count);
@@ -67,13 +67,13 @@ void sum_gradients(Tensor gradients, std::span<const GradientBucket> buckets, Pr
         gradients.shape().text());
   for (const GradientBucket& bucket : buckets) {
     if (bucket.intervals.size() == 1) {
-      group.all_reduce_sum(interval_of(gradients, bucket.intervals.front()), stream, kLabel);
+      group.all_reduce_sum(interval_of(gradients, bucket.intervals.front()), stream, kGradients);
       continue;
     }
     const ArenaScope scope(scratch);
     const Tensor packed = scratch.take(gradients.dtype(), {bucket.count}, "gradient bucket");
     move_bucket(gradients, bucket, packed, Direction::pack);
-    group.all_reduce_sum(packed, stream, kLabel);
+    group.all_reduce_sum(packed, stream, kGradients);
     move_bucket(gradients, bucket, packed, Direction::unpack);
   }
 }
@@ -81,7 +81,7 @@ void sum_gradients(Tensor gradients, std::span<const GradientBucket> buckets, Pr
 void add_gradient_sum(Schedule& schedule, std::span<const GradientBucket> buckets, DType dtype,
                       const std::string& group) {
   for (const GradientBucket& bucket : buckets)
-    schedule.add_all_reduce_sum(group, kLabel, dtype, bucket.count);
+    schedule.add_all_reduce_sum(group, kGradients, dtype, bucket.count);
 }
 
 }  // namespace longsight::parallel

@@ -2,13 +2,17 @@
 // in a few places, and the projection is the widest product of the model.
 #pragma once
 
-#include "parallel/count_matrix.h"
+#include <span>
+#include <vector>
+
+#include "parallel/exchange.h"
 #include "parallel/layout.h"
-#include "parallel/process_group.h"
-#include "parallel/schedule.h"
 #include "runtime/tensor/arena.h"
 
 namespace longsight::parallel {
+
+// What moves, in rows: from the rank that holds a row with a target to the rank that projects it.
+TwoWays loss_exchanges(std::span<const RowRange> supervised, const Cuts& language);
 
 class LossBalance {
  public:
@@ -26,12 +30,11 @@ class LossBalance {
   // the group.
   void backward(Tensor d_hidden, Tensor d_balanced, Arena& scratch, Stream);
 
-  void schedule_forward(Schedule&, DType, i64 columns) const;
-  void schedule_backward(Schedule&, DType, i64 columns) const;
+  const TwoWays& exchanged() const { return rows_; }  // what is run, times the columns
 
  private:
   ProcessGroup& group_;
-  CountMatrix counts_;  // rows
+  TwoWays rows_;
   std::vector<i64> local_rows_;
   std::vector<i64> targets_;
 };

@@ -1,292 +1,205 @@
 #include "parallel/memory_model.h"
 
 #include <algorithm>
-#include <array>
 
-#include "parallel/head_split.h"
-#include "parallel/process_group.h"
+#include "parallel/block_memory.h"
+#include "parallel/fusion_exchange.h"
+#include "parallel/layout.h"
+#include "parallel/loss_balance.h"
 
 namespace longsight::parallel {
 namespace {
 
-constexpr i64 kAlign = 64;  // of everything taken from an arena
-
-// Query, key and value heads of all ranks: a KV head counts at each rank that uses it, so there is one more
-// for each border between ranks that falls between the query heads of one KV head.
-i64 heads_of_all_ranks(const TowerShape& t, i64 ranks) {
-  if (ranks >= t.heads) return 3 * t.heads;
-  i64 kv = t.kv_heads;
-  for (i64 r = 1; r < ranks; ++r) kv += t.heads * r / ranks % (t.heads / t.kv_heads) != 0;
-  return t.heads + 2 * kv;
-}
-
-// Blocks of a tower that take the same memory.
-struct BlockKind {
-  AttentionKind attention;
-  bool windowed;
-};
-
-// Sizes of what one tower takes, in bytes.
-class TowerMemory {
- public:
-  TowerMemory(const TowerShape& t, i64 element_bytes, const RankRows& at, i64 rows, i64 total,
-              GatheredRows whole, GatheredRows windowed, i64 all_heads)
-      : t_(t),
-        bytes_(element_bytes),
-        rows_(rows),
-        total_(total),
-        gathered_{whole, windowed},
-        mine_(head_range(t.heads, t.kv_heads, at.ranks, at.rank)),
-        all_heads_(all_heads) {}
-
-  i64 take(i64 elements) const { return ceil_div(elements * bytes_, kAlign) * kAlign; }
-  i64 norm() const { return t_.norm_statistics * take(rows_); }
-
-  // ---- saved by a block
-
-  i64 saved(BlockKind kind) const {
-    const i64 attention = take(rows_ * t_.width) + take(rows_ * result()) + norm() + saved_by_strategy(kind);
-    const i64 mlp = take(rows_ * t_.width) + norm() + take(rows_ * t_.mlp_input());
-    if (!has_qk_norms()) return attention + mlp;
-    return attention + mlp + take(rows_ * result()) + take(rows_ * t_.q_norm_statistics) +
-           take(rows_ * t_.kv_heads * t_.head_width) + take(rows_ * t_.k_norm_statistics);
-  }
-
-  // ---- scratch of a block
-
-  i64 forward(BlockKind kind) const {
-    const bool keeps = kind.attention != AttentionKind::ulysses;
-    const i64 attention = take(rows_ * t_.width) + (keeps ? 0 : take(rows_ * t_.projection())) +
-                          std::max(strategy_forward(kind), has_qk_norms() ? take(rows_ * result()) : 0);
-    const i64 chunk = std::min(rows_, kMlpRows);
-    return std::max(attention, take(chunk * t_.width) + take(chunk * t_.intermediate));
-  }
-  i64 backward(BlockKind kind) const {
-    const i64 chunk = std::min(rows_, kMlpRows);
-    const i64 mlp = 2 * take(chunk * t_.intermediate) + take(chunk * t_.width);
-    const i64 attention = take(rows_ * t_.projection()) +
-                          std::max({take(rows_ * result()) + strategy_backward(kind), take(rows_ * t_.width),
-                                    has_qk_norms() ? 2 * take(rows_ * result()) : 0});
-    return std::max(mlp, attention);
-  }
-
- private:
-  bool has_qk_norms() const { return t_.q_norm_statistics > 0; }
-  i64 result() const { return t_.heads * t_.head_width; }
-  const GatheredRows& gathered(BlockKind kind) const { return gathered_[kind.windowed ? 1 : 0]; }
-  i64 kv_columns() const { return 2 * t_.kv_heads * t_.head_width; }
-
-  i64 saved_by_strategy(BlockKind kind) const {
-    switch (kind.attention) {
-      case AttentionKind::ulysses:
-        return take(total_ * mine_.heads() * t_.head_width) + take(total_ * mine_.q);
-      case AttentionKind::gather:
-        return take(rows_ * t_.projection()) + take(gathered(kind).needed * kv_columns()) +
-               take(rows_ * t_.heads);
-      default:
-        return take(rows_ * t_.projection()) + take(rows_ * t_.heads);
-    }
-  }
-  i64 strategy_forward(BlockKind kind) const {
-    switch (kind.attention) {
-      case AttentionKind::ulysses:
-        return std::max(take(rows_ * all_heads_ * t_.head_width),
-                        take(total_ * mine_.q * t_.head_width) + take(rows_ * result()));
-      case AttentionKind::gather:
-        return take(gathered(kind).sent * kv_columns());
-      default:
-        return 0;
-    }
-  }
-  i64 strategy_backward(BlockKind kind) const {
-    const i64 delta = take(rows_ * t_.heads);
-    switch (kind.attention) {
-      case AttentionKind::ulysses:
-        return take(total_ * mine_.heads() * t_.head_width) +
-               std::max(take(total_ * mine_.q * (t_.head_width + 1)) + delta +
-                            take(rows_ * t_.heads * (t_.head_width + 1)),
-                        take(rows_ * all_heads_ * t_.head_width));
-      case AttentionKind::gather:
-        return take(gathered(kind).needed * kv_columns()) +
-               std::max(delta, take(gathered(kind).sent * kv_columns()));
-      default:
-        return delta;
-    }
-  }
-
-  const TowerShape& t_;
-  i64 bytes_, rows_, total_;
-  std::array<GatheredRows, 2> gathered_;  // of whole blocks, of windowed ones
-  HeadRange mine_;
-  i64 all_heads_;  // query, key and value heads of all ranks: a KV head counts at each rank that uses it
-};
-
-TowerMemory vision_memory(const ModelShape& m, const RankRows& r) {
-  return {m.vision,          m.element_bytes(), r, r.vision, r.vision_total, r.vision_whole,
-          r.vision_windowed, r.vision_heads};
-}
-
-TowerMemory language_memory(const ModelShape& m, const RankRows& r) {
-  return {m.language,          m.element_bytes(), r, r.language, r.language_total, r.language_whole,
-          r.language_windowed, r.language_heads};
-}
-
-// How many blocks of a tower are of each kind: counted once per plan, not once per rank.
-struct KindCounts {
-  std::array<std::array<i64, 2>, 4> blocks{};
-
-  KindCounts(const TowerShape& t, const std::vector<AttentionKind>& kinds) {
-    for (std::size_t i = 0; i < kinds.size(); ++i)
-      ++blocks[static_cast<std::size_t>(kinds[i])][t.is_windowed(static_cast<i64>(i)) ? 1 : 0];
-  }
-  template <class F>
-  void each(F&& f) const {
-    for (std::size_t k = 0; k < blocks.size(); ++k) {
-      for (bool windowed : {false, true}) {
-        const i64 count = blocks[k][windowed ? 1 : 0];
-        if (count > 0) f(BlockKind{static_cast<AttentionKind>(k), windowed}, count);
-      }
-    }
-  }
-};
-
-struct PlanCounts {
-  KindCounts vision, language;
-  PlanCounts(const ModelShape& m, const Plan& plan)
-      : vision(m.vision, plan.vision), language(m.language, plan.language) {}
-};
-
-i64 saved_by_blocks(const TowerMemory& memory, const KindCounts& kinds) {
-  i64 bytes = 0;
-  kinds.each([&](BlockKind kind, i64 count) { bytes += count * memory.saved(kind); });
-  return bytes;
-}
-
-template <class F>
-i64 largest(const KindCounts& kinds, F&& bytes) {
-  i64 most = 0;
-  kinds.each([&](BlockKind kind, i64) { most = std::max(most, bytes(kind)); });
-  return most;
-}
-
-// Rows of each rank that go to the ranks which need them, itself included.
-std::vector<i64> rows_sent(const std::vector<RowRange>& needed, const Cuts& cuts) {
-  // Ranges ascend, so the ranks that need rows of one range are neighbours; changes at the ends, summed from
-  // left to right.
-  std::vector<i64> sent(static_cast<std::size_t>(cuts.ranks()), 0),
-      readers(static_cast<std::size_t>(cuts.ranks()) + 1, 0);
-  for (const RowRange& want : needed) {
-    if (want.begin == want.end) continue;
-    const i64 first = cuts.owner(want.begin), last = cuts.owner(want.end - 1);
-    // Whole ranges between, and parts at the two ends.
-    if (first == last) {
-      sent[static_cast<std::size_t>(first)] += want.end - want.begin;
-      continue;
-    }
-    sent[static_cast<std::size_t>(first)] += cuts.end(first) - want.begin;
-    sent[static_cast<std::size_t>(last)] += want.end - cuts.begin(last);
-    ++readers[static_cast<std::size_t>(first) + 1];
-    --readers[static_cast<std::size_t>(last)];
-  }
-  i64 whole = 0;
-  for (i64 r = 0; r < cuts.ranks(); ++r) {
-    whole += readers[static_cast<std::size_t>(r)];
-    sent[static_cast<std::size_t>(r)] += whole * cuts.rows(r);
-  }
-  return sent;
-}
-
-std::vector<GatheredRows> gathered_rows(const std::vector<RowRange>& needed, const Cuts& cuts) {
-  const std::vector<i64> sent = rows_sent(needed, cuts);
-  std::vector<GatheredRows> rows;
-  for (std::size_t r = 0; r < needed.size(); ++r)
-    rows.push_back({.needed = needed[r].end - needed[r].begin, .sent = sent[r]});
+// Rows at the heads of images, by the rank that holds them.
+std::vector<i64> class_rows_by_rank(const Geometry& frame, const Cuts& vision) {
+  std::vector<i64> rows(static_cast<std::size_t>(vision.ranks()), 0);
+  if (frame.class_rows == 0) return rows;
+  const std::vector<i64>& starts = frame.images.starts;
+  const auto before = [&](i64 row) { return std::lower_bound(starts.begin(), starts.end() - 1, row); };
+  for (i64 r = 0; r < vision.ranks(); ++r)
+    rows[static_cast<std::size_t>(r)] = before(vision.end(r)) - before(vision.begin(r));
   return rows;
 }
 
-i64 saved_by_connector(const ModelShape& m, const RankRows& r, const TowerMemory& memory) {
-  const ConnectorShape& c = m.connector;
-  const i64 input = memory.take(r.features * c.input);
-  i64 bytes = memory.take(r.features * m.language.width) + input;
-  if (c.row_norm_statistics > 0) bytes += c.row_norm_statistics * memory.take(r.features * m.merge) + input;
-  if (c.joined_norm_statistics > 0) bytes += c.joined_norm_statistics * memory.take(r.features) + input;
-  if (c.middle > 0) bytes += memory.take(r.features * c.middle);
-  return bytes;
-}
-
-// ---- the order of forward
-
-i64 saved(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
-  const TowerMemory vision = vision_memory(m, r), language = language_memory(m, r);
-  i64 bytes = 0;
-  if (r.images) {
-    const i64 patches = r.vision - r.class_rows;
-    bytes += vision.take(patches * m.patch_inputs);
-    bytes += vision.take(r.vision * m.vision.width);  // embedding
-    if (m.vision_pre_norm) bytes += vision.take(r.vision * m.vision.width) + vision.norm();
-    if (m.vision_rope) bytes += 2 * vision.take(patches * (m.vision.head_width / 2));
-    bytes += saved_by_blocks(vision, plan.vision) + saved_by_connector(m, r, vision);
-  }
-  bytes += language.take(r.language * m.language.width);
-  bytes += 2 * language.take(r.language * (m.language.head_width / 2));  // angles
-  return bytes + saved_by_blocks(language, plan.language);
-}
-
-i64 logits_bytes(const ModelShape& m, const RankRows& r) {
-  const i64 elements = std::min(loss_chunk_rows(m.vocab), r.supervised) * m.vocab;
-  return ceil_div(elements * m.element_bytes(), kAlign) * kAlign;
-}
-
-i64 scratch(const ModelShape& m, const PlanCounts& plan, const RankRows& r) {
-  const TowerMemory vision = vision_memory(m, r), language = language_memory(m, r);
-  const auto take = [&](i64 elements) { return language.take(elements); };
-  const i64 c = m.language.width, patches = r.vision - r.class_rows;
-  const i64 exchange = take(r.features * c) + take(r.visual_tokens * c);
-
-  i64 forward = largest(plan.language, [&](BlockKind kind) { return language.forward(kind); });
-  if (r.images) {
-    const i64 embedding = std::max(take(patches * m.vision.width), take(r.vision * m.vision.width));
-    const i64 blocks = largest(plan.vision, [&](BlockKind kind) { return vision.forward(kind); });
-    forward = std::max({forward, embedding, blocks, take(r.features * m.connector.middle), exchange});
-  }
-
-  // All of backward holds the gradient of the language rows.
-  const i64 rows = take(r.supervised * c);
-  // Beside the logits and the loss of each of their rows, or later the gradients of rows on their way back.
-  const i64 losses =
-      ceil_div(std::min(loss_chunk_rows(m.vocab), r.supervised) * size_of(DType::F64), kAlign) * kAlign;
-  const i64 head =
-      3 * rows + take(r.supervised) + std::max(logits_bytes(m, r) + losses, take(r.supervised_here * c));
-  const i64 text = take((r.language - r.visual_tokens) * c);
-  i64 backward =
-      std::max({head, text, largest(plan.language, [&](BlockKind kind) { return language.backward(kind); })});
-  if (r.images && m.features_need_gradient()) {
-    const i64 middle = 2 * take(r.features * m.connector.middle);
-    i64 below = std::max(exchange, middle);
-    if (m.vision_trained()) {
-      const i64 d = take(r.vision * m.vision.width);
-      const i64 blocks = largest(plan.vision, [&](BlockKind kind) { return vision.backward(kind); });
-      const i64 embedding = take(patches * m.vision.width) + (m.vision_pre_norm ? d : 0);
-      below = std::max(
-          below, take(r.features * m.connector.input) + std::max(middle, d + std::max(blocks, embedding)));
-    }
-    backward = std::max(backward, take(r.features * c) + below);
-  }
-  return std::max(forward, take(r.language * c) + backward);
-}
-
-MemoryByPart memory(const ModelShape& m, const PlanCounts& plan, i64 world, const RankRows& r) {
-  const i64 bytes = m.element_bytes();
-  return {.parameters = m.parameters() * bytes,
-          .gradients = m.trained() * bytes,
-          .optimizer = 2 * m.trained() * bytes,
-          .activations = saved(m, plan, r),
-          .scratch = scratch(m, plan, r) - logits_bytes(m, r),
-          .loss_chunk = logits_bytes(m, r),
-          .communication = world > 1 ? ProcessGroup::reduction_scratch_bytes : 0};
+const std::vector<AttentionKind>& no_blocks() {
+  static const std::vector<AttentionKind> none;
+  return none;
 }
 
 }  // namespace
+
+struct PassMemoryModel::Facts {
+  Facts(const ModelShape& model, const Plan& plan_, const BatchShape& batch, int threads)
+      : m(model),
+        plan(plan_),
+        images(batch.frame.images.count() > 0),
+        layout(make_layout(plan_, batch.frame)),
+        class_rows(class_rows_by_rank(batch.frame, layout.vision)),
+        features(fusion_exchanges(FusionKind::owner, batch.features, layout).forth.counts),
+        supervised(loss_exchanges(batch.supervised, layout.language).forth.counts),
+        // Statistics of a typical step hold no windows of images: the whole ones are an upper bound.
+        vision(model.vision, {images ? plan_.vision : no_blocks(), model.vision.backward_blocks},
+               batch.frame.images,
+               batch.frame.windows.rows() == batch.frame.images.rows() ? batch.frame.windows
+                                                                       : batch.frame.images,
+               layout.vision, {}, model.dtype, threads),
+        language(model.language, {plan_.language, model.language_backward_blocks(images)},
+                 batch.frame.samples, batch.frame.samples, layout.language, batch.frame.prefixes, model.dtype,
+                 threads) {}
+
+  i64 bytes(i64 elements) const { return Arena::bytes_of(m.dtype, elements); }
+  i64 vision_rows(i64 rank) const { return layout.vision.rows(rank); }
+  i64 patches(i64 rank) const { return vision_rows(rank) - class_rows[static_cast<std::size_t>(rank)]; }
+  i64 owned(i64 rank) const { return features.total_sent_by(rank); }         // connector rows
+  i64 consumed(i64 rank) const { return features.total_received_by(rank); }  // of its language rows
+  i64 projected(i64 rank) const { return supervised.total_received_by(rank); }
+  i64 loss_rows(i64 rank) const {
+    return std::min(loss_chunk_rows(m.vocab), std::max<i64>(projected(rank), 1));
+  }
+  i64 logits(i64 rank) const { return bytes(loss_rows(rank) * m.vocab); }
+  i64 fusion(i64 rank) const {
+    const i64 c = m.language.width,
+              others = plan.fusion == FusionKind::owner ? owned(rank) : features.total();
+    return bytes(others * c) + bytes(consumed(rank) * c);
+  }
+
+  i64 saved(i64 rank) const;
+  i64 forward(i64 rank) const;
+  i64 backward(i64 rank) const;
+  i64 head(i64 rank) const;
+  i64 connector_saved(i64 rank) const;
+  i64 below_features(i64 rank) const;
+  i64 vision_backward(i64 rank) const;
+
+  const ModelShape& m;
+  const Plan& plan;
+  bool images;
+  Layout layout;
+  std::vector<i64> class_rows;
+  Counts features, supervised;  // rows
+  TowerMemory vision, language;
+};
+
+// ---- forward
+
+i64 PassMemoryModel::Facts::connector_saved(i64 rank) const {
+  const ConnectorShape& c = m.connector;
+  const i64 rows = owned(rank), input = bytes(rows * c.input);
+  i64 sum = bytes(rows * m.language.width) + input;
+  if (c.row_norm_statistics > 0) sum += c.row_norm_statistics * bytes(rows * m.merge) + input;
+  if (c.joined_norm_statistics > 0) sum += c.joined_norm_statistics * bytes(rows) + input;
+  if (c.middle > 0) sum += bytes(rows * c.middle);
+  return sum;
+}
+
+i64 PassMemoryModel::Facts::saved(i64 rank) const {
+  i64 sum = 0;
+  if (images) {
+    const i64 embedding = bytes(vision_rows(rank) * m.vision.width);
+    sum += bytes(patches(rank) * m.patch_inputs) + embedding;
+    if (m.vision_pre_norm) sum += embedding + m.vision.norm_statistics * bytes(vision_rows(rank));
+    if (m.vision_rope) sum += 2 * bytes(patches(rank) * (m.vision.head_width / 2));
+    sum += vision.saved(rank) + connector_saved(rank);
+  }
+  const i64 rows = layout.language.rows(rank);
+  sum += bytes(rows * m.language.width) + 2 * bytes(rows * (m.language.head_width / 2));  // angles
+  return sum + language.saved(rank);
+}
+
+i64 PassMemoryModel::Facts::forward(i64 rank) const {
+  if (!images) return language.forward(rank);
+  const i64 width = m.vision.width, rows = owned(rank);
+  const i64 positions = m.vision_positions ? bytes(vision_rows(rank) * width) : 0;
+  const LinearMemory first(m.connector.first, m.dtype), second(m.connector.second, m.dtype);
+  const i64 connector = m.connector.middle > 0 ? bytes(rows * m.connector.middle) +
+                                                     std::max(first.forward(rows), second.forward(rows))
+                                               : first.forward(rows);
+  return std::max({bytes(patches(rank) * width), positions, vision.forward(rank), connector, fusion(rank),
+                   language.forward(rank)});
+}
+
+// ---- backward
+
+// Beside the logits and the loss of each of their rows, or the rows on their way there and back.
+i64 PassMemoryModel::Facts::head(i64 rank) const {
+  const i64 rows = bytes(projected(rank) * m.language.width),
+            moved = bytes(supervised.total_sent_by(rank) * m.language.width);
+  const i64 losses = Arena::bytes_of(DType::F64, loss_rows(rank));
+  return 3 * rows + bytes(projected(rank)) + std::max(logits(rank) + losses, moved);
+}
+
+i64 PassMemoryModel::Facts::vision_backward(i64 rank) const {
+  const i64 d = bytes(vision_rows(rank) * m.vision.width);
+  i64 embedding = 0;
+  if (m.vision_embedding_trained) {
+    embedding =
+        (m.vision_pre_norm ? d : 0) + (m.patch_embedding_trained ? bytes(patches(rank) * m.vision.width) : 0);
+  }
+  return d + std::max(vision.backward(rank), embedding);
+}
+
+// Everything behind the gradient of the features.
+i64 PassMemoryModel::Facts::below_features(i64 rank) const {
+  const ConnectorShape& c = m.connector;
+  const i64 rows = owned(rank), input = bytes(rows * c.input);
+  const LinearMemory first(c.first, m.dtype), second(c.second, m.dtype);
+  const bool needs_input = m.vision.backward_blocks > 0 || m.vision_embedding_trained,
+             below_first = needs_input || c.norms_trained;
+  const bool norms = c.row_norm_statistics > 0 || c.joined_norm_statistics > 0;
+  i64 inner = first.backward_weight(rows);
+  if (c.middle > 0) inner = std::max({inner, second.backward_weight(rows), second.backward_input(rows)});
+  if (below_first) inner = std::max({inner, first.backward_input(rows), norms ? input : 0});
+  const i64 connector = (c.middle > 0 ? 2 * bytes(rows * c.middle) : 0) + inner;
+  return std::max(fusion(rank),
+                  (below_first ? input : 0) + std::max(connector, needs_input ? vision_backward(rank) : 0));
+}
+
+i64 PassMemoryModel::Facts::backward(i64 rank) const {
+  const i64 c = m.language.width;
+  i64 most = std::max(head(rank), language.backward(rank));
+  if (m.token_embedding_trained)
+    most = std::max(most, bytes((layout.language.rows(rank) - consumed(rank)) * c));
+  if (images && m.features_need_gradient())
+    most = std::max(most, bytes(owned(rank) * c) + below_features(rank));
+  // All of it holds the gradient of the language rows.
+  return bytes(layout.language.rows(rank) * c) + most;
+}
+
+// ---- parts
+
+PassMemoryModel::PassMemoryModel(const ModelShape& m, const Plan& plan, const BatchShape& batch, int threads)
+    : facts_(std::make_unique<Facts>(m, plan, batch, threads)) {}
+
+PassMemoryModel::~PassMemoryModel() = default;
+
+i64 PassMemoryModel::saved(i64 rank) const {
+  return facts_->saved(rank);
+}
+
+i64 PassMemoryModel::scratch(i64 rank) const {
+  return std::max(facts_->forward(rank), facts_->backward(rank));
+}
+
+MemoryByPart PassMemoryModel::of(i64 rank) const {
+  const ModelShape& m = facts_->m;
+  const i64 bytes = m.element_bytes(), logits = facts_->logits(rank);
+  return {.parameters = m.parameters() * bytes,
+          .gradients = m.trained() * bytes,
+          .optimizer = 2 * m.trained() * bytes,
+          .activations = saved(rank),
+          .scratch = scratch(rank) - logits,
+          .loss_chunk = logits,
+          .communication = facts_->plan.mesh.world > 1 ? ProcessGroup::reduction_scratch_bytes : 0};
+}
+
+MemoryByPart PassMemoryModel::fullest() const {
+  MemoryByPart most;
+  for (i64 r = 0; r < facts_->layout.ranks; ++r) {
+    const MemoryByPart here = of(r);
+    if (here.total() > most.total()) most = here;
+  }
+  return most;
+}
 
 i64 MemoryByPart::total() const {
   return parameters + gradients + optimizer + activations + scratch + loss_chunk + communication;
@@ -296,76 +209,6 @@ std::vector<std::pair<std::string, i64>> MemoryByPart::parts() const {
   return {{"parameters", parameters},      {"gradients", gradients}, {"optimizer", optimizer},
           {"activations", activations},    {"scratch", scratch},     {"loss_chunk", loss_chunk},
           {"communication", communication}};
-}
-
-std::vector<RankRows> rank_rows(const ModelShape& m, const BatchShape& batch, const Layout& layout) {
-  const PackedSequences &images = batch.frame.images, &samples = batch.frame.samples;
-  // Statistics of a typical step hold no windows of images: the whole ones are an upper bound.
-  const PackedSequences& windows = batch.frame.windows.rows() == images.rows() ? batch.frame.windows : images;
-  const auto vision_whole = gathered_rows(needed_rows(images, layout.vision, m.vision.causal), layout.vision),
-             vision_windowed =
-                 gathered_rows(needed_rows(windows, layout.vision, m.vision.causal), layout.vision);
-  const auto of_samples = [&](i64 window) {
-    return gathered_rows(
-        needed_rows(samples, layout.language, m.language.causal, window, batch.frame.prefixes),
-        layout.language);
-  };
-  const auto language_whole = of_samples(0), language_windowed = of_samples(m.language.window);
-  const FeatureTraffic traffic = feature_traffic(batch, layout);
-  const std::vector<i64> supervised_here = supervised_by_rank(batch, layout.language);
-  const Cuts projected = even_cuts(batch.supervised_count(), layout.ranks);
-  const auto starts_before = [&](i64 row) {
-    return static_cast<i64>(std::lower_bound(images.starts.begin(), images.starts.end() - 1, row) -
-                            images.starts.begin());
-  };
-  const i64 vision_heads = heads_of_all_ranks(m.vision, layout.ranks),
-            language_heads = heads_of_all_ranks(m.language, layout.ranks);
-  std::vector<RankRows> rows;
-  for (i64 r = 0; r < layout.ranks; ++r) {
-    const auto i = static_cast<std::size_t>(r);
-    const i64 heads = starts_before(layout.vision.end(r)) - starts_before(layout.vision.begin(r));
-    rows.push_back({.rank = r,
-                    .ranks = layout.ranks,
-                    .vision = layout.vision.rows(r),
-                    .class_rows = batch.frame.class_rows > 0 ? heads : 0,
-                    .vision_total = images.rows(),
-                    .vision_whole = vision_whole[i],
-                    .vision_windowed = vision_windowed[i],
-                    .vision_heads = vision_heads,
-                    .features = traffic.owned[i],
-                    .language = layout.language.rows(r),
-                    .language_total = samples.rows(),
-                    .language_whole = language_whole[i],
-                    .language_windowed = language_windowed[i],
-                    .language_heads = language_heads,
-                    .visual_tokens = traffic.consumed[i],
-                    .supervised_here = supervised_here[i],
-                    .supervised = projected.rows(r),
-                    .images = images.count() > 0});
-  }
-  return rows;
-}
-
-i64 saved_bytes(const ModelShape& m, const Plan& plan, const RankRows& r) {
-  return saved(m, PlanCounts(m, plan), r);
-}
-
-i64 scratch_bytes(const ModelShape& m, const Plan& plan, const RankRows& r) {
-  return scratch(m, PlanCounts(m, plan), r);
-}
-
-MemoryByPart memory_of(const ModelShape& m, const Plan& plan, const RankRows& r) {
-  return memory(m, PlanCounts(m, plan), plan.mesh.world, r);
-}
-
-MemoryByPart fullest_memory(const ModelShape& m, const Plan& plan, const BatchShape& batch) {
-  const PlanCounts counts(m, plan);
-  MemoryByPart most;
-  for (const RankRows& rows : rank_rows(m, batch, make_layout(plan, batch.frame))) {
-    const MemoryByPart here = memory(m, counts, plan.mesh.world, rows);
-    if (here.total() > most.total()) most = here;
-  }
-  return most;
 }
 
 }  // namespace longsight::parallel

@@ -1,12 +1,15 @@
 // Bytes per rank by part, counted from the shapes of what is taken: the mirror of the model's forward and
-// backward.
+// backward, to the byte.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "parallel/cost_model.h"
+#include "parallel/batch_shape.h"
+#include "parallel/model_shape.h"
+#include "parallel/plan.h"
 
 namespace longsight::parallel {
 
@@ -23,43 +26,25 @@ struct MemoryByPart {
   std::vector<std::pair<std::string, i64>> parts() const;  // by name, without the total
 };
 
-// K and V of a block where they are gathered.
-struct GatheredRows {
-  i64 needed = 0;  // rows that a rank needs
-  i64 sent = 0;    // rows that its own make when they go to all who need them, itself included
+// One pass with gradients over a micro-batch, on any rank of the sequence group. Images' pixels and what MPI
+// takes are not counted.
+class PassMemoryModel {
+ public:
+  // `threads` that attention computes with; 0: without the memory of its tiles, which depends on the machine.
+  // The arguments are borrowed.
+  PassMemoryModel(const ModelShape&, const Plan&, const BatchShape&, int threads = 0);
+  ~PassMemoryModel();
+  PassMemoryModel(const PassMemoryModel&) = delete;
+  PassMemoryModel& operator=(const PassMemoryModel&) = delete;
+
+  i64 saved(i64 rank) const;    // in the arena of activations at the end of forward
+  i64 scratch(i64 rank) const;  // most in the scratch arena during forward and backward
+  MemoryByPart of(i64 rank) const;
+  MemoryByPart fullest() const;  // of the rank that needs most
+
+ private:
+  struct Facts;
+  std::unique_ptr<Facts> facts_;
 };
-
-// The rows that a rank of a sequence group works on.
-struct RankRows {
-  i64 rank = 0;
-  i64 ranks = 1;
-  i64 vision = 0;                              // rows of the vision stream
-  i64 class_rows = 0;                          // of those
-  i64 vision_total = 0;                        // of the group
-  GatheredRows vision_whole, vision_windowed;  // of blocks that see whole images, and of those with windows
-  i64 vision_heads =
-      0;  // query, key and value heads of all ranks in ulysses: a KV head counts at each rank that uses it
-  i64 features = 0;  // connector rows
-  i64 language = 0;
-  i64 language_total = 0;
-  GatheredRows language_whole, language_windowed;
-  i64 language_heads = 0;
-  i64 visual_tokens = 0;    // of its language rows
-  i64 supervised_here = 0;  // of its language rows: those with a target
-  i64 supervised = 0;       // rows that it projects
-  bool images = false;      // whether the micro-batch has any
-};
-std::vector<RankRows> rank_rows(const ModelShape&, const BatchShape&, const Layout&);
-
-// Bytes in the arena of activations at the end of forward: exact, alignment included.
-i64 saved_bytes(const ModelShape&, const Plan&, const RankRows&);
-// Most bytes of the scratch arena during forward and backward, logits included, without the tiles of
-// attention.
-i64 scratch_bytes(const ModelShape&, const Plan&, const RankRows&);
-
-// Of one rank in a pass with gradients. Images' pixels and what MPI takes are not counted.
-MemoryByPart memory_of(const ModelShape&, const Plan&, const RankRows&);
-// Of the rank that needs most.
-MemoryByPart fullest_memory(const ModelShape&, const Plan&, const BatchShape&);
 
 }  // namespace longsight::parallel

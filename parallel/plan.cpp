@@ -9,20 +9,6 @@
 
 namespace longsight::parallel {
 
-const char* name_of(AttentionKind kind) {
-  switch (kind) {
-    case AttentionKind::local:
-      return "local";
-    case AttentionKind::images:
-      return "images";
-    case AttentionKind::ulysses:
-      return "ulysses";
-    case AttentionKind::gather:
-      return "gather";
-  }
-  return "?";
-}
-
 const char* name_of(FusionKind kind) {
   return kind == FusionKind::owner ? "owner" : "gather";
 }
@@ -38,16 +24,6 @@ void require_available(std::string_view value, std::string_view where, std::span
   const std::string near = nearest(value, available);
   fail(ExitCode::usage, "{}: {} is not one of {}{}", where, value.empty() ? "an empty value" : value,
        fmt::join(available, ", "), near.empty() ? "" : fmt::format("; did you mean {}?", near));
-}
-
-AttentionKind attention_from_name(std::string_view name, std::string_view where) {
-  static const std::array<std::string, 4> kNames{"local", "images", "ulysses", "gather"};
-  static const std::array<std::string, 2> kPlanned{"ring", "hybrid"};
-  require_available(name, where, kNames, kPlanned);
-  for (AttentionKind kind : {AttentionKind::local, AttentionKind::images, AttentionKind::ulysses}) {
-    if (name == name_of(kind)) return kind;
-  }
-  return AttentionKind::gather;
 }
 
 FusionKind fusion_from_name(std::string_view name, std::string_view where) {

@@ -6,16 +6,15 @@ namespace longsight::parallel {
 
 namespace {
 
-// What `auto` may choose from. Ulysses needs a query head for every rank; without images to count, nothing
-// speaks for ranges that are cut between them.
+// What `auto` may choose from. Where nothing is open, any one will do.
 std::vector<AttentionKind> candidates(Tower tower, const TowerShape& shape,
                                       const std::vector<BlockRequest>& requests, const TypicalStep& step) {
-  const i64 ranks = step.mesh().sequence;
-  if (ranks == 1 || !any_open(requests)) return {AttentionKind::local};
+  if (!any_open(requests)) return {strategies().front().kind};
   std::vector<AttentionKind> kinds;
-  if (tower == Tower::vision && step.summary().images > 0) kinds.push_back(AttentionKind::images);
-  if (ranks <= shape.heads) kinds.push_back(AttentionKind::ulysses);
-  kinds.push_back(AttentionKind::gather);
+  for (AttentionKind kind : legal_for(tower)) {
+    if (strategy_of(kind).automatic(step.mesh().sequence, shape.heads, step.summary().images))
+      kinds.push_back(kind);
+  }
   return kinds;
 }
 

@@ -6,8 +6,6 @@
 
 namespace longsight::parallel {
 
-enum class Tower { vision, language };
-
 // A plan for one sequence degree, and what it would cost.
 struct Candidate {
   AttentionKind open_vision = AttentionKind::local;  // of the blocks that the configuration leaves open

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "parallel/cost_model.h"
 #include "parallel/units.h"
 
 namespace longsight::parallel {
@@ -57,6 +58,15 @@ double tower_seconds(Tower tower, const Candidate& c) {
   return sum;
 }
 
+// Strategies of which some of the ranks would hold no head.
+std::vector<Strategy> without_heads(Tower tower, const TowerShape& shape, i64 ranks) {
+  std::vector<Strategy> some;
+  for (AttentionKind kind : legal_for(tower)) {
+    if (strategy_of(kind).splits_heads() && ranks > shape.heads) some.push_back(strategy_of(kind));
+  }
+  return some;
+}
+
 std::string open_reason(Tower tower, const TowerShape& shape, const std::vector<Candidate>& all,
                         const TypicalStep& step) {
   const i64 ranks = step.mesh().sequence;
@@ -74,8 +84,8 @@ std::string open_reason(Tower tower, const TowerShape& shape, const std::vector<
                          ? "the only one"
                          : fmt::format("{}: {}, {}", faster ? "fastest within the memory budget" : "fastest",
                                        seconds_text(tower_seconds(tower, chosen)), others);
-  if (ranks > shape.heads)
-    text += fmt::format("; no ulysses, {} ranks for {} query heads", ranks, shape.heads);
+  for (const Strategy& s : without_heads(tower, shape, ranks))
+    text += fmt::format("; no {}, {} ranks for {} query heads", s.name, ranks, shape.heads);
   return text;
 }
 
@@ -132,7 +142,7 @@ class Decisions {
                           .strategy = name_of(strategy),
                           .reason = asked.attention ? "asked for by " + asked.source
                                                     : open_reason(which, shape, all_, step_)};
-      if (strategy == AttentionKind::ulysses) {
+      if (strategy_of(strategy).splits_heads()) {
         block.head_efficiency = head_efficiency(shape.heads, ranks);
         if (block.head_efficiency < 1) {
           block.reason +=
@@ -214,12 +224,13 @@ std::vector<Rejected> rejected_alternatives(const PlanRequest& request, const Bl
       all.push_back(rejected(fmt::format("{} attention {}", shape.name, name_of(open_kind(tower, *other))),
                              other->step, compared(request, best.step, other->step)));
     }
-    if (ranks <= shape.heads) return;
-    Plan plan = best.plan;
-    plan.*blocks = filled(asked, AttentionKind::ulysses);
-    all.push_back(rejected(fmt::format("{} attention ulysses", shape.name), step.predict(plan),
-                           fmt::format("{} ranks for {} query heads: {} would hold none", ranks, shape.heads,
-                                       ranks - shape.heads)));
+    for (const Strategy& s : without_heads(tower, shape, ranks)) {
+      Plan plan = best.plan;
+      plan.*blocks = filled(asked, s.kind);
+      all.push_back(rejected(fmt::format("{} attention {}", shape.name, s.name), step.predict(plan),
+                             fmt::format("{} ranks for {} query heads: {} would hold none", ranks,
+                                         shape.heads, ranks - shape.heads)));
+    }
   };
   add_tower(Tower::vision, request.model.vision, requests.vision, &Plan::vision);
   add_tower(Tower::language, request.model.language, requests.language, &Plan::language);
@@ -231,15 +242,16 @@ std::vector<std::string> plan_warnings(const PlanRequest& request, const Candida
   std::vector<std::string> warnings;
   const ModelShape& m = request.model;
   const i64 ranks = chosen.plan.mesh.sequence;
-  const auto heads = [&](const TowerShape& shape, const std::vector<AttentionKind>& kinds) {
-    if (ranks <= shape.heads || std::find(kinds.begin(), kinds.end(), AttentionKind::ulysses) == kinds.end())
-      return;
-    warnings.push_back(
-        fmt::format("{} attention ulysses over {} ranks with {} query heads: {} ranks hold none and wait",
-                    shape.name, ranks, shape.heads, ranks - shape.heads));
+  const auto heads = [&](Tower tower, const TowerShape& shape, const std::vector<AttentionKind>& kinds) {
+    for (const Strategy& s : without_heads(tower, shape, ranks)) {
+      if (std::find(kinds.begin(), kinds.end(), s.kind) == kinds.end()) continue;
+      warnings.push_back(
+          fmt::format("{} attention {} over {} ranks with {} query heads: {} ranks hold none and wait",
+                      shape.name, s.name, ranks, shape.heads, ranks - shape.heads));
+    }
   };
-  heads(m.vision, chosen.plan.vision);
-  heads(m.language, chosen.plan.language);
+  heads(Tower::vision, m.vision, chosen.plan.vision);
+  heads(Tower::language, m.language, chosen.plan.language);
   const i64 budget = request.options.memory_budget, needed = chosen.step.memory.total();
   if (budget > 0 && needed > budget) {
     warnings.push_back(

@@ -88,9 +88,7 @@ class RuleReader {
 
   void mark(const TowerShape& tower, i64 first, i64 last, std::vector<BlockRequest>& requests,
             AttentionKind kind, const std::string& source) const {
-    require(kind != AttentionKind::images || &tower != &model_.language, ExitCode::usage,
-            "{}: images is a strategy of vision blocks; the language model has local, ulysses, gather",
-            where_);
+    require_legal(kind, &tower == &model_.vision ? Tower::vision : Tower::language, where_);
     for (i64 i = first; i <= last; ++i) requests[static_cast<std::size_t>(i)] = {kind, source};
   }
 
@@ -106,10 +104,8 @@ BlockRequests block_requests(const ModelShape& m, const PlanOptions& options) {
     const std::string source = kind ? fmt::format("parallel.{}.attention", tower.name) : "";
     return std::vector<BlockRequest>(static_cast<std::size_t>(tower.blocks), BlockRequest{kind, source});
   };
-  require(options.language != AttentionKind::images, ExitCode::usage,
-          "parallel.{}.attention: images is a strategy of vision blocks; the language model has local, "
-          "ulysses, gather",
-          m.language.name);
+  if (options.language)
+    require_legal(*options.language, Tower::language, fmt::format("parallel.{}.attention", m.language.name));
   requests.vision = start(m.vision, options.vision);
   requests.language = start(m.language, options.language);
   for (std::size_t i = 0; i < options.rules.size(); ++i) {

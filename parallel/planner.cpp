@@ -1,6 +1,5 @@
 #include "parallel/planner.h"
 
-#include <algorithm>
 #include <limits>
 
 #include "parallel/plan_reasons.h"
@@ -29,20 +28,10 @@ std::vector<i64> degrees(const PlanRequest& request) {
   return all;
 }
 
-bool any_of_kind(const std::vector<AttentionKind>& kinds, AttentionKind kind) {
-  return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
-}
-
-std::string vision_split(const Plan& plan) {
+std::string split_of(const Plan& plan, const std::vector<AttentionKind>& blocks, const char* between,
+                     const char* anywhere) {
   if (plan.mesh.sequence == 1) return "whole";
-  const bool whole_images =
-      any_of_kind(plan.vision, AttentionKind::images) || any_of_kind(plan.vision, AttentionKind::local);
-  return whole_images ? "between images" : "equal rows";
-}
-
-std::string language_split(const Plan& plan) {
-  if (plan.mesh.sequence == 1) return "whole";
-  return any_of_kind(plan.language, AttentionKind::local) ? "between samples" : "equal tokens";
+  return cuts_between_sequences(blocks) ? between : anywhere;
 }
 
 // The best of each degree that may be tried, and which of them is taken.
@@ -72,8 +61,8 @@ PlanResult make_plan(const PlanRequest& request) {
           .hardware = request.hardware,
           .batch = step.summary(),
           .sequence_reason = sequence_reason(request, considered),
-          .vision_split = vision_split(best.plan),
-          .language_split = language_split(best.plan),
+          .vision_split = split_of(best.plan, best.plan.vision, "between images", "equal rows"),
+          .language_split = split_of(best.plan, best.plan.language, "between samples", "equal tokens"),
           .blocks = block_decisions(request, requests, considered, step),
           .step = best.step,
           .rejected = rejected_alternatives(request, requests, considered, step),

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "parallel/hardware_profile.h"
 #include "parallel/memory_model.h"
 
 namespace longsight::parallel {

@@ -10,10 +10,11 @@ namespace longsight::parallel {
 namespace {
 
 using Hash = std::array<u64, 2>;
+constexpr const char* kReplicaCheck = "replica check";
 
 std::vector<Hash> hashes_of(Tensor values, ProcessGroup& group, Stream stream) {
   const XXH128_hash_t hash = XXH3_128bits(values.data(), static_cast<std::size_t>(values.bytes()));
-  return group.all_gather(Hash{hash.low64, hash.high64}, stream, "replica check");
+  return group.all_gather(Hash{hash.low64, hash.high64}, stream, kReplicaCheck);
 }
 
 // Ranks whose hash is not the most frequent one; of equally frequent ones that of the lowest rank counts.
@@ -45,13 +46,25 @@ void check_replica(Tensor values, const std::string& name, ProcessGroup& group, 
        ranks.size() == 1 ? "s" : "");
 }
 
+bool replicas_differ(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream) {
+  return !deviating_ranks(hashes_of(parameters.values(), group, stream)).empty();
+}
+
 void check_replicas(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream) {
   // All ranks see the same hashes, so they look for the parameter together or not at all.
-  if (deviating_ranks(hashes_of(parameters.values(), group, stream)).empty()) return;
+  if (!replicas_differ(parameters, group, stream)) return;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     check_replica(parameters.value(id), "parameter " + parameters[id].name, group, stream);
   }
   check(false, "the values of group {} differ between ranks, but no parameter does", group.label());
+}
+
+void add_replica_check(Schedule& schedule, const std::string& group) {
+  schedule.add({.operation = Operation::values,
+                .label = kReplicaCheck,
+                .group = group,
+                .dtype = DType::U8,
+                .count = static_cast<i64>(sizeof(Hash))});
 }
 
 }  // namespace longsight::parallel

@@ -2,7 +2,7 @@
 // shows here.
 #pragma once
 
-#include "parallel/process_group.h"
+#include "parallel/schedule.h"
 #include "runtime/tensor/parameters.h"
 
 namespace longsight::parallel {
@@ -11,6 +11,10 @@ namespace longsight::parallel {
 // internal, naming the first parameter that differs and the ranks that differ from the majority (from the
 // lowest rank where there is none).
 void check_replicas(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream);
+
+// Its first collective alone: whether the values differ. The same answer on every rank.
+bool replicas_differ(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream);
+void add_replica_check(Schedule& schedule, const std::string& group);
 
 // The same for one tensor; `name` is for the message.
 void check_replica(Tensor values, const std::string& name, ProcessGroup& group, Stream stream);

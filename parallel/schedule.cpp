@@ -1,7 +1,7 @@
 #include "parallel/schedule.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <array>
 
 #include <fmt/ranges.h>
 #include <xxhash.h>
@@ -9,73 +9,25 @@
 namespace longsight::parallel {
 namespace {
 
+constexpr const char* kCheck = "schedule check";
 constexpr std::size_t kLongTable = 64;  // longer ones are summarised in texts
 
-bool is_matrix(Operation operation) {
-  return operation == Operation::all_to_all;
-}
-
-// Ranks of the group, as far as the table tells.
-std::size_t side_of(const std::vector<i64>& matrix) {
-  std::size_t side = 0;
-  while (side * side < matrix.size()) ++side;
-  return side;
-}
-
-std::string counts_text(Operation operation, const CountTable& table) {
-  const std::vector<i64>& counts = table.all();
-  if (counts.size() > kLongTable)
-    return fmt::format("[{} counts, {:016x}]", counts.size(), table.fingerprint());
-  if (!is_matrix(operation)) return fmt::format("{}", counts);
-  const std::size_t side = side_of(counts);
+std::string counts_text(const ScheduleEntry& e) {
+  if (e.operation == Operation::barrier) return "[]";
+  const i64 ranks = e.counts.ranks();
+  if (ranks == 0) return fmt::format("[{}]", e.count);
+  const bool table = e.operation == Operation::all_to_all;
+  const auto length = static_cast<std::size_t>(table ? checked_mul(ranks, ranks) : ranks);
+  if (length > kLongTable) return fmt::format("[{} counts, {:016x}]", length, e.counts.fingerprint());
   std::vector<std::vector<i64>> rows;
-  for (std::size_t first = 0; first < counts.size(); first += side) {
-    const std::size_t last = std::min(first + side, counts.size());
-    rows.emplace_back(counts.begin() + static_cast<std::ptrdiff_t>(first),
-                      counts.begin() + static_cast<std::ptrdiff_t>(last));
+  std::vector<i64> totals;
+  for (i64 r = 0; r < ranks; ++r) {
+    rows.push_back(e.counts.sent_by(r));
+    totals.push_back(e.counts.total_sent_by(r));
   }
-  return fmt::format("{}", rows);
-}
-
-std::string to_json(const Schedule& schedule, std::size_t index) {
-  if (index >= schedule.entries().size()) return "";
-  const ScheduleEntry& e = schedule.entries()[index];
-  return nlohmann::json{{"operation", static_cast<int>(e.operation)},
-                        {"label", e.label},
-                        {"group", e.group},
-                        {"dtype", static_cast<int>(e.dtype)},
-                        {"counts", e.counts.all()},
-                        {"peer", e.peer},
-                        {"to", e.to}}
-      .dump();
-}
-
-std::optional<ScheduleEntry> from_json(const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  const nlohmann::json json = nlohmann::json::parse(text);
-  return ScheduleEntry{static_cast<Operation>(json.at("operation").get<int>()),
-                       json.at("label").get<std::string>(),
-                       json.at("group").get<std::string>(),
-                       static_cast<DType>(json.at("dtype").get<int>()),
-                       json.at("counts").get<std::vector<i64>>(),
-                       json.at("peer").get<int>(),
-                       json.at("to").get<int>()};
-}
-
-std::string text_of(const std::optional<ScheduleEntry>& entry) {
-  return entry ? entry->text() : "the end of the list";
-}
-
-// ": the count from rank 1 to rank 2 is 5 or 7" where two entries differ in a count only.
-std::string first_different_count(const std::optional<ScheduleEntry>& a,
-                                  const std::optional<ScheduleEntry>& b) {
-  if (!a || !b || a->operation != b->operation || a->counts.all().size() != b->counts.all().size()) return "";
-  const auto [x, y] = std::mismatch(a->counts.all().begin(), a->counts.all().end(), b->counts.all().begin());
-  if (x == a->counts.all().end()) return "";
-  const std::size_t i = static_cast<std::size_t>(x - a->counts.all().begin());
-  if (!is_matrix(a->operation)) return fmt::format(": count {} is {} or {}", i, *x, *y);
-  const std::size_t side = side_of(a->counts.all());
-  return fmt::format(": the count from rank {} to rank {} is {} or {}", i / side, i % side, *x, *y);
+  if (table) return fmt::format("{}", rows);
+  if (e.operation == Operation::all_gather) return fmt::format("{}", e.counts.received_by(0));
+  return fmt::format("{}", e.operation == Operation::reduce_scatter ? rows[0] : totals);
 }
 
 template <class Same>
@@ -90,75 +42,114 @@ std::string ranks_that(int ranks, Same&& same) {
 // A sequence of fields, hashed without ambiguity: every text is preceded by its length.
 class FieldHash {
  public:
-  FieldHash() : state_(XXH3_createState()) { XXH3_128bits_reset(state_.get()); }
   FieldHash& add(u64 value) {
-    XXH3_128bits_update(state_.get(), &value, sizeof value);
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
     return *this;
   }
   FieldHash& add(const std::string& text) {
     add(text.size());
-    XXH3_128bits_update(state_.get(), text.data(), text.size());
+    bytes_ += text;
     return *this;
   }
-  FieldHash& add(const ScheduleEntry& e) {
-    return add(static_cast<u64>(e.operation))
-        .add(e.label)
-        .add(e.group)
-        .add(static_cast<u64>(e.dtype))
-        .add(e.counts.all().size())
-        .add(e.counts.fingerprint())
-        .add(static_cast<u64>(e.peer))
-        .add(static_cast<u64>(e.to));
-  }
-  Schedule::Fingerprint digest() const {
-    const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
-    return {hash.low64, hash.high64};
-  }
+  u64 digest() const { return XXH3_64bits(bytes_.data(), bytes_.size()); }
 
  private:
-  struct Free {
-    void operator()(XXH3_state_t* state) const noexcept { XXH3_freeState(state); }
-  };
-  std::unique_ptr<XXH3_state_t, Free> state_;
+  std::string bytes_;
 };
+
+// All of an entry that is the same for each two ranks of a group of `ranks`.
+u64 head_hash(const ScheduleEntry& e, i64 ranks) {
+  return FieldHash()
+      .add(static_cast<u64>(e.operation))
+      .add(e.label)
+      .add(e.group)
+      .add(static_cast<u64>(e.dtype))
+      .add(static_cast<u64>(e.count))
+      .add(static_cast<u64>(e.peer))
+      .add(static_cast<u64>(e.to))
+      .add(static_cast<u64>(e.counts.ranks()))
+      .add(e.counts.ranks() == ranks ? 0 : e.counts.fingerprint())  // of another group
+      .digest();
+}
+
+// One value to each rank, one from each.
+template <class T>
+std::vector<T> swapped(const std::vector<T>& values, ProcessGroup& group, Stream stream) {
+  static_assert(sizeof(T) == sizeof(i64));
+  std::vector<T> received(values.size());
+  const std::vector<i64> one(values.size(), 1);
+  group.all_to_all_v(values.data(), one, received.data(), one, DType::I64, stream, kCheck);
+  return received;
+}
+
+// Some two ranks do not fit together, and all come here.
+[[noreturn]] void explain(const Schedule& schedule, ProcessGroup& group, Stream stream) {
+  const i64 ranks = group.size();
+  const std::string differ = fmt::format(
+      "the ranks of group {} would issue different collectives; nothing was issued. Entry", group.label());
+  const std::vector<i64> lengths = group.all_gather(schedule.size(), stream, kCheck);
+  for (i64 i = 0; i < *std::max_element(lengths.begin(), lengths.end()); ++i) {
+    const ScheduleEntry* const entry =
+        i < schedule.size() ? &schedule.entries()[static_cast<std::size_t>(i)] : nullptr;
+    const auto heads = group.all_gather(entry ? head_hash(*entry, ranks) : 0, stream, kCheck);
+    const auto other = std::find_if(heads.begin(), heads.end(), [&](u64 hash) { return hash != heads[0]; });
+    if (other != heads.end()) {
+      const auto texts = group.all_gather(entry ? entry->text() : "the end of the list", stream, kCheck);
+      const auto having = [&](u64 hash) {
+        return ranks_that(group.size(), [&](int r) { return heads[static_cast<std::size_t>(r)] == hash; });
+      };
+      fail(ExitCode::internal, "{} {}: {} has {}; {} has {}", differ, i, having(heads[0]), texts[0],
+           having(*other), texts[static_cast<std::size_t>(other - heads.begin())]);
+    }
+    if (entry->counts.ranks() != ranks) continue;
+    const std::vector<i64> said = swapped(entry->counts.sent_by(group.rank()), group, stream),
+                           expected = entry->counts.received_by(group.rank());
+    struct Wrong {
+      i64 from = -1, said = 0, expected = 0;
+    } wrong;
+    const auto [a, b] = std::mismatch(said.begin(), said.end(), expected.begin());
+    if (a != said.end()) wrong = {a - said.begin(), *a, *b};
+    const std::vector<Wrong> all = group.all_gather(wrong, stream, kCheck);
+    const auto first = std::find_if(all.begin(), all.end(), [](const Wrong& w) { return w.from >= 0; });
+    if (first == all.end()) continue;
+    fail(ExitCode::internal, "{} {}, {}: rank {} sends {} to rank {}, which expects {}", differ, i,
+         entry->name(), first->from, first->said, first - all.begin(), first->expected);
+  }
+  fail(ExitCode::internal, "schedules of group {} differ, but none of their entries does", group.label());
+}
 
 }  // namespace
 
-CountTable::CountTable(std::vector<i64> counts)
-    : counts_(std::make_shared<const std::vector<i64>>(std::move(counts))),
-      fingerprint_(XXH3_64bits(counts_->data(), counts_->size() * sizeof(i64))) {}
+std::string ScheduleEntry::name() const {
+  return fmt::format("{} \"{}\" {} {}", name_of(operation), label, group, longsight::name_of(dtype));
+}
 
 std::string ScheduleEntry::text() const {
-  std::string result = fmt::format("{} \"{}\" {} {} {}", name_of(operation), label, group,
-                                   longsight::name_of(dtype), counts_text(operation, counts));
+  std::string result = fmt::format("{} {}", name(), counts_text(*this));
   if (operation == Operation::broadcast) result += fmt::format(" root {}", peer);
   if (operation == Operation::shift) result += fmt::format(" offset {}", peer);
   if (operation == Operation::transfer) result += fmt::format(" rank {} to rank {}", peer, to);
   return result;
 }
 
-void Schedule::add_all_to_all(std::string group, std::string label, DType dtype, const CountMatrix& counts) {
-  add_all_to_all(std::move(group), std::move(label), dtype, CountTable(counts.all()));
+void Schedule::add(const std::string& group, DType dtype, const Exchange& exchange) {
+  add({.operation = exchange.operation,
+       .label = exchange.label,
+       .group = group,
+       .dtype = dtype,
+       .counts = exchange.counts});
 }
 
-void Schedule::add_all_to_all(std::string group, std::string label, DType dtype, CountTable n_by_n) {
-  add({Operation::all_to_all, std::move(label), std::move(group), dtype, std::move(n_by_n)});
-}
-
-void Schedule::add_all_gather(std::string group, std::string label, DType dtype, CountTable per_rank) {
-  add({Operation::all_gather, std::move(label), std::move(group), dtype, std::move(per_rank)});
-}
-
-void Schedule::add_reduce_scatter(std::string group, std::string label, DType dtype, CountTable per_rank) {
-  add({Operation::reduce_scatter, std::move(label), std::move(group), dtype, std::move(per_rank)});
+void Schedule::add(const std::string& group, DType dtype, const std::vector<Exchange>& exchanges) {
+  for (const Exchange& exchange : exchanges) add(group, dtype, exchange);
 }
 
 void Schedule::add_all_reduce_sum(std::string group, std::string label, DType dtype, i64 count) {
-  add({Operation::all_reduce_sum, std::move(label), std::move(group), dtype, std::vector<i64>{count}});
-}
-
-void Schedule::append(const Schedule& other) {
-  entries_.insert(entries_.end(), other.entries_.begin(), other.entries_.end());
+  add({.operation = Operation::all_reduce_sum,
+       .label = std::move(label),
+       .group = std::move(group),
+       .dtype = dtype,
+       .count = count});
 }
 
 std::string Schedule::text() const {
@@ -167,42 +158,27 @@ std::string Schedule::text() const {
   return result;
 }
 
-Schedule::Fingerprint Schedule::fingerprint() const {
-  FieldHash hash;
-  for (const ScheduleEntry& entry : entries_) hash.add(entry);
-  return hash.digest();
+std::vector<u64> pair_hashes(const Schedule& schedule, Side side, i64 rank, i64 ranks) {
+  std::vector<u64> hashes(static_cast<std::size_t>(ranks), 0);
+  for (const ScheduleEntry& entry : schedule.entries()) {
+    const u64 head = head_hash(entry, ranks);
+    std::vector<i64> counts(hashes.size(), 0);
+    if (entry.counts.ranks() == ranks)
+      counts = side == Side::says ? entry.counts.sent_by(rank) : entry.counts.received_by(rank);
+    for (std::size_t r = 0; r < hashes.size(); ++r) {
+      const std::array<u64, 3> link{hashes[r], head, static_cast<u64>(counts[r])};
+      hashes[r] = XXH3_64bits(link.data(), sizeof link);
+    }
+  }
+  return hashes;
 }
 
 void agree(const Schedule& schedule, ProcessGroup& group, Stream stream) {
-  const auto fingerprints = group.all_gather(schedule.fingerprint(), stream, "schedule check");
-  if (std::all_of(fingerprints.begin(), fingerprints.end(),
-                  [&](const auto& f) { return f == fingerprints[0]; }))
-    return;
-
-  // All ranks see the same fingerprints, so all of them come here and compare entry by entry.
-  const std::vector<i64> lengths = group.all_gather(schedule.size(), stream, "schedule check");
-  const std::size_t longest = static_cast<std::size_t>(*std::max_element(lengths.begin(), lengths.end()));
-  for (std::size_t i = 0; i < longest; ++i) {
-    FieldHash hash;
-    if (i < schedule.entries().size()) hash.add(schedule.entries()[i]);
-    const auto versions = group.all_gather(hash.digest(), stream, "schedule check");
-    const auto other =
-        std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v != versions[0]; });
-    if (other == versions.end()) continue;
-    const std::vector<std::string> texts = group.all_gather(to_json(schedule, i), stream, "schedule check");
-    const auto first = from_json(texts[0]);
-    const auto second = from_json(texts[static_cast<std::size_t>(other - versions.begin())]);
-    fail(
-        ExitCode::internal,
-        "the ranks of group {} would issue different collectives; nothing was issued. Entry {}{}: {} has {}; "
-        "{} has {}",
-        group.label(), i, first_different_count(first, second),
-        ranks_that(group.size(), [&](int r) { return versions[static_cast<std::size_t>(r)] == versions[0]; }),
-        text_of(first),
-        ranks_that(group.size(), [&](int r) { return versions[static_cast<std::size_t>(r)] == *other; }),
-        text_of(second));
-  }
-  check(false, "schedules of group {} differ, but none of their entries does", group.label());
+  if (group.size() == 1) return;
+  const std::vector<u64> said =
+      swapped(pair_hashes(schedule, Side::says, group.rank(), group.size()), group, stream);
+  const bool fits = said == pair_hashes(schedule, Side::expects, group.rank(), group.size());
+  if (group.all_reduce_max(i64{fits ? 0 : 1}, stream, kCheck) > 0) explain(schedule, group, stream);
 }
 
 std::optional<std::string> difference(const ScheduleEntry& entry, const Call& call, int rank, int ranks) {
@@ -215,33 +191,25 @@ std::optional<std::string> difference(const ScheduleEntry& entry, const Call& ca
   if (entry.dtype != call.dtype && call.operation != Operation::barrier) {
     return fmt::format("dtype {}, not {}", longsight::name_of(call.dtype), longsight::name_of(entry.dtype));
   }
-  const std::vector<i64>& counts = entry.counts.all();
-  const std::size_t n = static_cast<std::size_t>(ranks);
-  const std::size_t me = static_cast<std::size_t>(rank);
-  std::vector<i64> sent = counts;
-  std::vector<i64> received;
+  std::vector<i64> sent{entry.count}, received;
   int peer = entry.peer;
-  switch (entry.operation) {
-    case Operation::all_to_all:
-      if (counts.size() != n * n)
-        return fmt::format("a group of {} ranks, not {} counts", ranks, counts.size());
-      sent.assign(counts.begin() + static_cast<std::ptrdiff_t>(me * n),
-                  counts.begin() + static_cast<std::ptrdiff_t>((me + 1) * n));
-      for (std::size_t from = 0; from < n; ++from) received.push_back(counts[from * n + me]);
-      break;
-    case Operation::shift: {
-      if (counts.size() != n) return fmt::format("a group of {} ranks, not {} counts", ranks, counts.size());
-      const std::size_t from = static_cast<std::size_t>(((rank - entry.peer) % ranks + ranks) % ranks);
-      sent = {counts[me]};
-      received = {counts[from]};
-      break;
-    }
-    case Operation::transfer:
-      if (rank == entry.to) sent.swap(received);
-      if (rank == entry.peer) peer = entry.to;
-      break;
-    default:
-      break;
+  const i64 n = entry.counts.ranks();
+  if (n > 0 && n != ranks) return fmt::format("a group of {} ranks, not {}", ranks, n);
+  if (entry.operation == Operation::all_to_all) {
+    sent = entry.counts.sent_by(rank);
+    received = entry.counts.received_by(rank);
+  } else if (entry.operation == Operation::all_gather) {
+    sent = entry.counts.received_by(rank);  // of each rank
+  } else if (entry.operation == Operation::reduce_scatter) {
+    sent = entry.counts.sent_by(rank);  // for each rank
+  } else if (entry.operation == Operation::shift) {
+    sent = {entry.counts.total_sent_by(rank)};
+    received = {entry.counts.total_received_by(rank)};
+  } else if (entry.operation == Operation::transfer) {
+    if (rank == entry.to) sent.swap(received);
+    if (rank == entry.peer) peer = entry.to;
+  } else if (entry.operation == Operation::barrier) {
+    sent.clear();
   }
   if (!std::equal(sent.begin(), sent.end(), call.sent.begin(), call.sent.end())) {
     return fmt::format("counts {}, not {}", std::vector<i64>(call.sent.begin(), call.sent.end()), sent);
@@ -252,6 +220,12 @@ std::optional<std::string> difference(const ScheduleEntry& entry, const Call& ca
   }
   if (peer != call.peer) return fmt::format("peer {}, not {}", call.peer, peer);
   return std::nullopt;
+}
+
+void ScheduleCursor::follow(Schedule schedule) {
+  finish();
+  schedule_ = std::move(schedule);
+  position_ = 0;
 }
 
 void ScheduleCursor::join(const ProcessGroup& group) {

@@ -1,80 +1,64 @@
 // The list of collectives that a group is going to issue, derived by every rank from the plan and the layout.
-// It is compared over the group before the first of them runs, and the groups then execute against it: ranks
-// that disagree get an error that names the call, not a hang.
+// Each two ranks compare what concerns them before the first of them runs, and the groups then execute
+// against it: ranks that disagree get an error that names the call, not a hang.
 #pragma once
 
-#include <array>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "parallel/count_matrix.h"
-#include "parallel/process_group.h"
+#include "parallel/exchange.h"
 
 namespace longsight::parallel {
 
-// Immutable, cheap to copy: the same table serves every layer of a tower.
-class CountTable {
- public:
-  CountTable() : CountTable(std::vector<i64>{}) {}
-  CountTable(std::vector<i64> counts);  // NOLINT: implicit, a table is its counts
-
-  const std::vector<i64>& all() const { return *counts_; }
-  u64 fingerprint() const { return fingerprint_; }
-  friend bool operator==(const CountTable& a, const CountTable& b) { return *a.counts_ == *b.counts_; }
-
- private:
-  std::shared_ptr<const std::vector<i64>> counts_;
-  u64 fingerprint_;
-};
-
 struct ScheduleEntry {
   Operation operation = Operation::barrier;
-  std::string label;
-  std::string group;  // label of the group it runs in
+  std::string label = {};
+  std::string group = {};  // label of the group it runs in
   DType dtype = DType::U8;
-  // all_to_all: n x n elements, row by row [from, to]. all_gather, reduce_scatter: n, of each rank. shift: n,
-  // sent by each rank. all_reduce, broadcast, transfer: one. values: bytes. barrier: none.
-  CountTable counts;
-  int peer = -1;  // broadcast: root; shift: offset; transfer: sender
-  int to = -1;    // transfer: receiver
+  Counts counts = {};  // all_to_all, all_gather, reduce_scatter, shift: elements, from rank to rank
+  i64 count = 0;       // all_reduce, broadcast, transfer: elements; values: bytes
+  int peer = -1;       // broadcast: root; shift: offset; transfer: sender
+  int to = -1;         // transfer: receiver
 
+  std::string name() const;  // all_to_all "vision.0.qkv" sequence f32
   std::string text() const;  // all_to_all "vision.0.qkv" sequence f32 [[0, 5], [3, 0]]
-  friend bool operator==(const ScheduleEntry&, const ScheduleEntry&) = default;
 };
 
 class Schedule {
  public:
   void add(ScheduleEntry entry) { entries_.push_back(std::move(entry)); }
-  void add_all_to_all(std::string group, std::string label, DType dtype, const CountMatrix& counts);
-  void add_all_to_all(std::string group, std::string label, DType dtype, CountTable n_by_n);
-  void add_all_gather(std::string group, std::string label, DType dtype, CountTable per_rank);
-  void add_reduce_scatter(std::string group, std::string label, DType dtype, CountTable per_rank);
+  void add(const std::string& group, DType dtype, const Exchange& exchange);
+  void add(const std::string& group, DType dtype, const std::vector<Exchange>& exchanges);
   void add_all_reduce_sum(std::string group, std::string label, DType dtype, i64 count);
-  void append(const Schedule& other);
 
   const std::vector<ScheduleEntry>& entries() const { return entries_; }
   bool empty() const { return entries_.empty(); }
   i64 size() const { return static_cast<i64>(entries_.size()); }
   std::string text() const;  // one line per entry, numbered from 0
 
-  using Fingerprint = std::array<u64, 2>;  // XXH3-128 over all entries in order
-  Fingerprint fingerprint() const;
-
  private:
   std::vector<ScheduleEntry> entries_;
 };
 
-// Collective over `group`: throws internal on every rank unless all have the same schedule, naming the first
-// entry that differs and who has which version of it.
+// What `rank` of `ranks` says to each rank of the group, or expects from each: a hash of all entries in
+// order, each with the elements that go from the one to the other. Two ranks whose hashes fit issue the same
+// calls, with the same counts between them.
+enum class Side { says, expects };
+std::vector<u64> pair_hashes(const Schedule&, Side, i64 rank, i64 ranks);
+
+// Collective over `group`: throws internal on every rank unless each two ranks fit together, naming the first
+// entry that does not and who has which version of it. Time and memory of the ranks, not of their pairs.
 void agree(const Schedule& schedule, ProcessGroup& group, Stream stream);
 
 // Where a rank stands in its schedule; shared by the groups that execute it.
 class ScheduleCursor {
  public:
-  explicit ScheduleCursor(Schedule schedule) : schedule_(std::move(schedule)) {}
+  explicit ScheduleCursor(Schedule schedule = {}) : schedule_(std::move(schedule)) {}
+
+  // From here on this list, from its beginning. Throws where the one before it was not executed to its end.
+  void follow(Schedule schedule);
 
   // Throws unless every entry that concerns this rank was executed.
   void finish();

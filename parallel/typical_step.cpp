@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "parallel/cost_model.h"
+
 namespace longsight::parallel {
 namespace {
 
@@ -56,7 +58,7 @@ StepPrediction TypicalStep::predict(const Plan& plan) const {
       sum.fusion += pass.fusion;
       sum.language += pass.language;
       sum.loss += pass.loss;
-      const MemoryByPart memory = fullest_memory(m, plan, batch);
+      const MemoryByPart memory = PassMemoryModel(m, plan, batch).fullest();
       if (memory.total() > step.memory.total()) step.memory = memory;
     }
     vision += sum.vision.wire.total;

@@ -75,7 +75,11 @@ class Trainer {
       const StepBatch batch = prefetch.take(step < steps_);
       StepFigures figures{.data_seconds = now() - start};
       groups.reset_counters();
-      train_step(step, batch, runner, optimizer, figures);
+      // Also of what is written at the end.
+      const bool check =
+          due(step, config.train.check_replicas) || (step == steps_ && config.train.check_replicas > 0);
+      train_step(step, batch, check ? StepRunner::End::replica_check : StepRunner::End::gradients, runner,
+                 optimizer, figures);
       figures.seconds = now() - start;
       figures.comm_seconds = groups.counters().seconds;
       count(step, batch, figures);
@@ -86,9 +90,7 @@ class Trainer {
         progress.update(step, fmt::format("loss {:.4f}, {:.0f} tokens/s,", figures.loss,
                                           static_cast<double>(batch.tokens) / figures.seconds));
       }
-      // Also of what is written at the end.
-      if (due(step, config.train.check_replicas) || (step == steps_ && config.train.check_replicas > 0))
-        check_replicas(run_.model->parameters(), job_.world, job_.stream);
+      if (check) runner.check_replicas();
       if (step < steps_) save_and_evaluate(runner, step, progress);
     }
     progress.clear();
@@ -127,15 +129,15 @@ class Trainer {
 
   // Forward, backward, sum over ranks, update. Sets loss, FLOPs, gradient norm and learning rate of
   // `figures`.
-  void train_step(i64 step, const StepBatch& batch, StepRunner& runner, parallel::AdamW& optimizer,
-                  StepFigures& figures) {
+  void train_step(i64 step, const StepBatch& batch, StepRunner::End end, StepRunner& runner,
+                  parallel::AdamW& optimizer, StepFigures& figures) {
     const OptimizerSection& o = loaded_.config.train.optimizer;
     const auto reached = [&](const Parameter& p) { return StepRunner::reached(p, batch); };
     figures.lr = learning_rate(o, step, steps_);
-    const StepSums sums = runner.run(batch);
+    const StepSums sums = runner.run(batch, end);
     figures.loss = sums.loss / static_cast<double>(batch.supervised);
     figures.flops = sums.flops;
-    runner.sum_gradients(batch);
+    runner.sum_gradients();
     figures.gradient_norm =
         without_nan_sign(parallel::gradient_norm(run_.model->parameters(), reached, job_.stream));
     // The norm is of the summed gradients and the same on every rank, so all stop here together, before any

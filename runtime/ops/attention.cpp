@@ -56,6 +56,24 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
   });
 }
 
+AttentionScratch attention_scratch(std::span<const AttentionSpan> spans, i64 heads, i64 kv_heads, i64 width,
+                                   DType dtype, int threads) {
+  const i64 items = Arena::bytes_of(DType::I64, static_cast<i64>(spans.size()) + 1);
+  i64 query_tiles = 0;
+  for (const AttentionSpan& span : spans) query_tiles += Tiling(span.q_rows, kBackwardQueries).count;
+  const i64 turns = Arena::bytes_of(DType::I64, heads * query_tiles);
+  AttentionScratch scratch;
+  dispatch(dtype, [&](auto zero) {
+    const auto& kernels = tile_kernels<decltype(zero)>();
+    const auto tiles = [&](i64 elements) {
+      return Arena::bytes_of(dtype, threads * elements_per_thread(elements));
+    };
+    if (heads > 0) scratch.forward = items + tiles(kernels.forward_scratch(width));
+    if (kv_heads > 0) scratch.backward = 2 * items + turns + tiles(kernels.backward_scratch(width));
+  });
+  return scratch;
+}
+
 namespace {
 
 // Sum of clamp(i + shift, low, high) over i < rows: first low, then one more at each row, then high.

@@ -71,7 +71,7 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
   i64* const turns = scratch.take(DType::I64, {heads, query_tiles.size()}, "attention.turns").as<i64>();
   std::fill(turns, turns + heads * query_tiles.size(), 0);
   const int threads = omp_get_max_threads();
-  const i64 per_thread = ceil_div(kernels.backward_scratch(width), 16) * 16;
+  const i64 per_thread = elements_per_thread(kernels.backward_scratch(width));
   T* const memory = scratch.take(dtype_of<T>(), {threads, per_thread}, "attention.tiles").template as<T>();
   const HeadRows<T> q_rows(q), k_rows(k), v_rows(v), do_rows(d_o), dq_rows(dq), dk_rows(dk), dv_rows(dv);
   const T *const lse_data = lse.as<T>(), *const delta_data = delta.as<T>();

@@ -18,7 +18,7 @@ void run_forward(const TileKernels<T>& kernels, const Heads& o, const Matrix& ls
   const SpanItems units(problem.spans, scratch,
                         [&](const AttentionSpan& span) { return Tiling(span.q_rows, limit).count * heads; });
   const int threads = omp_get_max_threads();
-  const i64 per_thread = ceil_div(kernels.forward_scratch(q.width), 16) * 16;
+  const i64 per_thread = elements_per_thread(kernels.forward_scratch(q.width));
   T* const memory = scratch.take(dtype_of<T>(), {threads, per_thread}, "attention.tiles").template as<T>();
   const HeadRows<T> o_rows(o), q_rows(q), k_rows(k), v_rows(v);
   T* const lse_data = lse.as<T>();

@@ -78,6 +78,11 @@ class SpanItems {
   std::span<i64> first_;
 };
 
+// Elements of a thread's own memory, when its kernel works in so many.
+inline i64 elements_per_thread(i64 of_kernel) {
+  return ceil_div(of_kernel, 16) * 16;
+}
+
 // One head of a [T, H, D] view: row t begins at data + t * stride.
 template <class T>
 struct HeadRows {

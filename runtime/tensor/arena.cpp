@@ -11,8 +11,12 @@ constexpr i64 kBlockBytes = i64{64} << 20;
 
 }  // namespace
 
+i64 Arena::bytes_of(DType dtype, i64 elements) {
+  return ceil_div(elements * size_of(dtype), kAlign) * kAlign;
+}
+
 Tensor Arena::take(DType dtype, Shape shape, std::string_view label) {
-  const i64 bytes = ceil_div(shape.elements() * size_of(dtype), kAlign) * kAlign;
+  const i64 bytes = bytes_of(dtype, shape.elements());
   // The tail of a block that is too small stays unused until the arena is rewound; pages never touched cost
   // nothing.
   while (current_ < blocks_.size() && blocks_[current_].used + bytes > blocks_[current_].storage.bytes())

@@ -22,6 +22,9 @@ class Arena {
   // NaN. `label` is counted in the table of the high-water mark.
   Tensor take(DType dtype, Shape shape, std::string_view label);
 
+  // What take() adds to used() for so many elements.
+  static i64 bytes_of(DType dtype, i64 elements);
+
   struct Mark {
     std::size_t block = 0;
     i64 used_in_block = 0;

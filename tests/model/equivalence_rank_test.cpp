@@ -16,6 +16,7 @@ namespace {
 
 using parallel::AttentionKind;
 using parallel::FusionKind;
+using parallel::Tower;
 
 struct Case {
   const char* name;
@@ -92,8 +93,8 @@ void check_layout(const Case& c, AttentionKind vision, AttentionKind language, F
 
 TEST_CASE("every layout has the gradients of one rank") {
   for (const Case& c : kCases) {
-    for (AttentionKind vision : {AttentionKind::images, AttentionKind::ulysses, AttentionKind::gather}) {
-      for (AttentionKind language : {AttentionKind::ulysses, AttentionKind::gather, AttentionKind::local}) {
+    for (AttentionKind vision : different_for(Tower::vision)) {
+      for (AttentionKind language : different_for(Tower::language)) {
         for (FusionKind fusion : {FusionKind::owner, FusionKind::gather})
           check_layout(c, vision, language, fusion);
       }
@@ -120,10 +121,12 @@ TEST_CASE("every family has the gradients of one rank") {
       if (alone) {
         for (test::SampleShape& sample : shapes.samples) sample.images = 0;
       }
-      for (AttentionKind kind : {AttentionKind::ulysses, AttentionKind::gather})
-        check_layout(shapes, kind, kind, FusionKind::owner, false, family.config);
-      check_layout(shapes, AttentionKind::images, AttentionKind::local, FusionKind::gather, false,
-                   family.config);
+      // Every strategy of each tower, some of them together.
+      const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
+      for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
+        check_layout(shapes, vision[i % vision.size()], language[i % language.size()],
+                     i % 2 == 0 ? FusionKind::gather : FusionKind::owner, false, family.config);
+      }
     }
   }
 }

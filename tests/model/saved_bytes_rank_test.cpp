@@ -1,8 +1,10 @@
 // Predicted memory against the arenas of a real pass, and predicted bytes on the wire against what was sent.
 #include <doctest/doctest.h>
+#include <omp.h>
 
 #include "model/model_shape.h"
 #include "model/vlm.h"
+#include "parallel/cost_model.h"
 #include "parallel/memory_model.h"
 #include "tests/support/families.h"
 #include "tests/support/rank_test.h"
@@ -13,6 +15,7 @@ namespace {
 
 using parallel::AttentionKind;
 using parallel::FusionKind;
+using parallel::Tower;
 
 // Images at edges and in the middle, a rank without images, fewer tokens than ranks.
 const std::vector<std::vector<test::SampleShape>> kBatches{
@@ -21,8 +24,8 @@ const std::vector<std::vector<test::SampleShape>> kBatches{
 template <class F>
 void for_every_layout(F&& f) {
   for (const auto& samples : kBatches) {
-    for (AttentionKind vision : {AttentionKind::images, AttentionKind::ulysses, AttentionKind::gather}) {
-      for (AttentionKind language : {AttentionKind::ulysses, AttentionKind::gather, AttentionKind::local}) {
+    for (AttentionKind vision : different_for(Tower::vision)) {
+      for (AttentionKind language : different_for(Tower::language)) {
         // Fusion does not touch the activations: each exchange with some of the strategies is enough.
         const FusionKind fusion = vision == AttentionKind::ulysses ? FusionKind::gather : FusionKind::owner;
         INFO("vision ", name_of(vision), ", language ", name_of(language), ", fusion ", name_of(fusion));
@@ -33,47 +36,85 @@ void for_every_layout(F&& f) {
 }
 
 void check_prediction(const nlohmann::json& config, const std::vector<test::SampleShape>& shapes,
-                      AttentionKind vision, AttentionKind language, FusionKind fusion) {
+                      AttentionKind vision, AttentionKind language, FusionKind fusion,
+                      const AdapterConfig& adapters = {}) {
   parallel::ProcessGroup& world = test_world();
-  const auto model = test::tiny_model(DType::F32, config);
+  const auto model = test::tiny_model(DType::F32, config, true, adapters);
   const MicroBatch batch = pack(test::tiny_samples(model->config(), shapes), model->config());
   const auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision,
                                            model->language().blocks(), language, fusion);
   const parallel::ModelShape shape = model_shape(*model);
   const parallel::BatchShape counted = parallel::batch_shape(batch.geometry);
-  const auto rows = parallel::rank_rows(
-      shape, counted, make_layout(plan, batch.geometry))[static_cast<std::size_t>(world.rank())];
+  const parallel::PassMemoryModel predicted(shape, plan, counted, omp_get_max_threads());
 
   PassMemory memory;
   Pass pass(*model, batch, plan, true, world, memory, {});
   const i64 before = world.counters().bytes_sent;
   pass.forward();
-  CHECK(memory.saved.used() == parallel::saved_bytes(shape, plan, rows));
+  CHECK(memory.saved.used() == predicted.saved(world.rank()));
   pass.loss_and_backward(1);
   const i64 sent = world.counters().bytes_sent - before;
-  CHECK(memory.saved.high_water() == parallel::saved_bytes(shape, plan, rows));
-  // Attention takes tiles of its own, which the prediction leaves out.
-  CHECK(memory.scratch.high_water() >= parallel::scratch_bytes(shape, plan, rows));
+  CHECK(memory.saved.high_water() == predicted.saved(world.rank()));
+  CHECK(memory.scratch.high_water() == predicted.scratch(world.rank()));
   CHECK(world.all_reduce_sum(sent, {}) == parallel::pass_cost(shape, plan, counted).wire_bytes());
 }
 
 }  // namespace
 
-TEST_CASE("the activations of a pass are the predicted bytes on every rank, and so is what it sends") {
+TEST_CASE("a pass takes the predicted bytes on every rank, and sends them") {
   for_every_layout([&](const auto& shapes, AttentionKind vision, AttentionKind language, FusionKind fusion) {
     check_prediction(test::tiny_config(), shapes, vision, language, fusion);
   });
 }
 
-TEST_CASE("the same of every family: norms, windows, RoPE and joins are all counted") {
+namespace {
+
+// Without images for a language model alone.
+std::vector<test::SampleShape> fitting(const test::TinyFamily& family,
+                                       std::vector<test::SampleShape> shapes) {
+  if (read_model_config(family.config, family.name).has_vision()) return shapes;
+  for (test::SampleShape& sample : shapes) sample.images = 0;
+  return shapes;
+}
+
+}  // namespace
+
+TEST_CASE("the same of every family: norms, windows, RoPE, layer scales and joins are all counted") {
+  const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
   for (const test::TinyFamily& family : test::tiny_families()) {
     INFO(family.name);
-    std::vector<test::SampleShape> shapes = kBatches.front();
-    if (!read_model_config(family.config, family.name).has_vision()) {
-      for (test::SampleShape& sample : shapes) sample.images = 0;
+    for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
+      check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
+                       language[i % language.size()], FusionKind::owner);
     }
-    for (AttentionKind kind : {AttentionKind::ulysses, AttentionKind::gather})
-      check_prediction(family.config, shapes, kind, kind, FusionKind::owner);
+  }
+}
+
+TEST_CASE("the same with adapters, on every layer or on those of one block, and without images") {
+  const AdapterConfig everywhere{.rank = 3, .alpha = 5, .targets = {"*"}, .random_b = true},
+      some{.rank = 2, .alpha = 5, .targets = {"*.layers.1.*"}, .random_b = true};
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    INFO(family.name);
+    for (const auto& batch : {kBatches[0], kBatches[1]}) {
+      check_prediction(family.config, fitting(family, batch), AttentionKind::ulysses, AttentionKind::gather,
+                       FusionKind::owner, everywhere);
+      check_prediction(family.config, fitting(family, batch), AttentionKind::gather, AttentionKind::ulysses,
+                       FusionKind::gather, some);
+    }
+  }
+}
+
+TEST_CASE("the same of more rows than a chunk has, in the MLP and in the loss") {
+  static_assert(parallel::kMlpRows == 2048);
+  const AdapterConfig everywhere{.rank = 3, .alpha = 5, .targets = {"*"}, .random_b = true};
+  const std::vector<test::SampleShape> long_samples{{60, 0}, {4500, 250}, {9, 0}};
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    INFO(family.name);
+    const auto shapes = fitting(family, long_samples);
+    check_prediction(family.config, shapes, AttentionKind::ulysses, AttentionKind::ulysses,
+                     FusionKind::owner);
+    check_prediction(family.config, shapes, AttentionKind::images, AttentionKind::gather, FusionKind::gather,
+                     everywhere);
   }
 }
 

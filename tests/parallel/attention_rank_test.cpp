@@ -126,10 +126,10 @@ AttentionShape causal(i64 window) {
 }
 
 bool between(AttentionKind kind) {
-  return kind == AttentionKind::local || kind == AttentionKind::images;
+  return cuts_between_sequences({&kind, 1});
 }
 
-constexpr std::array kKinds{AttentionKind::local, AttentionKind::ulysses, AttentionKind::gather};
+const std::vector<AttentionKind> kKinds = different_for(Tower::language);
 constexpr std::array<i64, 6> kWindows{0, 1, 2, 7, 40, 1000};
 
 TEST_CASE("windows and prefixes have the results and gradients of one rank, wherever the stream is cut") {
@@ -240,17 +240,16 @@ TEST_CASE("blocks with other sequences than the images share their cuts, and sta
         left -= rows;
       }
     }
-    for (AttentionKind kind : {AttentionKind::images, AttentionKind::ulysses, AttentionKind::gather}) {
+    for (AttentionKind kind : different_for(Tower::vision)) {
       Geometry g;
       g.images = images.sequences;
-      images.cuts = windows.cuts = vision_cuts(g, test_world().size(), kind == AttentionKind::images);
+      images.cuts = windows.cuts = vision_cuts(g, test_world().size(), between(kind));
       check_equals_one_rank(kind, kShape, images, seed);
       check_equals_one_rank(kind, kShape, windows, seed);
-      if (kind != AttentionKind::images) continue;
-      Schedule schedule;
-      make_attention(kind, kShape, windows.stream(), test_world(), "test")
-          ->schedule_forward(schedule, DType::F32);
-      CHECK(schedule.entries().empty());
+      if (!between(kind)) continue;
+      const auto alone = make_attention(kind, kShape, windows.stream(), test_world(), "test");
+      CHECK(alone->forward_exchanges().empty());
+      CHECK(alone->backward_exchanges().empty());
     }
   }
 }
@@ -260,14 +259,9 @@ TEST_CASE("blocks with other sequences than the images share their cuts, and sta
 // Rows of keys that each rank gets from others, in the forward pass.
 i64 fetched(const AttentionShape& shape, const AttentionStream& stream) {
   const auto attention = make_attention(AttentionKind::gather, shape, stream, test_world(), "test");
-  Schedule schedule;
-  attention->schedule_forward(schedule, DType::F32);
-  const auto& counts = schedule.entries().front().counts.all();
-  const i64 ranks = test_world().size(), me = test_world().rank();
-  i64 elements = 0;
-  for (i64 from = 0; from < ranks; ++from) {
-    if (from != me) elements += counts[static_cast<std::size_t>(from * ranks + me)];
-  }
+  const Counts& counts = attention->forward_exchanges().front().counts;
+  const i64 me = test_world().rank();
+  const i64 elements = counts.total_received_by(me) - counts.at(me, me);
   return exact_div(elements, shape.kv_columns());
 }
 

@@ -5,11 +5,13 @@
 
 #include <doctest/doctest.h>
 
-#include "parallel/attention.h"
+#include "parallel/attention_spans.h"
+#include "parallel/block_memory.h"
 #include "parallel/fusion_exchange.h"
 #include "parallel/head_split.h"
 #include "parallel/loss_balance.h"
 #include "parallel/memory_model.h"
+#include "parallel/schedule.h"
 #include "tests/parallel/plan_shapes.h"
 #include "tests/support/failure.h"
 
@@ -17,40 +19,6 @@ using namespace longsight;
 using namespace longsight::parallel;
 
 namespace {
-
-// What a schedule moves from rank to rank, counted entry by entry.
-struct Counted {
-  i64 total = 0;
-  i64 fullest = 0;  // the fullest rank of each entry, added up
-};
-
-Counted counted(const Schedule& schedule, i64 ranks) {
-  Counted bytes;
-  for (const ScheduleEntry& e : schedule.entries()) {
-    const auto& counts = e.counts.all();
-    std::vector<i64> sent(static_cast<std::size_t>(ranks)), received(static_cast<std::size_t>(ranks));
-    for (i64 from = 0; from < ranks; ++from) {
-      for (i64 to = 0; to < ranks; ++to) {
-        if (from == to) continue;
-        i64 n = 0;
-        if (e.operation == Operation::all_to_all) n = counts[static_cast<std::size_t>(from * ranks + to)];
-        if (e.operation == Operation::all_gather) n = counts[static_cast<std::size_t>(from)];
-        if (e.operation == Operation::reduce_scatter) n = counts[static_cast<std::size_t>(to)];
-        sent[static_cast<std::size_t>(from)] += n;
-        received[static_cast<std::size_t>(to)] += n;
-      }
-    }
-    const i64 bytes_each = size_of(e.dtype);
-    bytes.total += bytes_each * std::accumulate(sent.begin(), sent.end(), i64{0});
-    bytes.fullest += bytes_each * std::max(*std::max_element(sent.begin(), sent.end()),
-                                           *std::max_element(received.begin(), received.end()));
-  }
-  return bytes;
-}
-
-AttentionShape attention_of(const TowerShape& t) {
-  return {t.heads, t.kv_heads, t.head_width, t.causal, t.window};
-}
 
 // The lists that BatchShape holds as runs.
 Geometry geometry_of(const BatchShape& batch) {
@@ -70,49 +38,76 @@ Geometry geometry_of(const BatchShape& batch) {
   return g;
 }
 
+std::vector<std::string> texts(const AttentionStrategy& strategy) {
+  std::vector<std::string> all;
+  for (const auto* exchanges : {&strategy.forward_exchanges(), &strategy.backward_exchanges()}) {
+    for (const Exchange& e : *exchanges)
+      all.push_back(fmt::format("{} {:x}", e.label, e.counts.fingerprint()));
+  }
+  return all;
+}
+
 constexpr std::array kRanks{1, 2, 3, 4, 5, 8, 13};
 
 }  // namespace
 
-TEST_CASE("predicted attention bytes are the sums of the count matrices that the strategies exchange") {
+// The exchanges of all strategies, a rank's part of them compared with what the others say, on every rank.
+TEST_CASE("what a strategy sends back is what it sent, and every rank says the same of all") {
   std::mt19937 random(1);
-  for (int trial = 0; trial < 60; ++trial) {
+  for (int trial = 0; trial < 40; ++trial) {
     const i64 kv = draw(random, 1, 4), heads = kv * draw(random, 1, 4);
     ModelShape m = tiny_shape(draw(random, 1, 9), heads, kv);
     m.language.window = draw(random, 0, 1) * draw(random, 1, 60);
     const BatchShape batch = pack_statistics(random_samples(random, m, draw(random, 1, 6)), m);
-    std::vector<i64> prefixes;
-    const bool with_prefixes = draw(random, 0, 1) == 1;
-    for (i64 s = 0; with_prefixes && s < batch.frame.samples.count(); ++s) {
-      const i64 rows = batch.frame.samples.starts[static_cast<std::size_t>(s) + 1] -
-                       batch.frame.samples.starts[static_cast<std::size_t>(s)];
-      prefixes.push_back(draw(random, 0, 1) * draw(random, 0, rows));
-    }
     for (int ranks : kRanks) {
-      for (AttentionKind kind : {AttentionKind::ulysses, AttentionKind::gather}) {
-        PaperGroup group(0, ranks);
+      for (const Strategy& s : strategies()) {
+        const bool between = s.ranges == Strategy::Ranges::between_sequences;
         const auto compare = [&](const TowerShape& t, const PackedSequences& sequences, const Cuts& cuts) {
-          const std::span<const i64> seen(prefixes.begin(), t.causal ? prefixes.size() : 0);
-          const auto strategy = make_attention(kind, attention_of(t), {sequences, cuts, seen}, group, t.name);
-          Schedule forward, backward;
-          strategy->schedule_forward(forward, DType::F64);
-          strategy->schedule_backward(backward, DType::F64);
-          const AttentionWire wire = attention_wire(t, kind, sequences, cuts, size_of(DType::F64), seen);
-          CHECK(wire.forward.total == counted(forward, ranks).total);
-          CHECK(wire.forward.fullest == counted(forward, ranks).fullest);
-          CHECK(wire.backward.total == counted(backward, ranks).total);
-          CHECK(wire.backward.fullest == counted(backward, ranks).fullest);
+          PaperGroup first(0, ranks);
+          const auto a = make_attention(s.kind, attention_shape(t, true), {sequences, cuts}, first, t.name);
+          for (int rank = 1; rank < ranks; ++rank) {
+            PaperGroup group(rank, ranks);
+            const auto b = make_attention(s.kind, attention_shape(t, true), {sequences, cuts}, group, t.name);
+            CHECK(texts(*a) == texts(*b));
+          }
+          if (a->forward_exchanges().empty()) return;
+          CHECK(a->backward_exchanges().back().counts.fingerprint() ==
+                a->forward_exchanges().front().counts.transposed().fingerprint());
         };
-        compare(m.language, batch.frame.samples, even_cuts(batch.frame.samples.rows(), ranks));
-        compare(m.language, batch.frame.samples, cuts_at(batch.frame.samples.starts, ranks));
-        compare(m.vision, batch.frame.images, vision_cuts(batch.frame, ranks, false));
-        compare(m.vision, batch.frame.images, vision_cuts(batch.frame, ranks, true));
+        compare(m.language, batch.frame.samples,
+                between ? cuts_at(batch.frame.samples.starts, ranks)
+                        : even_cuts(batch.frame.samples.rows(), ranks));
+        compare(m.vision, batch.frame.images, vision_cuts(batch.frame, ranks, between));
       }
     }
   }
 }
 
-TEST_CASE("predicted bytes of fusion and loss are those of their schedules") {
+TEST_CASE(
+    "no strategy makes a table of ranks x ranks: a list of a hundred thousand ranks is compared at once") {
+  const i64 ranks = 100'000;
+  const ModelShape m = tiny_shape(4, 8, 2);
+  PackedSequences one;
+  one.append(3 * ranks);
+  PaperGroup group(5, narrow<int>(ranks));
+  for (AttentionKind kind : legal_for(Tower::language)) {
+    const Cuts cuts =
+        cuts_between_sequences({&kind, 1}) ? cuts_at(one.starts, ranks) : even_cuts(one.rows(), ranks);
+    const auto attention = make_attention(kind, attention_shape(m.language, false), {one, cuts}, group, "");
+    Schedule schedule;
+    schedule.add("sequence", DType::F32, attention->forward_exchanges());
+    schedule.add("sequence", DType::F32, attention->backward_exchanges());
+    const std::vector<u64> said = pair_hashes(schedule, Side::says, 5, ranks);
+    PaperGroup other(7, narrow<int>(ranks));
+    const auto same = make_attention(kind, attention_shape(m.language, false), {one, cuts}, other, "");
+    Schedule theirs;
+    theirs.add("sequence", DType::F32, same->forward_exchanges());
+    theirs.add("sequence", DType::F32, same->backward_exchanges());
+    CHECK(said[7] == pair_hashes(theirs, Side::expects, 7, ranks)[5]);
+  }
+}
+
+TEST_CASE("fusion and loss move the rows that a walk over all tokens finds, and back") {
   std::mt19937 random(2);
   for (int trial = 0; trial < 60; ++trial) {
     const ModelShape m = tiny_shape(4, 4, 2);
@@ -124,24 +119,34 @@ TEST_CASE("predicted bytes of fusion and loss are those of their schedules") {
                                    draw(random, 0, 1) == 0 ? AttentionKind::images : AttentionKind::ulysses,
                                    1, AttentionKind::gather, FusionKind::owner),
                       g);
-      PaperGroup group(0, ranks);
-      const FeatureTraffic traffic = feature_traffic(batch, layout);
-      for (FusionKind kind : {FusionKind::owner, FusionKind::gather}) {
-        const auto exchange = make_fusion_exchange(kind, g, layout, group);
-        Schedule forth, back;
-        exchange->schedule_forward(forth, DType::F32, 7);
-        exchange->schedule_backward(back, DType::F32, 7);
-        const Wire wire = fusion_wire(kind, traffic, 7, 4);
-        CHECK(wire.total == counted(forth, ranks).total);
-        CHECK(wire.fullest == counted(forth, ranks).fullest);
-        CHECK(wire.total == counted(back, ranks).total);
-        CHECK(wire.fullest == counted(back, ranks).fullest);
+      std::vector<Counts::Pair> features, targets;
+      std::vector<i64> owned(static_cast<std::size_t>(ranks));
+      for (i64 f = 0; f < g.features(); ++f) {
+        const i64 owner = layout.vision.owner(g.feature_rows[static_cast<std::size_t>(f)]);
+        features.push_back(
+            {owner, layout.language.owner(g.feature_positions[static_cast<std::size_t>(f)]), 1});
+        ++owned[static_cast<std::size_t>(owner)];
       }
-      const LossBalance balance(g, layout, group);
-      Schedule loss;
-      balance.schedule_forward(loss, DType::F32, 5);
-      CHECK(loss_wire(batch, layout.language, 5, 4).total == counted(loss, ranks).total);
-      CHECK(loss_wire(batch, layout.language, 5, 4).fullest == counted(loss, ranks).fullest);
+      const Cuts projected = even_cuts(g.supervised(), ranks);
+      for (i64 s = 0; s < g.supervised(); ++s) {
+        targets.push_back({layout.language.owner(g.supervised_positions[static_cast<std::size_t>(s)]),
+                           projected.owner(s), 1});
+      }
+      const auto same = [&](const Counts& a, const Counts& b) {
+        for (i64 r = 0; r < ranks; ++r) CHECK(a.sent_by(r) == b.sent_by(r));
+      };
+      const Counts fusion = Counts::pairs(ranks, features), loss = Counts::pairs(ranks, targets);
+      const TwoWays owner = fusion_exchanges(FusionKind::owner, batch.features, layout),
+                    gather = fusion_exchanges(FusionKind::gather, batch.features, layout),
+                    balance = loss_exchanges(batch.supervised, layout.language);
+      same(owner.forth.counts, fusion);
+      same(owner.back.counts, fusion.transposed());
+      same(balance.forth.counts, loss);
+      same(balance.back.counts, loss.transposed());
+      for (i64 r = 0; r < ranks; ++r) {
+        CHECK(gather.forth.counts.received_by(r) == owned);
+        CHECK(gather.back.counts.sent_by(r) == owned);
+      }
     }
   }
 }
@@ -157,7 +162,8 @@ TEST_CASE("a geometry becomes the same runs as the statistics that it was made f
   CHECK(again.supervised_count() == batch.supervised_count());
   for (i64 ranks : {2, 5}) {
     const Cuts cuts = even_cuts(batch.frame.samples.rows(), ranks);
-    CHECK(loss_wire(again, cuts, 3, 4) == loss_wire(batch, cuts, 3, 4));
+    CHECK(loss_exchanges(again.supervised, cuts).forth.wire(4) ==
+          loss_exchanges(batch.supervised, cuts).forth.wire(4));
   }
 }
 
@@ -266,48 +272,24 @@ TEST_CASE("frozen blocks have no backward exchange") {
   const Plan plan =
       uniform_plan(make_mesh(4, 4), 2, AttentionKind::ulysses, 3, AttentionKind::ulysses, FusionKind::owner);
   const Layout layout = make_layout(plan, batch.frame);
-  const AttentionWire wire =
-      attention_wire(m.vision, AttentionKind::ulysses, batch.frame.images, layout.vision, 4);
-  CHECK(pass_cost(m, plan, batch).vision.wire.total == 2 * (wire.forward.total + wire.backward.total));
+  PaperGroup group(0, 4);
+  const auto attention = make_attention(AttentionKind::ulysses, attention_shape(m.vision, false),
+                                        {batch.frame.images, layout.vision}, group, "vision");
+  const auto total = [](const std::vector<Exchange>& exchanges) {
+    Wire wire;
+    for (const Exchange& e : exchanges) wire += e.wire(4);
+    return wire.total;
+  };
+  const i64 forward = total(attention->forward_exchanges()),
+            backward = total(attention->backward_exchanges());
+  CHECK(pass_cost(m, plan, batch).vision.wire.total == 2 * (forward + backward));
   const i64 fusion = pass_cost(m, plan, batch).fusion.wire.total;
   m.vision.backward_blocks = 0;
   m.vision_parameters.trained = 0;
-  CHECK(pass_cost(m, plan, batch).vision.wire.total == 2 * wire.forward.total);
+  CHECK(pass_cost(m, plan, batch).vision.wire.total == 2 * forward);
   CHECK(pass_cost(m, plan, batch).fusion.wire.total == fusion);  // the connector is still trained
   m.connector_parameters.trained = 0;
   CHECK(pass_cost(m, plan, batch).fusion.wire.total == fusion / 2);
-}
-
-TEST_CASE("rows by rank add up to the whole micro-batch") {
-  std::mt19937 random(4);
-  for (int trial = 0; trial < 40; ++trial) {
-    const ModelShape m = tiny_shape(4, 8, 2);
-    const BatchShape batch = pack_statistics(random_samples(random, m, draw(random, 1, 6)), m);
-    const i64 ranks = draw(random, 1, 9);
-    const Plan plan = uniform_plan(make_mesh(ranks, ranks), 2, AttentionKind::gather, 3,
-                                   AttentionKind::gather, FusionKind::owner);
-    const Layout layout = make_layout(plan, batch.frame);
-    RankRows sum;
-    i64 vision_needed = 0, language_needed = 0;
-    for (const RankRows& r : rank_rows(m, batch, layout)) {
-      sum.vision += r.vision;
-      sum.class_rows += r.class_rows;
-      sum.features += r.features;
-      sum.language += r.language;
-      sum.visual_tokens += r.visual_tokens;
-      sum.supervised += r.supervised;
-      vision_needed += r.vision_whole.needed - r.vision_whole.sent;
-      language_needed += r.language_whole.needed - r.language_whole.sent;
-    }
-    CHECK(sum.vision == batch.frame.images.rows());
-    CHECK(sum.class_rows == batch.frame.images.count());
-    CHECK(sum.features == batch.feature_count());
-    CHECK(sum.language == batch.frame.samples.rows());
-    CHECK(sum.visual_tokens == batch.feature_count());
-    CHECK(sum.supervised == batch.supervised_count());
-    CHECK(vision_needed == 0);  // what all ranks need is what all ranks send
-    CHECK(language_needed == 0);
-  }
 }
 
 TEST_CASE("saved bytes are the tensors that forward takes, each rounded up to 64 bytes") {
@@ -320,7 +302,6 @@ TEST_CASE("saved bytes are the tensors that forward takes, each rounded up to 64
   SUBCASE("one rank") {
     const Plan plan =
         uniform_plan(make_mesh(1, 1), 1, AttentionKind::local, 1, AttentionKind::local, FusionKind::owner);
-    const RankRows rows = rank_rows(m, batch, make_layout(plan, batch.frame)).front();
     const i64 vision = bytes(9 * 588) + 2 * bytes(10 * c) + 2 * bytes(10)  // patches, embedding, its norm
                        + 3 * bytes(10 * c) + 4 * bytes(10) + bytes(10 * 3 * c) + bytes(10 * 2) +
                        bytes(10 * f);  // block
@@ -328,19 +309,17 @@ TEST_CASE("saved bytes are the tensors that forward takes, each rounded up to 64
     const i64 language = bytes(21 * l) + 2 * bytes(21 * 64)  // embeddings, angles
                          + 3 * bytes(21 * l) + 2 * bytes(21) + bytes(21 * 4 * 128) + bytes(21 * 2) +
                          bytes(21 * 2 * g);
-    CHECK(saved_bytes(m, plan, rows) == vision + connector + language);
+    CHECK(PassMemoryModel(m, plan, batch).saved(0) == vision + connector + language);
   }
   SUBCASE("ulysses keeps q, k, v of its heads for all rows instead of its own projection") {
     const Plan plan = uniform_plan(make_mesh(2, 2), 1, AttentionKind::ulysses, 1, AttentionKind::ulysses,
                                    FusionKind::owner);
-    const RankRows rows = rank_rows(m, batch, make_layout(plan, batch.frame)).front();
-    CHECK(rows.language == 10);
     const i64 vision = bytes(4 * 588) + 2 * bytes(5 * c) + 2 * bytes(5) + 3 * bytes(5 * c) + 4 * bytes(5) +
                        bytes(10 * 3 * 64) + bytes(10) + bytes(5 * f);
     const i64 connector = 2 * bytes(4 * l) + bytes(4 * c);
     const i64 language = bytes(10 * l) + 2 * bytes(10 * 64) + 3 * bytes(10 * l) + 2 * bytes(10) +
                          bytes(21 * 3 * 128) + bytes(21) + bytes(10 * 2 * g);
-    CHECK(saved_bytes(m, plan, rows) == vision + connector + language);
+    CHECK(PassMemoryModel(m, plan, batch).saved(0) == vision + connector + language);
   }
 }
 

@@ -1,31 +1,12 @@
-// Model shapes and batches for tests of the planner, and a group that exists only on paper.
+// Model shapes and batches for tests of the planner.
 #pragma once
 
 #include <random>
 
+#include "parallel/paper_group.h"
 #include "parallel/planner.h"
-#include "parallel/process_group.h"
 
 namespace longsight::parallel {
-
-// Rank `rank` of `ranks`: strategies can be made and asked for their schedule; a call that would communicate
-// throws.
-class PaperGroup final : public ProcessGroup {
- public:
-  PaperGroup(int rank, int ranks) : ProcessGroup(rank, ranks, "sequence") {}
-  std::unique_ptr<ProcessGroup> split(int, int, std::string) override { nothing(); }
-
- private:
-  [[noreturn]] static void nothing() { fail(ExitCode::internal, "a paper group cannot communicate"); }
-  void do_exchange(std::span<const Outgoing>, std::span<const Incoming>, DType, const char*) override {
-    nothing();
-  }
-  void do_send_recv(Outgoing, int, Incoming, int, DType, const char*) override { nothing(); }
-  void do_broadcast(void*, i64, int, const char*) override { nothing(); }
-  void do_gather(const void*, void*, i64, const char*) override { nothing(); }
-  void do_barrier(const char*) override { nothing(); }
-  void do_abort(int) override {}
-};
 
 inline TowerShape tower(std::string name, i64 blocks, i64 heads, i64 kv_heads, i64 head_width,
                         i64 intermediate) {

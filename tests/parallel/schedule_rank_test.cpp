@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include "parallel/gradient_sync.h"
+#include "parallel/replica_check.h"
 #include "parallel/schedule.h"
 #include "tests/support/rank_test.h"
 
@@ -23,27 +25,33 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-CountMatrix ring(i64 ranks) {
-  CountMatrix counts(ranks);
-  for (i64 r = 0; r < ranks; ++r) counts.at(r, (r + 1) % ranks) = r + 1;
-  return counts;
+// Rank r sends r + 1 elements to the next one.
+std::vector<Counts::Pair> ring_pairs(i64 ranks) {
+  std::vector<Counts::Pair> pairs;
+  for (i64 r = 0; r < ranks; ++r) pairs.push_back({r, (r + 1) % ranks, r + 1});
+  return pairs;
+}
+
+Exchange ring(i64 ranks, const std::string& label) {
+  return all_to_all(label, Counts::pairs(ranks, ring_pairs(ranks)));
 }
 
 Schedule two_layers(i64 ranks) {
   Schedule schedule;
-  schedule.add_all_to_all("world", "layer.0", DType::F32, ring(ranks));
-  schedule.add_all_to_all("world", "layer.1", DType::F32, ring(ranks));
+  schedule.add("world", DType::F32, std::vector{ring(ranks, "layer.0"), ring(ranks, "layer.1")});
   schedule.add_all_reduce_sum("world", "gradients", DType::F32, 7);
   return schedule;
 }
 
 void run_layer(ProcessGroup& group, const char* label) {
-  const CountMatrix counts = ring(group.size());
-  std::vector<float> send(static_cast<std::size_t>(counts.total_sent_by(group.rank())),
+  const Exchange exchange = ring(group.size(), label);
+  std::vector<float> send(static_cast<std::size_t>(exchange.counts.total_sent_by(group.rank())),
                           static_cast<float>(group.rank()));
-  std::vector<float> recv(static_cast<std::size_t>(counts.total_received_by(group.rank())), -1.0f);
-  group.all_to_all_v(send.data(), counts.sent_by(group.rank()), recv.data(), counts.received_by(group.rank()),
-                     DType::F32, {}, label);
+  std::vector<float> recv(static_cast<std::size_t>(exchange.counts.total_received_by(group.rank())), -1.0f);
+  const auto tensor = [](std::vector<float>& x) {
+    return Tensor(x.data(), DType::F32, {static_cast<i64>(x.size())});
+  };
+  exchange.run(tensor(send), tensor(recv), group, {});
   const int from = (group.rank() + group.size() - 1) % group.size();
   CHECK(recv == std::vector<float>(static_cast<std::size_t>(from + 1), static_cast<float>(from)));
 }
@@ -55,22 +63,61 @@ TEST_CASE("equal schedules agree") {
   CHECK(disagreement({}, test_world()) == "");
 }
 
-TEST_CASE("one rank with another count stops all ranks, and the error names entry, count and ranks") {
+TEST_CASE("two ranks with different counts stop all ranks, and the error names entry, counts and both") {
   ProcessGroup& world = test_world();
   if (world.size() < 2) return;
-  const int odd = world.size() - 1;
+  // Each rank in turn is wrong about what it sends, and about what it receives.
+  for (int odd = 0; odd < world.size(); ++odd) {
+    for (bool sends : {true, false}) {
+      const i64 other = (odd + (sends ? 1 : world.size() - 1)) % world.size(), from = sends ? odd : other,
+                to = sends ? other : odd;
+      Schedule schedule;
+      schedule.add_all_reduce_sum("world", "same", DType::F32, 3);
+      auto pairs = ring_pairs(world.size());
+      if (world.rank() == odd) pairs.push_back({from, to, 90});
+      schedule.add("world", DType::F32, all_to_all("vision.3.qkv", Counts::pairs(world.size(), pairs)));
+      const std::string error = disagreement(schedule, world);
+      CAPTURE(error);
+      CHECK(has(error, "Entry 1, all_to_all \"vision.3.qkv\" world f32: "));
+      const i64 right = from + 1;
+      CHECK(has(error, fmt::format("rank {} sends {} to rank {}, which expects {}", from,
+                                   sends ? right + 90 : right, to, sends ? right : right + 90)));
+    }
+  }
+}
+
+TEST_CASE("what a rank believes of two others is no concern of anybody's") {
+  ProcessGroup& world = test_world();
+  if (world.size() < 3) return;
   Schedule schedule;
-  schedule.add_all_reduce_sum("world", "same", DType::F32, 3);
-  CountMatrix counts = ring(world.size());
-  if (world.rank() == odd) counts.at(0, 1) = 99;
-  schedule.add_all_to_all("world", "vision.3.qkv", DType::F32, counts);
-  const std::string error = disagreement(schedule, world);
-  CAPTURE(error);
-  CHECK(has(error, "Entry 1"));
-  CHECK(has(error, "the count from rank 0 to rank 1 is 1 or 99"));
-  CHECK(has(error, "all_to_all \"vision.3.qkv\""));
-  CHECK(has(error, fmt::format("rank {} has", odd)));
-  CHECK(has(error, odd == 1 ? "rank 0 has" : "ranks 0, 1"));
+  auto pairs = ring_pairs(world.size());
+  if (world.rank() == 2) pairs.push_back({0, 1, 90});
+  schedule.add("world", DType::F32, all_to_all("x", Counts::pairs(world.size(), pairs)));
+  CHECK(disagreement(schedule, world) == "");
+}
+
+TEST_CASE("one rank without the gradient sum, or without the replica check, stops all ranks") {
+  ProcessGroup& world = test_world();
+  if (world.size() < 2) return;
+  const std::vector<Interval> two{{0, 10}, {20, 10}};
+  const auto buckets = gradient_buckets(two, 1, 1);
+  for (int odd = 0; odd < world.size(); ++odd) {
+    for (int missing = 0; missing < 3; ++missing) {
+      Schedule schedule;
+      const bool mine = world.rank() == odd;
+      add_gradient_sum(
+          schedule,
+          std::span(buckets).subspan(0, mine && missing < 2 ? static_cast<std::size_t>(missing) : 2),
+          DType::F32, "world");
+      if (!mine || missing < 2) add_replica_check(schedule, "world");
+      const std::string error = disagreement(schedule, world);
+      CAPTURE(error);
+      CHECK(has(error, fmt::format("Entry {}: rank", missing)));
+      CHECK(has(error, missing < 2 ? "\"gradients\"" : "the end of the list"));
+      CHECK(has(error, "\"replica check\""));
+      CHECK(has(error, fmt::format("rank {} has", odd)));
+    }
+  }
 }
 
 TEST_CASE("one rank with another operation, order or length stops all ranks") {
@@ -79,8 +126,8 @@ TEST_CASE("one rank with another operation, order or length stops all ranks") {
   Schedule operation = two_layers(world.size());
   if (world.rank() == 0) {
     operation = {};
-    operation.add_all_gather("world", "layer.0", DType::F32,
-                             std::vector<i64>(static_cast<std::size_t>(world.size()), 1));
+    operation.add("world", DType::F32,
+                  all_gather("layer.0", std::vector<i64>(static_cast<std::size_t>(world.size()), 1)));
   }
   CHECK(has(disagreement(operation, world), "Entry 0: rank 0 has all_gather"));
 
@@ -149,11 +196,12 @@ TEST_CASE("a transfer concerns its two ranks, the others go on to what follows i
   if (world.size() < 2) return;
   const int last = world.size() - 1;
   Schedule schedule;
-  schedule.add({Operation::transfer, "hand over", "world", DType::I64, std::vector<i64>{2}, 0, last});
-  schedule.add({Operation::broadcast, "root", "world", DType::I64, std::vector<i64>{2}, last});
-  schedule.add({Operation::shift, "ring", "world", DType::I64,
-                std::vector<i64>(static_cast<std::size_t>(world.size()), 2), 1});
-  schedule.add({Operation::barrier, "end", "world", DType::U8, {}});
+  std::vector<Counts::Pair> next_of;
+  for (i64 r = 0; r < world.size(); ++r) next_of.push_back({r, (r + 1) % world.size(), 2});
+  schedule.add({Operation::transfer, "hand over", "world", DType::I64, {}, 2, 0, last});
+  schedule.add({Operation::broadcast, "root", "world", DType::I64, {}, 2, last});
+  schedule.add({Operation::shift, "ring", "world", DType::I64, Counts::pairs(world.size(), next_of), 0, 1});
+  schedule.add({Operation::barrier, "end", "world", DType::U8});
   agree(schedule, world, {});
   ScheduleCursor cursor(schedule);
   ScheduledGroup group(world, cursor);
