@@ -68,7 +68,7 @@ void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, c
              Worst& worst) {
   dispatch(parameters.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const T *a = got.as<T>(), *b = expected.as<T>();
+    const T *a = got.host<T>(), *b = expected.host<T>();
     double largest = 0;
     for (i64 i = 0; i < expected.elements(); ++i)
       largest = std::max(largest, std::abs(static_cast<double>(b[i])));

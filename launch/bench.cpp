@@ -27,7 +27,7 @@ void fill_random(Tensor x, std::string_view name, double deviation = 1) {
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for (i64 i = 0; i < x.elements(); ++i)
-      x.as<T>()[i] = static_cast<T>(deviation * (2 * random.uniform(static_cast<u64>(i)) - 1));
+      x.host<T>()[i] = static_cast<T>(deviation * (2 * random.uniform(static_cast<u64>(i)) - 1));
   });
 }
 
@@ -55,8 +55,8 @@ double gemm_peak(double seconds_each = 0.25) {
     const double begin = now();
     while (now() - begin < seconds_each) {
       const double start = now();
-      check(dnnl_sgemm('N', 'T', c.m, c.n, c.k, 1.F, a->as<float>(), c.k, b->as<float>(), c.k, 0.F,
-                       y->as<float>(), c.n) == dnnl_success,
+      check(dnnl_sgemm('N', 'T', c.m, c.n, c.k, 1.F, a->host<float>(), c.k, b->host<float>(), c.k, 0.F,
+                       y->host<float>(), c.n) == dnnl_success,
             "sgemm");
       best = std::max(best, 2.0 * static_cast<double>(c.m) * static_cast<double>(c.n) *
                                 static_cast<double>(c.k) / (now() - start) / 1e9);

@@ -27,9 +27,9 @@ void check_range(const model::Vlm& model) {
   for (ParameterId id = 0; id < model.parameters().size(); ++id) {
     const Tensor value = model.parameters().value(id);
     for (i64 i = 0; i < value.elements(); ++i) {
-      require(!(std::abs(value.as<float>()[i]) > kLargest), ExitCode::usage,
+      require(!(std::abs(value.host<float>()[i]) > kLargest), ExitCode::usage,
               "--dtype f16: {} holds {}, beyond the range of f16; use bf16 or f32",
-              model.parameters()[id].name, value.as<float>()[i]);
+              model.parameters()[id].name, value.host<float>()[i]);
     }
   }
 }

@@ -37,7 +37,7 @@ void gather_to_places(Tensor all, Tensor mine, const std::vector<i64>& index, pa
   world.all_gather_v(mine.data(), gathered->data(), elements, all.dtype(), stream, "rows");
   world.all_gather_v(index.data(), places->data(), rows, DType::I64, stream, "places");
   for (i64 i = 0; i < total; ++i)
-    copy(all.row_range(places->as<i64>()[i], 1), gathered->row_range(i, 1), stream);
+    copy(all.row_range(places->host<i64>()[i], 1), gathered->row_range(i, 1), stream);
 }
 
 ExitCode run_gradients(Job& job, const GradientsOptions& o) {
@@ -97,8 +97,8 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   runner.sum_gradients();
   if (!job.leads()) return ExitCode::done;
   OwnedTensor loss_scalar(DType::F64, Shape{}), count(DType::I64, Shape{});
-  loss_scalar->as<double>()[0] = loss;
-  count->as<i64>()[0] = step.supervised;
+  loss_scalar->host<double>()[0] = loss;
+  count->host<i64>()[0] = step.supervised;
   std::vector<io::NamedTensor> out{{"loss", loss_scalar, DType::F64},
                                    {"supervised_tokens", count, DType::I64}};
   if (o.logits) {

@@ -9,7 +9,7 @@ namespace {
 
 OwnedTensor as_tensor(const std::vector<i64>& values, const Shape& shape) {
   OwnedTensor tensor(DType::I64, shape);
-  std::copy(values.begin(), values.end(), tensor->as<i64>());
+  std::copy(values.begin(), values.end(), tensor->host<i64>());
   return tensor;
 }
 

@@ -51,7 +51,7 @@ bool runs(const ModelConfig& config, const std::string& layer) {
 bool is_zero(const io::SafetensorsFile& file, const io::TensorEntry& entry) {
   const OwnedTensor values(DType::F32, entry.shape);
   file.read(entry.name, values.view());
-  const float* x = values->as<float>();
+  const float* x = values->host<float>();
   return std::all_of(x, x + values->elements(), [](float value) { return value == 0; });
 }
 
@@ -139,8 +139,9 @@ void add_to_embedding(Tensor embedding, const io::SafetensorsFile& file, const i
     for (i64 v = 0; v < vocab; ++v) {
       for (i64 c = 0; c < width; ++c) {
         double sum = 0;
-        for (i64 r = 0; r < rank; ++r) sum += b->as<double>()[c * rank + r] * a->as<double>()[r * vocab + v];
-        T& value = embedding.as<T>()[v * width + c];
+        for (i64 r = 0; r < rank; ++r)
+          sum += b->host<double>()[c * rank + r] * a->host<double>()[r * vocab + v];
+        T& value = embedding.host<T>()[v * width + c];
         value = static_cast<T>(static_cast<double>(value) + scale * sum);
       }
     }

@@ -138,7 +138,7 @@ void merge_adapters(const ModelIds& ids, ParameterRegistry& registry) {
       dispatch(b.dtype(), [&](auto zero) {
         using T = decltype(zero);
         for (i64 i = 0; i < b.elements(); ++i)
-          scaled->as<T>()[i] = static_cast<T>(adapter.scale) * b.as<T>()[i];
+          scaled->host<T>()[i] = static_cast<T>(adapter.scale) * b.host<T>()[i];
       });
       ops::linear_backward_input(weight, scaled.view(), a, ops::Write::add, {});
       fill_zero(b, {});

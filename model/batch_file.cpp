@@ -40,7 +40,7 @@ class Rows {
   }
   bool present() const { return static_cast<bool>(matrix_.view()); }
   std::span<const i64> row(i64 r, i64 count) const {
-    return {matrix_->as<i64>() + r * columns_, static_cast<std::size_t>(count)};
+    return {matrix_->host<i64>() + r * columns_, static_cast<std::size_t>(count)};
   }
 
  private:

@@ -22,7 +22,7 @@ class StoredImage final : public data::ImageSource {
 using Images = std::vector<std::shared_ptr<data::ImageSource>>;
 
 bool all_zero(Tensor image) {
-  const float* values = image.as<float>();
+  const float* values = image.host<float>();
   return std::all_of(values, values + image.elements(), [](float v) { return v == 0; });
 }
 
@@ -37,7 +37,7 @@ void check_pixel_mask(const io::SafetensorsFile& file, const Shape& pixels, cons
           entry->shape.text(), expected.text());
   const OwnedTensor mask = file.read("pixel_attention_mask");
   const auto one = [&](i64 i) {
-    return entry->dtype == DType::I64 ? mask->as<i64>()[i] == 1 : mask->as<std::uint8_t>()[i] == 1;
+    return entry->dtype == DType::I64 ? mask->host<i64>()[i] == 1 : mask->host<std::uint8_t>()[i] == 1;
   };
   const i64 of_image = expected[expected.rank() - 2] * expected[expected.rank() - 1];
   for (i64 image : kept) {
@@ -104,7 +104,7 @@ Images read_patches(const io::SafetensorsFile& file, const ModelConfig& config, 
   Images images;
   i64 first = 0;
   for (i64 i = 0; i < grid->rows(); ++i) {
-    const i64 *thw = grid->as<i64>() + 3 * i, t = thw[0], h = thw[1], w = thw[2];
+    const i64 *thw = grid->host<i64>() + 3 * i, t = thw[0], h = thw[1], w = thw[2];
     constexpr i64 kMost = i64{1} << 20;
     require(t > 0 && h > 0 && w > 0 && t < kMost && h < kMost && w < kMost && h % v.merge == 0 &&
                 w % v.merge == 0,
@@ -116,7 +116,7 @@ Images read_patches(const io::SafetensorsFile& file, const ModelConfig& config, 
                                    .rows = h,
                                    .columns = w,
                                    .video = video,
-                                   .seconds_per_tile = seconds.view() ? seconds->as<double>()[i] : 0};
+                                   .seconds_per_tile = seconds.view() ? seconds->host<double>()[i] : 0};
     images.push_back(std::make_shared<StoredImage>(patches, (*patches)->row_range(first, t * h * w), layout));
     first += t * h * w;
   }

@@ -167,7 +167,7 @@ namespace {
 i64 likeliest(Tensor logits) {
   return dispatch(logits.dtype(), [&](auto zero) -> i64 {
     using T = decltype(zero);
-    const T* l = logits.as<T>();
+    const T* l = logits.host<T>();
     i64 best = 0;
     for (i64 i = 0; i < logits.elements(); ++i) {
       if (!std::isfinite(l[i])) return -1;

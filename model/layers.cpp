@@ -16,7 +16,7 @@ Tensor grad_or_nothing(ParameterId id, const ParameterRegistry& p) {
 
 // A vector [N] as N rows of one column.
 Matrix as_column(const Tensor& vector) {
-  return vector ? Matrix(vector.data(), vector.dtype(), vector.elements(), 1, 1) : Matrix();
+  return vector ? Matrix(vector.data(), vector.dtype(), vector.elements(), 1, 1, vector.backend()) : Matrix();
 }
 
 Matrix as_matrix(const Tensor& weight) {

@@ -91,7 +91,7 @@ void fill_with_mean(Tensor x, i64 first) {
   const i64 columns = x.row_size();
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    T* values = x.as<T>();
+    T* values = x.host<T>();
     std::vector<double> sum(static_cast<std::size_t>(columns), 0.0);
     for (i64 i = 0; i < first * columns; ++i)
       sum[static_cast<std::size_t>(i % columns)] += static_cast<double>(values[i]);

@@ -67,8 +67,8 @@ RopeTable filled(i64 rows, i64 half, double factor, DType dtype, Arena& arena, F
                   .sin = arena.take(dtype, {rows, half}, "rope angles")};
   dispatch(dtype, [&](auto zero) {
     using T = decltype(zero);
-    T* cos = table.cos.as<T>();
-    T* sin = table.sin.as<T>();
+    T* cos = table.cos.host<T>();
+    T* sin = table.sin.host<T>();
     for (i64 row = 0; row < rows; ++row) {
       for (i64 i = 0; i < half; ++i) {
         const double a = angle(row, i);

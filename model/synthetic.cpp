@@ -10,7 +10,7 @@ class SyntheticImage final : public data::ImageSource {
   SyntheticImage(const data::ImageLayout& layout, const Shape& shape, const Philox& random, double deviation)
       : layout_(layout), pixels_(DType::F32, shape) {
     for (i64 i = 0; i < pixels_->elements(); ++i)
-      pixels_->as<float>()[i] = static_cast<float>(deviation * random.normal(static_cast<u64>(i)));
+      pixels_->host<float>()[i] = static_cast<float>(deviation * random.normal(static_cast<u64>(i)));
   }
   const data::ImageLayout& layout() const override { return layout_; }
   Tensor pixels() override { return pixels_; }

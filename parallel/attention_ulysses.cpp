@@ -20,9 +20,10 @@ struct UlyssesFrame {
 // Blocks of a buffer, one per rank, seen as matrices one behind the other.
 class Blocks {
  public:
-  explicit Blocks(Tensor buffer) : next_(static_cast<std::byte*>(buffer.data())), dtype_(buffer.dtype()) {}
+  explicit Blocks(Tensor buffer)
+      : next_(static_cast<std::byte*>(buffer.data())), dtype_(buffer.dtype()), backend_(buffer.backend()) {}
   Matrix next(i64 rows, i64 columns) {
-    const Matrix block(next_, dtype_, rows, columns, columns);
+    const Matrix block(next_, dtype_, rows, columns, columns, backend_);
     next_ += rows * columns * size_of(dtype_);
     return block;
   }
@@ -30,6 +31,7 @@ class Blocks {
  private:
   std::byte* next_;
   DType dtype_;
+  Backend backend_;
 };
 
 class UlyssesAttention final : public AttentionStrategy {

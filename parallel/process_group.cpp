@@ -297,9 +297,9 @@ void ProcessGroup::all_reduce(Tensor data, Reduction reduction, Stream stream, c
             reinterpret_cast<const T*>(at(memory.data(), static_cast<i64>(r) * data.elements(), dtype));
       }
       if (reduction == Reduction::sum) {
-        combine<T>(terms, data.as<T>(), data.elements(), add_into<T>);
+        combine<T>(terms, data.host<T>(), data.elements(), add_into<T>);
       } else {
-        combine<T>(terms, data.as<T>(), data.elements(), larger_into<T>);
+        combine<T>(terms, data.host<T>(), data.elements(), larger_into<T>);
       }
     });
     return;

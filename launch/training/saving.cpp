@@ -49,7 +49,7 @@ void copy_files(const std::string& from, const std::string& to) {
 void require_finite_weights(const ParameterRegistry& parameters, i64 step) {
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     const Tensor value = parameters.value(id);
-    const float* x = value.as<float>();
+    const float* x = value.host<float>();
     // A sum of zeros unless one is not a number: no branch in the loop.
     float sum = 0;
     for (i64 i = 0; i < value.elements(); ++i) sum += x[i] * 0;

@@ -1,7 +1,7 @@
 #include "runtime/ops/activation.h"
 
-#include "runtime/ops/activation_math.h"
-#include "runtime/ops/host_threads.h"
+#include "runtime/ops/execute.h"
+#include "runtime/ops/host/activation.h"
 
 namespace longsight::ops {
 namespace {
@@ -25,101 +25,33 @@ Activation activation_from_hf(std::string_view name, std::string_view where) {
        where, name);
 }
 
-void activation(Matrix y, Matrix x, Activation kind, Stream) {
+void activation(Matrix y, Matrix x, Activation kind, Stream stream) {
   check_like("activation", y, x);
-  dispatch(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const out = y.as<T>();
-    const T* const in = x.as<T>();
-    with_activation(kind, [&](auto f) {
-      parallel_items(x.rows, x.rows * x.cols,
-                     [&](i64 r) { apply_activation(f, out + r * y.stride, in + r * x.stride, x.cols); });
-    });
-  });
+  execute(stream, {"activation", 0, bytes_of({y, x})}, [&] { host::activation(y, x, kind); });
 }
 
-void activation_backward(Matrix dx, Matrix dy, Matrix x, Activation kind, Stream) {
+void activation_backward(Matrix dx, Matrix dy, Matrix x, Activation kind, Stream stream) {
   check_like("activation backward", dx, x);
   check_like("activation backward", dy, x);
-  dispatch(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const out = dx.as<T>();
-    const T* const upstream = dy.as<T>();
-    const T* const in = x.as<T>();
-    with_activation(kind, [&](auto f) {
-      parallel_items(x.rows, x.rows * x.cols, [&](i64 r) {
-        T* o = out + r * dx.stride;
-        const T* d = upstream + r * dy.stride;
-        const T* v = in + r * x.stride;
-#pragma omp simd
-        for (i64 c = 0; c < x.cols; ++c) o[c] = d[c] * f.both(v[c]).slope;
-      });
-    });
-  });
+  execute(stream, {"activation_backward", 0, bytes_of({dx, dy, x})},
+          [&] { host::activation_backward(dx, dy, x, kind); });
 }
 
-void gated(Matrix h, Matrix gate_up, Activation kind, Stream) {
+void gated(Matrix h, Matrix gate_up, Activation kind, Stream stream) {
   check(gate_up.rows == h.rows && gate_up.cols == 2 * h.cols && gate_up.dtype == h.dtype,
         "gated: {} [{}, {}] from {} [{}, {}]", name_of(h.dtype), h.rows, h.cols, name_of(gate_up.dtype),
         gate_up.rows, gate_up.cols);
-  dispatch(h.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const out = h.as<T>();
-    const T* const in = gate_up.as<T>();
-    with_activation(kind, [&](auto f) {
-      parallel_items(h.rows, h.rows * h.cols, [&](i64 r) {
-        T* o = out + r * h.stride;
-        const T* gate = in + r * gate_up.stride;
-        const T* up = gate + h.cols;
-#pragma omp simd
-        for (i64 c = 0; c < h.cols; ++c) o[c] = f.value(gate[c]) * up[c];
-      });
-    });
-  });
+  execute(stream, {"gated", 0, bytes_of({h, gate_up})}, [&] { host::gated(h, gate_up, kind); });
 }
 
-void gated_backward(Matrix d_gate_up, Matrix h, Matrix dh, Matrix gate_up, Activation kind, Stream) {
+void gated_backward(Matrix d_gate_up, Matrix h, Matrix dh, Matrix gate_up, Activation kind, Stream stream) {
   check_like("gated backward", d_gate_up, gate_up);
   check(gate_up.rows == dh.rows && gate_up.cols == 2 * dh.cols && gate_up.dtype == dh.dtype,
         "gated backward: {} [{}, {}] for {} [{}, {}]", name_of(dh.dtype), dh.rows, dh.cols,
         name_of(gate_up.dtype), gate_up.rows, gate_up.cols);
   if (h) check_like("gated backward", h, dh);
-  dispatch(dh.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const out = d_gate_up.as<T>();
-    T* const again = h ? h.as<T>() : nullptr;
-    const T* const upstream = dh.as<T>();
-    const T* const in = gate_up.as<T>();
-    const i64 width = dh.cols;
-    with_activation(kind, [&](auto f) {
-      parallel_items(dh.rows, dh.rows * width, [&](i64 r) {
-        const T* gate = in + r * gate_up.stride;
-        const T* up = gate + width;
-        const T* d = upstream + r * dh.stride;
-        T* d_gate = out + r * d_gate_up.stride;
-        T* d_up = d_gate + width;
-        T* forward = again != nullptr ? again + r * h.stride : nullptr;
-        if (forward != nullptr) {
-#pragma omp simd
-          for (i64 c = 0; c < width; ++c) {
-            const auto g = f.both(gate[c]);
-            const T u = up[c], upstream_c = d[c];
-            forward[c] = g.value * u;
-            d_gate[c] = upstream_c * u * g.slope;
-            d_up[c] = upstream_c * g.value;
-          }
-        } else {
-#pragma omp simd
-          for (i64 c = 0; c < width; ++c) {
-            const auto g = f.both(gate[c]);
-            const T u = up[c], upstream_c = d[c];
-            d_gate[c] = upstream_c * u * g.slope;
-            d_up[c] = upstream_c * g.value;
-          }
-        }
-      });
-    });
-  });
+  execute(stream, {"gated_backward", 0, bytes_of({d_gate_up, h, dh, gate_up})},
+          [&] { host::gated_backward(d_gate_up, h, dh, gate_up, kind); });
 }
 
 }  // namespace longsight::ops

@@ -1,74 +1,29 @@
 #include "runtime/ops/adamw.h"
 
-#include <cmath>
-
-#include "runtime/ops/host_threads.h"
+#include "runtime/ops/execute.h"
+#include "runtime/ops/host/adamw.h"
 
 namespace longsight::ops {
-namespace {
-
-// Of plain pointers: inside a lambda GCC loads element by element through what was captured.
-template <class T>
-double squares(const T* x, i64 count) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (i64 i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return sum;
-}
-
-}  // namespace
 
 void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment,
-                const AdamWOptions& options, Stream) {
+                const AdamWOptions& options, Stream stream) {
   const i64 n = value.elements();
   for (const Tensor* x : {&gradient, &first_moment, &second_moment}) {
     check(x->elements() == n && x->dtype() == value.dtype(), "adamw_step: {} {} beside {} {}",
           name_of(x->dtype()), x->shape().text(), name_of(value.dtype()), value.shape().text());
   }
   check(options.step >= 1, "adamw_step: step {}", options.step);
-  const auto step = static_cast<double>(options.step);
-  const double correction1 = 1 - std::pow(options.beta1, step),
-               correction2 = 1 - std::pow(options.beta2, step);
-  dispatch(value.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    T *const p = value.as<T>(), *const g = gradient.as<T>();
-    T *const m = first_moment.as<T>(), *const v = second_moment.as<T>();
-    // Scalars are rounded once, after arithmetic in f64, as torch does.
-    const T keep = static_cast<T>(1 - options.lr * options.weight_decay);
-    const T scale = static_cast<T>(options.gradient_scale), eps = static_cast<T>(options.eps);
-    const T new1 = static_cast<T>(1 - options.beta1);
-    const T old2 = static_cast<T>(options.beta2), new2 = static_cast<T>(1 - options.beta2);
-    const T root2 = static_cast<T>(std::sqrt(correction2)), rate = static_cast<T>(options.lr / correction1);
-    parallel_ranges(n, n, [&](i64 first, i64 count) {
-#pragma omp simd
-      for (i64 i = first; i < first + count; ++i) {
-        const T d = g[i] * scale;
-        const T mean = m[i] + new1 * (d - m[i]);
-        const T square = v[i] * old2 + new2 * d * d;
-        m[i] = mean;
-        v[i] = square;
-        p[i] = p[i] * keep - rate * (mean / (std::sqrt(square) / root2 + eps));
-        g[i] = T(0);
-      }
-    });
-  });
+  execute(stream,
+          {"adamw_step", 0,
+           bytes_of(
+               {value, value, gradient, gradient, first_moment, first_moment, second_moment, second_moment})},
+          [&] { host::adamw_step(value, gradient, first_moment, second_moment, options); });
 }
 
-double sum_of_squares(Tensor x, Stream) {
-  constexpr i64 kBlock = 4096;
-  struct Partials {};
-  const i64 n = x.elements(), blocks = ceil_div(n, kBlock);
-  auto* const partial =
-      static_cast<double*>(thread_buffer<Partials>(blocks * static_cast<i64>(sizeof(double))));
-  dispatch(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* const v = x.as<T>();
-    parallel_items(blocks, n,
-                   [&](i64 b) { partial[b] = squares(v + b * kBlock, std::min(kBlock, n - b * kBlock)); });
-  });
-  double total = 0;
-  for (i64 b = 0; b < blocks; ++b) total += partial[b];
-  return total;
+double sum_of_squares(Tensor x, Stream stream) {
+  double sum = 0;
+  execute(stream, {"sum_of_squares", 0, bytes_of({x})}, [&] { sum = host::sum_of_squares(x); });
+  return sum;
 }
 
 }  // namespace longsight::ops

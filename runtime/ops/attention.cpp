@@ -2,47 +2,94 @@
 
 #include <algorithm>
 
-#include "runtime/ops/attention_plan.h"
+#include "runtime/ops/execute.h"
+#include "runtime/ops/host/attention_plan.h"
 
 namespace longsight::ops {
+namespace {
+
+void check_spans(std::span<const AttentionSpan> spans, i64 q_rows, i64 k_rows) {
+  i64 q_end = 0, k_end = 0;
+  for (std::size_t s = 0; s < spans.size(); ++s) {
+    const AttentionSpan& span = spans[s];
+    check(span.q_rows >= 0 && span.k_rows >= 0, "attention span {}: {} query rows, {} key rows", s,
+          span.q_rows, span.k_rows);
+    check(span.window >= 0 && span.prefix >= 0 && (span.causal || (span.window == 0 && span.prefix == 0)),
+          "attention span {}: {} with a window of {} and a prefix of {}", s,
+          span.causal ? "causal" : "not causal", span.window, span.prefix);
+    check(span.q_begin == q_end && span.k_begin == k_end,
+          "attention span {} begins at query row {} and key row {}, the one before ends at {} and {}", s,
+          span.q_begin, span.k_begin, q_end, k_end);
+    q_end += span.q_rows;
+    k_end += span.k_rows;
+  }
+  check(q_end == q_rows && k_end == k_rows, "attention spans hold {} of {} query rows and {} of {} key rows",
+        q_end, q_rows, k_end, k_rows);
+}
+
+void check_like(const Heads& x, const Heads& like, const char* name) {
+  check(x.rows() == like.rows() && x.heads == like.heads && x.width == like.width &&
+            x.matrix.dtype == like.matrix.dtype,
+        "attention: {} is {} [{}, {}, {}], expected {} [{}, {}, {}]", name, name_of(x.matrix.dtype), x.rows(),
+        x.heads, x.width, name_of(like.matrix.dtype), like.rows(), like.heads, like.width);
+}
+
+void check_per_head(const Matrix& x, const Heads& like, const char* name) {
+  check(x.rows == like.rows() && x.cols == like.heads && x.dtype == like.matrix.dtype,
+        "attention: {} is {} [{}, {}], expected {} [{}, {}]", name, name_of(x.dtype), x.rows, x.cols,
+        name_of(like.matrix.dtype), like.rows(), like.heads);
+}
+
+void check_attention(const Heads& q, const Heads& k, const Heads& v, const AttentionProblem& problem) {
+  check_like(v, k, "v");
+  check(q.width == k.width && q.width > 0 && q.matrix.dtype == k.matrix.dtype,
+        "attention: q is {} with heads of {}, k is {} with heads of {}", name_of(q.matrix.dtype), q.width,
+        name_of(k.matrix.dtype), k.width);
+  const HeadMap& map = problem.heads;
+  check(map.group >= 1 && map.first_q >= 0, "attention: head map with group {} from head {}", map.group,
+        map.first_q);
+  if (q.heads > 0) {
+    check(map.kv_of(0) >= 0 && map.kv_of(q.heads - 1) < k.heads,
+          "attention: {} query heads use KV heads {} to {} of {}", q.heads, map.kv_of(0),
+          map.kv_of(q.heads - 1), k.heads);
+  }
+  check_spans(problem.spans, q.rows(), k.rows());
+}
+
+// Of the two products of forward: scores, and sums of values.
+double forward_flops(const Heads& q, const AttentionProblem& problem) {
+  return 4 * static_cast<double>(visible_pairs(problem.spans)) * static_cast<double>(q.heads * q.width);
+}
+
+}  // namespace
 
 void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionProblem& problem,
                Arena& scratch, Stream stream) {
-  check(stream.backend == Backend::host, "attention does not run on {}", name_of(stream.backend));
   check_attention(q, k, v, problem);
   check_like(o, q, "o");
   check_per_head(lse, q, "lse");
   dispatch(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
-    run_forward<T>(tile_kernels<T>(), o, lse, q, k, v, problem, scratch);
+    const ArenaScope scope(scratch);
+    const auto& kernels = host::tile_kernels<T>();
+    const host::ForwardScratch memory = host::forward_scratch<T>(kernels, q, problem, scratch);
+    execute(stream,
+            {.op = "attention",
+             .flops = forward_flops(q, problem),
+             .bytes = bytes_of({o.matrix, lse, q.matrix, k.matrix, v.matrix})},
+            [&] { host::run_forward<T>(kernels, o, lse, q, k, v, problem, memory); });
   });
 }
 
 void attention_delta(Matrix delta, Heads d_o, Heads o, Stream stream) {
-  check(stream.backend == Backend::host, "attention_delta does not run on {}", name_of(stream.backend));
   check_like(o, d_o, "o");
   check_per_head(delta, d_o, "delta");
-  dispatch(d_o.matrix.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const HeadRows<T> left(d_o), right(o);
-    T* out = delta.as<T>();
-    const i64 width = d_o.width;
-#pragma omp parallel for
-    for (i64 t = 0; t < d_o.rows(); ++t) {
-      for (i64 h = 0; h < d_o.heads; ++h) {
-        const T *a = left.at(t, h), *b = right.at(t, h);
-        T sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (i64 c = 0; c < width; ++c) sum += a[c] * b[c];
-        out[t * delta.stride + h] = sum;
-      }
-    }
-  });
+  execute(stream, {.op = "attention_delta", .bytes = bytes_of({delta, d_o.matrix, o.matrix})},
+          [&] { host::attention_delta(delta, d_o, o); });
 }
 
 void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, Matrix lse, Heads q, Heads k,
                         Heads v, const AttentionProblem& problem, Arena& scratch, Stream stream) {
-  check(stream.backend == Backend::host, "attention_backward does not run on {}", name_of(stream.backend));
   check_attention(q, k, v, problem);
   check_like(dq, q, "dq");
   check_like(dk, k, "dk");
@@ -50,9 +97,20 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
   check_like(d_o, q, "d_o");
   check_per_head(delta, q, "delta");
   check_per_head(lse, q, "lse");
+  if (k.heads == 0) return;
   dispatch(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
-    run_backward<T>(tile_kernels<T>(), dq, dk, dv, d_o, delta, lse, q, k, v, problem, scratch);
+    const ArenaScope scope(scratch);
+    const auto& kernels = host::tile_kernels<T>();
+    const host::BackwardScratch memory = host::backward_scratch<T>(kernels, q, problem, scratch);
+    // Five products: of the scores once more, and of the gradients of q, k, v and the probabilities.
+    execute(stream,
+            {.op = "attention_backward",
+             .flops = 2.5 * forward_flops(q, problem),
+             .bytes = bytes_of(
+                 {dq.matrix, dk.matrix, dv.matrix, d_o.matrix, delta, lse, q.matrix, k.matrix, v.matrix}),
+             .again = 0.5 * forward_flops(q, problem)},
+            [&] { host::run_backward<T>(kernels, dq, dk, dv, d_o, delta, lse, q, k, v, problem, memory); });
   });
 }
 
@@ -60,13 +118,14 @@ AttentionScratch attention_scratch(std::span<const AttentionSpan> spans, i64 hea
                                    DType dtype, int threads) {
   const i64 items = Arena::bytes_of(DType::I64, static_cast<i64>(spans.size()) + 1);
   i64 query_tiles = 0;
-  for (const AttentionSpan& span : spans) query_tiles += Tiling(span.q_rows, kBackwardQueries).count;
+  for (const AttentionSpan& span : spans)
+    query_tiles += host::Tiling(span.q_rows, host::kBackwardQueries).count;
   const i64 turns = Arena::bytes_of(DType::I64, heads * query_tiles);
   AttentionScratch scratch;
   dispatch(dtype, [&](auto zero) {
-    const auto& kernels = tile_kernels<decltype(zero)>();
+    const auto& kernels = host::tile_kernels<decltype(zero)>();
     const auto tiles = [&](i64 elements) {
-      return Arena::bytes_of(dtype, threads * elements_per_thread(elements));
+      return Arena::bytes_of(dtype, threads * host::elements_per_thread(elements));
     };
     if (heads > 0) scratch.forward = items + tiles(kernels.forward_scratch(width));
     if (kv_heads > 0) scratch.backward = 2 * items + turns + tiles(kernels.backward_scratch(width));
@@ -92,7 +151,7 @@ i64 visible_pairs(std::span<const AttentionSpan> spans) {
   for (const AttentionSpan& span : spans) {
     // Query i sees the prefix, and behind it keys [i + offset + 1 - window, i + offset + 1) as far as they
     // exist.
-    const TileMask mask = mask_of(span);
+    const host::TileMask mask = host::mask_of(span);
     const auto keys_before = [&](i64 shift) {
       return sum_of_clamped(span.q_rows, shift, mask.prefix, span.k_rows);
     };

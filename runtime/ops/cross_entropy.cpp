@@ -1,10 +1,9 @@
 #include "runtime/ops/cross_entropy.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "runtime/ops/host_math.h"
-#include "runtime/ops/host_threads.h"
+#include "runtime/ops/execute.h"
+#include "runtime/ops/host/cross_entropy.h"
 #include "runtime/ops/linear.h"
 
 namespace longsight::ops {
@@ -24,54 +23,10 @@ void check_loss(const ProjectedLoss& p) {
   }
 }
 
-// -log softmax(row)[target]; with kGradient the row becomes scale * (softmax - one hot).
-template <bool kGradient, class T>
-double row_loss(T* row, i64 size, i64 target, double scale) {
-  T top = row[0];
-#pragma omp simd reduction(max : top)
-  for (i64 c = 0; c < size; ++c) top = row[c] > top ? row[c] : top;
-  const double score = static_cast<double>(row[target]) - static_cast<double>(top);
-  double total = 0;
-  // Parts are added in f64, so that the error does not grow with the vocabulary.
-  constexpr i64 kPart = 1024;
-  for (i64 first = 0; first < size; first += kPart) {
-    const i64 last = std::min(size, first + kPart);
-    T sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (i64 c = first; c < last; ++c) {
-      const T e = exp_of(row[c] - top);
-      if constexpr (kGradient) row[c] = e;
-      sum += e;
-    }
-    total += static_cast<double>(sum);
-  }
-  if constexpr (kGradient) {
-    const T factor = static_cast<T>(scale / total);
-#pragma omp simd
-    for (i64 c = 0; c < size; ++c) row[c] *= factor;
-    row[target] -= static_cast<T>(scale);
-  }
-  return std::log(total) - score;
-}
-
-// The logits of a chunk are its largest buffer; they become their own gradient. The chunk's losses go to
-// `losses`.
-template <bool kGradient>
-void chunk_loss(Tensor logits, double* losses, const ProjectedLoss& p, i64 first, Stream stream) {
-  const i64 rows = logits.rows(), ids = logits.row_size();
-  linear(logits, p.x.row_range(first, rows), p.weight, {}, stream);
-  dispatch(logits.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    T* const data = logits.as<T>();
-    parallel_items(rows, rows * ids, [&](i64 r) {
-      losses[r] =
-          row_loss<kGradient>(data + r * ids, ids, p.targets[static_cast<std::size_t>(first + r)], p.scale);
-    });
-  });
-}
-
-template <bool kGradient, class F>
-double loss_over_chunks(const ProjectedLoss& p, Arena& scratch, Stream stream, F&& after_chunk) {
+// The logits of a chunk are its largest buffer; they become their own gradient.
+template <class F>
+double loss_over_chunks(const ProjectedLoss& p, bool gradient, Arena& scratch, Stream stream,
+                        F&& after_chunk) {
   const i64 rows = p.x.rows(), chunk = std::min(p.chunk_rows, std::max<i64>(rows, 1));
   const ArenaScope scope(scratch);
   const Tensor logits = scratch.take(p.x.dtype(), {chunk, p.weight.rows()}, "loss.logits");
@@ -79,8 +34,11 @@ double loss_over_chunks(const ProjectedLoss& p, Arena& scratch, Stream stream, F
   double total = 0;
   for (i64 first = 0; first < rows; first += chunk) {
     const Tensor part = logits.row_range(0, std::min(chunk, rows - first));
-    chunk_loss<kGradient>(part, losses.as<double>(), p, first, stream);
-    for (i64 r = 0; r < part.rows(); ++r) total += losses.as<double>()[r];
+    const auto targets =
+        p.targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(part.rows()));
+    linear(part, p.x.row_range(first, part.rows()), p.weight, {}, stream);
+    execute(stream, {.op = "row_losses", .bytes = (gradient ? 2 : 1) * bytes_of({part})},
+            [&] { total = host::row_losses(total, part, losses, targets, p.scale, gradient); });
     after_chunk(part, first);
   }
   return total;
@@ -90,7 +48,7 @@ double loss_over_chunks(const ProjectedLoss& p, Arena& scratch, Stream stream, F
 
 double projected_loss(const ProjectedLoss& p, Arena& scratch, Stream stream) {
   check_loss(p);
-  return loss_over_chunks<false>(p, scratch, stream, [](const Tensor&, i64) {});
+  return loss_over_chunks(p, false, scratch, stream, [](const Tensor&, i64) {});
 }
 
 double projected_loss_with_gradient(Tensor dx, Tensor d_weight, const ProjectedLoss& p, Arena& scratch,
@@ -102,7 +60,7 @@ double projected_loss_with_gradient(Tensor dx, Tensor d_weight, const ProjectedL
   check(!d_weight || (d_weight.shape() == p.weight.shape() && d_weight.dtype() == p.weight.dtype()),
         "projected loss: gradient {} {} of the weight {} {}", name_of(d_weight.dtype()),
         d_weight.shape().text(), name_of(p.weight.dtype()), p.weight.shape().text());
-  return loss_over_chunks<true>(p, scratch, stream, [&](const Tensor& d_logits, i64 first) {
+  return loss_over_chunks(p, true, scratch, stream, [&](const Tensor& d_logits, i64 first) {
     linear_backward_input(dx.row_range(first, d_logits.rows()), d_logits, p.weight, Write::overwrite, stream);
     if (d_weight) {
       linear_backward_weight(d_weight, {}, d_logits, p.x.row_range(first, d_logits.rows()), stream);

@@ -1,7 +1,7 @@
 #include "runtime/ops/linear.h"
 
-#include "runtime/ops/activation_math.h"
-#include "runtime/ops/gemm.h"
+#include "runtime/ops/execute.h"
+#include "runtime/ops/host/linear.h"
 
 namespace longsight::ops {
 namespace {
@@ -25,87 +25,36 @@ void check_like(const char* what, Matrix a, Matrix y) {
         "linear: {} [{}, {}] for an output [{}, {}]", what, a.rows, a.cols, y.rows, y.cols);
 }
 
+// Of a product whose result is `y` [M, N], over `depth`.
+double product_flops(Matrix y, i64 depth) {
+  return 2 * static_cast<double>(y.rows) * static_cast<double>(y.cols) * static_cast<double>(depth);
+}
+
 }  // namespace
 
-void linear(Matrix y, Matrix x, Tensor weight, const LinearOptions& options, Stream) {
+void linear(Matrix y, Matrix x, Tensor weight, const LinearOptions& options, Stream stream) {
   check_weight(y, x, weight);
   if (options.bias) check_vector("bias", options.bias, y.cols, y.dtype);
   if (options.residual) check_like("residual", options.residual, y);
-  const bool activates = options.activation != Activation::none;
-  if (activates) check_like("activated", options.activated, y);
-  dispatch(y.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    Gemm<T> product{.m = y.rows, .n = y.cols, .k = x.cols};
-    product.a = x.as<T>();
-    product.lda = x.stride;
-    product.b = weight.as<T>();
-    product.ldb = x.cols;
-    product.b_transposed = true;
-    product.c = y.as<T>();
-    product.ldc = y.stride;
-    if (options.residual) {
-      product.addend = options.residual.as<T>();
-      product.ld_addend = options.residual.stride;
-    }
-    if (options.bias) product.bias = options.bias.as<T>();
-    if (!activates) {
-      gemm(product);
-      return;
-    }
-    // The activation reads each block of y while it is still in the cache.
-    const Matrix out = options.activated;
-    T* const activated = out.as<T>();
-    with_activation(options.activation, [&](auto f) {
-      gemm(product, [&, f](i64 row, i64 rows) {
-        for (i64 r = row; r < row + rows; ++r) {
-          apply_activation(f, activated + r * out.stride, product.c + r * product.ldc, product.n);
-        }
-      });
-    });
-  });
+  if (options.activation != Activation::none) check_like("activated", options.activated, y);
+  execute(stream,
+          {"linear", product_flops(y, x.cols),
+           bytes_of({y, x, weight, options.bias, options.residual, options.activated})},
+          [&] { host::linear(y, x, weight, options); });
 }
 
-void linear_backward_input(Matrix dx, Matrix dy, Tensor weight, Write write, Stream) {
+void linear_backward_input(Matrix dx, Matrix dy, Tensor weight, Write write, Stream stream) {
   check_weight(dy, dx, weight);
-  dispatch(dx.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    Gemm<T> product{.m = dx.rows, .n = dx.cols, .k = dy.cols};
-    product.a = dy.as<T>();
-    product.lda = dy.stride;
-    product.b = weight.as<T>();
-    product.ldb = dx.cols;
-    product.c = dx.as<T>();
-    product.ldc = dx.stride;
-    if (write == Write::add) {
-      product.addend = product.c;
-      product.ld_addend = product.ldc;
-    }
-    gemm(product);
-  });
+  execute(stream, {"linear_backward_input", product_flops(dx, dy.cols), bytes_of({dx, dy, weight})},
+          [&] { host::linear_backward_input(dx, dy, weight, write); });
 }
 
-void linear_backward_weight(Tensor dw, Tensor db, Matrix dy, Matrix x, Stream) {
+void linear_backward_weight(Tensor dw, Tensor db, Matrix dy, Matrix x, Stream stream) {
   if (dw) check_weight(dy, x, dw);
   if (db) check_vector("bias gradient", db, dy.cols, dy.dtype);
-  if (dy.rows == 0) return;
-  dispatch(dy.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    // Without dw the product has no columns and leaves the sums alone.
-    Gemm<T> product{.m = dy.cols, .n = dw ? x.cols : 0, .k = dy.rows};
-    product.a = dy.as<T>();
-    product.lda = dy.stride;
-    product.a_transposed = true;
-    if (db) product.a_sums = db.as<T>();
-    if (dw) {
-      product.b = x.as<T>();
-      product.ldb = x.stride;
-      product.c = dw.as<T>();
-      product.ldc = x.cols;
-      product.addend = product.c;
-      product.ld_addend = product.ldc;
-    }
-    gemm(product);
-  });
+  execute(stream,
+          {"linear_backward_weight", dw ? product_flops(dy, x.cols) : 0, bytes_of({dw, dw, db, dy, x})},
+          [&] { host::linear_backward_weight(dw, db, dy, x); });
 }
 
 }  // namespace longsight::ops

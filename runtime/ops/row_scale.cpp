@@ -1,6 +1,7 @@
 #include "runtime/ops/row_scale.h"
 
-#include "runtime/ops/host_threads.h"
+#include "runtime/ops/execute.h"
+#include "runtime/ops/host/row_scale.h"
 
 namespace longsight::ops {
 namespace {
@@ -14,55 +15,21 @@ void check_scale(const char* op, Matrix a, Matrix b, Tensor scale) {
 
 }  // namespace
 
-void scale_rows(Matrix y, Matrix x, Tensor scale, Stream) {
+void scale_rows(Matrix y, Matrix x, Tensor scale, Stream stream) {
   check_scale("scale_rows", y, x, scale);
-  dispatch(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const out = y.as<T>();
-    const T *const in = x.as<T>(), *const factor = scale.as<T>();
-    parallel_items(x.rows, x.rows * x.cols, [&](i64 r) {
-#pragma omp simd
-      for (i64 c = 0; c < x.cols; ++c) out[r * y.stride + c] = factor[r] * in[r * x.stride + c];
-    });
-  });
+  execute(stream, {"scale_rows", 0, bytes_of({y, x, scale})}, [&] { host::scale_rows(y, x, scale); });
 }
 
-void scale_rows_backward(Matrix dx, Tensor d_scale, Matrix dy, Matrix x, Tensor scale, Stream) {
+void scale_rows_backward(Matrix dx, Tensor d_scale, Matrix dy, Matrix x, Tensor scale, Stream stream) {
   check_scale("scale_rows_backward", dy, x, scale);
   if (dx.data != nullptr) check_scale("scale_rows_backward", dx, x, scale);
   if (d_scale) check_scale("scale_rows_backward", dy, x, d_scale);
-  dispatch(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const T *const upstream = dy.as<T>(), *const in = x.as<T>(), *const factor = scale.as<T>();
-    T* const out = dx.data != nullptr ? dx.as<T>() : nullptr;
-    T* const sums = d_scale ? d_scale.as<T>() : nullptr;
-    parallel_items(x.rows, x.rows * x.cols, [&](i64 r) {
-      const T *d = upstream + r * dy.stride, *v = in + r * x.stride;
-      if (sums != nullptr) {
-        T dot = 0;
-#pragma omp simd reduction(+ : dot)
-        for (i64 c = 0; c < x.cols; ++c) dot += d[c] * v[c];
-        sums[r] += dot;
-      }
-      if (out != nullptr) {
-        T* o = out + r * dx.stride;
-#pragma omp simd
-        for (i64 c = 0; c < x.cols; ++c) o[c] += factor[r] * d[c];
-      }
-    });
-  });
+  execute(stream, {"scale_rows_backward", 0, bytes_of({dx, dx, d_scale, dy, x, scale})},
+          [&] { host::scale_rows_backward(dx, d_scale, dy, x, scale); });
 }
 
-void scale_matrix(Matrix x, double factor, Stream) {
-  dispatch(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const values = x.as<T>();
-    const T f = static_cast<T>(factor);
-    parallel_items(x.rows, x.rows * x.cols, [&](i64 r) {
-#pragma omp simd
-      for (i64 c = 0; c < x.cols; ++c) values[r * x.stride + c] *= f;
-    });
-  });
+void scale_matrix(Matrix x, double factor, Stream stream) {
+  execute(stream, {"scale_matrix", 0, bytes_of({x, x})}, [&] { host::scale_matrix(x, factor); });
 }
 
 }  // namespace longsight::ops

@@ -1,8 +1,7 @@
 #include "runtime/ops/rows.h"
 
-#include <cstring>
-
-#include "runtime/ops/host_threads.h"
+#include "runtime/ops/execute.h"
+#include "runtime/ops/host/rows.h"
 
 namespace longsight::ops {
 namespace {
@@ -24,72 +23,31 @@ void check_like(const char* op, Matrix a, Matrix b) {
         name_of(a.dtype), a.rows, a.cols, name_of(b.dtype), b.rows, b.cols);
 }
 
-std::byte* row_of(Matrix m, i64 row) {
-  return static_cast<std::byte*>(m.data) + row * m.stride * size_of(m.dtype);
-}
-
-// Copies row from(i) of x to row to(i) of y, for i in [0, count).
-template <class To, class From>
-void copy_rows(Matrix y, Matrix x, i64 count, To&& to, From&& from) {
-  const auto bytes = static_cast<std::size_t>(x.cols * size_of(x.dtype));
-  if (bytes == 0) return;
-  parallel_items(count, count * x.cols,
-                 [&](i64 i) { std::memcpy(row_of(y, to(i)), row_of(x, from(i)), bytes); });
-}
-
 }  // namespace
 
-void gather_rows(Matrix y, Matrix x, std::span<const i64> index, Stream) {
+void gather_rows(Matrix y, Matrix x, std::span<const i64> index, Stream stream) {
   check_move("gather_rows", y, x, index);
-  copy_rows(
-      y, x, y.rows, [](i64 i) { return i; }, [&](i64 i) { return index[static_cast<std::size_t>(i)]; });
+  execute(stream, {"gather_rows", 0, bytes_of({y, y})}, [&] { host::gather_rows(y, x, index); });
 }
 
-void scatter_rows(Matrix y, Matrix x, std::span<const i64> index, Stream) {
+void scatter_rows(Matrix y, Matrix x, std::span<const i64> index, Stream stream) {
   check_move("scatter_rows", x, y, index);
-  copy_rows(
-      y, x, x.rows, [&](i64 i) { return index[static_cast<std::size_t>(i)]; }, [](i64 i) { return i; });
+  execute(stream, {"scatter_rows", 0, bytes_of({x, x})}, [&] { host::scatter_rows(y, x, index); });
 }
 
-void scatter_add_rows(Matrix y, Matrix x, std::span<const i64> index, Stream) {
+void scatter_add_rows(Matrix y, Matrix x, std::span<const i64> index, Stream stream) {
   check_move("scatter_add_rows", x, y, index);
-  dispatch(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const out = y.as<T>();
-    const T* const in = x.as<T>();
-    // Threads share out the columns, in units of a cache line or more: an index may come twice.
-    constexpr i64 kUnit = 16;
-    parallel_ranges(ceil_div(x.cols, kUnit), x.rows * x.cols, [&](i64 first_unit, i64 units) {
-      const i64 first = first_unit * kUnit, last = std::min(x.cols, (first_unit + units) * kUnit);
-      for (i64 r = 0; r < x.rows; ++r) {
-        T* to = out + index[static_cast<std::size_t>(r)] * y.stride;
-        const T* from = in + r * x.stride;
-#pragma omp simd
-        for (i64 c = first; c < last; ++c) to[c] += from[c];
-      }
-    });
-  });
+  execute(stream, {"scatter_add_rows", 0, bytes_of({x, x, x})}, [&] { host::scatter_add_rows(y, x, index); });
 }
 
-void copy_matrix(Matrix to, Matrix from, Stream) {
+void copy_matrix(Matrix to, Matrix from, Stream stream) {
   check_like("copy_matrix", to, from);
-  copy_rows(
-      to, from, to.rows, [](i64 i) { return i; }, [](i64 i) { return i; });
+  execute(stream, {"copy_matrix", 0, bytes_of({to, from})}, [&] { host::copy_matrix(to, from); });
 }
 
-void add_matrix(Matrix y, Matrix x, Stream) {
+void add_matrix(Matrix y, Matrix x, Stream stream) {
   check_like("add_matrix", y, x);
-  dispatch(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const out = y.as<T>();
-    const T* const in = x.as<T>();
-    parallel_items(x.rows, x.rows * x.cols, [&](i64 r) {
-      T* to = out + r * y.stride;
-      const T* from = in + r * x.stride;
-#pragma omp simd
-      for (i64 c = 0; c < x.cols; ++c) to[c] += from[c];
-    });
-  });
+  execute(stream, {"add_matrix", 0, bytes_of({y, y, x})}, [&] { host::add_matrix(y, x); });
 }
 
 }  // namespace longsight::ops

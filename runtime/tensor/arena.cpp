@@ -34,7 +34,8 @@ Tensor Arena::take(DType dtype, Shape shape, std::string_view label) {
   }
 #ifdef LONGSIGHT_DEBUG_MEMORY
   // All bits set: NaN in every float type, -1 in every integer type.
-  if (x.bytes() > 0) std::memset(x.data(), 0xFF, static_cast<std::size_t>(x.bytes()));
+  if (x.bytes() > 0 && backend_ == Backend::host)
+    std::memset(x.data(), 0xFF, static_cast<std::size_t>(x.bytes()));
 #endif
   return x;
 }

@@ -10,30 +10,33 @@ namespace longsight {
 struct Matrix {
   Matrix() = default;
   Matrix(const Tensor& x)  // NOLINT: implicit, every tensor is a matrix [rows, row_size]
-      : data(x.data()), dtype(x.dtype()), rows(x.rows()), cols(x.row_size()), stride(x.row_size()) {}
-  Matrix(void* memory, DType type, i64 row_count, i64 col_count, i64 row_stride)
-      : data(memory), dtype(type), rows(row_count), cols(col_count), stride(row_stride) {}
+      : Matrix(x.data(), x.dtype(), x.rows(), x.row_size(), x.row_size(), x.backend()) {}
+  Matrix(void* memory, DType type, i64 row_count, i64 col_count, i64 row_stride, Backend where)
+      : data(memory), dtype(type), backend(where), rows(row_count), cols(col_count), stride(row_stride) {}
 
   explicit operator bool() const { return data != nullptr; }
 
   Matrix columns(i64 first, i64 count) const {
     check(first >= 0 && count >= 0 && first + count <= cols, "columns {} to {} of {}", first, first + count,
           cols);
-    return {static_cast<std::byte*>(data) + first * size_of(dtype), dtype, rows, count, stride};
+    return {static_cast<std::byte*>(data) + first * size_of(dtype), dtype, rows, count, stride, backend};
   }
   Matrix row_range(i64 first, i64 count) const {
     check(first >= 0 && count >= 0 && first + count <= rows, "rows {} to {} of {}", first, first + count,
           rows);
-    return {static_cast<std::byte*>(data) + first * stride * size_of(dtype), dtype, count, cols, stride};
+    return {
+        static_cast<std::byte*>(data) + first * stride * size_of(dtype), dtype, count, cols, stride, backend};
   }
   template <class T>
-  T* as() const {
-    check(dtype_of<T>() == dtype, "a {} matrix read as {}", name_of(dtype), name_of(dtype_of<T>()));
+  T* host() const {  // as Tensor::host
+    check(dtype_of<T>() == dtype && backend == Backend::host, "a {} matrix of {} read as {} of the host",
+          name_of(dtype), name_of(backend), name_of(dtype_of<T>()));
     return static_cast<T*>(data);
   }
 
   void* data = nullptr;
   DType dtype = DType::F32;
+  Backend backend = Backend::host;
   i64 rows = 0;
   i64 cols = 0;
   i64 stride = 0;

@@ -36,7 +36,7 @@ void ParameterRegistry::initialise(ParameterId id, u64 seed) {
   const Philox random(seed, p.name);
   dispatch(dtype_, [&](auto zero) {
     using T = decltype(zero);
-    T* x = values_view_.as<T>() + p.offset;
+    T* x = values_view_.host<T>() + p.offset;
     for (i64 i = 0; i < p.elements(); ++i) {
       switch (p.init.kind) {
         case Init::Kind::zeros:

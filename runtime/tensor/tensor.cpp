@@ -5,6 +5,7 @@
 
 #include <sys/mman.h>
 
+#include "runtime/device/trace.h"
 #include "runtime/tensor/convert.h"
 
 namespace longsight {
@@ -30,26 +31,34 @@ Tensor Tensor::reshape(Shape shape) const {
   return {data_, dtype_, shape, backend_};
 }
 
-void fill_zero(Tensor x, Stream) {
+void fill_zero(Tensor x, Stream stream) {
+  if (stream.backend == Backend::trace) {
+    return trace_of(stream).record({.op = "fill_zero", .bytes = static_cast<double>(x.bytes())});
+  }
   if (x.bytes() > 0) std::memset(x.data(), 0, static_cast<std::size_t>(x.bytes()));
 }
 
-void copy(Tensor to, Tensor from, Stream) {
+void copy(Tensor to, Tensor from, Stream stream) {
   check(to.shape() == from.shape(), "copy of {} into {}", from.shape().text(), to.shape().text());
+  if (stream.backend == Backend::trace) {
+    return trace_of(stream).record({.op = "copy", .bytes = static_cast<double>(to.bytes() + from.bytes())});
+  }
   convert(to.data(), to.dtype(), from.data(), from.dtype(), from.elements());
 }
 
 Storage::Storage(i64 bytes, std::string label, Backend backend)
     : bytes_(bytes), label_(std::move(label)), backend_(backend) {
-  check(backend == Backend::host, "storage {} on {}: this build has no such backend", label_,
+  check(backend != Backend::cuda, "storage {} on {}: this build has no such backend", label_,
         name_of(backend));
   if (bytes == 0) return;
   // Anonymous pages are zero, cost nothing until touched, and may become huge pages.
   const auto size = static_cast<std::size_t>(bytes);
-  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const bool traced = backend == Backend::trace;
+  void* data = mmap(nullptr, size, traced ? PROT_NONE : PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | (traced ? MAP_NORESERVE : 0), -1, 0);
   require(data != MAP_FAILED, ExitCode::internal, "out of memory: {} bytes for {}", bytes, label_);
   data_ = {data, StorageRelease{bytes}};
-  if (bytes >= (i64{8} << 20)) madvise(data, size, MADV_HUGEPAGE);
+  if (bytes >= (i64{8} << 20) && !traced) madvise(data, size, MADV_HUGEPAGE);
 }
 
 void StorageRelease::operator()(void* data) const noexcept {

@@ -29,10 +29,13 @@ class Tensor {
   i64 row_size() const;
 
   void* data() const { return data_; }
-  // The elements; T must be the tensor's dtype. Constness is the caller's promise: ops name what they write.
+  // The elements, of memory that the host may touch; T must be the tensor's dtype. Only the host's executors
+  // of ops, io, data and tests look at them: all else hands views to ops and groups. Constness is the
+  // caller's promise: ops name what they write.
   template <class T>
-  T* as() const {
-    check(dtype_of<T>() == dtype_, "a {} tensor read as {}", name_of(dtype_), name_of(dtype_of<T>()));
+  T* host() const {
+    check(dtype_of<T>() == dtype_ && backend_ == Backend::host, "a {} tensor of {} read as {} of the host",
+          name_of(dtype_), name_of(backend_), name_of(dtype_of<T>()));
     return static_cast<T*>(data_);
   }
 
@@ -55,7 +58,8 @@ struct StorageRelease {
   void operator()(void* data) const noexcept;
 };
 
-// Owns memory (64-byte aligned, zero-filled). Movable, not copyable.
+// Owns memory (64-byte aligned, zero-filled). Movable, not copyable. That of a trace is addresses only: to
+// touch it ends the process.
 class Storage {
  public:
   Storage() = default;

@@ -43,9 +43,10 @@ TEST_CASE("batch writes the tensors of the golden samples: names, types, shapes,
       const OwnedTensor a = got.read(tensor.name), b = expected.read(tensor.name);
       double worst = 0;
       for (i64 i = 0; i < a->elements(); ++i) {
-        worst = std::max(worst, tensor.dtype == DType::I64
-                                    ? static_cast<double>(std::abs(a->as<i64>()[i] - b->as<i64>()[i]))
-                                    : std::abs(static_cast<double>(a->as<float>()[i]) - b->as<float>()[i]));
+        worst =
+            std::max(worst, tensor.dtype == DType::I64
+                                ? static_cast<double>(std::abs(a->host<i64>()[i] - b->host<i64>()[i]))
+                                : std::abs(static_cast<double>(a->host<float>()[i]) - b->host<float>()[i]));
       }
       CHECK(worst <= (tensor.dtype == DType::I64 ? 0 : 1e-6));  // one grey level is 1.4e-2
     }

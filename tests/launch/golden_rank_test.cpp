@@ -35,7 +35,7 @@ std::set<std::string> names_in(const Json& list) {
 double relative_l2(Tensor a, Tensor b) {
   double difference = 0, size = 0;
   for (i64 i = 0; i < a.elements(); ++i) {
-    const double x = a.as<double>()[i], y = b.as<double>()[i];
+    const double x = a.host<double>()[i], y = b.host<double>()[i];
     difference += (x - y) * (x - y);
     size += y * y;
   }
@@ -44,7 +44,7 @@ double relative_l2(Tensor a, Tensor b) {
 
 double l2(Tensor a) {
   double size = 0;
-  for (i64 i = 0; i < a.elements(); ++i) size += a.as<double>()[i] * a.as<double>()[i];
+  for (i64 i = 0; i < a.elements(); ++i) size += a.host<double>()[i] * a.host<double>()[i];
   return std::sqrt(size);
 }
 
@@ -120,8 +120,8 @@ TEST_CASE("logits and image features are those of PyTorch") {
         const i64 row = start + t - begin;
         if (row < 0 || row >= mine->rows()) continue;
         for (i64 v = 0; v < vocab; ++v) {
-          worst = std::max(worst, std::abs(mine->as<double>()[row * vocab + v] -
-                                           logits->as<double>()[(sample * batch.columns + t) * vocab + v]));
+          worst = std::max(worst, std::abs(mine->host<double>()[row * vocab + v] -
+                                           logits->host<double>()[(sample * batch.columns + t) * vocab + v]));
         }
       }
     }
@@ -133,8 +133,8 @@ TEST_CASE("logits and image features are those of PyTorch") {
     for (std::size_t i = 0; i < pass.owned_features().size(); ++i) {
       const i64 width = features->row_size();
       for (i64 c = 0; c < width; ++c) {
-        worst = std::max(worst, std::abs(pass.features().as<double>()[static_cast<i64>(i) * width + c] -
-                                         features->as<double>()[pass.owned_features()[i] * width + c]));
+        worst = std::max(worst, std::abs(pass.features().host<double>()[static_cast<i64>(i) * width + c] -
+                                         features->host<double>()[pass.owned_features()[i] * width + c]));
       }
     }
     CHECK(worst <= 1e-4);
@@ -179,7 +179,7 @@ TEST_CASE("twelve AdamW steps in f32 follow PyTorch's, and what has no gradient 
       if (!without.contains(model->parameters()[id].name)) continue;
       const Tensor a = model->parameters().value(id), b = untouched->parameters().value(id);
       INFO(model->parameters()[id].name);
-      CHECK(std::equal(a.as<float>(), a.as<float>() + a.elements(), b.as<float>()));
+      CHECK(std::equal(a.host<float>(), a.host<float>() + a.elements(), b.host<float>()));
     }
   }
 }

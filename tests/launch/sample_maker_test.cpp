@@ -90,7 +90,7 @@ TEST_CASE("augmentation shifts each image by its own shift") {
   const std::vector<data::Shift> shifts{{0, 0}, {2, 1}};
   const model::Sample plain = maker->sample(chat, cache), shifted = maker->sample(chat, cache, shifts);
   const auto pixel = [](const model::Sample& s, std::size_t image, i64 y, i64 x) {
-    return s.images[image]->pixels().as<float>()[y * 56 + x];
+    return s.images[image]->pixels().host<float>()[y * 56 + x];
   };
   CHECK(pixel(shifted, 0, 20, 20) == pixel(plain, 0, 20, 20));
   CHECK(pixel(shifted, 1, 21, 22) == pixel(plain, 1, 20, 20));

@@ -35,7 +35,7 @@ std::vector<float> values_of(const Vlm& model, const std::string& name) {
   const ParameterId id = model.parameters().find(name);
   REQUIRE(id >= 0);
   const Tensor value = model.parameters().value(id);
-  return {value.as<float>(), value.as<float>() + value.elements()};
+  return {value.host<float>(), value.host<float>() + value.elements()};
 }
 
 // As if it had been trained: other values for all that is trainable.
@@ -45,7 +45,7 @@ void change(Vlm& model, float by) {
     if (!p[id].trainable) continue;
     const Tensor value = p.value(id);
     for (i64 i = 0; i < value.elements(); ++i)
-      value.as<float>()[i] += by * static_cast<float>((i * 7919 + id) % 101 - 50) / 500;
+      value.host<float>()[i] += by * static_cast<float>((i * 7919 + id) % 101 - 50) / 500;
   }
 }
 
@@ -94,7 +94,7 @@ TEST_CASE("adapters in every form that PEFT writes are merged as PEFT merges the
       REQUIRE(theirs->elements() == static_cast<i64>(mine.size()));
       float furthest = 0, size = 1;
       for (std::size_t i = 0; i < mine.size(); ++i) {
-        furthest = std::max(furthest, std::abs(mine[i] - theirs->as<float>()[i]));
+        furthest = std::max(furthest, std::abs(mine[i] - theirs->host<float>()[i]));
         size = std::max(size, std::abs(mine[i]));
       }
       CHECK(furthest <= 4 * size * std::ldexp(1.0F, -23));

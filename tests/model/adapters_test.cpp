@@ -45,7 +45,7 @@ double difference(Tensor a, F&& c) {
   for (i64 i = 0; i < a.rows(); ++i) {
     for (i64 j = 0; j < a.row_size(); ++j) {
       const double expected = c(i, j);
-      worst = std::max(worst, std::abs(a.as<double>()[i * a.row_size() + j] - expected));
+      worst = std::max(worst, std::abs(a.host<double>()[i * a.row_size() + j] - expected));
       size = std::max(size, std::abs(expected));
     }
   }
@@ -62,8 +62,8 @@ TEST_CASE("adapters of a block that is not computed are left out if they are zer
   folder.write("adapter_config.json", R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4})");
   const auto read = [&](float value) {
     const OwnedTensor a(DType::F32, {2, config.vision.width}), b(DType::F32, {config.vision.width, 2});
-    std::fill_n(a->as<float>(), a->elements(), 1.0F);
-    std::fill_n(b->as<float>(), b->elements(), value);
+    std::fill_n(a->host<float>(), a->elements(), 1.0F);
+    std::fill_n(b->host<float>(), b->elements(), value);
     std::vector<io::NamedTensor> tensors;
     for (const i64 block : {i64{0}, idle}) {
       const std::string layer = fmt::format(
@@ -99,8 +99,8 @@ TEST_CASE("gradients of A and B follow from that of the weight they are added to
       const ParameterId weight = p.find(name + ".weight"), a_id = p.find(name + ".lora_A.weight"),
                         b_id = p.find(name + ".lora_B.weight");
       REQUIRE(a_id >= 0);
-      const double *dw = p.grad(weight).as<double>(), *a = p.value(a_id).as<double>(),
-                   *b = p.value(b_id).as<double>();
+      const double *dw = p.grad(weight).host<double>(), *a = p.value(a_id).host<double>(),
+                   *b = p.value(b_id).host<double>();
       const i64 outputs = p[weight].shape[0], inputs = p[weight].shape[1];
       CHECK(difference(p.grad(b_id), [&](i64 n, i64 r) {
               double sum = 0;

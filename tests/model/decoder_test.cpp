@@ -35,7 +35,7 @@ double largest_difference(Tensor a, Tensor b) {
   double worst = 0;
   REQUIRE(a.elements() == b.elements());
   for (i64 i = 0; i < a.elements(); ++i) {
-    const double d = std::abs(static_cast<double>(a.as<T>()[i]) - static_cast<double>(b.as<T>()[i]));
+    const double d = std::abs(static_cast<double>(a.host<T>()[i]) - static_cast<double>(b.host<T>()[i]));
     if (!(d <= worst)) worst = d;  // a NaN stays
   }
   return worst;
@@ -120,7 +120,7 @@ TEST_CASE("the answer is the likeliest token each time, as found by forwards wit
   std::vector<i64> expected;
   for (int i = 0; i < 6; ++i) {
     const OwnedTensor logits = logits_without_cache(*model, grown);
-    const double* last = logits->row_range(grown.tokens() - 1, 1).as<double>();
+    const double* last = logits->row_range(grown.tokens() - 1, 1).host<double>();
     expected.push_back(std::max_element(last, last + model->config().text.vocab) - last);
     REQUIRE(expected.back() != model->config().image_token);  // it would want an image
     grown.ids.push_back(expected.back());
@@ -167,7 +167,7 @@ TEST_CASE("logits that are not finite, placeholders without an image and a full 
   CHECK(failure_of([&] { decoder.step(1); }).code == ExitCode::internal);
 
   const ParameterId head = model->ids().language.head;
-  model->parameters().value(head).as<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+  model->parameters().value(head).host<float>()[0] = std::numeric_limits<float>::quiet_NaN();
   const Failure failure = failure_of([&] { generate(decoder, samples[0], {.max_tokens = 2}); });
   CHECK(failure.code == ExitCode::non_finite);
   CHECK(contains(failure.message, "sample 0: the logits behind position 11 are not finite"));

@@ -37,15 +37,15 @@ const std::vector<Case> kCases{
 double worst_gradient_error(const ParameterRegistry& a, const ParameterRegistry& b) {
   double largest = 0;
   for (i64 i = 0; i < b.gradients().elements(); ++i)
-    largest = std::max(largest, std::abs(b.gradients().as<double>()[i]));
+    largest = std::max(largest, std::abs(b.gradients().host<double>()[i]));
   double worst = 0;
   for (ParameterId id = 0; id < b.size(); ++id) {
     if (!b.has_grad(id)) continue;
     double difference = 0, size = 0;
     const Tensor x = a.grad(id), y = b.grad(id);
     for (i64 i = 0; i < x.elements(); ++i) {
-      difference = std::max(difference, std::abs(x.as<double>()[i] - y.as<double>()[i]));
-      size = std::max(size, std::abs(y.as<double>()[i]));
+      difference = std::max(difference, std::abs(x.host<double>()[i] - y.host<double>()[i]));
+      size = std::max(size, std::abs(y.host<double>()[i]));
     }
     REQUIRE(std::isfinite(difference));
     worst = std::max(worst, difference / std::max(size, 1e-3 * largest));

@@ -135,8 +135,8 @@ TEST_CASE("a LLaVA of parts has the tower's and the language model's weights and
       CHECK(same(value.row_range(0, kVocab), before.row_range(0, kVocab)));
       for (i64 c = 0; c < value.row_size(); ++c) {
         double sum = 0;
-        for (i64 r = 0; r < kVocab; ++r) sum += before.as<float>()[r * value.row_size() + c];
-        CHECK(value.as<float>()[kVocab * value.row_size() + c] == static_cast<float>(sum / kVocab));
+        for (i64 r = 0; r < kVocab; ++r) sum += before.host<float>()[r * value.row_size() + c];
+        CHECK(value.host<float>()[kVocab * value.row_size() + c] == static_cast<float>(sum / kVocab));
       }
     } else {
       CHECK(same(value, before));

@@ -24,7 +24,7 @@ std::string checksum(Tensor x) {
   u64 sum = 0;
   for (i64 i = 0; i < x.elements(); ++i) {
     std::uint32_t word = 0;
-    std::memcpy(&word, x.as<float>() + i, sizeof word);
+    std::memcpy(&word, x.host<float>() + i, sizeof word);
     sum += u64{word} * static_cast<u64>(i + 1);
   }
   return fmt::format("{:016x}", sum);

@@ -60,7 +60,7 @@ class Whole {
     for (i64 i = 0; i < rows * columns; ++i) whole.data()[i] = random.normal(static_cast<u64>(i));
     return whole;
   }
-  double* data() const { return x_->as<double>(); }
+  double* data() const { return x_->host<double>(); }
   double at(i64 row, i64 column) const { return data()[row * x_->row_size() + column]; }
   double& at(i64 row, i64 column) { return data()[row * x_->row_size() + column]; }
   Tensor all() const { return x_; }
@@ -97,7 +97,7 @@ Results run(AttentionStrategy& attention, const AttentionShape& shape, Tensor qk
 void check_equal(Tensor mine, Tensor expected) {
   double worst = 0;
   for (i64 i = 0; i < expected.elements(); ++i)
-    worst = std::max(worst, std::abs(mine.as<double>()[i] - expected.as<double>()[i]));
+    worst = std::max(worst, std::abs(mine.host<double>()[i] - expected.host<double>()[i]));
   CHECK(worst < 1e-12);
 }
 
@@ -180,7 +180,7 @@ TEST_CASE("a query sees the keys of its window and of its prefix, and no other")
           for (i64 h = 0; h < shape.heads; ++h) {
             for (i64 c = 0; c < shape.width; ++c) {
               const double expected = sum / count + static_cast<double>(v + h / 2 * shape.width + c);
-              const double got = mine.o->as<double>()[i * shape.q_columns() + h * shape.width + c];
+              const double got = mine.o->host<double>()[i * shape.q_columns() + h * shape.width + c];
               wrong += !(std::abs(got - expected) <= 1e-12 * std::abs(expected));
             }
           }
@@ -208,14 +208,14 @@ TEST_CASE("with equal scores the gradient of the values is the adjoint of the re
         const Results mine = run(*attention, shape, x, y);
         double forward = 0, backward = 0, size = 0;
         for (i64 i = 0; i < mine.o->elements(); ++i) {
-          forward += mine.o->as<double>()[i] * y.as<double>()[i];
-          size += std::abs(mine.o->as<double>()[i] * y.as<double>()[i]);
+          forward += mine.o->host<double>()[i] * y.host<double>()[i];
+          size += std::abs(mine.o->host<double>()[i] * y.host<double>()[i]);
         }
         const i64 v = shape.q_columns() + shape.kv_heads * shape.width;
         for (i64 row = 0; row < x.rows(); ++row) {
           for (i64 c = v; c < shape.columns(); ++c)
-            backward += x.as<double>()[row * shape.columns() + c] *
-                        mine.d_qkv->as<double>()[row * shape.columns() + c];
+            backward += x.host<double>()[row * shape.columns() + c] *
+                        mine.d_qkv->host<double>()[row * shape.columns() + c];
         }
         const auto total = [](double value) { return test_world().all_reduce_sum(value, {}); };
         CHECK(std::abs(total(forward) - total(backward)) <= 1e-12 * total(size));

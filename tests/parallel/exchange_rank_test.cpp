@@ -55,13 +55,13 @@ OwnedTensor integers(i64 rows, u64 seed) {
   OwnedTensor x(DType::F64, {rows, kColumns});
   const Philox random(seed, fmt::format("values {}", test_world().rank()));
   for (i64 i = 0; i < x->elements(); ++i)
-    x->as<double>()[i] = static_cast<double>(random.below(19, static_cast<u64>(i))) - 9;
+    x->host<double>()[i] = static_cast<double>(random.below(19, static_cast<u64>(i))) - 9;
   return x;
 }
 
 double dot(Tensor a, Tensor b) {
   double sum = 0;
-  for (i64 i = 0; i < a.elements(); ++i) sum += a.as<double>()[i] * b.as<double>()[i];
+  for (i64 i = 0; i < a.elements(); ++i) sum += a.host<double>()[i] * b.host<double>()[i];
   return test_world().all_reduce_sum(sum, {});
 }
 
@@ -76,11 +76,11 @@ TEST_CASE("a visual token's row arrives at its position, and text rows stay as t
       OwnedTensor features(DType::F64, {static_cast<i64>(fusion->owned().size()), kColumns});
       for (i64 i = 0; i < features->rows(); ++i) {
         for (i64 c = 0; c < kColumns; ++c)
-          features->as<double>()[i * kColumns + c] =
+          features->host<double>()[i * kColumns + c] =
               static_cast<double>(100 * fusion->owned()[static_cast<std::size_t>(i)] + c);
       }
       OwnedTensor tokens(DType::F64, {layout.language.rows(world.rank()), kColumns});
-      for (i64 i = 0; i < tokens->elements(); ++i) tokens->as<double>()[i] = -1;
+      for (i64 i = 0; i < tokens->elements(); ++i) tokens->host<double>()[i] = -1;
       fusion->forward(tokens, features, scratch, {});
       std::vector<double> expected(static_cast<std::size_t>(tokens->elements()), -1);
       for (i64 f = 0; f < g.features(); ++f) {
@@ -90,7 +90,7 @@ TEST_CASE("a visual token's row arrives at its position, and text rows stay as t
         for (i64 c = 0; c < kColumns; ++c)
           expected[static_cast<std::size_t>(row * kColumns + c)] = static_cast<double>(100 * f + c);
       }
-      CHECK(std::equal(expected.begin(), expected.end(), tokens->as<double>()));
+      CHECK(std::equal(expected.begin(), expected.end(), tokens->host<double>()));
     }
   }
 }
@@ -125,13 +125,13 @@ TEST_CASE(
     CHECK(balance.rows() <= (g.supervised() + world.size() - 1) / world.size());
     OwnedTensor hidden(DType::F64, {rows, kColumns}), got(DType::F64, {balance.rows(), kColumns});
     for (i64 i = 0; i < hidden->elements(); ++i)
-      hidden->as<double>()[i] = static_cast<double>(begin * kColumns + i);
+      hidden->host<double>()[i] = static_cast<double>(begin * kColumns + i);
     balance.forward(got, hidden, scratch, {});
     const i64 first = g.supervised() * world.rank() / world.size();
     for (i64 i = 0; i < balance.rows(); ++i) {
       const auto s = static_cast<std::size_t>(first + i);
       CHECK(balance.targets()[static_cast<std::size_t>(i)] == g.targets[s]);
-      CHECK(got->as<double>()[i * kColumns] == static_cast<double>(g.supervised_positions[s] * kColumns));
+      CHECK(got->host<double>()[i * kColumns] == static_cast<double>(g.supervised_positions[s] * kColumns));
     }
     const OwnedTensor x = integers(rows, seed), y = integers(balance.rows(), seed + 1);
     OwnedTensor ax(DType::F64, y->shape()), aty(DType::F64, x->shape());

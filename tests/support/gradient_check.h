@@ -21,7 +21,7 @@ class GuardedMatrix {
   GuardedMatrix(DType dtype, i64 rows, i64 cols, i64 gap = 3)
       : storage_(dtype, {kGuard + rows * (cols + gap) + kGuard}),
         matrix_(static_cast<std::byte*>(storage_->data()) + kGuard * size_of(dtype), dtype, rows, cols,
-                cols + gap) {
+                cols + gap, Backend::host) {
     for_each([this](i64 i, auto* data) { data[i] = inside(i) ? 0 : kValue; });
   }
   operator Matrix() const { return matrix_; }  // NOLINT: implicit by design
@@ -74,7 +74,7 @@ class GuardedMatrix {
   template <class F>
   void for_each(F&& f) const {
     dispatch(matrix_.dtype, [&](auto zero) {
-      auto* data = storage_->as<decltype(zero)>();
+      auto* data = storage_->host<decltype(zero)>();
       for (i64 i = 0; i < storage_->elements(); ++i) f(i, data);
     });
   }
@@ -88,7 +88,7 @@ inline void fill_random(const Tensor& x, std::string_view name, double magnitude
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for (i64 i = 0; i < x.elements(); ++i) {
-      x.as<T>()[i] = static_cast<float>(mean + magnitude * random.normal(static_cast<u64>(i)));
+      x.host<T>()[i] = static_cast<float>(mean + magnitude * random.normal(static_cast<u64>(i)));
     }
   });
 }
@@ -102,7 +102,7 @@ inline OwnedTensor random_tensor(DType dtype, Shape shape, std::string_view name
 
 inline std::vector<double> values_of(const Tensor& x) {
   std::vector<double> all(static_cast<std::size_t>(x.elements()));
-  dispatch(x.dtype(), [&](auto zero) { std::copy_n(x.as<decltype(zero)>(), x.elements(), all.begin()); });
+  dispatch(x.dtype(), [&](auto zero) { std::copy_n(x.host<decltype(zero)>(), x.elements(), all.begin()); });
   return all;
 }
 
@@ -128,7 +128,7 @@ void check_gradient(std::string_view what, Matrix x, Matrix gradient, F&& f, dou
   std::vector<double> numeric, analytic;
   for (i64 r = 0; r < x.rows; ++r) {
     for (i64 c = 0; c < x.cols; ++c) {
-      double& element = x.as<double>()[r * x.stride + c];
+      double& element = x.host<double>()[r * x.stride + c];
       const double kept = element;
       element = kept + kStep;
       const double above = f();
@@ -136,7 +136,7 @@ void check_gradient(std::string_view what, Matrix x, Matrix gradient, F&& f, dou
       const double below = f();
       element = kept;
       numeric.push_back((above - below) / (2 * kStep));
-      analytic.push_back(gradient.as<double>()[r * gradient.stride + c]);
+      analytic.push_back(gradient.host<double>()[r * gradient.stride + c]);
     }
   }
   INFO(what);
@@ -147,7 +147,7 @@ inline double scalar_product(Matrix a, Matrix b) {
   double sum = 0;
   for (i64 r = 0; r < a.rows; ++r) {
     for (i64 c = 0; c < a.cols; ++c)
-      sum += a.as<double>()[r * a.stride + c] * b.as<double>()[r * b.stride + c];
+      sum += a.host<double>()[r * a.stride + c] * b.host<double>()[r * b.stride + c];
   }
   return sum;
 }

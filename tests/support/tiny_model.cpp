@@ -25,7 +25,7 @@ std::unique_ptr<model::Vlm> tiny_model(DType dtype, const nlohmann::json& config
       using T = decltype(zero);
       for (i64 i = 0; i < value.elements(); ++i) {
         const double centre = p[id].init.kind == Init::Kind::ones ? 1 : 0;
-        value.as<T>()[i] =
+        value.host<T>()[i] =
             static_cast<T>(static_cast<float>(centre + 0.2 * random.normal(static_cast<u64>(i))));
       }
     });

@@ -106,7 +106,7 @@ void write_patch_rows(const ImageRecipe& recipe, const ValueTable& table,
   check(rows.shape() == Shape({block_rows * block_columns * merge * merge, 3 * area * std::ssize(frames)}),
         "patch rows {} for {} frames of {} x {}", rows.shape().text(), frames.size(), size.height,
         size.width);
-  float* to = rows.as<float>();
+  float* to = rows.host<float>();
   for (i64 block = 0; block < block_rows * block_columns; ++block) {
     for (i64 patch = 0; patch < merge * merge; ++patch) {
       const i64 y = (block / block_columns * merge + patch / merge) * side;
@@ -174,7 +174,7 @@ OwnedTensor pixel_values(const ImageRecipe& recipe, const Image& image, Shift sh
   OwnedTensor values(DType::F32, {std::ssize(tiles), 3, height, width}, "pixel_values");
   const ValueTable table = value_table(recipe);
   for (std::size_t i = 0; i < tiles.size(); ++i) {
-    normalize(table, tiles[i], values->as<float>() + static_cast<i64>(i) * 3 * height * width);
+    normalize(table, tiles[i], values->host<float>() + static_cast<i64>(i) * 3 * height * width);
   }
   return values;
 }

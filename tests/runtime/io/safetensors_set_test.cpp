@@ -23,7 +23,7 @@ struct Model {
     float next = 0;
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       values.emplace_back(DType::F32, Shape{sizes[i]});
-      std::iota(values[i]->as<float>(), values[i]->as<float>() + sizes[i], next);
+      std::iota(values[i]->host<float>(), values[i]->host<float>() + sizes[i], next);
       next += static_cast<float>(sizes[i]);
       tensors.push_back({fmt::format("t{}", i), values[i], DType::F32});
     }
@@ -35,7 +35,8 @@ struct Model {
       CAPTURE(tensor.name);
       const OwnedTensor back = set.read(tensor.name);
       CHECK(back->shape() == tensor.value.shape());
-      CHECK(std::equal(back->as<float>(), back->as<float>() + back->elements(), tensor.value.as<float>()));
+      CHECK(std::equal(back->host<float>(), back->host<float>() + back->elements(),
+                       tensor.value.host<float>()));
       CHECK(set.find(tensor.name)->shape == tensor.value.shape());
     }
   }
@@ -83,7 +84,7 @@ TEST_CASE("a large checkpoint is cut into shards in the order given") {
   const OwnedTensor part(DType::F64, {2});
   set.read_range("t5", 0, OwnedTensor(DType::F32, {1}));
   set.read_range("t3", 38, part);
-  CHECK(part->as<double>()[1] == 10 + 5 + 20 + 39);
+  CHECK(part->host<double>()[1] == 10 + 5 + 20 + 39);
   CHECK(failure_of([&] { set.read("t6"); }) ==
         Failure{ExitCode::bad_data, folder.path() + ": no tensor \"t6\" in any of its 4 files"});
   CHECK(set.find("t6") == nullptr);

@@ -52,13 +52,13 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
 
 OwnedTensor counted(Shape shape, float first = 0) {
   OwnedTensor x(DType::F32, shape);
-  std::iota(x->as<float>(), x->as<float>() + x->elements(), first);
+  std::iota(x->host<float>(), x->host<float>() + x->elements(), first);
   return x;
 }
 
 template <class T>
 std::vector<T> values_of(const Tensor& x) {
-  return {x.as<T>(), x.as<T>() + x.elements()};
+  return {x.host<T>(), x.host<T>() + x.elements()};
 }
 
 }  // namespace
@@ -69,10 +69,10 @@ TEST_CASE("tensors of every type are read back as they were written") {
   const OwnedTensor f32 = counted({2, 3}), f64(DType::F64, {}), i64s(DType::I64, {2}),
                     i32s(DType::I32, {1, 1}), u8(DType::U8, {3}), empty(DType::F32, {4, 0}),
                     scalar = counted({}, 7);
-  f64->as<double>()[0] = 0.1;
-  i64s->as<std::int64_t>()[1] = std::numeric_limits<std::int64_t>::min();
-  i32s->as<std::int32_t>()[0] = -5;
-  u8->as<std::uint8_t>()[2] = 255;
+  f64->host<double>()[0] = 0.1;
+  i64s->host<std::int64_t>()[1] = std::numeric_limits<std::int64_t>::min();
+  i32s->host<std::int32_t>()[0] = -5;
+  u8->host<std::uint8_t>()[2] = 255;
   const std::vector<NamedTensor> tensors{
       {"a.weight", f32, DType::F32},  {"f64", f64, DType::F64},
       {"i64", i64s, DType::I64},      {"i32", i32s, DType::I32},
@@ -105,7 +105,7 @@ TEST_CASE("tensors of every type are read back as they were written") {
 TEST_CASE("the bytes written are those of the format, in the order given, wider types first") {
   const ScratchFolder folder;
   const OwnedTensor a = counted({2}, 1), b(DType::U8, {3}), c = counted({1}, 5);
-  b->as<std::uint8_t>()[0] = 'B';
+  b->host<std::uint8_t>()[0] = 'B';
   const std::vector<NamedTensor> tensors{
       {"b", b, DType::U8}, {"z", a, DType::F32}, {"c", c, DType::BF16}, {"a", c, DType::F32}};
   write_safetensors(folder / "x", tensors);
@@ -152,8 +152,8 @@ TEST_CASE("all 65,536 bf16 and f16 values are exact in f32 and f64, and go back 
     for (int i = 0; i < 65536; ++i) {
       const auto pattern = static_cast<std::uint16_t>(i);
       const float expected = dtype == DType::BF16 ? f32_from_bf16(pattern) : f32_from_f16(pattern);
-      const float read = f32->as<float>()[i];
-      const double wide = f64->as<double>()[i];
+      const float read = f32->host<float>()[i];
+      const double wide = f64->host<double>()[i];
       wrong += std::isnan(expected)
                    ? !std::isnan(read) || !std::isnan(wide)
                    : std::bit_cast<std::uint32_t>(read) != std::bit_cast<std::uint32_t>(expected) ||
@@ -162,7 +162,7 @@ TEST_CASE("all 65,536 bf16 and f16 values are exact in f32 and f64, and go back 
     }
     CHECK(wrong == 0);
     for (int i = 0; i < 65536; ++i) {
-      if (std::isnan(f32->as<float>()[i])) f32->as<float>()[i] = f64->as<double>()[i] = 0;
+      if (std::isnan(f32->host<float>()[i])) f32->host<float>()[i] = f64->host<double>()[i] = 0;
     }
     write_safetensors(folder / "a", std::vector<NamedTensor>{{"x", all, dtype}});
     write_safetensors(folder / "b", std::vector<NamedTensor>{{"x", f32, dtype}});
@@ -183,8 +183,8 @@ TEST_CASE("conversion of a tensor larger than the buffer is the same as of its p
   CHECK(values_of<float>(back) == values_of<float>(x));
   const OwnedTensor part(DType::F32, {10, 10});
   file.read_range("x", count - 100, part);
-  CHECK(part->as<float>()[0] == static_cast<float>(count - 100));
-  CHECK(part->as<float>()[99] == static_cast<float>(count - 1));
+  CHECK(part->host<float>()[0] == static_cast<float>(count - 100));
+  CHECK(part->host<float>()[99] == static_cast<float>(count - 1));
 }
 
 TEST_CASE("a range of a tensor is read, and nothing beyond it") {
@@ -238,7 +238,7 @@ TEST_CASE("types that cannot be read are listed, and an error only when read") {
   CHECK(file.entries().size() == 7);
   CHECK(file.find("U16")->stored_as == "U16");
   CHECK(!file.find("U16")->dtype.has_value());
-  CHECK(file.read("ok")->as<std::uint8_t>()[0] == 'd');
+  CHECK(file.read("ok")->host<std::uint8_t>()[0] == 'd');
   CHECK(failure_of([&] { file.read("U16"); }) ==
         Failure{ExitCode::bad_data, path + ": tensor \"U16\" has the type U16, which cannot be read"});
   CHECK(failure_of([&] { file.read("BOOL", OwnedTensor(DType::U8, {3})); }).code == ExitCode::bad_data);

@@ -28,10 +28,10 @@ TEST_CASE("three steps of AdamW are those of torch.optim.AdamW") {
   const double gradients[3][3] = {{1, -0.5, 0}, {0.25, 2, 0}, {-1, 0.125, 3}};
   State s(DType::F64, 3);
   double p[3] = {1, -2, 0.5}, m[3] = {}, v[3] = {};
-  std::copy_n(p, 3, s.value->as<double>());
+  std::copy_n(p, 3, s.value->host<double>());
   for (int t = 1; t <= 3; ++t) {
     // The gradient is stored four times too large: the clip factor brings it back.
-    for (int i = 0; i < 3; ++i) s.gradient->as<double>()[i] = 4 * gradients[t - 1][i];
+    for (int i = 0; i < 3; ++i) s.gradient->host<double>()[i] = 4 * gradients[t - 1][i];
     s.step({.lr = 0.1,
             .beta1 = 0.9,
             .beta2 = 0.99,
@@ -55,10 +55,10 @@ TEST_CASE("three steps of AdamW are those of torch.optim.AdamW") {
   // Step 1 moves by lr against the sign of the gradient (torch: 0.98 - 0.1 / 1.001 and so on), whatever its
   // size.
   State first(DType::F64, 1);
-  first.value->as<double>()[0] = 1;
-  first.gradient->as<double>()[0] = 1e-4;
+  first.value->host<double>()[0] = 1;
+  first.gradient->host<double>()[0] = 1e-4;
   first.step({.lr = 0.1, .eps = 0, .weight_decay = 0, .step = 1});
-  CHECK(first.value->as<double>()[0] == doctest::Approx(0.9).epsilon(1e-14));
+  CHECK(first.value->host<double>()[0] == doctest::Approx(0.9).epsilon(1e-14));
 }
 
 TEST_CASE("AdamW in f32 agrees with f64 over several steps") {
@@ -87,19 +87,19 @@ TEST_CASE("AdamW and the sum of squares have the same bits for every thread coun
 
 TEST_CASE("the sum of squares is taken in f64") {
   OwnedTensor x(DType::F32, {40000});
-  for (i64 i = 0; i < 40000; ++i) x->as<float>()[i] = 0.1F;
+  for (i64 i = 0; i < 40000; ++i) x->host<float>()[i] = 0.1F;
   const double square = static_cast<double>(0.1F) * static_cast<double>(0.1F);
   CHECK(sum_of_squares(x, kStream) == doctest::Approx(40000 * square).epsilon(1e-13));
-  x->as<float>()[123] = 3e38F;  // the square overflows in f32
+  x->host<float>()[123] = 3e38F;  // the square overflows in f32
   CHECK(sum_of_squares(x, kStream) == doctest::Approx(9e76).epsilon(1e-6));
   CHECK(sum_of_squares(OwnedTensor(DType::F64, {0}), kStream) == 0);
 }
 
 TEST_CASE("a NaN and an infinity come through the sum of squares") {
   OwnedTensor x = random_tensor(DType::F32, {9000}, "x");
-  x->as<float>()[8999] = std::numeric_limits<float>::infinity();
+  x->host<float>()[8999] = std::numeric_limits<float>::infinity();
   CHECK(std::isinf(sum_of_squares(x, kStream)));
-  x->as<float>()[5] = std::numeric_limits<float>::quiet_NaN();
+  x->host<float>()[5] = std::numeric_limits<float>::quiet_NaN();
   CHECK(std::isnan(sum_of_squares(x, kStream)));
 }
 

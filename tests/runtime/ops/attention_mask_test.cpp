@@ -11,14 +11,14 @@ TEST_CASE("a query that sees no key gets zero, minus infinity and no gradient") 
   for (i64 t = 0; t < 120; ++t) {
     for (i64 h = 0; h < 2; ++h) {
       const bool blind = t < 50;
-      CHECK((out.lse->as<float>()[t * 2 + h] == -std::numeric_limits<float>::infinity()) == blind);
+      CHECK((out.lse->host<float>()[t * 2 + h] == -std::numeric_limits<float>::infinity()) == blind);
       for (i64 c = 0; c < 16; ++c) {
         const i64 i = (t * 2 + h) * 16 + c;
-        CHECK((out.o->as<float>()[i] == 0) == blind);
+        CHECK((out.o->host<float>()[i] == 0) == blind);
         // Query 50 sees one key: its probability is 1 whatever the score, its gradient zero up to rounding.
-        if (t != 50) CHECK((out.dq->as<float>()[i] == 0) == blind);
+        if (t != 50) CHECK((out.dq->host<float>()[i] == 0) == blind);
         // Keys 70 and later are seen by nobody.
-        CHECK((out.dv->as<float>()[i] == 0) == (t >= 70));
+        CHECK((out.dv->host<float>()[i] == 0) == (t >= 70));
       }
     }
   }
@@ -35,23 +35,23 @@ TEST_CASE("a query whose window lies behind all keys sees the prefix alone, or n
                                 .prefix = 0};
   Problem p = {.spans = {behind}, .heads = 1, .kv_heads = 1, .width = 16};
   const Inputs in(DType::F64, p);
-  for (const InstructionSet set : instruction_sets()) {
+  for (const host::InstructionSet set : instruction_sets()) {
     p.spans[0].prefix = 0;
     // Query 0 is at key 40 and sees keys 29 to 40, so the last one; query 1 sees none.
     const Results blind = compute<double>(p, in, set);
-    for (i64 t = 0; t < 5; ++t) CHECK(std::isfinite(blind.lse->as<double>()[t]) == (t == 0));
+    for (i64 t = 0; t < 5; ++t) CHECK(std::isfinite(blind.lse->host<double>()[t]) == (t == 0));
     for (i64 c = 0; c < 16; ++c) {
-      CHECK(blind.o->as<double>()[c] == doctest::Approx(in.v->as<double>()[29 * 16 + c]).epsilon(1e-14));
-      CHECK(blind.o->as<double>()[16 + c] == 0);
-      CHECK(blind.dq->as<double>()[16 + c] == 0);
-      CHECK(blind.dv->as<double>()[28 * 16 + c] == 0);
+      CHECK(blind.o->host<double>()[c] == doctest::Approx(in.v->host<double>()[29 * 16 + c]).epsilon(1e-14));
+      CHECK(blind.o->host<double>()[16 + c] == 0);
+      CHECK(blind.dq->host<double>()[16 + c] == 0);
+      CHECK(blind.dv->host<double>()[28 * 16 + c] == 0);
     }
     p.spans[0].prefix = 1;
     const Results prefix = compute<double>(p, in, set);
     for (i64 c = 0; c < 16; ++c) {
-      CHECK(prefix.o->as<double>()[16 + c] == in.v->as<double>()[c]);
-      CHECK(prefix.dv->as<double>()[28 * 16 + c] == 0);
-      CHECK(prefix.dv->as<double>()[c] != 0);
+      CHECK(prefix.o->host<double>()[16 + c] == in.v->host<double>()[c]);
+      CHECK(prefix.dv->host<double>()[28 * 16 + c] == 0);
+      CHECK(prefix.dv->host<double>()[c] != 0);
     }
   }
 }
@@ -71,13 +71,13 @@ TEST_CASE("tiles outside the window, above the diagonal and outside the prefix a
       const bool far = (key >= 192 && key < 660 - 192) || key >= 800 + 192;
       if (!far && (prefix > 0 || key >= 192)) continue;
       for (const OwnedTensor* x : {&in.k, &in.v})
-        std::fill_n((*x)->as<float>() + key * p.width, p.width, std::numeric_limits<float>::quiet_NaN());
+        std::fill_n((*x)->host<float>() + key * p.width, p.width, std::numeric_limits<float>::quiet_NaN());
     }
-    for (const InstructionSet set : instruction_sets()) {
+    for (const host::InstructionSet set : instruction_sets()) {
       const Results out = compute<float>(p, in, set);
       for (const OwnedTensor* x : out.all()) {
         i64 wrong = 0;
-        for (i64 i = 0; i < (*x)->elements(); ++i) wrong += !std::isfinite((*x)->as<float>()[i]);
+        for (i64 i = 0; i < (*x)->elements(); ++i) wrong += !std::isfinite((*x)->host<float>()[i]);
         CHECK(wrong == 0);
       }
     }

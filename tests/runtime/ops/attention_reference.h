@@ -11,7 +11,7 @@
 
 #include "runtime/base/philox.h"
 #include "runtime/ops/attention.h"
-#include "runtime/ops/attention_plan.h"
+#include "runtime/ops/host/attention_plan.h"
 
 namespace longsight::ops {
 
@@ -71,7 +71,7 @@ inline OwnedTensor random_heads(DType dtype, i64 rows, i64 heads, i64 width, con
     using T = decltype(zero);
     // Rounded to f32, so that the f32 and the f64 problem are the same.
     for (i64 i = 0; i < x->elements(); ++i) {
-      x->as<T>()[i] = static_cast<float>(magnitude * random.normal(static_cast<u64>(i)));
+      x->host<T>()[i] = static_cast<float>(magnitude * random.normal(static_cast<u64>(i)));
     }
   });
   return x;
@@ -98,7 +98,7 @@ struct Results {
     dispatch(dtype, [&](auto zero) {
       using T = decltype(zero);
       for (OwnedTensor* x : {&o, &lse, &delta, &dq, &dk, &dv}) {
-        std::fill_n((*x)->as<T>(), (*x)->elements(), std::numeric_limits<T>::quiet_NaN());
+        std::fill_n((*x)->host<T>(), (*x)->elements(), std::numeric_limits<T>::quiet_NaN());
       }
     });
   }
@@ -108,23 +108,28 @@ struct Results {
 
 // Forward and backward through the kernels of one instruction set.
 template <class T>
-Results compute(const Problem& p, const Inputs& in, InstructionSet set) {
+Results compute(const Problem& p, const Inputs& in, host::InstructionSet set) {
   Results out(dtype_of<T>(), p);
   Arena scratch("test");
-  const TileKernels<T>& kernels = tile_kernels<T>(set);
-  run_forward<T>(kernels, out.o.view(), out.lse.view(), in.q.view(), in.k.view(), in.v.view(), p.attention(),
-                 scratch);
+  const host::TileKernels<T>& kernels = host::tile_kernels<T>(set);
+  {
+    const ArenaScope scope(scratch);
+    host::run_forward<T>(kernels, out.o.view(), out.lse.view(), in.q.view(), in.k.view(), in.v.view(),
+                         p.attention(),
+                         host::forward_scratch<T>(kernels, in.q.view(), p.attention(), scratch));
+  }
   attention_delta(out.delta.view(), in.d_o.view(), out.o.view(), {});
-  run_backward<T>(kernels, out.dq.view(), out.dk.view(), out.dv.view(), in.d_o.view(), out.delta.view(),
-                  out.lse.view(), in.q.view(), in.k.view(), in.v.view(), p.attention(), scratch);
-  CHECK(scratch.used() == 0);
+  const ArenaScope scope(scratch);
+  host::run_backward<T>(kernels, out.dq.view(), out.dk.view(), out.dv.view(), in.d_o.view(), out.delta.view(),
+                        out.lse.view(), in.q.view(), in.k.view(), in.v.view(), p.attention(),
+                        host::backward_scratch<T>(kernels, in.q.view(), p.attention(), scratch));
   return out;
 }
 
-inline std::vector<InstructionSet> instruction_sets() {
-  std::vector<InstructionSet> sets;
-  for (const InstructionSet set : {InstructionSet::avx2, InstructionSet::avx512}) {
-    if (supported(set)) sets.push_back(set);
+inline std::vector<host::InstructionSet> instruction_sets() {
+  std::vector<host::InstructionSet> sets;
+  for (const host::InstructionSet set : {host::InstructionSet::avx2, host::InstructionSet::avx512}) {
+    if (host::supported(set)) sets.push_back(set);
   }
   return sets;
 }
@@ -154,7 +159,7 @@ struct Reference {
     const i64 width = p.width, kv = p.map.kv_of(h), t = span.q_begin + i;
     const double scale = p.attention().scale;
     const auto at = [&](const OwnedTensor& x, i64 row_of, i64 head) {
-      return x->as<double>() + (row_of * x->extent(1) + head) * width;
+      return x->host<double>() + (row_of * x->extent(1) + head) * width;
     };
     const double *q = at(in.q, t, h), *d_o = at(in.d_o, t, h);
     std::vector<i64> seen;  // keys
@@ -177,12 +182,12 @@ struct Reference {
     double sum = 0;
     for (const double s : score) sum += std::exp(s - top);
     const double lse = top + std::log(sum);
-    value.lse->as<double>()[t * p.heads + h] = lse;
+    value.lse->host<double>()[t * p.heads + h] = lse;
     if (keys == 0) return;
     const double d = static_cast<double>(width), n = static_cast<double>(keys);
     const double score_error = eps * ((d + 4) * size + 3 * std::abs(lse) + 2);
     const double p_error = 2 * score_error + eps * n;
-    bound.lse->as<double>()[t * p.heads + h] = p_error + eps * std::abs(lse);
+    bound.lse->host<double>()[t * p.heads + h] = p_error + eps * std::abs(lse);
 
     double *o = at(value.o, t, h), *o_bound = at(bound.o, t, h);
     for (std::size_t j = 0; j < keys; ++j) {
@@ -200,8 +205,8 @@ struct Reference {
       delta_bound += std::abs(d_o[c]) * o_bound[c];
     }
     delta_bound += eps * d * delta_size;
-    value.delta->as<double>()[t * p.heads + h] = delta;
-    bound.delta->as<double>()[t * p.heads + h] = delta_bound;
+    value.delta->host<double>()[t * p.heads + h] = delta;
+    bound.delta->host<double>()[t * p.heads + h] = delta_bound;
 
     // dk and dv of a key are sums over at most all queries of all heads of the group.
     const double terms = static_cast<double>(span.q_rows * p.map.group);
@@ -238,7 +243,7 @@ template <class T>
 void check_within_bounds(const Results& out, const Reference& reference) {
   for (std::size_t r = 0; r < 6; ++r) {
     CAPTURE(kNames[r]);
-    const T* x = (*out.all()[r])->template as<T>();
+    const T* x = (*out.all()[r])->template host<T>();
     // Probabilities that are almost denormal are taken as zero; they meet factors of at most a few thousand
     // here.
     const double dropped = 1e5 * static_cast<double>(std::numeric_limits<T>::min());
@@ -246,7 +251,7 @@ void check_within_bounds(const Results& out, const Reference& reference) {
     i64 wrong = 0;
     double worst = 0;  // in units of the bound
     for (i64 i = 0; i < value->elements(); ++i) {
-      const double expected = value->as<double>()[i], allowed = bound->as<double>()[i];
+      const double expected = value->host<double>()[i], allowed = bound->host<double>()[i];
       if (static_cast<double>(x[i]) == expected) continue;
       const double error = std::abs(static_cast<double>(x[i]) - expected);
       if (!(error <= allowed + dropped)) ++wrong;

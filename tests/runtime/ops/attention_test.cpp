@@ -102,7 +102,7 @@ TEST_CASE(
     const Reference f32(p, in64, std::numeric_limits<float>::epsilon() / 2);
     // Twice the unit: the reference is computed in f64 too.
     const Reference f64(p, in64, std::numeric_limits<double>::epsilon());
-    for (const InstructionSet set : instruction_sets()) {
+    for (const host::InstructionSet set : instruction_sets()) {
       check_within_bounds<float>(compute<float>(p, in32, set), f32);
       check_within_bounds<double>(compute<double>(p, in64, set), f64);
     }
@@ -124,7 +124,7 @@ void check_central_differences(std::vector<AttentionSpan> spans) {
     double sum = 0;
     magnitude = 0;
     for (i64 i = 0; i < forward.o->elements(); ++i) {
-      const double term = forward.o->as<double>()[i] * in.d_o->as<double>()[i];
+      const double term = forward.o->host<double>()[i] * in.d_o->host<double>()[i];
       sum += term;
       magnitude += std::abs(term);
     }
@@ -141,7 +141,7 @@ void check_central_differences(std::vector<AttentionSpan> spans) {
   const double vanishing = 4 * std::numeric_limits<double>::epsilon() * magnitude / step + 2e-9;
   const auto compare = [&](const OwnedTensor& x, const OwnedTensor& gradient) {
     for (i64 i = 0; i < x->elements(); ++i) {
-      double& value = x->as<double>()[i];
+      double& value = x->host<double>()[i];
       const double before = value;
       value = before + step;
       const double high = loss();
@@ -149,7 +149,7 @@ void check_central_differences(std::vector<AttentionSpan> spans) {
       const double low = loss();
       value = before;
       const double difference = (high - low) / (2 * step);
-      CHECK(std::abs(gradient->as<double>()[i] - difference) <= 1e-8 * std::abs(difference) + vanishing);
+      CHECK(std::abs(gradient->host<double>()[i] - difference) <= 1e-8 * std::abs(difference) + vanishing);
     }
   };
   compare(in.q, forward.dq);
@@ -183,9 +183,9 @@ TEST_CASE("scores of ten thousand neither overflow nor lose more than their own 
   const Reference f64(p, in64, std::numeric_limits<double>::epsilon());
   double top = 0;
   for (i64 i = 0; i < f64.value.lse->elements(); ++i)
-    top = std::max(top, std::abs(f64.value.lse->as<double>()[i]));
+    top = std::max(top, std::abs(f64.value.lse->host<double>()[i]));
   CHECK(top > 1e4);
-  for (const InstructionSet set : instruction_sets()) {
+  for (const host::InstructionSet set : instruction_sets()) {
     check_within_bounds<float>(compute<float>(p, in32, set), f32);
     check_within_bounds<double>(compute<double>(p, in64, set), f64);
   }
@@ -229,7 +229,7 @@ TEST_CASE("column ranges of wider buffers give the same results and leave their 
   // Guard rows above and below, guard columns at the right.
   const auto buffer = [&](i64 width) {
     OwnedTensor x(DType::F32, {rows + 2, width});
-    std::fill_n(x->as<float>(), x->elements(), guard);
+    std::fill_n(x->host<float>(), x->elements(), guard);
     return x;
   };
   const auto part = [&](const OwnedTensor& x, i64 first, i64 heads) {
@@ -237,8 +237,8 @@ TEST_CASE("column ranges of wider buffers give the same results and leave their 
   };
   const auto assign = [](const Heads& to, const OwnedTensor& from) {
     for (i64 t = 0; t < to.rows(); ++t) {
-      std::copy_n(from->as<float>() + t * to.matrix.cols, to.matrix.cols,
-                  to.matrix.as<float>() + t * to.matrix.stride);
+      std::copy_n(from->host<float>() + t * to.matrix.cols, to.matrix.cols,
+                  to.matrix.host<float>() + t * to.matrix.stride);
     }
   };
   const OwnedTensor qkv = buffer(cols), d_qkv = buffer(cols), o = buffer(q_cols + 5),
@@ -266,7 +266,7 @@ TEST_CASE("column ranges of wider buffers give the same results and leave their 
     i64 different = 0;
     for (i64 t = 0; t < rows; ++t) {
       for (i64 c = 0; c < x.cols; ++c)
-        different += x.as<float>()[t * x.stride + c] != y->as<float>()[t * x.cols + c];
+        different += x.host<float>()[t * x.stride + c] != y->host<float>()[t * x.cols + c];
     }
     CHECK(different == 0);
   };
@@ -281,7 +281,7 @@ TEST_CASE("column ranges of wider buffers give the same results and leave their 
     for (i64 t = 0; t < x->extent(0); ++t) {
       const bool guard_row = t == 0 || t == rows + 1;
       for (i64 c = guard_row ? 0 : used; c < x->extent(1); ++c)
-        touched += x->as<float>()[t * x->extent(1) + c] != guard;
+        touched += x->host<float>()[t * x->extent(1) + c] != guard;
     }
     CHECK(touched == 0);
   };
@@ -297,11 +297,11 @@ TEST_CASE("a score that is not finite shows in the result") {
   // The second NaN has all bits set, as fresh memory of a debug build.
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::bit_cast<float>(~0U),
                           std::numeric_limits<float>::infinity()}) {
-    in.q->as<float>()[3 * 16] = bad;
+    in.q->host<float>()[3 * 16] = bad;
     const Results out = compute<float>(p, in, instruction_sets().back());
-    CHECK(!std::isfinite(out.o->as<float>()[3 * 16]));
-    CHECK(std::isfinite(out.o->as<float>()[4 * 16]));
-    CHECK(!std::isfinite(out.dk->as<float>()[0]));
+    CHECK(!std::isfinite(out.o->host<float>()[3 * 16]));
+    CHECK(std::isfinite(out.o->host<float>()[4 * 16]));
+    CHECK(!std::isfinite(out.dk->host<float>()[0]));
   }
 }
 
@@ -313,8 +313,8 @@ TEST_CASE("no heads and no rows are no work") {
     const Inputs in(DType::F32, p);
     const Results out = compute<float>(p, in, instruction_sets().back());
     // The KV head that no query head uses has no gradient.
-    for (i64 i = 0; i < out.dk->elements(); ++i) CHECK(out.dk->as<float>()[i] == 0);
-    for (i64 i = 0; i < out.dv->elements(); ++i) CHECK(out.dv->as<float>()[i] == 0);
+    for (i64 i = 0; i < out.dk->elements(); ++i) CHECK(out.dk->host<float>()[i] == 0);
+    for (i64 i = 0; i < out.dv->elements(); ++i) CHECK(out.dv->host<float>()[i] == 0);
   }
 }
 

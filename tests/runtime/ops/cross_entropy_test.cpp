@@ -118,7 +118,7 @@ TEST_CASE("no supervised rows: no loss, no gradient") {
 
 TEST_CASE("a NaN in a hidden state comes through") {
   Problem p(DType::F32);
-  p.x->as<float>()[8] = std::numeric_limits<float>::quiet_NaN();
+  p.x->host<float>()[8] = std::numeric_limits<float>::quiet_NaN();
   CHECK(std::isnan(p.with_gradient()));
 }
 

@@ -46,8 +46,8 @@ TEST_CASE("linear adds the products, the bias and the residual, and the activati
     std::vector<double> expected;
     for (i64 r = 0; r < 7; ++r) {
       for (i64 n = 0; n < 19; ++n) {
-        double sum = layer.bias->as<double>()[n] + layer.residual.at(r, n);
-        for (i64 k = 0; k < 13; ++k) sum += layer.x.at(r, k) * layer.weight->as<double>()[n * 13 + k];
+        double sum = layer.bias->host<double>()[n] + layer.residual.at(r, n);
+        for (i64 k = 0; k < 13; ++k) sum += layer.x.at(r, k) * layer.weight->host<double>()[n * 13 + k];
         expected.push_back(sum);
       }
     }

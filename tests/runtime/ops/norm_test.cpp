@@ -48,18 +48,18 @@ std::vector<double> sum(std::vector<double> a, const std::vector<double>& b) {
 TEST_CASE("norms have the values of their formulas") {
   Rows r(DType::F64);
   r.rms();
-  const double* x = r.x->as<double>() + 5 * 13;
+  const double* x = r.x->host<double>() + 5 * 13;
   double squares = 0, mean = 0, variance = 0;
   for (int c = 0; c < 13; ++c) {
     squares += x[c] * x[c] / 13;
     mean += x[c] / 13;
   }
   for (int c = 0; c < 13; ++c) variance += (x[c] - mean) * (x[c] - mean) / 13;
-  const double gain = r.gain->as<double>()[4], bias = r.bias->as<double>()[4];
-  CHECK(r.y->as<double>()[5 * 13 + 4] ==
+  const double gain = r.gain->host<double>()[4], bias = r.bias->host<double>()[4];
+  CHECK(r.y->host<double>()[5 * 13 + 4] ==
         doctest::Approx(x[4] / std::sqrt(squares + 1e-3) * gain).epsilon(1e-14));
   r.layer();
-  CHECK(r.y->as<double>()[5 * 13 + 4] ==
+  CHECK(r.y->host<double>()[5 * 13 + 4] ==
         doctest::Approx((x[4] - mean) / std::sqrt(variance + 1e-3) * gain + bias).epsilon(1e-14));
 }
 
@@ -176,7 +176,7 @@ TEST_CASE("norms take no rows and refuse shapes that do not fit") {
 TEST_CASE("an offset of the gain is the same as a larger gain, in all three directions") {
   Rows plain(DType::F64), offset(DType::F64);
   for (i64 c = 0; c < plain.gain->elements(); ++c)
-    plain.gain->as<double>()[c] = offset.gain->as<double>()[c] + 1;
+    plain.gain->host<double>()[c] = offset.gain->host<double>()[c] + 1;
   plain.rms();
   plain.rms_back();
   rms_norm(offset.y, offset.rstd, offset.x, offset.gain, 1e-3, kStream, 1);

@@ -20,7 +20,7 @@ std::vector<i64> from(i64 first, i64 count) {
 TEST_CASE("patches come as the index says, each as (channel, y, x)") {
   constexpr i64 kHeight = 6, kWidth = 9, kPatch = 3;
   OwnedTensor pixels(DType::F32, {3, kHeight, kWidth});
-  for (i64 i = 0; i < pixels->elements(); ++i) pixels->as<float>()[i] = static_cast<float>(i);
+  for (i64 i = 0; i < pixels->elements(); ++i) pixels->host<float>()[i] = static_cast<float>(i);
   for (const DType dtype : {DType::F32, DType::F64}) {
     GuardedMatrix rows(dtype, 4, 3 * kPatch * kPatch);
     const std::vector<i64> index{4, 1, 2, 5};  // of 2 x 3
@@ -59,7 +59,7 @@ TEST_CASE("patches that come ready are taken by their index") {
     for (i64 r = 0; r < 3; ++r) {
       for (i64 c = 0; c < 7; ++c)
         CHECK(rows.at(r, c) ==
-              static_cast<double>(patches->as<float>()[index[static_cast<std::size_t>(r)] * 7 + c]));
+              static_cast<double>(patches->host<float>()[index[static_cast<std::size_t>(r)] * 7 + c]));
     }
     CHECK(rows.guards_intact());
   }

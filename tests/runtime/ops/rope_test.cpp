@@ -17,8 +17,8 @@ struct Angles {
       using T = decltype(zero);
       for (i64 i = 0; i < rows * half; ++i) {
         const double angle = 6 * random.uniform(static_cast<u64>(i));
-        cos->as<T>()[i] = static_cast<T>(std::cos(angle));
-        sin->as<T>()[i] = static_cast<T>(std::sin(angle));
+        cos->host<T>()[i] = static_cast<T>(std::cos(angle));
+        sin->host<T>()[i] = static_cast<T>(std::sin(angle));
       }
     });
   }
@@ -33,7 +33,7 @@ TEST_CASE("channel i turns with channel i + D/2 by the row's angle") {
   before.randomise("x");
   const Angles angles(DType::F64, 3, 3);
   rope(Heads(x, 2, 6), angles.cos, angles.sin, Turn::forward, kStream);
-  const double c = angles.cos->as<double>()[2 * 3 + 1], s = angles.sin->as<double>()[2 * 3 + 1];
+  const double c = angles.cos->host<double>()[2 * 3 + 1], s = angles.sin->host<double>()[2 * 3 + 1];
   const double a = before.at(2, 6 + 1), b = before.at(2, 6 + 4);  // head 1, channels 1 and 1 + 3
   CHECK(x.at(2, 6 + 1) == doctest::Approx(a * c - b * s).epsilon(1e-14));
   CHECK(x.at(2, 6 + 4) == doctest::Approx(b * c + a * s).epsilon(1e-14));
@@ -50,8 +50,8 @@ TEST_CASE("the inverse turn is the backward of the turn, and undoes it") {
   check_gradient("x", x, dx, [&] {
     GuardedMatrix y(DType::F64, 5, 3 * 10);
     for (i64 r = 0; r < 5; ++r) {
-      std::copy_n(x.view().as<double>() + r * x.view().stride, 30,
-                  y.view().as<double>() + r * y.view().stride);
+      std::copy_n(x.view().host<double>() + r * x.view().stride, 30,
+                  y.view().host<double>() + r * y.view().stride);
     }
     rope(Heads(y, 3, 10), angles.cos, angles.sin, Turn::forward, kStream);
     return scalar_product(y, upstream);

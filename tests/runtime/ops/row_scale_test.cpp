@@ -15,29 +15,30 @@ TEST_CASE("each row is multiplied by its factor, also in place") {
   scale_rows(same.view(), same.view(), scale, {});
   for (i64 r = 0; r < 5; ++r) {
     for (i64 c = 0; c < 7; ++c) {
-      CHECK(y->as<double>()[r * 7 + c] == x->as<double>()[r * 7 + c] * scale->as<double>()[r]);
-      CHECK(same->as<double>()[r * 7 + c] == y->as<double>()[r * 7 + c]);
+      CHECK(y->host<double>()[r * 7 + c] == x->host<double>()[r * 7 + c] * scale->host<double>()[r]);
+      CHECK(same->host<double>()[r * 7 + c] == y->host<double>()[r * 7 + c]);
     }
   }
   scale_matrix(same.view(), 3, {});
-  for (i64 i = 0; i < 35; ++i) CHECK(same->as<double>()[i] == 3 * y->as<double>()[i]);
+  for (i64 i = 0; i < 35; ++i) CHECK(same->host<double>()[i] == 3 * y->host<double>()[i]);
 }
 
 TEST_CASE("gradients of rows and factors are added, each only where it is wanted") {
   const OwnedTensor x = random_tensor(DType::F64, {4, 6}, "x"), dy = random_tensor(DType::F64, {4, 6}, "dy"),
                     scale = random_tensor(DType::F64, {4}, "scale");
   OwnedTensor dx(DType::F64, {4, 6}), d_scale(DType::F64, {4});
-  for (i64 i = 0; i < 24; ++i) dx->as<double>()[i] = 1;
-  for (i64 i = 0; i < 4; ++i) d_scale->as<double>()[i] = 1;
+  for (i64 i = 0; i < 24; ++i) dx->host<double>()[i] = 1;
+  for (i64 i = 0; i < 4; ++i) d_scale->host<double>()[i] = 1;
   scale_rows_backward(dx.view(), d_scale, dy.view(), x.view(), scale, {});
   for (i64 r = 0; r < 4; ++r) {
     double sum = 1;
     for (i64 c = 0; c < 6; ++c) {
-      const double d = dy->as<double>()[r * 6 + c];
-      CHECK(dx->as<double>()[r * 6 + c] == doctest::Approx(1 + d * scale->as<double>()[r]).epsilon(1e-14));
-      sum += d * x->as<double>()[r * 6 + c];
+      const double d = dy->host<double>()[r * 6 + c];
+      CHECK(dx->host<double>()[r * 6 + c] ==
+            doctest::Approx(1 + d * scale->host<double>()[r]).epsilon(1e-14));
+      sum += d * x->host<double>()[r * 6 + c];
     }
-    CHECK(d_scale->as<double>()[r] == doctest::Approx(sum).epsilon(1e-13));
+    CHECK(d_scale->host<double>()[r] == doctest::Approx(sum).epsilon(1e-13));
   }
   scale_rows_backward({}, {}, dy.view(), x.view(), scale, {});
   const OwnedTensor other(DType::F64, {3});

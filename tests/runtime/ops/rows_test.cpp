@@ -75,7 +75,8 @@ TEST_CASE("rows are moved and added with the same bits for every thread count") 
 
 TEST_CASE("rows of other element types are moved as they are") {
   std::vector<std::uint8_t> from = {1, 2, 3, 4, 5, 6}, to(4, 9);
-  const Matrix x(from.data(), DType::U8, 3, 2, 2), y(to.data(), DType::U8, 2, 2, 2);
+  const Matrix x(from.data(), DType::U8, 3, 2, 2, Backend::host),
+      y(to.data(), DType::U8, 2, 2, 2, Backend::host);
   const std::vector<i64> index = {2, 0};
   gather_rows(y, x, index, kStream);
   CHECK(to == std::vector<std::uint8_t>{5, 6, 1, 2});

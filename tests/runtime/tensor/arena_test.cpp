@@ -24,11 +24,11 @@ TEST_CASE("tensors of an arena are aligned and do not overlap") {
     Tensor x = bytes(arena, count);
     CHECK(x.elements() == count);
     CHECK(reinterpret_cast<std::uintptr_t>(x.data()) % 64 == 0);
-    std::fill_n(x.as<std::uint8_t>(), count, static_cast<std::uint8_t>(taken.size() + 1));
+    std::fill_n(x.host<std::uint8_t>(), count, static_cast<std::uint8_t>(taken.size() + 1));
     taken.push_back(x);
   }
   for (std::size_t i = 0; i < taken.size(); ++i) {
-    const auto* x = taken[i].as<std::uint8_t>();
+    const auto* x = taken[i].host<std::uint8_t>();
     CHECK(std::all_of(x, x + taken[i].elements(), [&](std::uint8_t value) { return value == i + 1; }));
   }
   CHECK(arena.used() == 64 + 64 + 128 + 0 + 1024);
@@ -108,11 +108,11 @@ TEST_CASE("an arena grows by blocks and a rewind spans them") {
   const Arena::Mark empty = arena.mark();
   constexpr i64 kHuge = i64{70} << 20;  // larger than a block
   Tensor a = bytes(arena, 100), b = bytes(arena, kHuge), c = bytes(arena, 100);
-  a.as<std::uint8_t>()[0] = 1;
-  b.as<std::uint8_t>()[kHuge - 1] = 2;
-  c.as<std::uint8_t>()[0] = 3;
-  CHECK(a.as<std::uint8_t>()[0] == 1);
-  CHECK(b.as<std::uint8_t>()[kHuge - 1] == 2);
+  a.host<std::uint8_t>()[0] = 1;
+  b.host<std::uint8_t>()[kHuge - 1] = 2;
+  c.host<std::uint8_t>()[0] = 3;
+  CHECK(a.host<std::uint8_t>()[0] == 1);
+  CHECK(b.host<std::uint8_t>()[kHuge - 1] == 2);
   const i64 used = arena.used();
   {
     const ArenaScope scope(arena);

@@ -16,7 +16,7 @@ Parameter parameter(const std::string& name, Shape shape, Init init = init_zeros
 }
 
 std::vector<float> values_of(const Tensor& x) {
-  return {x.as<float>(), x.as<float>() + x.elements()};
+  return {x.host<float>(), x.host<float>() + x.elements()};
 }
 
 }  // namespace
@@ -32,12 +32,12 @@ TEST_CASE("parameters lie in registration order, without gaps, and are found by 
   CHECK(registry.find("d") == -1);
   CHECK(registry.values().elements() == 12);
   CHECK(registry.gradients().elements() == 12);
-  auto* all = registry.values().as<float>();
-  CHECK(registry.value(0).as<float>() == all);
-  CHECK(registry.value(1).as<float>() == all + 6);
-  CHECK(registry.value(2).as<float>() == all + 11);
+  auto* all = registry.values().host<float>();
+  CHECK(registry.value(0).host<float>() == all);
+  CHECK(registry.value(1).host<float>() == all + 6);
+  CHECK(registry.value(2).host<float>() == all + 11);
   CHECK(registry.value(0).shape() == Shape{2, 3});
-  CHECK(registry.grad(1).as<float>() == registry.gradients().as<float>() + 6);
+  CHECK(registry.grad(1).host<float>() == registry.gradients().host<float>() + 6);
 }
 
 TEST_CASE("what has two dimensions in the file is decayed, also a class token of [1, 1, C]") {
@@ -60,7 +60,7 @@ TEST_CASE("frozen and unused parameters have values but no gradient") {
   CHECK(registry.gradients().elements() == 9);
   CHECK(!registry.has_grad(0));
   CHECK(!registry.has_grad(2));
-  CHECK(registry.grad(3).as<double>() == registry.gradients().as<double>() + 6);
+  CHECK(registry.grad(3).host<double>() == registry.gradients().host<double>() + 6);
   CHECK(failure_of([&] { registry.grad(0); }).code == ExitCode::internal);
 }
 
@@ -74,12 +74,12 @@ TEST_CASE("neighbours are seen joined by rows, values and gradients") {
   registry.add(parameter("k.bias", {2}));
   registry.allocate(DType::F32, true);
   for (i64 i = 0; i < registry.values().elements(); ++i)
-    registry.values().as<float>()[i] = static_cast<float>(i);
+    registry.values().host<float>()[i] = static_cast<float>(i);
   const Tensor qkv = registry.joined_value(q, 3);
   CHECK(qkv.shape() == Shape{8, 3});
-  CHECK(qkv.row_range(4, 2).as<float>() == registry.value(q + 1).as<float>());
-  CHECK(qkv.as<float>()[23] == 9 + 23);
-  CHECK(registry.joined_grad(q, 3).row_range(6, 2).as<float>() == registry.grad(q + 2).as<float>());
+  CHECK(qkv.row_range(4, 2).host<float>() == registry.value(q + 1).host<float>());
+  CHECK(qkv.host<float>()[23] == 9 + 23);
+  CHECK(registry.joined_grad(q, 3).row_range(6, 2).host<float>() == registry.grad(q + 2).host<float>());
   CHECK(registry.joined_value(bias, 2).shape() == Shape{6});
   CHECK(failure_of([&] { registry.joined_value(q + 2, 2); }).code == ExitCode::internal);  // [2, 3] and [4]
   CHECK(failure_of([&] { registry.joined_value(0, 2); }).code == ExitCode::internal);      // [9] and [4, 3]
@@ -135,7 +135,7 @@ TEST_CASE("f32 and f64 start from the same model") {
   twice.allocate(DType::F64, false);
   single.initialise(1);
   twice.initialise(1);
-  for (i64 i = 0; i < 100; ++i) CHECK(twice.value(0).as<double>()[i] == single.value(0).as<float>()[i]);
+  for (i64 i = 0; i < 100; ++i) CHECK(twice.value(0).host<double>()[i] == single.value(0).host<float>()[i]);
 }
 
 TEST_CASE("a registry is filled, then allocated once") {

@@ -22,7 +22,7 @@ constexpr i64 kImage = 780, kTokensPerImage = 16;  // 56 px, patch 14
 std::vector<i64> integers(const io::SafetensorsFile& file, const char* name) {
   const OwnedTensor tensor = file.read(name);
   const Tensor values = tensor;
-  return {values.as<i64>(), values.as<i64>() + values.elements()};
+  return {values.host<i64>(), values.host<i64>() + values.elements()};
 }
 
 ChatSample chat(std::string question, std::string answer) {

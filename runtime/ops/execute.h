@@ -1,0 +1,42 @@
+// Which executor does an op's work: that of its stream's backend.
+#pragma once
+
+#include <initializer_list>
+#include <utility>
+
+#include "runtime/device/trace.h"
+#include "runtime/tensor/matrix.h"
+
+namespace longsight::ops {
+
+// Calls `host`, or records the work where the stream is that of a trace.
+template <class Host>
+void execute(Stream stream, const Work& work, Host&& host) {
+  switch (stream.backend) {
+    case Backend::host:
+      return std::forward<Host>(host)();
+    case Backend::trace:
+      return trace_of(stream).record(work);
+    case Backend::cuda:
+      break;
+  }
+  fail(ExitCode::internal, "{} does not run on {} in this build", work.op, name_of(stream.backend));
+}
+
+// An operand of an op, for counting; it may be empty.
+struct Operand {
+  Operand(const Tensor& x) : bytes(x ? static_cast<double>(x.bytes()) : 0) {}  // NOLINT: implicit
+  Operand(const Matrix& x)                                                     // NOLINT: implicit
+      : bytes(x ? static_cast<double>(x.rows) * static_cast<double>(x.cols * size_of(x.dtype)) : 0) {}
+
+  double bytes = 0;
+};
+
+// Of operands that are read or written; what is read and written stands twice.
+inline double bytes_of(std::initializer_list<Operand> operands) {
+  double sum = 0;
+  for (const Operand& operand : operands) sum += operand.bytes;
+  return sum;
+}
+
+}  // namespace longsight::ops

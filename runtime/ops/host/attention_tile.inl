@@ -1,0 +1,28 @@
+// The work on one tile of attention. Included once per instruction set, after its `#pragma GCC target`, with
+//   kVectorBytes: bytes of a vector register;
+//   kStrip: rows of a micro-kernel, so that kStrip x 2 accumulators fit into the registers.
+// The .inl files use the compiler's vectors and their own functions only, all in an unnamed namespace:
+// nothing that is compiled for one instruction set can be linked into the other.
+//
+// Layouts of a tile, L lanes to a vector:
+//   panels      x[c][row][L]: lane of row is column c * L + lane. As left side of a product a row gives its
+//               elements one by one, as right side a vector of L columns.
+//   transposed  x[v][d][L]: lane is element d of row v * L + lane; behind it up to kFew<T> rows as panels,
+//   which
+//               a vector of their own would not pay for.
+//   scores      x[row][kLd], row-major.
+#pragma once
+
+#include "runtime/ops/host/attention_backward.inl"
+#include "runtime/ops/host/attention_forward.inl"
+
+namespace longsight::ops::host {
+namespace {
+
+template <class T>
+constexpr TileKernels<T> kTileKernels = {ForwardScratch<T>::size, forward<T>,       BackwardScratch<T>::size,
+                                         begin_keys<T>,           visit_queries<T>, write_dq<T>,
+                                         finish_keys<T>};
+
+}  // namespace
+}  // namespace longsight::ops::host

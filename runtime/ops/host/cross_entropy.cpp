@@ -1,0 +1,63 @@
+#include "runtime/ops/host/cross_entropy.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/ops/host/math.h"
+#include "runtime/ops/host/threads.h"
+
+namespace longsight::ops::host {
+namespace {
+
+// -log softmax(row)[target]; with kGradient the row becomes scale * (softmax - one hot).
+template <bool kGradient, class T>
+double row_loss(T* row, i64 size, i64 target, double scale) {
+  T top = row[0];
+#pragma omp simd reduction(max : top)
+  for (i64 c = 0; c < size; ++c) top = row[c] > top ? row[c] : top;
+  const double score = static_cast<double>(row[target]) - static_cast<double>(top);
+  double total = 0;
+  // Parts are added in f64, so that the error does not grow with the vocabulary.
+  constexpr i64 kPart = 1024;
+  for (i64 first = 0; first < size; first += kPart) {
+    const i64 last = std::min(size, first + kPart);
+    T sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (i64 c = first; c < last; ++c) {
+      const T e = exp_of(row[c] - top);
+      if constexpr (kGradient) row[c] = e;
+      sum += e;
+    }
+    total += static_cast<double>(sum);
+  }
+  if constexpr (kGradient) {
+    const T factor = static_cast<T>(scale / total);
+#pragma omp simd
+    for (i64 c = 0; c < size; ++c) row[c] *= factor;
+    row[target] -= static_cast<T>(scale);
+  }
+  return std::log(total) - score;
+}
+
+}  // namespace
+
+double row_losses(double total, Tensor logits, Tensor losses, std::span<const i64> targets, double scale,
+                  bool gradient) {
+  const i64 rows = logits.rows(), ids = logits.row_size();
+  double* const out = losses.host<double>();
+  dispatch(logits.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* const data = logits.host<T>();
+    const auto all_rows = [&](auto with_gradient) {
+      parallel_items(rows, rows * ids, [&](i64 r) {
+        out[r] = row_loss<decltype(with_gradient)::value>(data + r * ids, ids,
+                                                          targets[static_cast<std::size_t>(r)], scale);
+      });
+    };
+    gradient ? all_rows(std::true_type()) : all_rows(std::false_type());
+  });
+  for (i64 r = 0; r < rows; ++r) total += out[r];
+  return total;
+}
+
+}  // namespace longsight::ops::host

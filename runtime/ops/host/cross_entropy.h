@@ -1,0 +1,15 @@
+// Host executor of the losses of rows in runtime/ops/cross_entropy.h.
+#pragma once
+
+#include <span>
+
+#include "runtime/tensor/tensor.h"
+
+namespace longsight::ops::host {
+
+// Returns `total` and, added in order, -log softmax(logits [R, V])[target] of each row; `losses` [R] (f64) is
+// scratch. With `gradient` the logits become scale * (softmax - one hot).
+double row_losses(double total, Tensor logits, Tensor losses, std::span<const i64> targets, double scale,
+                  bool gradient);
+
+}  // namespace longsight::ops::host

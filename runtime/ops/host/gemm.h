@@ -1,0 +1,41 @@
+// The one place where matrix products are computed: f32 by oneDNN's dnnl_sgemm, f64 by Eigen, with the
+// additions that would otherwise be passes of their own. The result is cut into blocks of fixed size, each
+// computed by one thread, so its bits do not depend on the number of threads.
+#pragma once
+
+#include <functional>
+
+#include "runtime/base/number.h"
+
+namespace longsight::ops::host {
+
+// c [m, n] = op(a) op(b) + addend + bias, all row-major with rows `ld` elements apart; op transposes as
+// stored. c overlaps no input; addend may be c itself. Sizes may be 0: with k = 0 the product is zero, with n
+// = 0 a_sums are taken all the same.
+template <class T>
+struct Gemm {
+  i64 m = 0;
+  i64 n = 0;
+  i64 k = 0;
+  const T* a = nullptr;  // [m, k], or [k, m] if a_transposed
+  i64 lda = 0;
+  bool a_transposed = false;
+  const T* b = nullptr;  // [k, n], or [n, k] if b_transposed
+  i64 ldb = 0;
+  bool b_transposed = false;
+  T* c = nullptr;  // [m, n]
+  i64 ldc = 0;
+  const T* addend = nullptr;  // [m, n], or none
+  i64 ld_addend = 0;
+  const T* bias = nullptr;  // [n], added to every row, or none
+  T* a_sums = nullptr;      // [m], or none: += the sum over k of op(a); only with a_transposed
+};
+
+// Called once for each finished block of c: rows [row, row + rows), while they are in the cache.
+using RowsDone = std::function<void(i64 row, i64 rows)>;
+
+// Runs on all threads, or on the calling thread alone inside a parallel region.
+template <class T>
+void gemm(const Gemm<T>& problem, const RowsDone& done = {});
+
+}  // namespace longsight::ops::host

@@ -1,0 +1,30 @@
+#include "runtime/ops/host/rope.h"
+
+#include "runtime/ops/host/threads.h"
+
+namespace longsight::ops::host {
+
+void rope(Heads x, Tensor cos, Tensor sin, Turn turn) {
+  const i64 half = x.width / 2, rows = x.rows();
+  dispatch(x.matrix.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    T* const data = x.matrix.host<T>();
+    const T *const cosines = cos.host<T>(), *const sines = sin.host<T>();
+    const T sign = turn == Turn::forward ? T(1) : T(-1);
+    parallel_items(rows, rows * x.matrix.cols, [&](i64 r) {
+      const T *c = cosines + r * half, *s = sines + r * half;
+      for (i64 h = 0; h < x.heads; ++h) {
+        T* first = data + r * x.matrix.stride + h * x.width;
+        T* second = first + half;
+#pragma omp simd
+        for (i64 i = 0; i < half; ++i) {
+          const T a = first[i], b = second[i], turned = sign * s[i];
+          first[i] = a * c[i] - b * turned;
+          second[i] = b * c[i] + a * turned;
+        }
+      }
+    });
+  });
+}
+
+}  // namespace longsight::ops::host

@@ -1,0 +1,73 @@
+#include "runtime/ops/host/rows.h"
+
+#include <cstring>
+
+#include "runtime/ops/host/threads.h"
+
+namespace longsight::ops::host {
+namespace {
+
+std::byte* row_of(Matrix m, i64 row) {
+  return static_cast<std::byte*>(m.data) + row * m.stride * size_of(m.dtype);
+}
+
+// Copies row from(i) of x to row to(i) of y, for i in [0, count).
+template <class To, class From>
+void copy_rows(Matrix y, Matrix x, i64 count, To&& to, From&& from) {
+  const auto bytes = static_cast<std::size_t>(x.cols * size_of(x.dtype));
+  if (bytes == 0) return;
+  parallel_items(count, count * x.cols,
+                 [&](i64 i) { std::memcpy(row_of(y, to(i)), row_of(x, from(i)), bytes); });
+}
+
+}  // namespace
+
+void gather_rows(Matrix y, Matrix x, std::span<const i64> index) {
+  copy_rows(
+      y, x, y.rows, [](i64 i) { return i; }, [&](i64 i) { return index[static_cast<std::size_t>(i)]; });
+}
+
+void scatter_rows(Matrix y, Matrix x, std::span<const i64> index) {
+  copy_rows(
+      y, x, x.rows, [&](i64 i) { return index[static_cast<std::size_t>(i)]; }, [](i64 i) { return i; });
+}
+
+void scatter_add_rows(Matrix y, Matrix x, std::span<const i64> index) {
+  dispatch(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    T* const out = y.host<T>();
+    const T* const in = x.host<T>();
+    // Threads share out the columns, in units of a cache line or more: an index may come twice.
+    constexpr i64 kUnit = 16;
+    parallel_ranges(ceil_div(x.cols, kUnit), x.rows * x.cols, [&](i64 first_unit, i64 units) {
+      const i64 first = first_unit * kUnit, last = std::min(x.cols, (first_unit + units) * kUnit);
+      for (i64 r = 0; r < x.rows; ++r) {
+        T* to = out + index[static_cast<std::size_t>(r)] * y.stride;
+        const T* from = in + r * x.stride;
+#pragma omp simd
+        for (i64 c = first; c < last; ++c) to[c] += from[c];
+      }
+    });
+  });
+}
+
+void copy_matrix(Matrix to, Matrix from) {
+  copy_rows(
+      to, from, to.rows, [](i64 i) { return i; }, [](i64 i) { return i; });
+}
+
+void add_matrix(Matrix y, Matrix x) {
+  dispatch(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    T* const out = y.host<T>();
+    const T* const in = x.host<T>();
+    parallel_items(x.rows, x.rows * x.cols, [&](i64 r) {
+      T* to = out + r * y.stride;
+      const T* from = in + r * x.stride;
+#pragma omp simd
+      for (i64 c = 0; c < x.cols; ++c) to[c] += from[c];
+    });
+  });
+}
+
+}  // namespace longsight::ops::host

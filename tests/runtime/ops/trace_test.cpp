@@ -1,0 +1,92 @@
+#include "runtime/device/trace.h"
+
+#include <functional>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "runtime/ops/attention.h"
+#include "runtime/ops/cross_entropy.h"
+#include "runtime/ops/linear.h"
+#include "runtime/ops/norm.h"
+#include "runtime/ops/rows.h"
+#include "tests/support/failure.h"
+
+using namespace longsight;
+using namespace longsight::ops;
+
+namespace {
+
+// Tensors of a trace have addresses and no memory: an op that touches them ends this test.
+struct Traced {
+  Trace trace;
+  Arena arena{"traced", Backend::trace};
+  Tensor take(Shape shape, DType dtype = DType::F32) { return arena.take(dtype, shape, "x"); }
+};
+
+}  // namespace
+
+TEST_CASE("A traced product computes nothing and says its work") {
+  Traced t;
+  const Tensor x = t.take({7, 16}), weight = t.take({24, 16}), bias = t.take({24}), y = t.take({7, 24});
+  linear(y, x, weight, {.bias = bias}, t.trace.stream());
+  linear_backward_input(x, y, weight, Write::overwrite, t.trace.stream());
+  linear_backward_weight(weight, bias, y, x, t.trace.stream());
+  REQUIRE(t.trace.calls().size() == 3);
+  CHECK(std::string(t.trace.calls()[0].op) == "linear");
+  for (const Work& work : t.trace.calls()) CHECK(work.flops == 2. * 7 * 16 * 24);
+  CHECK(t.trace.calls()[0].bytes == 4. * (7 * 16 + 24 * 16 + 24 + 7 * 24));
+  CHECK(t.trace.flops() == 3 * 2. * 7 * 16 * 24);
+}
+
+TEST_CASE("Traced attention counts the pairs that see each other, and takes the scratch of the host") {
+  const AttentionSpan spans[] = {{0, 300, 0, 300, 0, true}, {300, 5, 300, 5, 0, true}};
+  const double pairs = 300. * 301 / 2 + 5. * 6 / 2;
+  const AttentionProblem problem{
+      .spans = spans, .heads = {.first_q = 0, .group = 2, .first_kv = 0}, .scale = 1};
+  Traced t;
+  Arena host("host");
+  i64 high[2] = {};
+  for (const bool traced : {true, false}) {
+    Arena& arena = traced ? t.arena : host;
+    const Stream stream = traced ? t.trace.stream() : Stream{};
+    const auto take = [&](i64 heads, i64 width) { return arena.take(DType::F32, {305, heads, width}, "x"); };
+    const Tensor q = take(4, 8), k = take(2, 8), v = take(2, 8), o = take(4, 8), lse = take(4, 1);
+    const Tensor dq = take(4, 8), dk = take(2, 8), dv = take(2, 8), delta = take(4, 1);
+    if (!traced)
+      for (const Tensor& x : {q, k, v}) fill_zero(x, stream);
+    attention(o, lse, q, k, v, problem, arena, stream);
+    attention_delta(delta, o, o, stream);
+    attention_backward(dq, dk, dv, o, delta, lse, q, k, v, problem, arena, stream);
+    high[traced] = arena.high_water();
+  }
+  CHECK(high[true] == high[false]);
+  REQUIRE(t.trace.calls().size() == 3);
+  CHECK(t.trace.calls()[0].flops == 4 * pairs * 4 * 8);
+  CHECK(t.trace.calls()[2].flops == 10 * pairs * 4 * 8);
+  CHECK(t.trace.calls()[2].again == 2 * pairs * 4 * 8);
+}
+
+TEST_CASE("A traced loss goes through its chunks") {
+  Traced t;
+  const std::vector<i64> targets(5, 1);
+  const ProjectedLoss p{.x = t.take({5, 8}), .weight = t.take({32, 8}), .targets = targets, .chunk_rows = 2};
+  CHECK(projected_loss_with_gradient(t.take({5, 8}), t.take({32, 8}), p, t.arena, t.trace.stream()) == 0);
+  CHECK(t.trace.flops() == 3 * 2. * 5 * 8 * 32);
+  CHECK(t.trace.calls().size() == 3 * 4);
+}
+
+TEST_CASE("What is checked on the host is checked in a trace") {
+  Traced t;
+  const std::vector<i64> index{0, 3};
+  CHECK_THROWS(gather_rows(t.take({2, 4}), t.take({3, 4}), index, t.trace.stream()));
+  CHECK_THROWS(rms_norm(t.take({2, 4}), t.take({2}), t.take({2, 4}), t.take({5}), 1e-5, t.trace.stream()));
+}
+
+TEST_CASE("Memory of a trace is not read on the host, and another backend than there is says so") {
+  Traced t;
+  const Tensor x = t.take({2, 4});
+  CHECK_THROWS(x.host<float>());
+  CHECK_THROWS(Matrix(x).columns(1, 2).host<float>());
+  CHECK_THROWS(rms_norm(x, t.take({2}), x, t.take({4}), 1e-5, {Backend::cuda, nullptr}));
+}
