@@ -51,6 +51,8 @@ void check_held_out_names(const YamlDocument& doc, const Config& c) {
                    "another held-out set is called \"{}\" too: give one a name: TEXT", name);
     names.push_back(name);
   }
+  doc.require_at(c.output.keep_best.empty() || !names.empty(), "output.keep_best",
+                 "\"{}\" is no held-out set: data.eval has none", c.output.keep_best);
   if (!c.output.keep_best.empty()) doc.require_one_of("output.keep_best", c.output.keep_best, names);
 }
 

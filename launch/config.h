@@ -106,7 +106,7 @@ struct DataSource {
 };
 
 struct Augment {
-  i64 shift = 0;  // pixels, at most, in each direction
+  i64 shift = 0;  // pixels, at most, in each direction; less than a picture (or tile) has
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("shift", s.shift);

@@ -1,6 +1,8 @@
-// longsight data index: every sample is looked at; stops at what is wrong, and keeps what it found.
+// longsight data index: every sample is looked at; stops at what is wrong (unless data.bad: skip leaves
+// it out), and keeps what it found.
 
 #include "launch/data_verbs.h"
+#include "launch/left_out.h"
 #include "launch/output.h"
 #include "launch/progress.h"
 #include "runtime/base/log.h"
@@ -23,14 +25,24 @@ std::string counts_text(const data::DataCounts& counts) {
 ExitCode run_index(Job& job, const IndexOptions& o) {
   if (!job.leads()) return ExitCode::done;
   if (!o.out.empty()) io::ensure_folder(o.out);
+  const bool skip = skips_bad(o.files);
   for (const OpenSource& source : open_files(o.files)) {
-    Progress progress("checking " + source.name, source.data->size(), true);
+    const i64 samples = source.data->size();
+    LeftOut left_out(source, samples, skip);
+    Progress progress("checking " + source.name, samples, true);
     const data::DataCounts counts =
-        data::check_samples(*source.data, {.media = data::MediaCheck::named, .progress = [&](i64 done) {
-                                             if (done < source.data->size())
-                                               progress.update(done, "samples,");
-                                           }});
+        data::check_samples(*source.data, {.media = data::MediaCheck::named,
+                                           .report =
+                                               [&](i64 index, const std::exception_ptr& error) {
+                                                 progress.clear();
+                                                 left_out.add(index, error);
+                                               },
+                                           .progress =
+                                               [&](i64 done) {
+                                                 if (done < samples) progress.update(done, "samples,");
+                                               }});
     progress.clear();
+    left_out.log();
     const std::vector<std::string> written = source.data->write_index(o.out);
     print_line(fmt::format("{}: {}; index in {}{}", source.name, counts_text(counts), written.front(),
                            written.size() == 1 ? "" : fmt::format(" and {} more", written.size() - 1)));

@@ -85,9 +85,13 @@ ExitCode lint_files(const LintOptions& o) {
       const data::DataCounts counts = data::check_samples(
           *source.data, {.media = o.decode ? data::MediaCheck::decoded : data::MediaCheck::headers,
                          .report =
-                             [&](ExitCode code, const std::string& message) {
+                             [&](i64, const std::exception_ptr& thrown) {
                                progress.clear();
-                               found.problem(code, message);
+                               try {
+                                 std::rethrow_exception(thrown);
+                               } catch (const Error& error) {
+                                 found.problem(error.code(), error.what());
+                               }
                              },
                          .progress =
                              [&](i64 done) {

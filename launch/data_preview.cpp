@@ -3,10 +3,11 @@
 
 #include "launch/contact_sheet.h"
 #include "launch/data_verbs.h"
+#include "launch/left_out.h"
 #include "launch/output.h"
 #include "launch/token_text.h"
 #include "runtime/base/log.h"
-#include "runtime/data/image/image_decode.h"
+#include "runtime/data/records/check_data.h"
 #include "runtime/data/unicode.h"
 #include "runtime/io/atomic_file.h"
 
@@ -61,10 +62,20 @@ ExitCode run_preview(Job& job, const DataPreviewOptions& o) {
   data::EncodeCache cache;
   i64 number = 0;
   bool boxes = false;
+  const bool skip = skips_bad(o.files);
   for (const OpenSource& source : open_files(o.files)) {
-    for (i64 i = 0; i < std::min(o.samples, source.samples); ++i) {
-      const data::ChatSample chat = source.data->sample(i);
-      const model::Sample sample = maker->sample(chat, cache);
+    LeftOut left_out(source, source.samples, skip);
+    for (i64 i = 0; i - left_out.count() < o.samples && i < source.samples; ++i) {
+      data::ChatSample chat;
+      model::Sample sample;
+      try {
+        chat = source.data->sample(i);
+        sample = maker->sample(chat, cache);
+        data::check_media(chat, data::MediaCheck::decoded);
+      } catch (const Error&) {
+        left_out.add(i, std::current_exception());
+        continue;
+      }
       sheet.add(chat, facts_text(*maker, chat, sample));
       boxes = boxes || !has_all(fonts, chat);
       text += text_block(++number, *maker, chat, sample);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "launch/data_verbs.h"
+#include "launch/left_out.h"
 #include "launch/measure.h"
 #include "launch/output.h"
 #include "launch/progress.h"
@@ -19,6 +20,8 @@ struct DataStatsOptions {
   bool json = false;
 };
 
+constexpr i64 kLeftOut = -1;  // tokens of a sample that cannot be read
+
 struct SampleFacts {
   i64 tokens = 0, visual = 0, supervised = 0, images = 0, videos = 0;
 };
@@ -29,6 +32,7 @@ struct Statistics {
   std::vector<SampleFacts> samples;
   double seconds = 0;
   std::string longest_at;
+  i64 left_out = 0;  // data.bad: skip
 
   i64 sum(i64 SampleFacts::*what) const {
     i64 total = 0;
@@ -44,15 +48,17 @@ struct Statistics {
     if (more.longest() > longest()) longest_at = more.longest_at;
     samples.insert(samples.end(), more.samples.begin(), more.samples.end());
     seconds += more.seconds;
+    left_out += more.left_out;
   }
 };
 
-Statistics measure(const OpenSource& source, const SampleMaker& maker) {
+Statistics measure(const OpenSource& source, const SampleMaker& maker, bool skip_bad) {
   Statistics stats{.name = source.name,
                    .samples = std::vector<SampleFacts>(static_cast<std::size_t>(source.samples)),
                    .longest_at = {}};
   std::vector<data::EncodeCache> caches(static_cast<std::size_t>(data::sample_threads()));
   const double start = now();
+  LeftOut left_out(source, source.samples, skip_bad);
   Progress progress("reading " + source.name, source.samples, true);
   data::parallel_samples(
       source.samples,
@@ -66,7 +72,11 @@ Statistics measure(const OpenSource& source, const SampleMaker& maker) {
         for (const data::ChatMedia& media : chat.media) (media.video ? facts.videos : facts.images) += 1;
       },
       [&](i64 i, const std::exception_ptr& error) {
-        if (error) std::rethrow_exception(error);
+        if (error) {
+          progress.clear();
+          left_out.add(i, error);
+          stats.samples[static_cast<std::size_t>(i)].tokens = kLeftOut;
+        }
         if ((i + 1) % 256 == 0 && i + 1 < source.samples) progress.update(i + 1, "samples,");
       });
   progress.clear();
@@ -75,6 +85,9 @@ Statistics measure(const OpenSource& source, const SampleMaker& maker) {
       std::max_element(stats.samples.begin(), stats.samples.end(),
                        [](const SampleFacts& a, const SampleFacts& b) { return a.tokens < b.tokens; });
   stats.longest_at = source.data->where(longest - stats.samples.begin());
+  std::erase_if(stats.samples, [](const SampleFacts& s) { return s.tokens == kLeftOut; });
+  stats.left_out = left_out.count();
+  left_out.log();
   return stats;
 }
 
@@ -122,6 +135,7 @@ ordered_json json_of(const Statistics& stats) {
   ordered_json json;
   if (!stats.name.empty()) json["name"] = stats.name;
   json["samples"] = stats.samples.size();
+  if (stats.left_out > 0) json["left_out"] = stats.left_out;
   json["images"] = stats.sum(&SampleFacts::images);
   json["videos"] = stats.sum(&SampleFacts::videos);
   json["tokens"] = stats.sum(&SampleFacts::tokens);
@@ -203,8 +217,9 @@ ExitCode run_stats(Job& job, const DataStatsOptions& o) {
   const auto maker = open_maker_for(o.files, o.model, o.chat);
   std::vector<Statistics> sources;
   Statistics total;
+  const bool skip = skips_bad(o.files);
   for (const OpenSource& source : open_files(o.files)) {
-    sources.push_back(measure(source, *maker));
+    sources.push_back(measure(source, *maker, skip));
     total.add(sources.back());
   }
   if (o.json) {

@@ -1,9 +1,11 @@
 // longsight eval: held-out loss of a run or of a configuration's model.
+#include <cmath>
 #include <filesystem>
 
 #include "launch/model_source.h"
 #include "launch/output.h"
 #include "launch/planning.h"
+#include "launch/run_folder.h"
 #include "launch/run_model.h"
 #include "launch/same_on_all_ranks.h"
 #include "launch/samples/check_sets.h"
@@ -17,14 +19,29 @@
 namespace longsight::launch {
 namespace {
 
+namespace fs = std::filesystem;
+
 struct EvalOptions {
   std::string target;
   bool json = false;
   std::vector<std::string> overrides;
 };
 
+// The configuration of a run names the model that the run began with.
+void point_to_trained_model(const std::string& config) {
+  const std::string folder = fs::path(config).parent_path().string(), run = folder.empty() ? "." : folder;
+  if (is_run_folder(run) && fs::exists(run + "/model/config.json"))
+    log_info(
+        "{} names the model that the run began with: the one that it trained is evaluated by longsight eval "
+        "{}",
+        config, run);
+}
+
 LoadedConfig load_target(const EvalOptions& o) {
-  if (!std::filesystem::is_directory(o.target)) return load_config(o.target, o.overrides);
+  if (!fs::is_directory(o.target)) {
+    point_to_trained_model(o.target);
+    return load_config(o.target, o.overrides);
+  }
   return source_config(find_source(o.target), o.overrides);
 }
 
@@ -32,7 +49,7 @@ ExitCode run_eval(Job& job, const EvalOptions& o) {
   const LoadedConfig loaded = load_target(o);
   require_same_config(loaded.config, job.world);
   loaded.document.require_at(!loaded.config.data.eval.empty(), "data.eval",
-                             "name held-out data to evaluate on");
+                             "name held-out data to evaluate on: [{{messages: FILE.jsonl}}]");
   RunModel run = open_run_model(loaded, DType::F32, false);
   check_replicas(run.model->parameters(), job.world, job.stream);
   DataSets data(loaded, run, WhichSets::held_out, job.open_data);
@@ -47,6 +64,10 @@ ExitCode run_eval(Job& job, const EvalOptions& o) {
     const EvalResult result = evaluate_loss(
         set, *run.model, runner, loaded.config.memory.micro_batch_tokens.value_or(0), job.world, job.stream);
     if (job.leads()) print_line(o.json ? json_text(json_of(set.name, result)) : text_of(set.name, result));
+    // The sum over all ranks, so all of them stop here.
+    require(std::isfinite(result.loss), ExitCode::non_finite,
+            "{}: the held-out loss of {} is {}: the weights are damaged, or too large for f32", o.target,
+            set.name, result.loss);
   }
   return ExitCode::done;
 }

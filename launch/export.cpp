@@ -10,6 +10,7 @@
 #include "launch/verb.h"
 #include "parallel/plan.h"
 #include "runtime/base/log.h"
+#include "runtime/tensor/convert.h"
 
 namespace longsight::launch {
 namespace {
@@ -21,15 +22,23 @@ struct ExportOptions {
   std::vector<std::string> allow_missing;
 };
 
-// Infinities would not be noticed before the model is used.
-void check_range(const model::Vlm& model) {
-  constexpr float kLargest = 65504;
-  for (ParameterId id = 0; id < model.parameters().size(); ++id) {
-    const Tensor value = model.parameters().value(id);
+// Would not be noticed before the model is used: values that are not finite, or are not in `dtype`.
+void check_finite(const model::Vlm& model, DType dtype, const std::string& source) {
+  const ParameterRegistry& p = model.parameters();
+  for (ParameterId id = 0; id < p.size(); ++id) {
+    if (p[id].adapter) continue;
+    const Tensor value = p.value(id);
     for (i64 i = 0; i < value.elements(); ++i) {
-      require(!(std::abs(value.host<float>()[i]) > kLargest), ExitCode::usage,
-              "--dtype f16: {} holds {}, beyond the range of f16; use bf16 or f32",
-              model.parameters()[id].name, value.host<float>()[i]);
+      const float x = value.host<float>()[i];
+      require(std::isfinite(x), ExitCode::non_finite,
+              "{}: {} holds {}, and a model with it computes nothing: take an earlier save, or copy it anew",
+              source, p[id].name, x);
+      const float written = dtype == DType::F16    ? f32_from_f16(f16_from_f32(x))
+                            : dtype == DType::BF16 ? f32_from_bf16(bf16_from_f32(x))
+                                                   : x;
+      require(std::isfinite(written), ExitCode::usage,
+              "--dtype {}: {} holds {}, beyond the range of {}; use {}f32", name_of(dtype), p[id].name, x,
+              name_of(dtype), dtype == DType::F16 ? "bf16 or " : "");
     }
   }
 }
@@ -69,17 +78,17 @@ ExitCode run_export(Job& job, const ExportOptions& o) {
   require_writable_folder(o.out);
   const RunModel run = load_source(source, DType::F32, o.allow_missing);
   const DType dtype = o.dtype.empty() ? source_dtype(source, run.model->config()) : asked;
-  if (dtype == DType::F16) check_range(*run.model);
+  check_finite(*run.model, dtype, source.path);
   const model::ExportOptions options{
       .dtype = dtype,
       .names = o.names == "v5" ? model::HfNames::v5 : model::HfNames::canonical,
       .shard_bytes = shard_bytes};
   io::TemporaryFolder folder(o.out);
   write_source_files(source, run, folder.path(), options);
-  model::write_weight_files(*run.model, folder.path(), options);
+  const i64 tensors = model::write_weight_files(*run.model, folder.path(), options);
   folder.commit();
-  log_info("{} tensors of {} ({}) written to {} in {}", run.model->parameters().size(), source.path,
-           source.what, o.out, name_of(dtype));
+  log_info("{} tensors of {} ({}) written to {} in {}", tensors, source.path, source.what, o.out,
+           name_of(dtype));
   return ExitCode::done;
 }
 

@@ -20,7 +20,8 @@ constexpr i64 kSamplesPerRound = 2;
 struct GenerateOptions {
   std::string model, prompt, data, dtype = "f32", chat, adapter;
   std::vector<std::string> images, allow_missing;
-  i64 max_tokens = 128, limit = 0;
+  i64 max_tokens = 128;
+  std::optional<i64> limit;
   bool has_prompt = false;
 };
 
@@ -103,7 +104,7 @@ void answer_prompt(const GenerateOptions& o, DType dtype, Stream stream) {
 void answer_data(Job& job, const GenerateOptions& o, DType dtype) {
   const auto file = data::open_chat_data(data::guess_data_spec(o.data, job.open_data));
   data::check_samples(*file);
-  const i64 samples = o.limit > 0 ? std::min(o.limit, file->size()) : file->size();
+  const i64 samples = std::min(o.limit.value_or(file->size()), file->size());
   const i64 ranks = job.world.size(), round = ranks == 1 ? 1 : ranks * kSamplesPerRound;
   Generator generator(o, dtype, job.stream);
   Progress progress("generating", samples, job.leads());
@@ -150,7 +151,7 @@ ExitCode run_generate(Job& job, const GenerateOptions& o) {
   require(o.data.empty() || o.images.empty(), ExitCode::usage,
           "generate: --image belongs to --prompt; the samples of --data name their own images");
   require(o.max_tokens >= 1, ExitCode::usage, "--max-tokens {}: at least 1", o.max_tokens);
-  require(o.limit >= 0, ExitCode::usage, "--limit {}: at least 1", o.limit);
+  require(o.limit.value_or(1) >= 1, ExitCode::usage, "--limit {}: at least 1", o.limit.value_or(1));
   const DType dtype = dtype_from_name(o.dtype);
   require(dtype == DType::F32 || dtype == DType::F64, ExitCode::usage, "--dtype {}: f32 or f64", o.dtype);
   if (!o.data.empty()) {
@@ -177,7 +178,7 @@ void add_generate(Command app, Run& run) {
   verb.add_option("--dtype", o->dtype, "f32 (default) or f64");
   verb.add_option("--chat", o->chat, "chat template instead of the model folder's own: NAME or FILE.jinja");
   verb.add_option("--adapter", o->adapter, "PEFT adapter folder that belongs to the model");
-  verb.add_option("--limit", o->limit, "only the first N samples");
+  verb.add_option("--limit", o->limit, "only the first N samples (default: all)");
   add_allow_missing(verb, o->allow_missing);
   verb.callback([o, prompt, &run] {
     o->has_prompt = prompt.given();

@@ -1,4 +1,5 @@
 // longsight gradients: loss and gradients of a ready batch, as safetensors.
+#include <cmath>
 
 #include "launch/model_source.h"
 #include "launch/output.h"
@@ -94,6 +95,9 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   }
 
   const double loss = runner.run(step).loss / static_cast<double>(step.supervised);
+  require(std::isfinite(loss), ExitCode::non_finite,
+          "{}: the loss of {} is {}: the weights are damaged, or too large for {}", o.batch, o.model, loss,
+          name_of(dtype));
   runner.sum_gradients();
   if (!job.leads()) return ExitCode::done;
   OwnedTensor loss_scalar(DType::F64, Shape{}), count(DType::I64, Shape{});

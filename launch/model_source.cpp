@@ -21,12 +21,20 @@ bool has(const std::string& folder, const char* name) {
   return fs::exists(folder + "/" + name, error);
 }
 
-// The run that a folder of weights lies in: RUN/model, RUN/best, RUN/adapter, RUN/saves/step-N.
+bool is_save(const std::string& name) {
+  return name.starts_with("step-") && name.find('.') == std::string::npos;
+}
+
+// The run that wrote a folder of weights: RUN/model, RUN/best, RUN/adapter, RUN/saves/step-N. What somebody
+// put beside them is not the run's.
 std::string run_of(const std::string& folder) {
-  const fs::path path = fs::weakly_canonical(folder);
-  const fs::path above = path.parent_path();
-  const fs::path run = above.filename() == "saves" ? above.parent_path() : above;
-  return is_run_folder(run.string()) ? run.string() : "";
+  const fs::path path = fs::weakly_canonical(folder), above = path.parent_path();
+  const std::string name = path.filename().string();
+  if (is_run_folder(above.string()))
+    return name == "model" || name == "best" || name == "adapter" ? above.string() : "";
+  const bool save =
+      above.filename() == "saves" && is_save(name) && is_run_folder(above.parent_path().string());
+  return save ? above.parent_path().string() : "";
 }
 
 // "saves/step-00000200" of a run that has no final model.
@@ -35,7 +43,7 @@ std::string newest_save(const std::string& run) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(run + "/saves", error)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("step-") && name.find('.') == std::string::npos) newest = std::max(newest, name);
+    if (is_save(name)) newest = std::max(newest, name);
   }
   return newest;
 }
@@ -63,11 +71,13 @@ ModelSource source_of_adapter(const std::string& path, const std::string& base) 
   const Json config = read_json_file(path + "/adapter_config.json");
   const auto named = config.find("base_model_name_or_path");
   const std::string folder = named != config.end() && named->is_string() ? named->get<std::string>() : "";
-  require(
-      has(folder, "config.json"), ExitCode::missing_input,
-      "{}: the adapters belong to \"{}\" (base_model_name_or_path), which is no model folder here: give the "
-      "model as --model FOLDER and these as --adapter",
-      path, folder);
+  constexpr const char* kNameBoth = "give the model as --model FOLDER and these as --adapter";
+  require(!folder.empty(), ExitCode::missing_input,
+          "{}: the adapters name no model that they belong to (base_model_name_or_path): {}", path,
+          kNameBoth);
+  require(has(folder, "config.json"), ExitCode::missing_input,
+          "{}: the adapters belong to \"{}\" (base_model_name_or_path), which is no model folder here: {}",
+          path, folder, kNameBoth);
   source.folder = folder;
   return source;
 }
@@ -99,10 +109,10 @@ ModelSource find_source(const std::string& given, const std::string& base) {
   require(fs::is_directory(path, error), ExitCode::missing_input,
           "{}: no such folder: a run, one of its saves, adapters or a model folder", given);
   if (has(path, "adapter_config.json")) return source_of_adapter(path, base);
-  require(base.empty(), ExitCode::missing_input, "{}: no adapters there (adapter_config.json)", given);
+  if (!base.empty()) model::fail_without_adapters(path);
   if (has(path, "config.json")) {
     const std::string run = run_of(path);
-    const bool save = !run.empty() && fs::path(path).filename() != "model";
+    const bool save = !run.empty() && fs::weakly_canonical(path).filename() != "model";
     return {.path = path,
             .what = run.empty() ? "a model folder"
                     : save      ? "a save of the run " + run
@@ -111,7 +121,9 @@ ModelSource find_source(const std::string& given, const std::string& base) {
             .adapter = {},
             .run = run};
   }
-  if (is_run_folder(path) || has(path, "model/config.json")) return source_of_run(path);
+  if (is_run_folder(path)) return source_of_run(path);
+  if (has(path, "model/config.json"))
+    return {.path = path, .what = "a model folder", .folder = path + "/model", .adapter = {}, .run = {}};
   model::check_is_model_folder(path);
   fail(ExitCode::missing_input,
        "{}: neither a run (config.yaml and plan.json) nor one of its saves, adapters (adapter_config.json) "

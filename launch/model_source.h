@@ -22,9 +22,10 @@ struct ModelSource {
   std::string run = {};      // run folder that it belongs to; empty: none
 };
 
-// A run stands for its final model, a save or RUN/best for what it holds. Adapters belong to the model of
-// `base`, where that is given (a path of the same kind), else to that of their run, else to the folder that
-// adapter_config.json names. missing_input, saying what was looked for and what to name instead.
+// A run stands for its final model, a save or RUN/best for what it holds; other folders inside of a run are
+// not the run's. Adapters belong to the model of `base`, where that is given (a path of the same kind), else
+// to that of their run, else to the folder that adapter_config.json names. missing_input, saying what was
+// looked for and what to name instead.
 ModelSource find_source(const std::string& path, const std::string& base = "");
 
 // For the samples of the model, as it was trained; `chat`: instead of its own format. What is wrong there is

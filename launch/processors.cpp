@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -14,6 +15,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "runtime/base/shorten.h"
 
 namespace longsight::launch {
 namespace {
@@ -150,11 +153,34 @@ ProcessorShare processor_share(std::span<const ProcessorLimits> node, int rank) 
   return share;
 }
 
+// As OpenMP has it: "4", or a number for each level of nesting, "4,2".
+bool is_thread_count(const std::string& text) {
+  const std::string_view kSpace = " \t";
+  std::size_t begin = 0;
+  for (std::size_t end = 0; end != std::string::npos; begin = end + 1) {
+    end = text.find(',', begin);
+    const std::size_t first = std::min(text.find_first_not_of(kSpace, begin), text.size());
+    i64 count = 0;
+    const char* const stop = text.data() + std::min(end, text.size());
+    const auto [rest, error] = std::from_chars(text.data() + first, stop, count);
+    const bool whole = std::string_view(rest, stop).find_first_not_of(kSpace) == std::string_view::npos;
+    if (error != std::errc() || !whole || count < 1 || count > kMostThreads) return false;
+  }
+  return true;
+}
+
 std::string choose_threads(parallel::ProcessGroup& node) {
   const std::vector<ProcessorLimits> limits = node.all_gather(processor_limits(), {}, "processors");
   const ProcessorShare share = processor_share(limits, node.rank());
-  if (std::getenv("OMP_NUM_THREADS") != nullptr)
+  const char* const asked = std::getenv("OMP_NUM_THREADS");
+  if (asked != nullptr && *asked != '\0') {
+    require(
+        is_thread_count(asked), ExitCode::usage,
+        "OMP_NUM_THREADS={}: not a number of threads (1 to {}); unset it, and each rank takes its share of "
+        "the processors",
+        shortened(asked), kMostThreads);
     return fmt::format("threads: {} a rank (OMP_NUM_THREADS)", omp_get_max_threads());
+  }
   omp_set_num_threads(narrow<int>(share.threads));
   return fmt::format("threads: {} a rank ({} processor{} for {} rank{} of this node{})", share.threads,
                      share.processors, share.processors == 1 ? "" : "s", share.ranks,

@@ -39,8 +39,13 @@ ProcessorLimits processor_limits();
 // A processor that several masks have is shared by their ranks, a quota by the ranks in its group.
 ProcessorShare processor_share(std::span<const ProcessorLimits> node, int rank);
 
+inline constexpr i64 kMostThreads = 4096;
+// Whether OMP_NUM_THREADS says it: up to so many threads. What OpenMP does not understand it ignores, with a
+// word that drowns.
+bool is_thread_count(const std::string& text);
+
 // Collective over the node's ranks. Sets the number of OpenMP threads, unless OMP_NUM_THREADS does, and
-// returns a line for the log.
+// returns a line for the log. usage for an OMP_NUM_THREADS that is no number of threads.
 std::string choose_threads(parallel::ProcessGroup& node);
 
 // Asks the kernel (Linux 6.12 and later) for short turns on processors that others use too. A rank sleeps

@@ -28,7 +28,7 @@ constexpr int kSecondsBetweenTouches = 30;
 constexpr i64 kSecondsUntilStale = 300;
 
 // When a process began, in ticks since the machine did: tells it from a later one with its number. 0: there
-// is none.
+// is none, or it has ended and only its parent has not looked yet.
 i64 start_of(i64 pid) {
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
@@ -36,7 +36,9 @@ i64 start_of(i64 pid) {
   if (name_end == std::string::npos) return 0;
   std::istringstream rest(text.substr(name_end + 1));
   std::string field;
-  for (int i = 3; i <= 22 && rest >> field; ++i) {
+  rest >> field;
+  if (field == "Z" || field == "X") return 0;
+  for (int i = 4; i <= 22 && rest >> field; ++i) {
   }
   return std::strtoll(field.c_str(), nullptr, 10);
 }

@@ -54,7 +54,7 @@ RunModel open_run_shape(const LoadedConfig& loaded) {
   const model::AdapterConfig adapters = adapters_of(loaded, config, false);
   auto model = std::make_unique<model::Vlm>(config, adapters);
   model->parameters().set_trainable(trainable(loaded, config, adapters));
-  check_trainable(loaded, model->parameters());
+  check_trainable(loaded, *model);
   check_adapter_form(*model);
   if (m.of_parts()) return with_companions(std::move(model), parts_of(m));
   return {.model = std::move(model), .companions = m.from.empty() ? m.tokenizer : m.from};
@@ -74,16 +74,16 @@ RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradi
                                      .adapter_folder = m.adapter};
     RunModel run = m.of_parts() ? with_companions(load_parts(parts_of(m), options), parts_of(m))
                                 : RunModel{.model = model::load_model(m.from, options), .companions = m.from};
-    check_trainable(loaded, run.model->parameters());
+    check_trainable(loaded, *run.model);
     return run;
   }
   auto model = std::make_unique<model::Vlm>(config, adapters);
   for (const std::string& warning : model->config().warnings) log_warn("{}", warning);
   model->parameters().set_trainable(trainable(loaded, config, adapters));
-  check_trainable(loaded, model->parameters());
+  check_trainable(loaded, *model);
   model->parameters().allocate(dtype, with_gradients);
   model->parameters().initialise(loaded.config.train.seed);
-  if (!m.adapter.empty()) model::load_adapter(*model, m.adapter);
+  if (!m.adapter.empty()) model::load_adapter(*model, m.adapter, m.config);
   return {.model = std::move(model), .companions = m.tokenizer};
 }
 

@@ -17,7 +17,8 @@ void require_same_config(const Config&, parallel::ProcessGroup& world);
 
 // The data sets (samples and hash of each), and the files in `folder` that make tokens and pixels of them
 // (tokenizer, templates, processor; empty: none), by content, and those beside the adapters that it begins
-// with: bad_data.
+// with; and texts and pictures of up to 512 samples of each set, evenly spread over it, which every rank
+// reads from end to end: bad_data.
 void require_same_inputs(const DataSets& sets, const std::string& folder, parallel::ProcessGroup& world);
 
 }  // namespace longsight::launch

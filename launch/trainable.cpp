@@ -80,8 +80,17 @@ std::function<bool(const Parameter&)> trainable(const LoadedConfig& loaded, cons
   };
 }
 
-void check_trainable(const LoadedConfig& loaded, const ParameterRegistry& registry) {
+void check_trainable(const LoadedConfig& loaded, const model::Vlm& model) {
   const ModelSection& m = loaded.config.model;
+  const ParameterRegistry& registry = model.parameters();
+  const auto check_layers = [&](const char* key, std::optional<i64> last, i64 layers) {
+    loaded.document.require_at(last.value_or(0) <= layers, key,
+                               "its last {} blocks, but this model has {} there: leave it out to train all",
+                               last.value_or(0), layers);
+  };
+  check_layers("model.train.vision_layers", m.train.vision_layers,
+               model.config().has_vision() ? model.config().vision.layers : 0);
+  check_layers("model.train.language_layers", m.train.language_layers, model.config().text.layers);
   const std::vector<std::string> names = names_of(registry);
   const auto check_globs = [&](const std::string& key, const std::vector<std::string>& globs) {
     for (std::size_t i = 0; i < globs.size(); ++i) {

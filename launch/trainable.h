@@ -19,8 +19,9 @@ model::AdapterConfig adapters_of(const LoadedConfig&, const model::ModelConfig&,
 std::function<bool(const Parameter&)> trainable(const LoadedConfig&, const model::ModelConfig&,
                                                 const model::AdapterConfig& adapters);
 
-// Every glob of the configuration matches some parameter, and something is trained: usage, with the place.
-void check_trainable(const LoadedConfig&, const ParameterRegistry&);
+// Every glob of the configuration matches some parameter, no part is asked for more blocks than it has, and
+// something is trained: usage, with the place.
+void check_trainable(const LoadedConfig&, const model::Vlm&);
 
 // By parameter; empty where there are no groups.
 std::vector<parallel::ParameterOptions> optimizer_options(const LoadedConfig&, const ParameterRegistry&);

@@ -9,7 +9,9 @@
 
 #include "model/adapter_names.h"
 #include "model/adapter_settings.h"
+#include "model/base_record.h"
 #include "model/families/families.h"
+#include "model/folder_kind.h"
 #include "model/load_weights.h"
 #include "runtime/base/log.h"
 #include "runtime/io/safetensors.h"
@@ -30,6 +32,7 @@ std::string path_in(const std::string& folder, const char* file) {
       "trust it: python3 -c \"import torch, safetensors.torch as s; "
       "s.save_file(torch.load('adapter_model.bin', weights_only=True), '{}')\"",
       folder, kAdapterWeights, kAdapterWeights);
+  if (file == std::string_view(kAdapterConfig) && !fs::exists(path)) fail_without_adapters(folder);
   require(fs::exists(path), ExitCode::missing_input, "{} is not there: an adapter folder holds {} and {}",
           path, kAdapterConfig, kAdapterWeights);
   return path;
@@ -229,14 +232,16 @@ AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig& 
   }
   if (others > 0)
     log_warn(
-        "{}: left out {} tensors of layers that target_modules of {} does not name, as PEFT does: {}, ..",
+        "{}: left out {} tensors of layers that {} does not name (target_modules, exclude_modules, "
+        "layers_to_transform), as PEFT does: {}, ..",
         folder, others, kAdapterConfig, other);
   if (layers.idle() > 0)
     log_warn("{}: left out {} adapters that are zero, of layers that this model does not compute", folder,
              layers.idle());
   layers.put_into(adapter);
-  require(!adapter.targets.empty() || !whole.empty() || !embedded.empty(), ExitCode::bad_data,
-          "{}: no tensors", path);
+  require(!adapter.targets.empty() || !whole.empty() || !embedded.empty(), ExitCode::bad_data, "{}: {}", path,
+          others == 0 ? "no tensors"
+                      : fmt::format("none of its tensors belongs to a layer that {} names", kAdapterConfig));
   adapter.own_head = head_of_its_own(file, settings, whole, config);
   std::set<std::string> saved = embedded;
   if (!embedded.empty())
@@ -248,7 +253,7 @@ AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig& 
   return adapter;
 }
 
-void load_adapter(Vlm& model, const std::string& folder) {
+void load_adapter(Vlm& model, const std::string& folder, const std::string& base) {
   const std::string path = path_in(folder, kAdapterWeights);
   const io::SafetensorsFile file(path);
   const AdapterSettings settings = read_adapter_settings(path_in(folder, kAdapterConfig));
@@ -287,6 +292,7 @@ void load_adapter(Vlm& model, const std::string& folder) {
     require(!parameter.adapter || seen.contains(parameter.name), ExitCode::bad_data, "{}: {} is missing",
             path, parameter.name);
   }
+  check_base(model, folder, base);
 }
 
 }  // namespace longsight::model

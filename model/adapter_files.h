@@ -15,9 +15,9 @@ namespace longsight::model {
 AdapterConfig read_adapter_config(const std::string& folder, const ModelConfig&);
 
 // Values of all adapters, and the whole weights, of a model that was made with that configuration; parameters
-// are allocated and hold the base. Every tensor of the file and every adapter find their counterpart, with
-// its shape.
-void load_adapter(Vlm&, const std::string& folder);
+// are allocated and hold the base, which came from `base`. Every tensor of the file and every adapter find
+// their counterpart, with its shape; the base is the one that they were trained on (base_record.h).
+void load_adapter(Vlm&, const std::string& folder, const std::string& base);
 
 // usage for a parameter that is trained beside the adapters and that PEFT's files cannot hold: one whose
 // module has adapters inside.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
@@ -18,16 +19,15 @@ constexpr std::array kUsed{"peft_type",           "r",
                            "modules_to_save",     "lora_dropout",
                            "ensure_weight_tying", "bias",
                            "init_lora_weights",   "target_modules",
-                           "exclude_modules"};
+                           "exclude_modules",     "layers_to_transform",
+                           "layers_pattern"};
 // About how PEFT makes and runs them.
 constexpr std::array kHarmless{"base_model_name_or_path",
                                "revision",
                                "task_type",
                                "inference_mode",
                                "fan_in_fan_out",
-                               "layers_pattern",
                                "auto_mapping",
-                               "layers_to_transform",
                                "peft_version",
                                "megatron_core",
                                "loftq_config",
@@ -66,11 +66,11 @@ std::string shown(const Json& value) {
 
 void refuse_variants(const Json& json, const std::string& path) {
   const Json type = json.value("peft_type", Json());
-  require(type.is_null() || type == "LORA", ExitCode::bad_data, "{}: peft_type {} is not supported: LORA is",
+  require(type.is_null() || type == "LORA", ExitCode::bad_data, "{}: peft_type {} is not supported; LORA is",
           path, shown(type));
   for (const auto& [key, name] : kRefused) {
     require(!json.contains(key) || says_nothing(json[key]), ExitCode::bad_data,
-            "{}: {} = {} ({}) is not supported: LoRA is", path, key,
+            "{}: {} = {} ({}) is not supported; plain LoRA and rsLoRA are", path, key,
             json.contains(key) ? shown(json[key]) : "", name);
   }
   const Json init = json.value("init_lora_weights", Json(true));
@@ -141,6 +141,31 @@ AdapterSettings::Modules modules_of(const Json& json, const char* key, const std
   return modules;
 }
 
+// layers_to_transform and layers_pattern: one, or a list of them.
+void read_layers(const Json& json, AdapterSettings& settings) {
+  const auto list_of = [&](const char* key) {
+    const Json value = json.value(key, Json());
+    if (says_nothing(value)) return Json(Json::array());
+    return value.is_array() ? value : Json(Json::array({value}));
+  };
+  for (const Json& layer : list_of("layers_to_transform")) {
+    require(layer.is_number_unsigned(), ExitCode::bad_data,
+            "{}: layers_to_transform: {} is not the number of a layer", settings.path, shown(layer));
+    settings.layers.push_back(layer.get<i64>());
+  }
+  for (const Json& list : list_of("layers_pattern")) {
+    require(list.is_string(), ExitCode::bad_data, "{}: layers_pattern: {} is no text", settings.path,
+            shown(list));
+    settings.layer_lists.push_back(list.get<std::string>());
+  }
+  require(settings.layer_lists.empty() || !settings.layers.empty(), ExitCode::bad_data,
+          "{}: layers_pattern without layers_to_transform, which PEFT refuses", settings.path);
+  require(settings.layers.empty() || settings.targets.pattern.empty(), ExitCode::bad_data,
+          "{}: layers_to_transform beside target_modules that are one text, which PEFT refuses: name the "
+          "layers in one of them",
+          settings.path);
+}
+
 }  // namespace
 
 i64 AdapterSettings::rank_of(const std::string& module) const {
@@ -158,7 +183,23 @@ bool AdapterSettings::Modules::hold(const std::string& module, const std::string
 }
 
 bool AdapterSettings::is_target(const std::string& module) const {
-  return (all_targets || targets.hold(module, path)) && !excluded.hold(module, path);
+  if (excluded.hold(module, path)) return false;
+  // A whole name among target_modules counts whatever the layers are (check_target_module_exists of PEFT).
+  const auto& ends = targets.ends;
+  if (std::find(ends.begin(), ends.end(), module) != ends.end()) return true;
+  return (all_targets || targets.hold(module, path)) && is_in_layers(module);
+}
+
+bool AdapterSettings::is_in_layers(const std::string& module) const {
+  if (layers.empty()) return true;
+  std::optional<std::string> number;
+  if (layer_lists.empty()) number = data::last_group(R"(^.*?\.[^.]*\.([0-9]+)\.)", module, path);
+  for (const std::string& list : layer_lists) {
+    number = data::last_group("^(?:(?:|.*?\\.)" + list + R"(\.([0-9]+)\.))", module, path);
+    if (number) break;
+  }
+  return number && std::any_of(layers.begin(), layers.end(),
+                               [&](i64 layer) { return fmt::format("{}", layer) == *number; });
 }
 
 bool AdapterSettings::is_saved(const std::string& tensor) const {
@@ -188,6 +229,7 @@ AdapterSettings read_adapter_settings(const std::string& path) {
                            .targets = modules_of(json, "target_modules", path),
                            .excluded = modules_of(json, "exclude_modules", path),
                            .keeps_tie = optional_bool(json, "ensure_weight_tying", path).value_or(false)};
+  read_layers(json, settings);
   const auto& [wanted, ends] = settings.targets;
   settings.all_targets = (wanted.empty() && ends.empty()) || wanted == "all-linear";
   if (const Json* modules = optional_array(json, "modules_to_save", path)) {

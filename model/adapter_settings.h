@@ -26,12 +26,17 @@ struct AdapterSettings {
   };
   Modules targets, excluded;
   bool all_targets = true;
+  // layers_to_transform: only blocks of these numbers, where there are any, behind a name that one of the
+  // regular expressions matches (layers_pattern; none: behind any name).
+  std::vector<i64> layers = {};
+  std::vector<std::string> layer_lists = {};
   bool keeps_tie = false;  // a head that is tied to the embedding stays so where one of them is such a module
 
   // Of a layer by its module name in transformers: "model.layers.0.self_attn.q_proj".
   i64 rank_of(const std::string& module) const;
   double alpha_of(const std::string& module) const;
   bool is_target(const std::string& module) const;
+  bool is_in_layers(const std::string& module) const;
   // Whether a tensor ("lm_head.weight") belongs to such a module.
   bool is_saved(const std::string& tensor) const;
 };

@@ -151,7 +151,7 @@ std::unique_ptr<Vlm> load_model(ModelConfig config, const TensorSources& sources
   if (options.trainable) model->parameters().set_trainable(options.trainable);
   model->parameters().allocate(options.dtype, options.with_gradients);
   load_weights(*model, all, options.rules);
-  if (!options.adapter_folder.empty()) load_adapter(*model, options.adapter_folder);
+  if (!options.adapter_folder.empty()) load_adapter(*model, options.adapter_folder, from);
   return model;
 }
 
@@ -216,10 +216,11 @@ void write_side_files(const Vlm& model, const std::string& folder, const ExportO
     io::write_file(processor, json_text(make_processor(config, read_json_file(preprocessor)), 2) + "\n");
 }
 
-void write_weight_files(const Vlm& model, const std::string& folder, const ExportOptions& options) {
+i64 write_weight_files(const Vlm& model, const std::string& folder, const ExportOptions& options) {
   std::vector<OwnedTensor> reordered;
-  io::write_safetensors_folder(folder, file_tensors(model, options, reordered), io::kTorchMetadata,
-                               options.shard_bytes);
+  const auto tensors = file_tensors(model, options, reordered);
+  io::write_safetensors_folder(folder, tensors, io::kTorchMetadata, options.shard_bytes);
+  return std::ssize(tensors);
 }
 
 void export_model(const Vlm& model, const std::string& folder, const ExportOptions& options) {

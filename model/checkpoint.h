@@ -52,7 +52,8 @@ struct ExportOptions {
 void export_model(const Vlm&, const std::string& folder, const ExportOptions&);
 // The two halves of it, into a folder that is there already: what lies beside the weights, and the weights.
 void write_side_files(const Vlm&, const std::string& folder, const ExportOptions&);
-void write_weight_files(const Vlm&, const std::string& folder, const ExportOptions&);
+// Returns the number of tensors.
+i64 write_weight_files(const Vlm&, const std::string& folder, const ExportOptions&);
 
 // Row order[i] of the result is row i of x: from the order in memory to that of the file.
 OwnedTensor rows_in_order(Tensor x, const std::vector<i64>& order);

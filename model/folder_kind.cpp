@@ -37,6 +37,10 @@ bool has(const std::vector<std::string>& names, const char* name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+bool is_run(const std::vector<std::string>& names) {
+  return has(names, "config.yaml") && has(names, "plan.json");
+}
+
 // Of a file that `git clone` left behind without its content.
 bool is_lfs_pointer(const std::string& path) {
   std::string begin(24, '\0');
@@ -98,7 +102,10 @@ bool is_original_llava(const json& config, const std::string& type) {
 
 void check_is_model_folder(const std::string& folder) {
   const std::vector<std::string> names = file_names(folder);
-  if (has(names, "config.json") || has(names, "config.yaml")) return;
+  if (has(names, "config.json")) return;
+  const bool with_model = fs::exists(folder + "/model/config.json");
+  require(!with_model && !is_run(names), ExitCode::missing_input, "{}: a run, not a model folder: name {}{}",
+          folder, folder, with_model ? "/model" : "/saves/step-N, as it has no final model");
   if (has(names, "adapter_config.json"))
     fail(ExitCode::bad_data, kAdaptersAlone, folder, "adapter_config.json");
   if (has(names, "snapshots") && has(names, "refs")) {
@@ -118,6 +125,15 @@ void check_is_model_folder(const std::string& folder) {
     fail(ExitCode::missing_input,
          "{}: weights ({}) without config.json, which says what they are: copy that of the model there",
          folder, weights);
+}
+
+void fail_without_adapters(const std::string& folder) {
+  const bool adapters = fs::exists(folder + "/adapter/adapter_config.json");
+  const bool model = fs::exists(folder + "/model/config.json");
+  fail(ExitCode::missing_input, "{}: no adapters there (adapter_config.json){}", folder,
+       adapters ? fmt::format(": those of this run are in {}/adapter", folder)
+       : model  ? fmt::format(": the model of this run is {}/model (model.from, --model)", folder)
+                : "");
 }
 
 void check_has_safetensors(const std::string& folder) {

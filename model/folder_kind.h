@@ -9,8 +9,11 @@ namespace longsight::model {
 
 // bad_data for a folder without config.json that is something else than a model in the layout of Hugging
 // Face: an adapter alone, GGUF, a diffusion pipeline, Meta's or Mistral's own files; missing_input for
-// weights without it. Other folders, runs too, pass.
+// weights without it and for runs, whose model lies in a folder of theirs. Other folders pass.
 void check_is_model_folder(const std::string& folder);
+
+// missing_input for a folder without adapter_config.json, saying where a run has its adapters or its model.
+[[noreturn]] void fail_without_adapters(const std::string& folder);
 
 // bad_data for a folder without safetensors that has weights in another form (pickles, GGUF, TensorFlow,
 // Flax), or whose safetensors are pointers of Git LFS.

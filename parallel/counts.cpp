@@ -16,6 +16,8 @@ u64 hash_of(const void* data, std::size_t bytes, u64 seed) {
   return XXH3_64bits_withSeed(data, bytes, seed);
 }
 
+}  // namespace
+
 // The rows that ranges, whose begins and ends ascend, have in common with a prefix of the stream.
 class Coverage {
  public:
@@ -52,8 +54,6 @@ class Coverage {
   }
   std::vector<i64> begins_, ends_, begin_sums_, end_sums_;
 };
-
-}  // namespace
 
 // Counts as a sender sees them.
 class Counts::Form {

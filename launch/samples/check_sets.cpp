@@ -1,9 +1,11 @@
 #include "launch/samples/check_sets.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <optional>
 
+#include "launch/left_out.h"
 #include "launch/measure.h"
 #include "launch/progress.h"
 #include "launch/samples/known_pictures.h"
@@ -15,7 +17,6 @@ namespace longsight::launch {
 namespace {
 
 constexpr std::size_t kShown = 10;  // problems that are logged
-constexpr i64 kBadInARow = 100;
 constexpr i64 kProgressEvery = 64;
 constexpr double kLong = 60;  // seconds that are worth saving
 
@@ -64,6 +65,7 @@ class Looker {
     const data::ChatSample chat = set.chat.data->sample(index);
     const auto [sample, shrunk] = sets_.fitter().make(chat, cache);
     if (!sample) return {.kind = SampleOutcome::dropped};
+    if (!set.held_out) check_shift(*sample);
     SampleOutcome outcome{.tokens = narrow<std::int32_t>(sample->tokens()),
                           .kind = shrunk ? SampleOutcome::shrunk : SampleOutcome::kept};
     if (decode_ != Decode::never && !chat.media.empty()) {
@@ -78,6 +80,18 @@ class Looker {
   i64 samples() const { return numbering_.samples(); }
 
  private:
+  // Something of every picture stays in view.
+  void check_shift(const model::Sample& sample) const {
+    const i64 shift = sets_.loaded().config.data.augment.shift, patch = sets_.model().vision.patch;
+    for (const auto& image : sample.images) {
+      const i64 rows = image->layout().rows * patch, columns = image->layout().columns * patch;
+      sets_.loaded().document.require_at(
+          shift < std::min(rows, columns), "data.augment.shift",
+          "{} pixels move a picture (or tile) of {} x {} out of itself, as the model takes it: {}; lower it",
+          shift, columns, rows, sample.id);
+    }
+  }
+
   const DataSets& sets_;
   Decode decode_;
   Numbering numbering_;
@@ -138,7 +152,6 @@ CheckCounts counts_of(const Numbering& numbering, const std::vector<SampleOutcom
   return counts;
 }
 
-// data.bad: skip is for single samples, not for data that are wrong as a whole.
 std::optional<Error> row_of_bad(const Numbering& numbering, const std::vector<SampleOutcome>& outcomes,
                                 const SampleProblem& first) {
   for (std::size_t s = 0; s < numbering.sets().size(); ++s) {
@@ -148,11 +161,7 @@ std::optional<Error> row_of_bad(const Numbering& numbering, const std::vector<Sa
       const bool bad = outcomes[static_cast<std::size_t>(numbering.first(s) + i)].kind == SampleOutcome::bad;
       row = bad ? row + 1 : 0;
       if (row == kBadInARow || (bad && row == set.samples()))
-        return Error(
-            ExitCode::bad_data,
-            fmt::format("{}: {} samples in a row cannot be read, more than data.bad: skip leaves out; the "
-                        "first problem is {}",
-                        set.where(i + 1 - row), row, first.message));
+        return too_many_bad(set.where(i + 1 - row), row, first.message);
     }
   }
   return std::nullopt;
@@ -216,7 +225,36 @@ std::vector<SampleOutcome> look_at_share(const DataSets& sets, const Look& how) 
   return outcomes;
 }
 
+namespace {
+
+// A sample is never cut: one that is longer than a micro-batch may be is one by itself. Where all are, the
+// key does nothing.
+void check_micro_batches(const DataSets& sets, const std::vector<SampleOutcome>& outcomes) {
+  const i64 limit = sets.loaded().config.memory.micro_batch_tokens.value_or(0);
+  const Numbering numbering(sets);
+  i64 samples = 0, longer = 0, shortest = std::numeric_limits<i64>::max();
+  for (i64 number = 0; number < numbering.samples(); ++number) {
+    const i64 tokens = outcomes[static_cast<std::size_t>(number)].tokens;
+    // A file of ready batches holds several samples.
+    if (tokens == 0 || numbering.sets()[numbering.place(number).set]->ready()) continue;
+    samples += 1;
+    longer += tokens > limit;
+    shortest = std::min(shortest, tokens);
+  }
+  if (limit == 0 || longer == 0) return;
+  sets.loaded().document.require_at(
+      longer < samples, "memory.micro_batch_tokens",
+      "{} tokens are fewer than any sample has (the shortest has {}): every sample would be a micro-batch by "
+      "itself, as long as it is; raise it",
+      limit, shortest);
+  log_info("{} of {} samples are longer than memory.micro_batch_tokens = {}: each is a micro-batch by itself",
+           longer, samples, limit);
+}
+
+}  // namespace
+
 void keep_lengths(DataSets& sets, const std::vector<SampleOutcome>& outcomes) {
+  check_micro_batches(sets, outcomes);
   const Numbering numbering(sets);
   const std::size_t of_training = sets.train().size();
   for (std::size_t s = 0; s < numbering.sets().size(); ++s) {

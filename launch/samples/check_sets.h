@@ -57,7 +57,8 @@ struct FirstProblems {
 // would leave out.
 std::optional<Error> refusal(const DataSets&, const std::vector<SampleOutcome>&, const FirstProblems&);
 
-// Of all samples: puts their lengths into the sets. bad_data for a set of which nothing is left.
+// Of all samples: puts their lengths into the sets. bad_data for a set of which nothing is left; usage for
+// micro-batches that are shorter than every sample.
 void keep_lengths(DataSets&, const std::vector<SampleOutcome>&);
 // Keeps which pictures were decoded in data.index, where that is given.
 void remember_pictures(const DataSets&, const std::vector<SampleOutcome>&);

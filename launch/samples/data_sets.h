@@ -53,6 +53,7 @@ class DataSets {
   // A ready batch. bad_data where nothing of it is learned.
   std::vector<model::Sample> batch(const DataSet&, i64 file) const;
   const LoadedConfig& loaded() const { return loaded_; }
+  const model::ModelConfig& model() const { return model_; }
 
   data::EncodeCache cache;  // the words that were met: for whoever makes samples one by one
 

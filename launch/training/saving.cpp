@@ -8,6 +8,7 @@
 #include "launch/output.h"
 #include "launch/training_data.h"
 #include "model/adapter_files.h"
+#include "model/base_record.h"
 #include "model/checkpoint.h"
 #include "runtime/base/input_file.h"
 #include "runtime/base/log.h"
@@ -69,7 +70,9 @@ Saver::Saver(const LoadedConfig& loaded, const RunModel& run)
         complete_model_folder(loaded, run, folder);
       }),
       adapter_files_([&](const std::string& folder) {
-        if (run.model->adapters().any()) complete_adapter_folder(loaded, run, folder);
+        if (!run.model->adapters().any()) return;
+        complete_adapter_folder(loaded, run, folder);
+        model::write_base_record(*run.model, folder, absolute_path(loaded.config.model.from));
       }) {}
 
 i64 Saver::model_bytes() const {

@@ -59,6 +59,9 @@ struct FieldNode {
   std::vector<Place> key_places{};
   Place place{};
 
+  // Said to be absent, by `~` on the command line: not a key of a file with nothing behind it, and not
+  // `key=`.
+  bool is_unset() const { return kind == Kind::none && place.source > 0 && place.line > 0; }
   bool is_scalar() const { return kind == Kind::word || kind == Kind::text; }
   const FieldNode* find(const std::string& key) const;  // null: a map has no such key
   FieldNode* find(const std::string& key);

@@ -273,7 +273,7 @@ void YamlDocument::apply_override(std::string_view assignment) {
     so_far += (so_far.empty() ? "" : ".") + part;
   }
   *node = std::move(value);
-  if (node->place.line == 0) node->place = place;  // of nothing
+  if (node->place.line == 0) node->place = {.source = number};  // of nothing
   sources_.push_back(source);
 }
 

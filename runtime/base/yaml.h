@@ -21,8 +21,8 @@ class YamlDocument {
   static YamlDocument read_text(std::string_view text, std::string name = "configuration");
 
   // `key.path=value` from the command line: the value is YAML and replaces what the document has there,
-  // whole. A number in the path is an element of a list (`rules.0.attention=images`), its length appends one.
-  // Errors name the override.
+  // whole; `~` is as if the key were not there. A number in the path is an element of a list
+  // (`rules.0.attention=images`), its length appends one. Errors name the override.
   void apply_override(std::string_view assignment);
 
   const FieldNode& root() const { return root_; }
@@ -78,6 +78,7 @@ class FieldReader {
       expect_map();
       into.clear();
       for (std::size_t i = 0; i < node_.items.size(); ++i) {
+        if (node_.items[i].is_unset()) continue;
         FieldReader(document_, node_.items[i], join(node_.keys[i])).read(into[node_.keys[i]]);
       }
     } else if constexpr (FieldType<T>::optional) {
@@ -124,8 +125,8 @@ class FieldReader {
     refuse_unknown(names);
     C::fields(into, [&](const char* name, auto& member) {
       const FieldNode* found = node_.find(name);
-      // Null is absent where a value can be absent.
-      if (!found || (found->kind == FieldNode::Kind::none && is_empty(member))) return;
+      // Null is absent where a value can be absent, and wherever the command line says so.
+      if (!found || found->is_unset() || (found->kind == FieldNode::Kind::none && is_empty(member))) return;
       FieldReader(document_, *found, join(name)).read(member);
     });
   }

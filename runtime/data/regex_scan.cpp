@@ -2,6 +2,7 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <array>
+#include <optional>
 
 #include <pcre2.h>
 
@@ -81,16 +82,40 @@ void RegexScan::scan(std::string_view text, std::vector<i64>& ends) const {
   cut(static_cast<i64>(text.size()));
 }
 
-bool matches_pattern(const std::string& pattern, std::string_view text, const std::string& where) {
+namespace {
+
+// The groups of the first match; nothing where there is none.
+std::optional<std::vector<std::string>> groups_of(const std::string& pattern, std::string_view text,
+                                                  const std::string& where) {
   const auto code = compiled(pattern, where);
   const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> match(
       pcre2_match_data_create_from_pattern(code.get(), nullptr), &pcre2_match_data_free);
   require(match != nullptr, ExitCode::internal, "out of memory");
   const int found = pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0,
                                 match.get(), nullptr);
-  require(found > 0 || found == PCRE2_ERROR_NOMATCH, ExitCode::bad_data, "{}: the pattern {} fails on {}: {}",
-          where, pattern, text, message(found));
-  return found > 0;
+  if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
+  require(found > 0, ExitCode::bad_data, "{}: the pattern {} fails on {}: {}", where, pattern, text,
+          message(found));
+  std::vector<std::string> groups;
+  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
+  for (int i = 1; i < found; ++i) {
+    const bool set = range[2 * i] != PCRE2_UNSET;
+    groups.emplace_back(set ? text.substr(range[2 * i], range[2 * i + 1] - range[2 * i]) : "");
+  }
+  return groups;
+}
+
+}  // namespace
+
+bool matches_pattern(const std::string& pattern, std::string_view text, const std::string& where) {
+  return groups_of(pattern, text, where).has_value();
+}
+
+std::optional<std::string> last_group(const std::string& pattern, std::string_view text,
+                                      const std::string& where) {
+  const auto groups = groups_of(pattern, text, where);
+  if (!groups || groups->empty()) return std::nullopt;
+  return groups->back();
 }
 
 }  // namespace longsight::data

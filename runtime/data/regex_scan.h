@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,5 +34,8 @@ class RegexScan {
 // Whether the pattern is found in the text; anchors say where. bad_data, with `where`, for one that is not
 // understood.
 bool matches_pattern(const std::string& pattern, std::string_view text, const std::string& where);
+// What the last group of the pattern holds of the text; nothing where the pattern is not found.
+std::optional<std::string> last_group(const std::string& pattern, std::string_view text,
+                                      const std::string& where);
 
 }  // namespace longsight::data

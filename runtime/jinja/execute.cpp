@@ -48,7 +48,7 @@ Interpreter::Interpreter(Run& run, const Tree& tree, const Dict& context)
     if (const Value* value = context.find(tree.names[i])) {
       context_[i] = *value;
     } else {
-      context_[i] = global_function(tree.names[i]);
+      context_[i] = global_value(tree.names[i]);
     }
   }
 }

@@ -42,7 +42,10 @@ i64 Loop::count() {
     length_ = jinja::length(run_, iterable_);
   } else {
     Value value;
-    while (pull_ != nullptr && pull_(run_, value)) rest_.push_back(value);
+    while (pull_ != nullptr && pull_(run_, value)) {
+      run_.spend_room(rest_.size());
+      rest_.push_back(value);
+    }
     counted_ = true;
     length_ = static_cast<i64>(rest_.size()) + index_ + 1 + (after_ ? 1 : 0);
   }

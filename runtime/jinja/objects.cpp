@@ -85,7 +85,7 @@ void Dict::set(Run& run, const Value& key, Value value) {
     *const_cast<Value*>(there) = std::move(value);
     return;
   }
-  run.spend(1);
+  run.spend_room(items.size());
   items.emplace_back(key, std::move(value));
   added();
 }

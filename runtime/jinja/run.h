@@ -32,12 +32,19 @@ class Run {
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  // Charged for nodes, for elements and, so that memory is bounded too, for each 64 bytes of a text.
+  // Charged for nodes, for elements and, so that memory is bounded too (some 500 MB), for each 16 bytes of a
+  // text and for the room of elements.
   void spend(i64 steps) {
     if (steps > left_) refuse("the program takes more than {} steps", options.limits.steps);
     left_ -= steps;
   }
-  void spend_bytes(i64 bytes) { spend(1 + bytes / 64); }
+  void spend_bytes(i64 bytes) { spend(1 + bytes / 16); }
+  // Before a list, tuple or dict of `size` elements gets `more`.
+  void spend_room(std::size_t size, i64 more = 1) {
+    const i64 most = options.limits.elements;
+    if (more > most - static_cast<i64>(size)) refuse("a list of more than {} elements", most);
+    spend(kStepsOfElement * more);
+  }
 
   TextBuilder builder() const { return TextBuilder(options.limits.output_bytes); }
   Value text(std::string made, int origin = -1) {
@@ -54,6 +61,8 @@ class Run {
   int depth = 0;  // see Nested
 
  private:
+  static constexpr i64 kStepsOfElement = 4;
+
   i64 left_;
   std::vector<std::shared_ptr<Object>> kept_;
 };

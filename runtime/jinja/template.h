@@ -29,9 +29,10 @@ class RaisedByTemplate : public Error {
 
 // A program that goes beyond them is refused.
 struct Limits {
-  i64 steps = 20'000'000;             // evaluated nodes and elements that operations walk over
+  i64 steps = 20'000'000;             // evaluated nodes, elements that operations walk over, room in memory
   int depth = 2000;                   // nested evaluations; a call of a macro takes about ten
   i64 output_bytes = i64{256} << 20;  // of any one string
+  i64 elements = 1'000'000;           // of any one list, tuple or dict that the program makes
 };
 
 struct RenderOptions {

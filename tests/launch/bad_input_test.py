@@ -95,6 +95,8 @@ train: {train}
             self.train(USAGE, [key + ":", f"(command line: {key}={value})"], f"{key}={value}")
         self.refused(USAGE, "--ranks -4", "plan", "configs/tiny.yaml", "--ranks", "-4")
         self.refused(USAGE, "--batches -1", "audit", "configs/tiny.yaml", "--batches", "-1")
+        self.train(USAGE, ["output.keep_best:", '"x" is no held-out set: data.eval has none', "(command line: output.keep_best=x)"],
+                   "data.eval=[]", "output.keep_best=x")
         self.refused(USAGE, "--max-tokens -3", "generate", "--model", MODEL, "--prompt", "x", "--max-tokens", "-3")
 
     def test_what_is_not_built_yet_is_refused_by_name(self):
@@ -162,6 +164,15 @@ train: {train}
             name = self.model("without_" + file.split(".")[0])
             os.remove(self.path(name, file))
             self.refused_model(MISSING, [name, says], name)
+        for inside in ["adapter/adapter_config.json", "model/config.json", "plan.json", "config.yaml"]:
+            self.write("run-before/" + inside, "{}")
+        self.refused_model(MISSING, ["run-before: a run, not a model folder: name run-before/model"], "run-before")
+        self.train(MISSING, ["run-before: no adapters there", "those of this run are in run-before/adapter"], *FROM_SCRATCH,
+                   "model.from=" + MODEL, "model.adapter=run-before")
+        self.refused(MISSING, "those of this run are in run-before/adapter", "generate", "--model", MODEL, "--adapter", "run-before",
+                     "--prompt", "x")
+        self.write("kept/model/config.json", self.read(MODEL + "/config.json"))
+        self.refused(USAGE, ["data.eval: name held-out data", "[{messages: FILE.jsonl}]"], "eval", "kept")
         self.refused(MISSING, "nowhere", "export", "nowhere", "out")
         self.refused(MISSING, "nowhere", "inspect", "nowhere", ranks=3)
         self.refused(MISSING, "nowhere", "generate", "--model", "nowhere", "--prompt", "x")
@@ -350,10 +361,11 @@ train: {train}
                 ("cut", (good + good)[:1300], "member at byte 1024: the archive is cut within a header"),
                 ("escape", good + self.tar_member("b.json", b'{"images": ["/etc/passwd"], "messages": []}'),
                  "escape.tar:b: image 1: the image /etc/passwd is not a member of the sample"),
-                ("link", self.tar_member("a.json", b"", type=b"2", linkname="/etc/passwd"), "link.tar: no samples"),
+                ("link", self.tar_member("a.json", b"", type=b"2", linkname="/etc/passwd"), "link.tar: the member a.json is a link to /etc/passwd"),
+                ("unended", good, "unended.tar: cut off: the empty blocks that end an archive are missing"),
                 ("nojson", good + self.tar_member("b.png", b"x"), "nojson.tar:b: no JSON member"),
                 ("syntax", self.tar_member("a.json", b'{"text":\n}'), "syntax.tar:a.json:2:1: not valid JSON")]:
-            self.write(name + ".tar", shard)
+            self.write(name + ".tar", shard if name in ["cut", "gzip", "unended"] else shard + bytes(1024))
             self.train(BAD_DATA, [f"{name}.tar", says], f"data.train=[{{webdataset: [{name}.tar]}}]")
         os.makedirs(self.path("energon/.nv-meta"))
         self.write("energon/a.tar", good)

@@ -109,6 +109,43 @@ class DataCheckTest(JobTest):
                         self.assertEqual([line for line in said if line in listed], listed, refused.stderr)
                         self.assertIn(f"{listed[0]}; and {len(wrong) - 1} more of ", refused.errors()[0])
 
+    def test_verbs_on_a_configuration_leave_out_what_training_leaves_out(self):
+        config = self.config("skip", *[record(f"<image>What {i}?", "ok.png", answer=f"A {i}.") for i in range(3)],
+                             record("<image>?", "nowhere.png"), '{"messages": 5}\n', record("The last?"))
+        verbs = {"lint": [], "stats": ["--json"], "index": ["--out", "index"], "preview": ["--out", "shown", "--samples", "4"]}
+        for verb, options in verbs.items():
+            with self.subTest(verb):
+                self.assertEqual(self.run_longsight("data", verb, config, *options).code, MISSING)
+                done = self.run_longsight("data", verb, config, "data.bad=skip", *options)
+                self.assertEqual((done.code, done.errors()), (0, []), done.stderr)
+                said = done.stdout + done.stderr
+                self.assertIn("data/skip.jsonl:4: ", said)
+                self.assertIn("data/skip.jsonl:5: ", said)
+                if verb == "lint":
+                    self.assertIn("6 samples, 2 problems; data.bad: skip leaves out those that cannot be read", said)
+                elif verb != "preview":  # which looks at the first samples only
+                    self.assertIn("2 of 6 samples cannot be read and are left out", said)
+                if verb == "stats":
+                    facts = json.loads(done.stdout)
+                    self.assertEqual([facts[key] for key in ["samples", "left_out", "images"]], [4, 2, 3])
+                    self.assertEqual(sum(bucket["samples"] for bucket in facts["token_histogram"]), 4)
+        shown = self.read("shown/preview.txt").decode()
+        self.assertEqual(re.findall(r"skip\.jsonl:(\d+): ", shown), ["1", "2", "3", "6"])
+        # A picture is decoded by those that look at it.
+        cut = self.config("cut", record("<image>?", "cut.png"), *[record(f"What {i}?") for i in range(3)])
+        for options in [["lint"], ["preview", "--out", "shown"]]:
+            self.assertEqual(self.run_longsight("data", options[0], cut, *options[1:]).code, BAD_DATA)
+            self.assertEqual(self.run_longsight("data", options[0], cut, "data.bad=skip", *options[1:]).code, 0)
+        # As training refuses it: all of them, or a hundred in a row.
+        for name, lines in {"all": ["{}\n"] * 3, "row": [record("?")] + ["{}\n"] * 100 + [record("?")]}.items():
+            config = self.config(name, *lines)
+            for verb, options in verbs.items():
+                with self.subTest(verb, name=name):
+                    refused = self.run_longsight("data", verb, config, "data.bad=skip", *options)
+                    self.assertEqual(refused.code, BAD_DATA, refused.stderr)
+                    self.assertIn("samples in a row cannot be read, more than data.bad: skip leaves out",
+                                  refused.stdout + refused.stderr)
+
     def test_what_lint_passes_is_trained(self):
         config = self.config("fine", *[record(f"<image>What {i}?", "ok.png") for i in range(9)],
                              held_out=[record("<image>?", "ok.jpg")])

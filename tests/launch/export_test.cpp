@@ -1,6 +1,7 @@
 // `longsight export` and `longsight inspect`.
 #include <cstring>
 #include <filesystem>
+#include <limits>
 
 #include <doctest/doctest.h>
 
@@ -74,6 +75,7 @@ TEST_CASE("the dtype is the one asked for, else that of the model that the run b
   export_to(scratch / "bf16", scratch / "run/model", {"--dtype", "f32"});
   export_to(scratch / "run", scratch / "plain");
   CHECK(stored_as(scratch / "plain") == "F32");
+  for (const char* name : {"run/plan.json", "run/run.json"}) scratch.write(name, "{}");
   scratch.write("run/config.yaml", fmt::format("model: {{from: \"{}\"}}\n", scratch / "bf16"));
   export_to(scratch / "run", scratch / "like_source");
   CHECK(stored_as(scratch / "like_source") == "BF16");
@@ -126,17 +128,30 @@ TEST_CASE("export initialises what is allowed to be missing") {
   CHECK(io::SafetensorsSet(scratch / "out").entries().size() == file.entries().size());
 }
 
-TEST_CASE("values beyond the range of f16 are not made infinite") {
+TEST_CASE("values that are not finite, or would not be in the dtype asked for, are refused by name") {
   const ScratchFolder scratch;
+  const std::string name = "multi_modal_projector.linear_1.bias";
   const auto model = model::load_model(kModel, {});
-  const ParameterId id = model->parameters().find("multi_modal_projector.linear_1.bias");
-  model->parameters().value(id).host<float>()[3] = -70000;
+  float& value = model->parameters().value(model->parameters().find(name)).host<float>()[3];
+  const auto refusal = [&](float holds, const std::string& dtype) {
+    value = holds;
+    model::export_model(*model, scratch / "large", {});
+    const Failure failure = failure_of([&] {
+      export_to(scratch / "large", scratch / "out", {"--dtype", dtype});
+    });
+    CHECK(!fs::exists(scratch / "out"));
+    fs::remove_all(scratch / "large");
+    CHECK(contains(failure.message, name + " holds "));
+    return failure;
+  };
+  CHECK(refusal(-70000, "f16").code == ExitCode::usage);
+  CHECK(contains(refusal(-70000, "f16").message, "--dtype f16: " + name + " holds -70000"));
+  CHECK(contains(refusal(3.4e38F, "bf16").message, "beyond the range of bf16; use f32"));
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    for (const char* dtype : {"f32", "bf16", "f16"}) CHECK(refusal(bad, dtype).code == ExitCode::non_finite);
+  }
+  value = -70000;
   model::export_model(*model, scratch / "large", {});
-  const Failure failure = failure_of([&] {
-    export_to(scratch / "large", scratch / "out", {"--dtype", "f16"});
-  });
-  CHECK(failure.code == ExitCode::usage);
-  CHECK(contains(failure.message, "multi_modal_projector.linear_1.bias holds -70000"));
   export_to(scratch / "large", scratch / "out", {"--dtype", "bf16"});
 }
 

@@ -83,8 +83,9 @@ output: {{dir: run}}
         for name in before:
             (self.assertNotEqual if name in targets else self.assertEqual)(merged[name], before[name], name)
         # Base and adapter make the merged model, here and in an export.
-        self.done("export", model, "exported", "--adapter", "run/adapter", "--dtype", "f32")
+        exported = self.done("export", model, "exported", "--adapter", "run/adapter", "--dtype", "f32")
         self.assertEqual(self.weights("exported"), merged)
+        self.assertIn(f"{len(merged)} tensors of ", exported.stderr)
         ask = ["--data", "goldens/qwen2-vl/samples.jsonl", "--max-tokens", "8", "--limit", "2"]
         self.assertEqual(self.done("generate", "--model", model, "--adapter", "run/adapter", *ask).stdout,
                          self.done("generate", "--model", "run", *ask).stdout)

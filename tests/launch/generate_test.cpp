@@ -102,6 +102,7 @@ TEST_CASE("wrong options of generate are usage errors") {
       {"--prompt", "x", "--dtype", "f65"},
       {"--prompt", "x", "--chat", "none"},
       {"--prompt", "x", "--limit", "-1"},
+      {"--data", kCase + "/samples.jsonl", "--limit", "0"},
   };
   for (const auto& options : wrong) CHECK(failure_of([&] { generate(options); }).code == ExitCode::usage);
 }

@@ -65,4 +65,39 @@ TEST_CASE("adapters belong to the model that is named, to that of their run, or 
   CHECK(failure_of([&] { find_source(kModel, kModel); }).code == ExitCode::missing_input);
 }
 
+TEST_CASE("what somebody put beside the weights of a run does not belong to the run") {
+  const ScratchFolder scratch;
+  for (const char* name : {"config.yaml", "plan.json", "run.json"}) scratch.write(name, "");
+  for (const char* inside :
+       {"foreign", "saves", "saves/mine", "saves/step-00000001.removed", "best/adapter", "adapter/adapter"}) {
+    CAPTURE(inside);
+    const std::string folder = scratch / inside;
+    fs::create_directories(folder);
+    scratch.write(fmt::format("{}/config.json", inside), "{}");
+    CHECK(find_source(folder).run == "");
+    CHECK(find_source(folder).what == "a model folder");
+    scratch.write(fmt::format("{}/adapter_config.json", inside),
+                  fmt::format(R"({{"base_model_name_or_path": "{}"}})", fs::absolute(kModel).string()));
+    CHECK(find_source(folder).run == "");
+    CHECK(find_source(folder).folder == fs::absolute(kModel).string());
+    scratch.write(fmt::format("{}/adapter_config.json", inside), R"({"base_model_name_or_path": null})");
+    CHECK(contains(failure_of([&] { find_source(folder); }).message, "the adapters name no model"));
+  }
+  // Whatever the run itself is called.
+  for (const char* name : {"saves/config.yaml", "saves/plan.json", "saves/run.json"}) scratch.write(name, "");
+  fs::create_directory(scratch / "saves/model");
+  scratch.write("saves/model/config.json", "{}");
+  CHECK(find_source(scratch / "saves/model").run == fs::canonical(scratch / "saves").string());
+}
+
+TEST_CASE("a folder that holds nothing but a model folder stands for that") {
+  const ScratchFolder scratch;
+  fs::create_directory(scratch / "model");
+  scratch.write("model/config.json", "{}");
+  const ModelSource source = find_source(scratch.path());
+  CHECK(source.folder == scratch / "model");
+  CHECK(source.what == "a model folder");
+  CHECK(source.run == "");
+}
+
 }  // namespace

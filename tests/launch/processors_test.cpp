@@ -121,6 +121,18 @@ TEST_CASE("without control groups, or without a limit in them, there is no quota
   CHECK(!cpu_quota(root));
 }
 
+TEST_CASE("OMP_NUM_THREADS is a number of threads, or one for each level of nesting") {
+  for (const char* good : {"1", "16", " 4 ", "4,2", "4 , 2", "4096"}) {
+    CAPTURE(good);
+    CHECK(is_thread_count(good));
+  }
+  for (const char* bad : {"", " ", "0", "-3", "abc", "2x", "1.5", "4,", ",4", "4,,2", "4,0", "4097",
+                          "99999999999999999999", "0x4", "2 2"}) {
+    CAPTURE(bad);
+    CHECK(!is_thread_count(bad));
+  }
+}
+
 TEST_CASE("The kernel gives short turns where it can, to threads made later too, and the policy stays") {
   std::thread([] {
     const int policy = sched_getscheduler(0);

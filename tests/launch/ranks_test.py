@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """Ranks that are not alike are found before the first step, or within train.check_replicas steps, by rank and name."""
 import gzip
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import unittest
 
@@ -65,6 +67,35 @@ class RanksTest(JobTest):
         text = self.read("there/data.jsonl")
         self.write("there/data.jsonl", text.replace(b"is", b"si", 1))
         self.refused(65, "data.train (data.jsonl)", "on ranks 0, 2", "on rank 1")
+
+    def test_a_picture(self):
+        pictures = sorted(os.listdir(self.path("there/png")))
+        # Another picture of the same size; the last sample that has it is said by all who read it.
+        record = next(json.loads(line) for line in self.read("there/data.jsonl").splitlines() if b".png" in line)
+        name = json.dumps(record).split("png/")[1].split('"')[0]
+        other = next(p for p in pictures if p != name)
+        shutil.copy(self.path("there/png", other), self.path("there/png", name))
+        self.refused(65, "picture 1 of data.jsonl:", "on ranks 0, 2", "on rank 1", "bytes with hash")
+        os.remove(self.path("there/png", name))
+        self.refused(65, "data.jsonl:", "on ranks 0, 2", "but not there on rank 1")
+
+    def test_a_text_and_a_picture_in_a_shard(self):
+        record = json.dumps({"messages": [{"role": "user", "content": "<image>?"}, {"role": "assistant", "content": "red"}]})
+        png = self.read("here/png/red_square.png")
+
+        def shard(name, text, picture):
+            with tarfile.open(self.path(name, "data.tar"), "w") as tar:
+                for member, content in [("a.json", text.encode()), ("a.png", picture)]:
+                    info = tarfile.TarInfo(member)
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+            config = self.read(name + "/run.yaml").replace(b"messages: data.jsonl", b"webdataset: [data.tar]")
+            self.write(name + "/run.yaml", config)
+        shard("here", record, png)
+        shard("there", record.replace("red", "rod"), png)
+        self.refused(65, "data.tar:a is a text with hash", "on rank 1")
+        shard("there", record, png[:-1] + b"x")
+        self.refused(65, "picture 1 of data.tar:a", "on rank 1")
 
     def test_a_weight(self):
         path = self.path("there/model/model.safetensors")

@@ -16,7 +16,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from jobs import JobTest, pack_safetensors, tensor_bytes, tree  # noqa: E402
 
-USAGE, MISSING, CANNOT_WRITE = 64, 66, 73
+USAGE, BAD_DATA, MISSING, CANNOT_WRITE = 64, 65, 66, 73
 LORA = ["model.lora={rank: 2, targets: ['language_model.*.q_proj', 'language_model.*.v_proj']}"]
 NASTY = "a \"b\": #c '{x}' [y]\n& ü"
 
@@ -86,6 +86,18 @@ class RunFolderTest(JobTest):
         self.assertIn(f"taken over from process {first.pid}", result.stderr)
         self.assertTrue(os.path.exists(self.path("run.1/metrics.jsonl")))
         self.assertEqual([name for name in ["run/lock", "run.1/lock"] if os.path.exists(self.path(name))], [])
+
+    def test_an_owner_that_has_ended_but_was_not_waited_for_is_dead(self):
+        self.train("run", "data.eval=[]")
+        owner = subprocess.Popen(["true"])
+        self.addCleanup(owner.wait)
+        os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
+        with open(f"/proc/{owner.pid}/stat", encoding="utf-8") as file:
+            state, *fields = file.read().rpartition(")")[2].split()
+        self.assertEqual(state, "Z")
+        self.write("run/lock", json.dumps({"host": socket.gethostname(), "pid": owner.pid, "process_start": int(fields[18]),
+                                           "started": "then"}))
+        self.assertIn(f"taken over from process {owner.pid}", self.train("run", "data.eval=[]").stderr)
 
     def test_a_file_named_like_the_lock_of_a_run_is_told_from_it(self):
         for number, content in enumerate(["my own notes", '{"host": 5}', '{"host": "a", "pid": "b"}', "[]"]):
@@ -412,6 +424,75 @@ class RunFolderTest(JobTest):
                     self.assertAlmostEqual(json.loads(self.done("eval", source, "--json").stdout)["loss"],
                                            float(self.printed(log)["samples"]), delta=1e-5)
         self.assertIn(b"picture", self.read("grown-on/model/tokenizer_config.json"))
+
+    def test_the_adapters_of_a_run_keep_what_they_were_trained_with(self):
+        """Whatever becomes of the template and of the files of the model that the run began with."""
+        golden = "goldens/qwen2-vl"
+        samples = golden + "/samples.jsonl"
+        self.copy(golden + "/model", "base")
+        program = json.loads(self.read("base/chat_template.json"))["chat_template"]
+        self.write("own.jinja", "OWN " + program)
+        self.write("run.yaml", "model: {from: base}\n")
+        for run, overrides in [("own", ["data.chat=own.jinja"]), ("plain", [])]:
+            self.done("train", "run.yaml", f"data.train=[{{messages: {samples}}}]", f"data.eval=[{{messages: {samples}, name: held}}]",
+                      "train.tokens_per_step=100000", "train.steps=1", "output.save_every=1", "output.keep_best=held",
+                      "model.lora={rank: 2, targets: ['*v_proj']}", "output.dir=" + run, *overrides)
+        places = [run + "/" + place for run in ["own", "plain"] for place in ["adapter", "best", "saves/step-00000001"]
+                  if os.path.exists(self.path(run, place))]
+
+        def used():
+            shown = {}
+            for place in places:
+                out = f"out-{len(os.listdir(self.folder))}"
+                self.done("export", place, out)
+                shown[place] = (self.fed(place, samples), self.done("eval", place, "--json").stdout, self.fed(out, samples),
+                                self.read(out + "/chat_template.jinja"))
+            return shown
+
+        trained = used()
+        self.write("own.jinja", "OTHER " + program)
+        self.write("base/chat_template.json", json.dumps({"chat_template": "OTHER " + program}))
+        pictures = json.loads(self.read("base/preprocessor_config.json"))
+        self.write("base/preprocessor_config.json", json.dumps({**pictures, "min_pixels": 784, "max_pixels": 3136}))
+        self.assertNotEqual(self.fed("base", samples), trained["plain/adapter"][0])
+        self.assertEqual(used(), trained)
+        os.remove(self.path("own.jinja"))
+        self.assertEqual(used(), trained)
+
+    def test_adapters_on_other_weights_than_their_own_are_refused(self):
+        train = ["model.config=~", "model.tokenizer=~", "data.eval=[{messages: configs/tiny/tiny_eval.jsonl}]"]
+        self.train("base", "data.eval=[]")
+        self.train("run", "model.from=base/model", *train, *LORA)
+        self.done("eval", "run/adapter")
+        self.train("base", "data.eval=[]", "train.seed=9")  # the other one is base.1 now
+        for ranks in [1, 2]:
+            self.refused(BAD_DATA, ["run/adapter: these adapters were trained on other weights, then in", self.path("base/model"),
+                                    ".weight and ", " more differ", "longsight_base.json"], "eval", "run/adapter", ranks=ranks)
+        self.refused(BAD_DATA, ["other weights"], "export", "run/adapter", "out")
+        self.refused(BAD_DATA, ["other weights", "base/model"], "train", "configs/tiny.yaml", "output.dir=next", "train.steps=1",
+                     "model.from=base/model", "model.adapter=run/adapter", *train)
+        self.refused(BAD_DATA, ["other weights"], "generate", "--model", "base", "--adapter", "run/adapter", "--prompt", "x")
+        self.refused(BAD_DATA, ["other weights"], "generate", "--model", "run", "--adapter", "run/adapter", "--prompt", "x")  # merged already
+        ask = ["--prompt", "x", "--max-tokens", "1"]
+        self.assertNotIn("warning", self.done("generate", "--model", "base.1", "--adapter", "run/adapter", *ask).stderr)
+        self.done("eval", "run")
+        # PEFT's own files only name the model.
+        self.copy("run/adapter", "peft")
+        os.remove(self.path("peft/longsight_base.json"))
+        self.assertNotIn("warning", self.done("generate", "--model", "peft", *ask).stderr)
+        self.assertIn(f"belong to {self.path('base/model')} (base_model_name_or_path) and are put on base.1/model",
+                      self.done("generate", "--model", "base.1", "--adapter", "peft", *ask).stderr)
+
+    def test_the_configuration_of_a_run_says_that_its_model_is_another_one(self):
+        self.train("run")
+        place, trained = "run/config.yaml", self.done("eval", "run").stdout
+        hint = "is evaluated by longsight eval run"
+        begun = self.done("eval", place)
+        self.assertNotEqual(begun.stdout, trained)
+        self.assertEqual(begun.stderr.count(hint), 1)
+        self.assertEqual(self.done("eval", place, ranks=2).stderr.count(hint), 1)
+        for target in ["run", "configs/tiny.yaml"]:
+            self.assertNotIn("is evaluated by", self.done("eval", target).stderr)
 
     def test_paths_are_values(self):
         place = self.path(NASTY)

@@ -126,6 +126,21 @@ TEST_CASE("what the model section says must belong together") {
   CHECK(contains(missing.message, "model.vision_from"));
 }
 
+TEST_CASE("no more blocks are asked to be trained than the model has") {
+  const auto refusal = [](const std::string& model, const std::string& override) {
+    const LoadedConfig loaded = load_config("", {"model.from=tests/goldens/" + model + "/model", override});
+    return failure_of([&] { open_run_shape(loaded); });
+  };
+  CHECK(refusal("llava-clip-llama", "model.train.vision_layers=3").code == ExitCode::done);
+  const Failure vision = refusal("llava-clip-llama", "model.train.vision_layers=4");
+  CHECK(vision.code == ExitCode::usage);
+  CHECK(contains(vision.message, "model.train.vision_layers"));
+  CHECK(contains(vision.message, "its last 4 blocks, but this model has 3 there"));
+  const Failure language = refusal("llava-clip-llama", "model.train.language_layers=99");
+  CHECK(language.code == ExitCode::usage);
+  CHECK(contains(language.message, "model.train.language_layers"));
+}
+
 TEST_CASE("model.allow_missing reaches the weights of a run") {
   const ScratchFolder scratch;
   const io::SafetensorsSet golden(kGolden);

@@ -2,6 +2,7 @@
 #include "launch/training_data.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -228,6 +229,33 @@ TEST_CASE("a source of which nothing fits is an error, not an endless search") {
         Failure{ExitCode::bad_data,
                 (folder / "a.jsonl") +
                     ": all of its 3 samples are left out (data.overlong: drop, data.bad: skip)"});
+}
+
+TEST_CASE("micro-batches that are shorter than every sample, and shifts out of the picture, are refused") {
+  const ScratchFolder folder;
+  const std::string texts = "data.train=[{text: " + questions(folder, "a.jsonl", 4) + "}]";
+  const auto refusal = [](const std::vector<std::string>& overrides) {
+    return failure_of([&] { Checked checked(overrides); });
+  };
+  const Failure short_batches = refusal({texts, "data.eval=[]", "memory.micro_batch_tokens=5"});
+  CHECK(short_batches.code == ExitCode::usage);
+  CHECK(contains(short_batches.message, "memory.micro_batch_tokens"));
+  CHECK(contains(short_batches.message, "5 tokens are fewer than any sample has"));
+  const Checked checked({texts, "data.eval=[]"});
+  std::int32_t shortest = std::numeric_limits<std::int32_t>::max();
+  for (const SampleOutcome& o : look(checked.sets, 1)) shortest = std::min(shortest, o.tokens);
+  const auto limit = [](i64 tokens) { return fmt::format("memory.micro_batch_tokens={}", tokens); };
+  CHECK(refusal({texts, "data.eval=[]", limit(shortest)}).code == ExitCode::done);
+  CHECK(refusal({texts, "data.eval=[]", limit(shortest - 1)}).code == ExitCode::usage);
+
+  for (const char* shift : {"100000000000", "9223372036854775807", "32"}) {
+    CAPTURE(shift);
+    const Failure shifted = refusal({std::string("data.augment.shift=") + shift});
+    CHECK(shifted.code == ExitCode::usage);
+    CHECK(contains(shifted.message, "data.augment.shift"));
+    CHECK(contains(shifted.message, "configs/tiny/tiny.jsonl:"));
+  }
+  CHECK(refusal({"data.augment.shift=5"}).code == ExitCode::done);
 }
 
 TEST_CASE("held-out data drop what is too long, too") {

@@ -6,9 +6,10 @@ import re
 import struct
 import sys
 import unittest
+import unittest.mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from jobs import JobTest, tensor_bytes  # noqa: E402
+from jobs import JobTest, pack_safetensors, tensor_bytes  # noqa: E402
 
 GOLDEN = "goldens/llava-clip-llama"
 MODEL = GOLDEN + "/model"
@@ -78,6 +79,33 @@ class VerbsTest(JobTest):
         self.assertEqual(set(self.json_line("inspect", "alone", "--json")), {"path", "what", "tensors", "modules", "parameters"})
         self.done("export", "alone", "exported", "--dtype", "f32")
         self.assertEqual(self.weights("exported"), self.weights("alone/model"))
+
+    def test_weights_that_are_not_finite_end_every_verb_that_computes_with_them(self):
+        weights = self.weights(MODEL)
+        name = "language_model.model.norm.weight"
+        dtype, shape, data = weights[name]
+        weights[name] = (dtype, shape, struct.pack("<f", float("nan")) + data[4:])
+        self.copy(MODEL, "model")
+        self.write("model/model.safetensors", pack_safetensors(weights))
+        for ranks in [1, 2]:
+            result = self.run_longsight("eval", "configs/tiny.yaml", "model.from=model", "model.config=''",
+                                        "model.tokenizer=''", ranks=ranks)
+            self.assertEqual(result.code, 76, result.stderr)
+            self.assertEqual(len(result.errors()), 1, result.stderr)
+            self.assertIn("the held-out loss of tiny_eval is nan", result.errors()[0])
+        for verb in [("export", "model", "out"), ("generate", "--model", "model", "--prompt", "?"),
+                     ("gradients", "--model", "model", "--batch", GOLDEN + "/batch.safetensors", "--out", "out")]:
+            result = self.run_longsight(*verb)
+            self.assertEqual(result.code, 76, result.stderr)
+            self.assertEqual(len(result.errors()), 1, result.stderr)
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_numbers_of_threads_that_are_none_are_refused(self):
+        for threads in ["abc", "0", "-3"]:
+            with unittest.mock.patch.dict(os.environ, OMP_NUM_THREADS=threads):
+                result = self.run_longsight("inspect", MODEL)
+            self.assertEqual(result.code, 64, result.stderr)
+            self.assertIn(f"OMP_NUM_THREADS={threads}: not a number of threads", result.errors()[0])
 
     def test_a_second_run_moves_the_first_aside(self):
         first = self.train("run", "train.steps=1", "data.eval=[]")

@@ -158,7 +158,7 @@ TEST_CASE("a head that adapters bring to a tied model goes on as a head of its o
 TEST_CASE("what is another computation than LoRA is refused by name") {
   CHECK(refusal(Json::object()) == Failure{});
   for (const auto& [patch, words] : std::vector<std::pair<Json, const char*>>{
-           {{{"use_dora", true}}, "use_dora = true (DoRA) is not supported"},
+           {{{"use_dora", true}}, "use_dora = true (DoRA) is not supported; plain LoRA and rsLoRA are"},
            {{{"peft_type", "LOHA"}}, "peft_type \"LOHA\" is not supported"},
            {{{"init_lora_weights", "pissa_niter_4"}},
             "init_lora_weights = \"pissa_niter_4\" is not supported"},
@@ -196,6 +196,51 @@ TEST_CASE("tensors of layers that target_modules does not name are left out, as 
   CHECK(targets({{"target_modules", {end}}}) == some);
   CHECK(targets({{"target_modules", "all-linear"}, {"exclude_modules", {end}}}) == others);
   CHECK(failure_of([&] { targets({{"target_modules", end}}); }).code == ExitCode::bad_data);  // whole names
+}
+
+TEST_CASE("tensors of layers that layers_to_transform does not number are left out, as PEFT does") {
+  const ScratchFolder folder;
+  const Json json = read_json_file(kFixtures + "patterns/adapter_config.json");
+  std::filesystem::copy_file(kFixtures + "patterns/adapter_model.safetensors",
+                             folder / "adapter_model.safetensors");
+  const auto targets = [&](Json patch) {
+    Json changed = json;
+    patch["target_modules"] = patch.value("target_modules", Json({"q_proj", "v_proj", "down_proj", "qkv"}));
+    changed.update(patch);
+    folder.write("adapter_config.json", changed.dump());
+    return read_adapter_config(folder.path(), read_config(kUntied)).targets;
+  };
+  const std::vector<std::string> all = targets(Json::object());
+  const auto only = [&](const std::string& part) {
+    std::vector<std::string> some;
+    for (const std::string& name : all) {
+      if (name.find(part) != std::string::npos) some.push_back(name);
+    }
+    REQUIRE((!some.empty() && some.size() < all.size()));
+    return some;
+  };
+  CHECK(targets({{"layers_to_transform", {1}}}) == only(".layers.1."));
+  CHECK(targets({{"layers_to_transform", 1}}) == only(".layers.1."));
+  CHECK(targets({{"layers_to_transform", {0, 1}}}) == all);
+  CHECK(targets({{"layers_to_transform", Json::array()}}) == all);
+  CHECK(targets({{"layers_to_transform", 0}, {"layers_pattern", "blocks"}}) == only("visual.blocks.0."));
+  CHECK(targets({{"layers_to_transform", 0}, {"layers_pattern", {"blocks", "layers"}}}) ==
+        targets({{"layers_to_transform", 0}}));
+  // A whole name counts whatever the layers are.
+  const std::string whole = "model.language_model.layers.0.self_attn.q_proj";
+  CHECK(targets({{"target_modules", {whole}}, {"layers_to_transform", {1}}}).size() == 1);
+
+  const auto refused = [&](const Json& patch) {
+    const Failure failure = failure_of([&] { targets(patch); });
+    CHECK(failure.code == ExitCode::bad_data);
+    return failure.message;
+  };
+  CHECK(contains(refused({{"layers_to_transform", {7}}}), "none of its tensors belongs to a layer"));
+  CHECK(contains(refused({{"layers_to_transform", "1"}}), "layers_to_transform: \"1\" is not the number"));
+  CHECK(contains(refused({{"layers_to_transform", {-1}}}), "-1 is not the number of a layer"));
+  CHECK(contains(refused({{"layers_pattern", "layers"}}), "layers_pattern without layers_to_transform"));
+  CHECK(
+      contains(refused({{"layers_to_transform", 1}, {"target_modules", ".*q_proj"}}), "which PEFT refuses"));
 }
 
 TEST_CASE("adapters as a pickle are refused with a remedy") {

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "model/adapter_files.h"
 #include "model/checkpoint.h"
 #include "tests/support/failure.h"
 #include "tests/support/golden_models.h"
@@ -101,6 +102,21 @@ TEST_CASE("folders without config.json are named for what they are") {
           {"Llama or Mistral", "convert_llama_weights_to_hf.py"});
   refused(loading({{"mm_projector.bin", ""}}), ExitCode::missing_input, {"mm_projector.bin", "config.json"});
   refused(loading({{"notes.txt", ""}}), ExitCode::missing_input, {"config.json"});
+}
+
+TEST_CASE("a run in the place of a model or of adapters is told where they are") {
+  const std::string config = golden_config().dump();
+  refused(loading({{"config.yaml", ""}, {"plan.json", ""}, {"model/config.json", config}}),
+          ExitCode::missing_input, {"a run, not a model folder: name ", "/model"});
+  refused(loading({{"config.yaml", ""}, {"plan.json", ""}}), ExitCode::missing_input, {"/saves/step-N"});
+  for (const auto& [inside, said] : {std::pair("adapter/adapter_config.json", "of this run are in "),
+                                     {"model/config.json", "/model (model.from"}}) {
+    const ScratchFolder run;
+    fs::create_directories(fs::path(run / inside).parent_path());
+    run.write(inside, config);
+    refused(failure_of([&] { read_adapter_config(run.path(), read_config(kGolden)); }),
+            ExitCode::missing_input, {run.path().c_str(), "no adapters there", said});
+  }
 }
 
 TEST_CASE("weights in another form than safetensors are named with how to convert them") {

@@ -1,5 +1,6 @@
 #include "runtime/data/chat/answer_copies.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -37,6 +38,15 @@ bool holds_twice(std::string_view stretch, const std::string& text) {
          stretch.find(text, first + text.size()) != std::string_view::npos;
 }
 
+template <class Which>
+std::vector<const Showing*> those(const std::vector<Showing>& all, const Which& which) {
+  std::vector<const Showing*> some;
+  for (const Showing& one : all) {
+    if (which(one)) some.push_back(&one);
+  }
+  return some;
+}
+
 class Turns {
  public:
   Turns(const jinja::Rendered& rendered, const ChatContext& context) : rendered_(rendered) {
@@ -65,6 +75,19 @@ class Turns {
     return true;
   }
 
+  // From the nearest string of another message on, without its own ones.
+  std::string literal_in_front(std::size_t at) const {
+    std::size_t from = at;
+    while (from > 0 && !is_other(from - 1, messages_[at])) --from;
+    std::string literal;
+    for (std::size_t i = from; i <= at; ++i) {
+      const i64 begin = i == 0 ? 0 : rendered_.origins[i - 1].end;
+      literal += part_of(rendered_.text, begin, rendered_.origins[i].begin);
+      literal += '\0';  // nothing is found across a string
+    }
+    return literal;
+  }
+
   std::string_view literal_behind(const Showing& showing) const {
     const std::size_t next = showing.back() + 1;
     const i64 end =
@@ -85,16 +108,18 @@ class Turns {
 
 AnswerCopies answer_copies(const jinja::Rendered& rendered, const ChatContext& context,
                            const ChatSample& sample, std::size_t count,
-                           const std::function<bool(std::string_view)>& ends_turn) {
+                           const std::function<bool(std::string_view)>& ends_turn,
+                           const std::function<bool(std::string_view)>& in_turn) {
   AnswerCopies copies{.copy = std::vector<bool>(rendered.origins.size()),
                       .cannot_tell = std::vector<bool>(count)};
-  std::map<int, Showing> of_strings;
+  std::map<int, Showing> of_strings, of_calls;
   for (std::size_t i = 0; i < rendered.origins.size(); ++i) {
     const TextOrigin& origin = context.origins[static_cast<std::size_t>(rendered.origins[i].origin)];
     if (origin.message == TextOrigin::kTools || sample.messages[origin.message].role != Role::assistant)
       continue;
     if (origin.from == TextOrigin::From::content || origin.from == TextOrigin::From::reasoning)
       of_strings[rendered.origins[i].origin].push_back(i);
+    if (origin.from == TextOrigin::From::calls) of_calls[rendered.origins[i].origin].push_back(i);
   }
   const Turns turns(rendered, context);
   for (const auto& [origin, stretches] : of_strings) {
@@ -106,17 +131,22 @@ AnswerCopies answer_copies(const jinja::Rendered& rendered, const ChatContext& c
         copies.cannot_tell[string.message] = true;
     }
     if (all.size() < 2) continue;
+    const auto headed = [&](const Showing& one) { return in_turn(turns.literal_in_front(one.front())); };
+    const auto placed = [&](const Showing& one) { return turns.at_own_turn(one); };
+    const auto both = [&](const Showing& one) { return headed(one) && placed(one); };
+    std::vector<const Showing*> candidates = those(all, both);
+    if (candidates.empty()) candidates = those(all, headed);
+    if (candidates.empty()) candidates = those(all, placed);
     // Of those that follow each other within a turn the first, which must end that.
     std::vector<const Showing*> own, ended;
     bool repeats = false;
-    for (std::size_t n = 0; n < all.size(); ++n) {
-      if (!turns.at_own_turn(all[n])) continue;
-      if (n > 0 && turns.adjacent(all[n - 1], all[n])) {
+    for (std::size_t n = 0; n < candidates.size(); ++n) {
+      if (n > 0 && turns.adjacent(*candidates[n - 1], *candidates[n])) {
         repeats = true;
         continue;
       }
-      own.push_back(&all[n]);
-      if (ends_turn(turns.literal_behind(all[n]))) ended.push_back(&all[n]);
+      own.push_back(candidates[n]);
+      if (ends_turn(turns.literal_behind(*candidates[n]))) ended.push_back(candidates[n]);
     }
     const bool told = !ended.empty() || (own.size() == 1 && !repeats);
     if (!told) copies.cannot_tell[string.message] = true;
@@ -124,6 +154,11 @@ AnswerCopies answer_copies(const jinja::Rendered& rendered, const ChatContext& c
     for (const Showing& showing : all) {
       for (const std::size_t i : showing) copies.copy[i] = &showing != kept;
     }
+  }
+  for (const auto& [origin, stretches] : of_calls) {
+    const auto headed = [&](std::size_t i) { return in_turn(turns.literal_in_front(i)); };
+    if (std::none_of(stretches.begin(), stretches.end(), headed)) continue;
+    for (const std::size_t i : stretches) copies.copy[i] = !headed(i);
   }
   return copies;
 }

@@ -56,6 +56,27 @@ std::optional<std::size_t> closing_end(std::string_view literal, const TurnShape
   return with_eos(at + shape.closing.size());
 }
 
+// Up to where a text ends with an end of turn of its own; nothing if it has none. Other special tokens
+// (<|box_end|>, <|vision_end|>) are words of an answer.
+std::optional<std::size_t> own_end(std::string_view text, const TurnShape& shape,
+                                   const SpecialStrings& special) {
+  text = without_end_spaces(text);
+  const bool ends = (!shape.closing.empty() && text.ends_with(shape.closing)) ||
+                    shape.is_end(text.substr(text.size() - special.at_end(text)));
+  return ends ? std::optional(text.size()) : std::nullopt;
+}
+
+// Whether what is written from the message before on is the beginning of an answer's turn, which has not
+// ended.
+bool in_turn(std::string_view literal, const TurnShape& shape, const SpecialStrings& special) {
+  const std::size_t at = literal.rfind(shape.head);
+  if (shape.head.empty() || at == std::string_view::npos) return false;
+  const std::string_view behind = literal.substr(at + shape.head.size());
+  const std::string_view opener = std::string_view(shape.head).substr(0, special.at_begin(shape.head));
+  const bool next = !opener.empty() && behind.find(opener) != std::string_view::npos;
+  return !next && !shape.holds_end(behind);
+}
+
 struct Landed {  // a stretch of one assistant message's strings, with what the template writes between them
   std::size_t message;
   ByteSpan span;
@@ -97,9 +118,10 @@ std::vector<Landed> landed(const jinja::Rendered& rendered, const ChatContext& c
 std::vector<Answer> by_strings(const jinja::Rendered& rendered, const ChatContext& context,
                                const ChatSample& sample, std::size_t count, std::vector<Answer> answers,
                                const TurnShape& shape, const SpecialStrings& special) {
-  const AnswerCopies copies = answer_copies(rendered, context, sample, count, [&](std::string_view literal) {
-    return closing_end(literal, shape, special).has_value();
-  });
+  const AnswerCopies copies = answer_copies(
+      rendered, context, sample, count,
+      [&](std::string_view literal) { return closing_end(literal, shape, special).has_value(); },
+      [&](std::string_view literal) { return in_turn(literal, shape, special); });
   const std::vector<Landed> all = landed(rendered, context, sample, copies.copy);
   for (Answer& answer : answers) {
     answer.cannot_tell = copies.cannot_tell[answer.message];
@@ -120,10 +142,12 @@ std::vector<Answer> by_strings(const jinja::Rendered& rendered, const ChatContex
     answer.end = span.end;
     const auto closing = closing_end(part_of(rendered.text, span.end, last->literal_to), shape, special);
     answer.ended = closing.has_value();
-    if (closing) span.end += static_cast<i64>(*closing);
-    // The text itself may hold an end of turn.
-    if (special.at_end(without_end_spaces(part_of(rendered.text, span.begin, answer.end))) > 0)
+    if (closing) {
+      span.end += static_cast<i64>(*closing);
+    } else if (const auto own = own_end(part_of(rendered.text, span.begin, span.end), shape, special)) {
       answer.ended = true;
+      span.end = span.begin + static_cast<i64>(*own);
+    }
   }
   return answers;
 }
@@ -161,15 +185,22 @@ std::vector<Answer> by_marks(const jinja::Rendered& rendered, const ChatContext&
     Answer& answer = answers[owner_of({begin, end}, number++, rendered, context, answers)];
     answer.spans.push_back({begin, end});
     answer.end = end;
-    i64 next = static_cast<i64>(rendered.text.size());
+    i64 said = begin, next = static_cast<i64>(rendered.text.size());  // end of the last string, the next one
     for (const jinja::Span& span : rendered.origins) {
       if (span.begin >= end) {
         next = span.begin;
         break;
       }
+      if (span.end > begin) said = std::min(span.end, end);
     }
-    answer.ended = special.at_end(without_end_spaces(part_of(rendered.text, begin, end))) > 0 ||
+    const std::string_view literal = without_end_spaces(part_of(rendered.text, said, end));
+    const auto own = own_end(part_of(rendered.text, begin, said), shape, special);
+    const auto written = literal.substr(literal.size() - special.at_end(literal));
+    // Where the template ends turns with special tokens, it may end some with another one (<|call|>).
+    const bool ends_turns = !shape.known || !shape.closing.empty();
+    answer.ended = (literal.empty() && own) || (ends_turns ? !written.empty() : shape.is_end(written)) ||
                    closing_end(part_of(rendered.text, end, next), shape, special).has_value();
+    if (literal.empty() && own) answer.spans.back().end = begin + static_cast<i64>(*own);
   }
   return answers;
 }

@@ -24,7 +24,7 @@ struct Answer {
   std::size_t message = 0;
   std::vector<ByteSpan> spans = {};  // ascending, with the end of turn where it is to be learned
   i64 end = 0;                       // of the answer; where an end of turn is added if it has none
-  bool ended = false;                // a special token ends it
+  bool ended = false;                // by an end of turn, the template's or one of its own text
   bool cannot_tell = false;          // it stands there more than once, and which one is its turn is unclear
 };
 

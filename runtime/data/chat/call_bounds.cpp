@@ -16,7 +16,7 @@ i64 common_begin(const std::string& a, const std::string& b) {
 }  // namespace
 
 void bound_call(Answer& answer, const std::string& text, bool begins, const RenderFirst& render,
-                const SpecialStrings& special, const std::string& where) {
+                const TurnShape& shape, const SpecialStrings& special, const std::string& where) {
   ByteSpan& first = answer.spans.front();
   if (begins) {
     const std::string prompt = render(answer.message, true);
@@ -39,7 +39,10 @@ void bound_call(Answer& answer, const std::string& text, bool begins, const Rend
           "generated with {{% generation %}} in it (data.chat: FILE.jinja)",
           where, answer.message + 1);
   const std::string_view tail = without_end_spaces(part_of(text, answer.end, static_cast<i64>(until.size())));
-  answer.ended = special.at_end(tail) > 0;
+  const std::string_view token = tail.substr(tail.size() - special.at_end(tail));
+  // Where the template ends turns with special tokens, it may end calls with another one (<|call|>).
+  const bool ends_turns = !shape.known || !shape.closing.empty();
+  answer.ended = ends_turns ? !token.empty() : shape.is_end(token);
   answer.end += static_cast<i64>(tail.size());
   answer.spans.back().end = answer.end;
 }

@@ -17,6 +17,6 @@ using RenderFirst = std::function<std::string(std::size_t count, bool generation
 // the answer begins with one of its strings so far. bad_data where that cannot be told: nothing is cut or
 // added inside of a call.
 void bound_call(Answer& answer, const std::string& text, bool begins, const RenderFirst& render,
-                const SpecialStrings& special, const std::string& where);
+                const TurnShape& shape, const SpecialStrings& special, const std::string& where);
 
 }  // namespace longsight::data

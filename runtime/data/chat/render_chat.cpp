@@ -126,8 +126,10 @@ ChatRenderer::ChatRenderer(ChatSource source, ChatTokens tokens)
     Program& added = programs->all.back();
     using enum ContentForm;
     added.form = added.program.takes_parts() ? parts : text;
-    for (const ContentForm form : {added.form, added.form == parts ? text : parts}) {
-      auto shape = turn_shape(added.program, form, tokens_.named, programs->special);
+    const ContentForm other = added.form == parts ? text : parts;
+    for (const auto& [form, system] : {std::pair{added.form, false}, std::pair{other, false},
+                                       std::pair{added.form, true}, std::pair{other, true}}) {
+      auto shape = turn_shape(added.program, form, tokens_.named, programs->special, system);
       if (!shape) continue;
       added.shape = std::move(*shape);
       added.form = form;
@@ -174,6 +176,7 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
   const ChatSample sample =
       program.habits.writes_break ? without_picture_breaks(written, program.habits.pictures_first) : written;
   std::vector<bool> videos;  // the media of these messages, in order
+  std::vector<std::size_t> message_of;
   for (std::size_t i = 0; i < count; ++i) {
     for (const ChatPart& part : sample.messages[i].parts) {
       if (part.is_text()) continue;
@@ -181,12 +184,13 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
               "{}: {} has no place for {}, its messages are texts; {}", sample.where, program.place,
               name_of(part.kind), ChatRemedy{program.place});
       videos.push_back(part.kind == PartKind::video);
+      message_of.push_back(i);
     }
   }
   require(videos.size() <= media_texts.size(), ExitCode::bad_data,
           "{}: more images in the messages than the {} of the sample", sample.where, media_texts.size());
 
-  const ChatContext context = chat_context(sample, count, program.form, generation_prompt, tokens_.named);
+  ChatContext context = chat_context(sample, count, program.form, generation_prompt, tokens_.named);
   jinja::Rendered rendered;
   try {
     rendered = program.program.render(context.value, {.limits = {}, .now = kNow});
@@ -232,6 +236,14 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
             program.place, places[video], video ? "videos" : "images", wanted, ChatRemedy{program.place});
   }
 
+  // A picture is a part of its message, as a text is.
+  for (const auto& [index, edit] : media) {
+    rendered.origins.push_back({edit.span.begin, edit.span.end, static_cast<int>(context.origins.size())});
+    context.origins.push_back({.message = message_of[index], .from = TextOrigin::From::content});
+  }
+  std::sort(rendered.origins.begin(), rendered.origins.end(),
+            [](const jinja::Span& a, const jinja::Span& b) { return a.begin < b.begin; });
+
   std::vector<char> learned(rendered.text.size(), 0);
   const bool marked = program.program.marks_generation();
   auto answers = answers_of(rendered, context, sample, count, marked, program.shape, programs_->special);
@@ -249,7 +261,7 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
     if (calls && !marked && !answer.spans.empty()) {
       const i64 begin = answer.spans.front().begin;
       bound_call(answer, rendered.text, has_origin(rendered.origins, {begin, begin + 1}), render_first,
-                 programs_->special, sample.where);
+                 program.shape, programs_->special, sample.where);
     }
     const bool loss = sample.messages[answer.message].loss && !generation_prompt;
     require(!loss || !answer.cannot_tell, ExitCode::bad_data,

@@ -28,6 +28,19 @@ std::size_t SpecialStrings::at_end(std::string_view text) const {
   return 0;
 }
 
+bool TurnShape::is_end(std::string_view token) const {
+  if (token.empty()) return false;
+  return token == eos || token == stop || token == closing ||
+         std::find(ends.begin(), ends.end(), token) != ends.end();
+}
+
+bool TurnShape::holds_end(std::string_view literal) const {
+  const auto holds = [&](const std::string& end) {
+    return !end.empty() && literal.find(end) != std::string_view::npos;
+  };
+  return holds(closing) || holds(eos) || std::any_of(ends.begin(), ends.end(), holds);
+}
+
 namespace {
 
 // A rendered conversation of short texts: what stands around the string of its last message.
@@ -41,16 +54,25 @@ struct Probe {
 class Prober {
  public:
   Prober(const jinja::Template& program, ContentForm form,
-         const std::vector<std::pair<std::string, std::string>>& named, const SpecialStrings& special)
-      : program_(program), form_(form), named_(named), special_(special) {}
+         const std::vector<std::pair<std::string, std::string>>& named, const SpecialStrings& special,
+         bool system)
+      : program_(program), form_(form), named_(named), special_(special) {
+    if (system)
+      sample_.messages.insert(sample_.messages.begin(),
+                              {.role = Role::system, .parts = {{.text = "system"}}});
+    in_front_ = system ? 1 : 0;
+  }
 
-  // Nothing if the template refuses the conversation, or does not show its last message.
-  std::optional<Probe> operator()(std::size_t count, bool generation_prompt) const {
+  // Of the first `count` messages, that of the system aside. Nothing if the template refuses the
+  // conversation, or does not show its last message. `head`: with which the turn of that begins, as far as
+  // known.
+  std::optional<Probe> operator()(std::size_t count, bool generation_prompt,
+                                  std::string_view head = {}) const {
     try {
-      const ChatContext context = chat_context(sample_, count, form_, generation_prompt, named_);
+      const ChatContext context = chat_context(sample_, count + in_front_, form_, generation_prompt, named_);
       jinja::Rendered rendered = program_.render(context.value);
       const auto& origins = rendered.origins;
-      const auto at = place_of_last(rendered, static_cast<int>(count) - 1);
+      const auto at = place_of_last(rendered, static_cast<int>(count + in_front_) - 1, head);
       if (!at) return std::nullopt;
       const i64 before = *at == 0 ? 0 : origins[*at - 1].end;
       const bool again = *at + 1 < origins.size();  // shown again behind its turn
@@ -72,10 +94,16 @@ class Prober {
   }
 
  private:
-  // Which stretch is the last message's. A template may show it again elsewhere: it is the one behind the
-  // message before it that a special token ends, or else the last one.
-  std::optional<std::size_t> place_of_last(const jinja::Rendered& rendered, int last) const {
+  // Which stretch is the last message's. A template may show it again elsewhere: it is the one behind its
+  // head, or behind the message before it that a special token ends, or else the last one.
+  std::optional<std::size_t> place_of_last(const jinja::Rendered& rendered, int last,
+                                           std::string_view head) const {
     std::optional<std::size_t> found;
+    for (std::size_t i = 0; i < rendered.origins.size() && !head.empty(); ++i) {
+      const i64 before = i == 0 ? 0 : rendered.origins[i - 1].end;
+      const std::string_view in_front = part_of(rendered.text, before, rendered.origins[i].begin);
+      if (rendered.origins[i].origin == last && in_front.find(head) != std::string_view::npos) return i;
+    }
     for (std::size_t i = 0; i < rendered.origins.size(); ++i) {
       if (rendered.origins[i].origin != last) continue;
       found = i;
@@ -99,6 +127,7 @@ class Prober {
   ContentForm form_;
   const std::vector<std::pair<std::string, std::string>>& named_;
   const SpecialStrings& special_;
+  std::size_t in_front_ = 0;
   ChatSample sample_{.where = "",
                      .id = "",
                      .messages = {{.role = Role::user, .parts = {{.text = "question"}}},
@@ -151,18 +180,36 @@ std::string_view without_heads(std::string_view answer, std::string_view next, s
   return answer.substr(0, first.ends_with(next.substr(last)) ? last : end);
 }
 
+std::string_view trimmed(std::string_view text) {
+  return without_end_spaces(text.substr(spaces_at(text)));
+}
+
+// The prompt may go on further than answers do (<think>), and may stand in front of a copy of the answer.
+std::string_view head_of(const TurnShape& shape, std::string_view prompt, std::string_view answer) {
+  const auto same = std::mismatch(prompt.begin(), prompt.end(), answer.begin(), answer.end()).second;
+  std::string_view head =
+      trimmed(shape.prompt_head.empty() ? answer : std::string_view(answer.begin(), same));
+  const std::string_view before = trimmed(shape.user_closing);
+  if (head.starts_with(before)) head = trimmed(head.substr(before.size()));
+  if (head.empty()) head = trimmed(shape.prompt_head);
+  // "[/INST]", where that ends no answer.
+  return head.empty() && before != trimmed(shape.closing) ? before : head;
+}
+
 }  // namespace
 
 std::optional<TurnShape> turn_shape(const jinja::Template& program, ContentForm form,
                                     const std::vector<std::pair<std::string, std::string>>& named,
-                                    const SpecialStrings& special) {
-  const Prober probe(program, form, named, special);
-  const auto question = probe(1, false), prompt = probe(1, true), answer = probe(2, false);
-  if (!question || !prompt || !answer) return std::nullopt;
+                                    const SpecialStrings& special, bool system) {
+  const Prober probe(program, form, named, special, system);
+  const auto question = probe(1, false), prompt = probe(1, true);
+  if (!question || !prompt) return std::nullopt;
   TurnShape shape{.known = true};
   shape.opening = prompt->behind;
   if (prompt->text.starts_with(question->text))
     shape.prompt_head = prompt->text.substr(question->text.size());
+  const auto answer = probe(2, false, trimmed(shape.prompt_head));
+  if (!answer) return std::nullopt;
   // Without a generation prompt the head of an answer is seen on the answer alone.
   if (shape.prompt_head.empty()) shape.opening = without_end_spaces(answer->in_front);
   if (prompt->behind.ends_with(shape.prompt_head)) {
@@ -182,6 +229,7 @@ std::optional<TurnShape> turn_shape(const jinja::Template& program, ContentForm 
   if (!shape.ends_last && further)
     shape.closing =
         closing_in(without_common_end(further->in_front, question->in_front, special), special, shape.stop);
+  shape.head = head_of(shape, prompt->behind, answer->in_front);
   shape.learns_stop = !program.marks_generation() || !shape.ends_last ||
                       answer->marked > answer->end + static_cast<i64>(spaces_at(answer->behind));
   return shape;

@@ -31,6 +31,9 @@ struct TurnShape {
   std::string opening = {};
   std::string prompt_head = {};   // the generation prompt alone; empty: none
   std::string user_closing = {};  // of a question, spaces in front aside
+  // With which an answer begins, spaces around aside, as the prompt and the conversation write it; empty:
+  // none.
+  std::string head = {};
   // Behind an answer, spaces aside, to the last special token: "<|im_end|>"; empty: none.
   std::string closing = {};
   std::string stop = {};               // the special token with which an answer ends; empty: none
@@ -38,10 +41,14 @@ struct TurnShape {
   bool learns_stop = true;             // false: {% generation %} leaves it out
   std::string eos = {};                // of the tokenizer
   std::vector<std::string> ends = {};  // further special tokens that can end an answer
+
+  bool is_end(std::string_view token) const;       // the model's, or the one that the template writes
+  bool holds_end(std::string_view literal) const;  // anywhere
 };
-// Nothing if the template does not take such a conversation with contents of this form.
+// Nothing if the template does not take such a conversation with contents of this form. `system`: with a
+// message of the system in front, without which some templates refuse it.
 std::optional<TurnShape> turn_shape(const jinja::Template&, ContentForm,
                                     const std::vector<std::pair<std::string, std::string>>& named,
-                                    const SpecialStrings&);
+                                    const SpecialStrings&, bool system);
 
 }  // namespace longsight::data

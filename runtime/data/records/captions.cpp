@@ -11,6 +11,7 @@ std::optional<std::string> text_of_file(const CaptionFiles& files) {
   std::string text = *files.text;
   const i64 invalid = first_invalid_utf8(text);
   require(invalid < 0, ExitCode::bad_data, "{}: invalid UTF-8 at byte {}", files.text_name, invalid);
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   if (text.ends_with('\n')) text.pop_back();
   if (text.ends_with('\r')) text.pop_back();
   return text;

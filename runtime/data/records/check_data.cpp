@@ -6,6 +6,22 @@
 namespace longsight::data {
 namespace {
 
+DataCounts counts_of(const ChatSample& sample) {
+  DataCounts counts{.samples = 1};
+  for (const ChatMedia& media : sample.media) (media.video ? counts.videos : counts.images) += 1;
+  for (const ChatMessage& message : sample.messages) counts.answers += message.loss;
+  return counts;
+}
+
+void add(DataCounts& to, const DataCounts& more) {
+  to.samples += more.samples;
+  to.images += more.images;
+  to.videos += more.videos;
+  to.answers += more.answers;
+}
+
+}  // namespace
+
 void check_media(const ChatSample& sample, MediaCheck how) {
   if (how == MediaCheck::named) return;
   try {
@@ -23,22 +39,6 @@ void check_media(const ChatSample& sample, MediaCheck how) {
   }
 }
 
-DataCounts counts_of(const ChatSample& sample) {
-  DataCounts counts{.samples = 1};
-  for (const ChatMedia& media : sample.media) (media.video ? counts.videos : counts.images) += 1;
-  for (const ChatMessage& message : sample.messages) counts.answers += message.loss;
-  return counts;
-}
-
-void add(DataCounts& to, const DataCounts& more) {
-  to.samples += more.samples;
-  to.images += more.images;
-  to.videos += more.videos;
-  to.answers += more.answers;
-}
-
-}  // namespace
-
 DataCounts check_samples(const ChatData& data, const CheckOptions& options) {
   std::vector<DataCounts> of_thread(static_cast<std::size_t>(sample_threads()));
   i64 bad = 0;
@@ -53,12 +53,8 @@ DataCounts check_samples(const ChatData& data, const CheckOptions& options) {
         if (options.progress && ((i + 1) % 256 == 0 || i + 1 == data.size())) options.progress(i + 1);
         if (!error) return;
         if (!options.report) std::rethrow_exception(error);
-        try {
-          std::rethrow_exception(error);
-        } catch (const Error& e) {
-          bad += 1;
-          options.report(e.code(), e.what());
-        }
+        bad += 1;
+        options.report(i, error);
       });
   DataCounts counts;
   for (const DataCounts& one : of_thread) add(counts, one);

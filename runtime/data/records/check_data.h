@@ -1,6 +1,7 @@
 // Looks at every sample of a data set, on all threads.
 #pragma once
 
+#include <exception>
 #include <functional>
 
 #include "runtime/data/records/chat_data.h"
@@ -24,10 +25,14 @@ enum class MediaCheck {
 
 struct CheckOptions {
   MediaCheck media = MediaCheck::named;
-  // Called in the order of the samples. Without it the first error is thrown.
-  std::function<void(ExitCode, const std::string& message)> report = nullptr;
+  // Called in the order of the samples, by number, with what a look at it threw; goes on with the next one.
+  // Without it the first error is thrown.
+  std::function<void(i64 index, const std::exception_ptr&)> report = nullptr;
   std::function<void(i64 done)> progress = nullptr;  // now and then
 };
+
+// bad_data, missing_input, beginning with where the sample stands.
+void check_media(const ChatSample& sample, MediaCheck how);
 
 DataCounts check_samples(const ChatData& data, const CheckOptions& options = {});
 

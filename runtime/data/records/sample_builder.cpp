@@ -1,6 +1,7 @@
 #include "runtime/data/records/sample_builder.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "runtime/base/shorten.h"
 
@@ -10,10 +11,16 @@ namespace {
 constexpr std::string_view kImage = "<image>";
 constexpr std::string_view kVideo = "<video>";
 
+// Of whatever spelling: a.png, ./a.png, a link to it.
+bool same_path(const std::string& a, const std::string& b) {
+  if (a == b) return true;
+  std::error_code unknown;
+  return std::filesystem::equivalent(a, b, unknown) && !unknown;
+}
 // The same bytes: pictures that stand in the data are compared by what they are.
 bool same_file(const MediaFile& a, const MediaFile& b) {
   if (a.content && b.content) return *a.content == *b.content;
-  return !a.content && !b.content && a == b;
+  return !a.content && !b.content && a.offset == b.offset && a.bytes == b.bytes && same_path(a.path, b.path);
 }
 bool same_files(const ChatMedia& a, const ChatMedia& b) {
   return std::equal(a.frames.begin(), a.frames.end(), b.frames.begin(), b.frames.end(), same_file);
@@ -199,6 +206,12 @@ void SampleBuilder::place(Listed& listed, const char* kind) {
   if (numbered) return place_by_number(listed, kind);
   if (!listed.named.empty() && listed.waiting.size() < listed.media.size()) drop_repeated(listed, kind);
   const std::size_t places = listed.waiting.size(), media = listed.media.size();
+  if (const std::size_t named = listed.named.size(); named > 0 && places < media) {
+    fail(ExitCode::bad_data,
+         "{}: the messages show {} {}s, {} of them named by their parts, but {} are listed beside them; list "
+         "as many as are shown, in order, or only those that no part names",
+         where(), named + places, kind, named, media);
+  }
   require(places == media, ExitCode::bad_data, "{}: {} <{}> in the messages, but {} {}s; {}", where(), places,
           kind, media, kind,
           places > media ? fmt::format("write \\<{}> where the word is meant{}", kind,

@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "runtime/base/shorten.h"
 #include "runtime/base/stream_hash.h"
 #include "runtime/base/utf8.h"
 
@@ -66,6 +67,11 @@ class Scanner {
       read_member(block);
     }
     require_here(extended_in_a_row_ == 0, "the archive ends behind an extended header");
+    // All writers end an archive with two; whoever was interrupted between two members has none.
+    require(header_ < size_, ExitCode::bad_data,
+            "{}: cut off: the empty blocks that end an archive are missing, and samples may be too; write it "
+            "anew (to one that is known to be whole append 1,024 zero bytes)",
+            file_.path());
     hash_.add(fmt::format("{}", size_));
     return hash_.digest();
   }
@@ -92,7 +98,7 @@ class Scanner {
 
   bool read_block(Block& block) {
     header_ = at_;
-    if (at_ == size_) return false;  // without the two empty blocks, as a writer that was cut leaves it
+    if (at_ == size_) return false;
     require_here(size_ - at_ >= kBlock, "the archive is cut within a header");
     file_.read_exactly_at(block.data(), kBlock, at_);
     at_ += kBlock;
@@ -153,6 +159,7 @@ class Scanner {
                    key);
       if (global) continue;
       if (key == "path") long_name_ = std::string(value);
+      if (key == "linkpath") long_link_ = std::string(value);
       if (key == "size") {
         long_size_ = decimal(value);
         require_here(long_size_.has_value(), "a pax size that is not a number");
@@ -169,6 +176,14 @@ class Scanner {
     return prefix.empty() ? std::string(name) : fmt::format("{}/{}", prefix, name);
   }
 
+  // Of what has no content of its own.
+  std::string kind_of(const Block& block) const {
+    const char type = block[156];
+    if (type == '1' || type == '2')
+      return "a link to " + shortened(long_link_ ? *long_link_ : field(block, 157, 100));
+    return type == '6' ? "a pipe" : "a device";
+  }
+
   void check_name(const std::string& name) const {
     require_here(!name.empty() && name.size() <= kMaxName, "a name of {} bytes", name.size());
     require_here(first_invalid_utf8(name) < 0, "a name that is not UTF-8");
@@ -181,30 +196,35 @@ class Scanner {
     check_sum(block);
     hash_.add({block.data(), block.size()});
     const char type = block[156];
-    i64 bytes = member_size(block);
+    const i64 bytes = member_size(block);
     if (type == 'x' || type == 'g' || type == 'L' || type == 'K') {
       require_inside(bytes);
       std::string text = read_extended(bytes);
       hash_.add(text);
       if (type == 'x' || type == 'g') read_pax(text, type == 'g');
       if (type == 'L') long_name_ = text.substr(0, text.find('\0'));
+      if (type == 'K') long_link_ = text.substr(0, text.find('\0'));
       return;
     }
     const bool regular = type == '0' || type == '\0' || type == '7';
     // Links, devices and folders have no content, whatever their size says.
-    const bool passed_over = type >= '1' && type <= '6';
+    const bool empty = type >= '1' && type <= '6';
     require_here(type != 'S', "a sparse file; write the archive without them");
-    require_here(regular || passed_over, "a member of unknown type 0x{:02X}",
-                 static_cast<unsigned char>(type));
-    if (regular) {
-      if (long_size_) bytes = *long_size_;
-      require_inside(bytes);
-      const std::string name = name_of(block);
-      check_name(name);
-      if (!name.ends_with('/')) member_({.name = name, .offset = at_, .bytes = bytes});
-      skip(bytes);
+    require_here(regular || empty, "a member of unknown type 0x{:02X}", static_cast<unsigned char>(type));
+    if (type != '5') {
+      TarMember member{.name = name_of(block), .offset = at_, .bytes = 0};
+      check_name(member.name);
+      if (regular) {
+        member.bytes = long_size_.value_or(bytes);
+        require_inside(member.bytes);
+        skip(member.bytes);
+      } else {
+        member.no_file = kind_of(block);
+      }
+      if (!member.name.ends_with('/')) member_(std::move(member));
     }
     long_name_.reset();
+    long_link_.reset();
     long_size_.reset();
     extended_in_a_row_ = 0;
   }
@@ -228,7 +248,7 @@ class Scanner {
   i64 size_;
   i64 at_ = 0;      // what is read next
   i64 header_ = 0;  // where the header at hand begins
-  std::optional<std::string> long_name_;
+  std::optional<std::string> long_name_, long_link_;
   std::optional<i64> long_size_;
   int extended_in_a_row_ = 0;
   StreamHash hash_;

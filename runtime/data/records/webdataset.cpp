@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMemberNumbers = 4;  // of a member, in an index
-const char* const kIndexKind = "tar shard";
+const char* const kIndexKind = "whole tar shard";
 
 std::string_view file_name(std::string_view path) {
   const auto slash = path.rfind('/');
@@ -259,6 +259,10 @@ WebDataset::Shard WebDataset::scan(const std::string& path, const std::string& i
     const std::string_view base = file_name(m.name);
     // Of the archiver or the file system (._a.jpg, __meta__.json), not of the data.
     if (base.starts_with('.') || base.starts_with("__")) return;
+    require(m.no_file.empty(), ExitCode::bad_data,
+            "{}: the member {} is {}, whose content is not here; write the archive with the files themselves "
+            "(tar --dereference --hard-dereference)",
+            path, shortened(m.name), m.no_file);
     const auto [member_key, type] = split_name(m.name);
     if (shard.first_members.empty() || member_key != key) {
       key = member_key;

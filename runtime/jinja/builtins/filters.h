@@ -19,6 +19,6 @@ Value run_filter(Run& run, std::string_view name, const Value& value, Arguments&
 bool run_test(Run& run, std::string_view name, const Value& value, Arguments&& arguments);
 
 // range, dict, namespace, raise_exception, .., or nothing.
-std::optional<Value> global_function(std::string_view name);
+std::optional<Value> global_value(std::string_view name);
 
 }  // namespace longsight::jinja

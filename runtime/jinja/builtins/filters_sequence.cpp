@@ -78,6 +78,7 @@ Value batch(Run& run, const Value& value, Arguments&& arguments) {
             row = {each};
             return true;
           }
+          r.spend_room(row.size());
           row.push_back(each);
         }
         over = true;
@@ -85,7 +86,7 @@ Value batch(Run& run, const Value& value, Arguments&& arguments) {
         if (!fill.is(Kind::none)) {
           const i64 wanted = require_integer(count, "linecount");
           while (static_cast<i64>(row.size()) < wanted) {
-            r.spend(1);
+            r.spend_room(row.size());
             row.push_back(fill);
           }
         }
@@ -280,8 +281,8 @@ Value slices(Run& run, const Value& value, Arguments&& arguments) {
   if (count == 0) refuse("integer division or modulo by zero");
   i64 at = 0;
   for (i64 i = 0; i < count; ++i) {
-    run.spend(1);
     const i64 end = at + size / count + (i < size % count);
+    run.spend_room(result.size(), 1 + end - at);
     std::vector<Value> part(all.begin() + at, all.begin() + end);
     if (!fill.is(Kind::none) && i >= size % count) part.push_back(fill);
     result.push_back(Value::list(std::move(part)));

@@ -192,15 +192,21 @@ struct DictFunction : Function {
   }
 };
 
+// The template itself, whose blocks it has: there are none.
+struct TemplateReference : Object {
+  std::string_view type() const override { return "TemplateReference"; }
+};
+
 }  // namespace
 
-std::optional<Value> global_function(std::string_view name) {
+std::optional<Value> global_value(std::string_view name) {
   for (const Global& each : kGlobals) {
     if (each.name != name) continue;
     if (name == "dict")
       return Value(std::shared_ptr<Object>(std::make_shared<DictFunction>(each.name, each.body)));
     return Value(std::shared_ptr<Object>(std::make_shared<Function>(each.name, each.body)));
   }
+  if (name == "self") return Value(std::shared_ptr<Object>(std::make_shared<TemplateReference>()));
   return std::nullopt;
 }
 

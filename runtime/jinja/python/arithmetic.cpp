@@ -155,10 +155,10 @@ Value repeat(Run& run, const Value& what, i64 times) {
   }
   const std::vector<Value>& items = what.sequence().items;
   std::vector<Value> result;
-  for (i64 i = 0; i < times && !items.empty(); ++i) {
-    run.spend(static_cast<i64>(items.size()));
-    result.insert(result.end(), items.begin(), items.end());
-  }
+  i64 size = 0;
+  if (__builtin_mul_overflow(times, static_cast<i64>(items.size()), &size)) size = INT64_MAX;
+  run.spend_room(0, size);
+  for (i64 i = 0; i < times && !items.empty(); ++i) result.insert(result.end(), items.begin(), items.end());
   return what.is(Kind::list) ? Value::list(std::move(result)) : Value::tuple(std::move(result));
 }
 
@@ -178,8 +178,9 @@ Value binary(Run& run, Binary operation, const Value& a, const Value& b) {
     if (a.is(Kind::string)) return add_texts(run, a, b);
     if (a.is(Kind::list) || a.is(Kind::tuple)) {
       std::vector<Value> items = a.sequence().items;
-      items.insert(items.end(), b.sequence().items.begin(), b.sequence().items.end());
-      run.spend(static_cast<i64>(items.size()));
+      const std::vector<Value>& more = b.sequence().items;
+      run.spend_room(0, static_cast<i64>(items.size() + more.size()));
+      items.insert(items.end(), more.begin(), more.end());
       return a.is(Kind::list) ? Value::list(std::move(items)) : Value::tuple(std::move(items));
     }
   }

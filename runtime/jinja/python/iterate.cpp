@@ -54,13 +54,16 @@ bool Cursor::next(Run& run, Value& out) {
 
 std::vector<Value> elements(Run& run, const Value& value) {
   if (value.is(Kind::list) || value.is(Kind::tuple)) {
-    run.spend(static_cast<i64>(value.sequence().items.size()));
+    run.spend_room(0, length(run, value));
     return value.sequence().items;
   }
   std::vector<Value> result;
   Cursor cursor(run, value);
   Value each;
-  while (cursor.next(run, each)) result.push_back(each);
+  while (cursor.next(run, each)) {
+    run.spend_room(result.size());
+    result.push_back(each);
+  }
   return result;
 }
 

@@ -172,7 +172,7 @@ Value slice(Run& run, const Value& object, const Value& start, const Value& stop
   }
   if (!object.is(Kind::string)) {
     std::vector<Value> items;
-    run.spend(steps.count);
+    run.spend_room(0, steps.count);
     const std::vector<Value>& all = object.sequence().items;
     for (i64 i = 0; i < steps.count; ++i)
       items.push_back(all[static_cast<std::size_t>(steps.first + i * steps.step)]);

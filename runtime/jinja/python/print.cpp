@@ -83,6 +83,7 @@ void repr_of_object(Run& run, TextBuilder& out, Object& object) {
     out.add("}>");
     return;
   }
+  if (object.type() == "TemplateReference") return out.add("<TemplateReference None>");  // without a name
   refuse("a '{}' is printed, which has no text", object.type());
 }
 

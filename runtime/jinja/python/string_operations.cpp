@@ -25,6 +25,11 @@ Value piece(Run& run, const Text& text, i64 begin, i64 end) {
   return out.value(text.markup);
 }
 
+void add_piece(Run& run, std::vector<Value>& pieces, const Text& text, i64 begin, i64 end) {
+  run.spend_room(pieces.size());
+  pieces.push_back(piece(run, text, begin, end));
+}
+
 std::string lower_at(const Text& text, std::string_view character, i64 at) {
   const char32_t c = code_point(character);
   return c == 0x3A3 ? lower_sigma(text.bytes, at) : lower(c);
@@ -63,7 +68,7 @@ std::vector<Value> split_at_spaces(Run& run, const Text& text, i64 most, bool fr
     }
   }
   std::vector<Value> result;
-  for (const auto& [begin, end] : words) result.push_back(piece(run, text, begin, end));
+  for (const auto& [begin, end] : words) add_piece(run, result, text, begin, end);
   return result;
 }
 
@@ -145,12 +150,12 @@ std::vector<Value> split_lines(Run& run, const Text& text, bool keep_ends) {
     if (ends_line(code_point(character))) {
       if (character == "\r" && next < size_of(text) && text.bytes[static_cast<std::size_t>(next)] == '\n')
         ++next;
-      lines.push_back(piece(run, text, begin, keep_ends ? next : at));
+      add_piece(run, lines, text, begin, keep_ends ? next : at);
       begin = next;
     }
     at = next;
   }
-  if (begin < size_of(text)) lines.push_back(piece(run, text, begin, size_of(text)));
+  if (begin < size_of(text)) add_piece(run, lines, text, begin, size_of(text));
   return lines;
 }
 
@@ -166,20 +171,20 @@ std::vector<Value> split(Run& run, const Text& text, const Value& separator, i64
     for (; most > 0; --most) {
       const std::size_t found = text.bytes.find(by, at);
       if (found == std::string::npos) break;
-      result.push_back(piece(run, text, static_cast<i64>(at), static_cast<i64>(found)));
+      add_piece(run, result, text, static_cast<i64>(at), static_cast<i64>(found));
       at = found + by.size();
     }
-    result.push_back(piece(run, text, static_cast<i64>(at), size_of(text)));
+    add_piece(run, result, text, static_cast<i64>(at), size_of(text));
     return result;
   }
   std::size_t end = text.bytes.size();
   for (; most > 0 && end >= by.size(); --most) {
     const std::size_t found = text.bytes.rfind(by, end - by.size());
     if (found == std::string::npos) break;
-    result.push_back(piece(run, text, static_cast<i64>(found + by.size()), static_cast<i64>(end)));
+    add_piece(run, result, text, static_cast<i64>(found + by.size()), static_cast<i64>(end));
     end = found;
   }
-  result.push_back(piece(run, text, 0, static_cast<i64>(end)));
+  add_piece(run, result, text, 0, static_cast<i64>(end));
   std::reverse(result.begin(), result.end());
   return result;
 }

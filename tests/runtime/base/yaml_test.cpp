@@ -165,6 +165,29 @@ TEST_CASE("null is absent where nothing is the default: of texts, lists and mapp
   CHECK(contains(refusal("train: {optimizer: {betas: ~}}"), "betas: expected a list, got nothing"));
 }
 
+TEST_CASE("null on the command line is as if the key were not there, whatever its kind") {
+  const std::string file =
+      "name: a\ntrain: {steps: 5, shuffle: false, optimizer: {lr: 1, betas: [0.5], warmup: 3}}\nzero: x\n"
+      "rules: [{blocks: a, attention: local}]\nscales: {a: 1, b: 2}\n";
+  CHECK(read(file, {"name=~"}).name == "run");
+  CHECK(same_fields(read(file, {"train=~"}).train, ExampleTrain{}));
+  CHECK(same_fields(read(file, {"train.optimizer=null"}).train.optimizer, ExampleOptimizer{}));
+  CHECK(read(file, {"train.steps=~"}).train.steps == 10);
+  CHECK(read(file, {"train.shuffle=~"}).train.shuffle);
+  CHECK(read(file, {"train.optimizer.betas=~"}).train.optimizer.betas == std::vector<double>{0.9, 0.95});
+  CHECK(read(file, {"train.optimizer.warmup=~"}).train.optimizer.warmup.is_auto());
+  CHECK(read(file, {"zero=~"}).zero.is_auto());
+  CHECK(read(file, {"rules.0.attention=~"}).rules[0].attention == "auto");
+  CHECK(read(file, {"scales.a=~"}).scales == std::map<std::string, double>{{"b", 2}});
+  CHECK(read(file, {"train=~", "train.steps=7"}).train.steps == 7);
+  CHECK(read(file, {"train={steps: 7, optimizer: ~}"}).train.optimizer.lr == 1e-3);
+  // An element of a list is there.
+  CHECK(contains(refusal(file, {"rules.0=~"}), "rules.0: expected a mapping, got nothing"));
+  CHECK(contains(refusal(file, {"trian=~"}), "unknown key \"trian\""));
+  // Nothing behind the sign is no null.
+  CHECK(contains(refusal(file, {"train="}), "train: expected a mapping, got nothing"));
+}
+
 TEST_CASE("optional is nothing for null") {
   CHECK(!read("rules: [{weight: null}]").rules[0].weight.has_value());
   CHECK(read("rules: [{weight: 1}]").rules[0].weight == 1.0);

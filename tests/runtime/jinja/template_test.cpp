@@ -77,6 +77,31 @@ TEST_CASE("programs are bounded in steps, depth and size") {
         "t:1: more than 500 values inside of each other");
 }
 
+TEST_CASE("the elements of lists are bounded, before room is taken for them") {
+  const std::string large = "more than 1000000 elements";
+  for (const char* program :
+       {"{% set x = [0] * 10000000000 %}", "{% set x = 9223372036854775807 * (1, 2) %}",
+        "{% set ns = namespace(x=[0]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% set x = ([0] * 600000 + [0] * 600000) %}", "{% for r in [1] | batch(9000000, 0) %}{% endfor %}",
+        "{% set x = ('a ' * 1000001).split() %}", "{% set x = ('a,' * 1000001).split(',') %}",
+        "{% set x = ('\\n' * 1000001).splitlines() %}", "{% set x = ('a' * 1000001) | list %}",
+        "{% for r in [] | slice(2000000) %}{% endfor %}"}) {
+    CAPTURE(program);
+    CHECK(refusal(program).find(large) != std::string::npos);
+  }
+  // All together, whichever they are.
+  CHECK(refusal("{% set ns = namespace(x=[]) %}{% for i in range(99) %}"
+                "{% set ns.x = ns.x + [[0] * 900000] %}{% endfor %}")
+            .find("steps") != std::string::npos);
+  CHECK(render("{{ ([0] * 1000000) | length }}") == "1000000");
+}
+
+TEST_CASE("a template has a self, without blocks") {
+  CHECK(render("{{ self is defined }}{{ self.title is defined }}{{ self is mapping }}") == "TrueFalseFalse");
+  CHECK(render("{{ self }}{% macro m() %}{{ self is defined }}{% endmacro %}{{ m() }}") ==
+        "<TemplateReference None>True");
+}
+
 TEST_CASE("what refers to itself is freed") {
   CHECK(render("{% set ns = namespace() %}{% set ns.self = ns %}{% set ns.list = [ns] %}x") == "x");
   CHECK(render("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}1{% endmacro %}{{ a() }}") == "1");

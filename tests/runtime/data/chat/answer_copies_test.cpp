@@ -44,6 +44,41 @@ TEST_CASE("of an answer that stands in a summary too, the one at its own turn is
   CHECK(both.supervised.front().begin > static_cast<i64>(both.text.find("<|im_start|>")));
 }
 
+TEST_CASE("a copy in a user's turn is never taken for the answer") {
+  const auto user_turn = [](const std::string& front, const std::string& behind, bool ends = true) {
+    const std::string end = ends ? "<|im_end|>" : "";
+    return "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'user' %}" + front +
+           "{{ m.content }}" + behind + "{% else %}{{ m.content }}{% endif %}" + end +
+           "\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  };
+  const std::string said =
+      "{% if not loop.first %}(you said: {{ messages[loop.index0 - 1].content }})\n{% endif %}";
+  const std::string style =
+      "{% if messages[loop.index] %} (say: {{ messages[loop.index].content }}){% endif %}";
+  const std::string only = "{% if messages[loop.index] %} {{ messages[loop.index].content }}{% endif %}";
+  const std::string begin = "{% if messages[loop.index] %}{{ messages[loop.index].content[:2] }}{% endif %}";
+  ChatSample greeted = two_turns();
+  greeted.messages.insert(greeted.messages.begin(), say(Role::assistant, {text("hi")}));
+  for (const bool ends : {true, false}) {
+    const std::string end = ends ? "<|im_end|>" : "</s>";
+    for (const auto& [front, behind] :
+         {std::pair{said, std::string()}, std::pair{std::string(), style}, std::pair{std::string(), only},
+          std::pair{style, std::string()}, std::pair{begin, begin}, std::pair{said, style}}) {
+      CAPTURE(front);
+      CAPTURE(behind);
+      CAPTURE(ends);
+      const std::string program = user_turn(front, behind, ends);
+      const std::string both = "[first" + end + "][second" + end + "]";
+      const RenderedChat chat = with(program).render(two_turns(), {});
+      CHECK(supervised(chat) == both);
+      for (const ByteSpan& span : chat.supervised) {
+        CHECK(chat.text.substr(0, static_cast<std::size_t>(span.begin)).ends_with("assistant\n"));
+      }
+      CHECK(supervised(with(program).render(greeted, {})) == "[hi" + end + "]" + both);
+    }
+  }
+}
+
 TEST_CASE("a copy within the turn is not learned where the turn has ended, else nothing can be told") {
   const auto turn = [](const std::string& answer) {
     return "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'user' %}{{ m.content }}{% else "

@@ -93,6 +93,31 @@ TEST_CASE("a call of a tool is learned with what the template writes around it, 
   CHECK(supervised(with(kTools).render(sample, {})) == "[It is 3.<|im_end|>]");
 }
 
+TEST_CASE("a call that the tool's turn names again ends with its own turn") {
+  const char* const named_again =
+      "{% for m in messages %}{% if m.role == 'tool' %}<|im_start|>functions."
+      "{{ messages[loop.index0 - 1].tool_calls[0].name }}\n{{ m.content }}<|im_end|>{% elif m.tool_calls %}"
+      "<|im_start|>assistant to={{ m.tool_calls[0].name }}\n{{ m.tool_calls[0].name }}("
+      "{{ m.tool_calls[0].arguments | tojson }})<|eot_id|>{% else %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+      "<|im_end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant{% endif %}";
+  const ChatSample sample = talk(
+      {user("a"),
+       with_keys(say(Role::assistant, {}), R"({"tool_calls": [{"name": "add", "arguments": {"a": "x"}}]})"),
+       say(Role::tool, {text("3")}), answer("It is 3.")});
+  CHECK(learned(named_again, sample) == "[to=add\nadd({\"a\": \"x\"})<|eot_id|>][It is 3.<|im_end|>]");
+}
+
+TEST_CASE("a call that ends with a special token gets eos where the template ends no turn") {
+  const char* const calls =
+      "{% for m in messages %}{{ m.role }}: {{ m.content }}{% for c in m.tool_calls or [] %}"
+      "<|vision_start|>{{ c.name }}()<|vision_end|>{% endfor %}\n{% endfor %}"
+      "{% if add_generation_prompt %}assistant: {% endif %}";
+  const ChatSample sample =
+      talk({user("a"), with_keys(say(Role::assistant, {}), R"({"tool_calls": [{"name": "add"}]})"),
+            say(Role::tool, {text("3")}), answer("b")});
+  CHECK(learned(calls, sample) == "[<|vision_start|>add()<|vision_end|></s>][b</s>]");
+}
+
 TEST_CASE(
     "a thought is learned where the template shows it; what it strips from earlier turns is not there") {
   const ChatSample sample = talk({user("a"), answer("<think>hm</think>\n\nfirst"), user("b"),
@@ -183,6 +208,56 @@ TEST_CASE("an answer that ends with the end of turn by itself gets no second one
   CHECK(learned(bare, talk({user("a"), answer("b</s>"), user("c"), answer("d")})) == "[b</s>][d</s>]");
 }
 
+TEST_CASE("only an end of turn ends an answer, other special tokens in its text do not") {
+  const char* const bare = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
+  const char* const marked =
+      "{% for m in messages %}{{ m.role }}: {% if m.role == 'assistant' %}{% generation %}{{ m.content }} "
+      "{% endgeneration %}{% else %}{{ m.content }} {% endif %}{% endfor %}";
+  // What ends turns in other templates than this one ends none here, unless the model knows it as an end.
+  for (const std::string word : {"<|vision_end|>", "<s>", "a cat <|vision_start|>", "x<|im_end|>", "</s>b"}) {
+    CAPTURE(word);
+    const ChatSample sample = talk({user("a"), answer(word.c_str()), user("c"), answer("d")});
+    CHECK(learned(bare, sample) == "[" + word + "</s>][d</s>]");
+    CHECK(learned(marked, sample) == "[" + word + " </s>][d </s>]");
+  }
+  for (const char* const own : {"b</s>", "b</s> ", "</s>"}) {
+    CAPTURE(own);
+    const std::string end = std::string(own).substr(0, std::string(own).rfind('>') + 1);
+    const ChatSample sample = talk({user("a"), answer(own), user("c"), answer("d")});
+    CHECK(learned(bare, sample) == "[" + end + "][d</s>]");
+    CHECK(learned(marked, sample) == "[" + end + "][d </s>]");  // no space behind the end
+  }
+  ChatTokens tokens = tokens_for_tests();
+  tokens.ends.push_back("<|im_end|>");
+  const ChatRenderer known({.name = "t", .place = "t", .program = bare}, tokens);
+  CHECK(supervised(known.render(talk({user("a"), answer("b<|im_end|>")}), {})) == "[b<|im_end|>]");
+  // One that the template writes itself only between turns.
+  const char* const between =
+      "{% for m in messages %}{{ m.content }}{% if not loop.last %}<|im_end|>{% endif %}{% endfor %}";
+  CHECK(learned(between, talk({user("a"), answer("b<|im_end|>")})) == "[b<|im_end|>]");
+  CHECK(learned(between, talk({user("a"), answer("b<|vision_end|>")})) == "[b<|vision_end|></s>]");
+}
+
+TEST_CASE("an answer that ends with a picture gets its eos behind that") {
+  const std::string parts =
+      "{% for p in m.content %}{% if p.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+      "{% else %}{{ p.text }}{% endif %}{% endfor %}";
+  const std::string bare = "{% for m in messages %}{{ m.role }}: " + parts + "{{ ' \\n' }}{% endfor %}";
+  const std::string marked =
+      "{% for m in messages %}{{ m.role }}: {% if m.role == 'assistant' %}{% generation %}" + parts +
+      "{% endgeneration %}{% else %}" + parts + "{% endif %}{{ ' \\n' }}{% endfor %}";
+  const std::string picture = "<|vision_start|><|image_pad|><|image_pad|><|vision_end|>";
+  const ChatSample sample =
+      talk({user("a"), say(Role::assistant, {text("b"), image()}), user("c"), answer("d")});
+  for (const std::string& program : {bare, marked}) {
+    const ChatRenderer renderer({.name = "t", .place = "t", .program = program},
+                                tokens_for_tests("<|image_pad|>"));
+    const RenderedChat chat = renderer.render(sample, std::vector<std::string>{picture});
+    CHECK(chat.text == "user: a \nassistant: b" + picture + "</s> \nuser: c \nassistant: d</s> \n");
+    CHECK(supervised(chat) == "[b][</s>][d</s>]");
+  }
+}
+
 TEST_CASE("an end that is written only where a question follows is learned there, and eos at the end") {
   const char* const between =
       "{% for m in messages %}{% if m.role == 'user' %}{% if not loop.first %}<|im_end|>{% endif "
@@ -207,9 +282,22 @@ TEST_CASE("templates are asked with and without parts, and with what they refuse
   const char* const strict =
       "{% if messages[0].role != 'system' %}{{ raise_exception('a system message first') }}{% endif %}"
       "{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>\n{% endfor %}";
-  // Nothing is known of it from a plain conversation; a special token right behind the answer ends it all the
-  // same.
-  CHECK(learned(strict, talk({say(Role::system, {text("s")}), user("a"), answer("b")})) == "[b<|im_end|>]");
+  const ChatSample told =
+      talk({say(Role::system, {text("s")}), user("a"), answer("b"), user("c"), answer("d")});
+  CHECK(learned(strict, told) == "[b<|im_end|>][d<|im_end|>]");
+  const char* const strict_without_end =
+      "{% if messages[0].role != 'system' %}{{ raise_exception('a system message first') }}{% endif %}"
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}\n{% endfor %}";
+  CHECK(learned(strict_without_end, told) == "[b</s>][d</s>]");
+  CHECK(with(strict_without_end).adds_eos());
+  // Nothing is known of one that takes no plain conversation at all; a special token right behind the answer
+  // ends it all the same.
+  const char* const only_tools =
+      "{% if not tools %}{{ raise_exception('no tools') }}{% endif %}{{ tools | tojson }}"
+      "{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>\n{% endfor %}";
+  ChatSample tools = told;
+  tools.tools = ordered_json::parse(R"([{"name": "add"}])");
+  CHECK(learned(only_tools, tools) == "[b<|im_end|>][d<|im_end|>]");
   CHECK(contains(failure_of([&] {
                    with(strict).render(talk({user("a"), answer("b")}), {});
                  }).message,

@@ -64,6 +64,11 @@ TEST_CASE("a picture with its caption is a sample that answers with the caption"
   CHECK(shown_sample(
             shard.open(picture + tar_member("a.2.png", "second") + tar_member("a.txt", "Two."))->sample(0)) ==
         "**?(Two.)! picture second");
+  CHECK(shown_sample(shard
+                         .open(picture + tar_member("a.txt",
+                                                    "\xEF\xBB\xBF"
+                                                    "A cat.\r\n"))
+                         ->sample(0)) == "*?(A cat.)! picture");
   CHECK(shown_sample(shard.open(picture + tar_member("a.cls", "7") + tar_member("a.txt", "x"))->sample(0)) ==
         "*?(x)! picture");
 }

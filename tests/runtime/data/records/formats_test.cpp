@@ -267,9 +267,11 @@ TEST_CASE("all that is wrong is reported in the order of the samples, and counte
                              "\n";
   const auto data = open_chat_data({.kind = DataKind::text, .files = {folder.write("d.jsonl", lines)}});
   std::vector<std::string> reported;
-  const DataCounts counts = check_samples(*data, {.report = [&](ExitCode code, const std::string& message) {
-    CHECK(code == ExitCode::bad_data);
-    reported.push_back(message.substr((folder / "d.jsonl").size()));
+  const DataCounts counts = check_samples(*data, {.report = [&](i64 index, const std::exception_ptr& error) {
+    const Failure failure = failure_of([&] { std::rethrow_exception(error); });
+    CHECK(failure.code == ExitCode::bad_data);
+    CHECK(index == static_cast<i64>(37 + 100 * reported.size()));
+    reported.push_back(failure.message.substr((folder / "d.jsonl").size()));
   }});
   CHECK(counts == DataCounts{.samples = 500, .images = 0, .videos = 0, .answers = 495, .bad = 5});
   REQUIRE(reported.size() == 5);

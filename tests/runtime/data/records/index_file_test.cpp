@@ -110,7 +110,8 @@ TEST_CASE("data open through their index with the same samples and fingerprint, 
                                           {1, 3, 0, 0, 0, 0},
                                           {2, 0, 0, 0, 0, 0, 1},
                                           {1, 0, -5, 0, 0, 1}}) {
-    write_index(shard, "", "tar shard", state_of(shard), {.numbers = numbers, .text = "n", .fingerprint = 1});
+    write_index(shard, "", "whole tar shard", state_of(shard),
+                {.numbers = numbers, .text = "n", .fingerprint = 1});
     CHECK(second_text({.kind = DataKind::webdataset, .files = {shard}}) == "two");
   }
 }

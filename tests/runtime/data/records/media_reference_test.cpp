@@ -117,8 +117,17 @@ TEST_CASE("a part's own picture and a list of pictures agree, or are an error") 
   CHECK(data.pictures(named, R"(, "images": ["a.png", "b.png"])") == "a.png b.png ");
   CHECK(contains(data.refusal(named, R"(, "images": ["b.png", "a.png"])"), "image number 1 is "));
   CHECK(contains(data.refusal(named, R"(, "images": ["b.png", "a.png"])"), "in the list; keep one of them"));
-  CHECK(
-      data.refusal(named, R"(, "images": ["a.png"])").starts_with("0 <image> in the messages, but 1 images"));
+  // In whatever spelling.
+  const std::string absolute = data.folder() + "/b.png";
+  CHECK(data.pictures(named, R"(, "images": ["./a.png", ")" + absolute + "\"]") == "a.png b.png ");
+  CHECK(data.pictures(named, R"(, "images": ["../)" + data.folder().substr(data.folder().rfind('/') + 1) +
+                                 R"(/a.png", "b.png"])") == "a.png b.png ");
+  CHECK(data.refusal(named, R"(, "images": ["./b.png", "./a.png"])").starts_with("image number 1 is "));
+  CHECK(data.refusal(named, R"(, "images": ["a.png"])") ==
+        "the messages show 2 images, 2 of them named by their parts, but 1 are listed beside them; list as "
+        "many as are shown, in order, or only those that no part names");
+  CHECK(data.refusal(part(R"("type": "image", "image": "a.png")"), R"(, "images": ["a.png", "b.png"])")
+            .starts_with("the messages show 1 images, 1 of them named by their parts, but 2 are listed"));
   // Some are named, the others listed; or the list has them all.
   const std::string mixed = R"([{"type": "image", "image": "a.png"}, {"type": "image"}])";
   CHECK(data.pictures(mixed, R"(, "images": ["b.png"])") == "a.png b.png ");

@@ -56,14 +56,15 @@ TEST_CASE("archives of tarfile are read: names, places, contents") {
   CHECK(content_of(path, members[2]) == "passed over");
 }
 
-TEST_CASE("archives of GNU tar are read in all of its formats: long names, links and folders passed over") {
+TEST_CASE("archives of GNU tar are read in all of its formats: long names, links, and folders passed over") {
   std::string folder;
   for (int i = 0; i < 40; ++i) folder += "long";
   for (const char* format : {"gnu", "pax", "ustar"}) {
     CAPTURE(format);
     const std::string path = kShards + format + ".tar";
     const auto members = members_of(path);
-    REQUIRE(members.size() == 1);
+    REQUIRE(members.size() == 2);
+    CHECK(members[1].no_file == "a link to a.json");
     CHECK(members[0].name == (std::string(format) == "ustar" ? "short" : folder) + "/a.json");
     CHECK(content_of(path, members[0]) == R"({"text": "behind a long name"})");
   }
@@ -89,14 +90,30 @@ TEST_CASE("a name may be cut into a prefix and a rest, or stand in front in a he
   CHECK(members[4].name == "plain");  // what stood in front of others does not stay
 }
 
-TEST_CASE("links, devices and folders are passed over, whatever size they claim") {
+TEST_CASE(
+    "links, devices and pipes are told apart from files, and folders passed over, whatever their size") {
   const Archive archive;
   std::string bytes;
   for (const char type : {'1', '2', '3', '4', '5', '6'})
     bytes += tar_block({.name = "l", .size = "77777777777", .type = type});
   const auto members = members_of(archive.write(bytes + tar_member("a.json", "{}") + tar_end()));
-  REQUIRE(members.size() == 1);
-  CHECK(members[0].offset == 7 * 512);
+  std::vector<std::string> kinds;
+  for (const TarMember& m : members) kinds.push_back(m.no_file);
+  CHECK(kinds == std::vector<std::string>{"a link to ", "a link to ", "a device", "a device", "a pipe", ""});
+  CHECK(members.back().offset == 7 * 512);
+}
+
+TEST_CASE("where a link leads is said, also where it stands in a header of its own") {
+  const Archive archive;
+  const std::string x = tar_member("x", pax_record("linkpath", "from/pax.jpg"), 'x');
+  const std::string k = tar_member("././@LongLink", std::string("from/gnu.jpg\0", 13), 'K');
+  std::string own = tar_block({.name = "c", .type = '1'});
+  const auto members = members_of(archive.write(x + tar_block({.name = "a", .type = '2'}) + k +
+                                                tar_block({.name = "b", .type = '2'}) + own + tar_end()));
+  REQUIRE(members.size() == 3);
+  CHECK(members[0].no_file == "a link to from/pax.jpg");
+  CHECK(members[1].no_file == "a link to from/gnu.jpg");
+  CHECK(members[2].no_file == "a link to ");  // what stood in front of others does not stay
 }
 
 TEST_CASE("sizes that lie are refused with the place of the header") {
@@ -196,8 +213,11 @@ TEST_CASE("what is no tar archive, is damaged or cut is refused") {
   CHECK(archive.refusal(whole + whole) ==
         "data behind the end of the archive at byte 1536; archives that were joined must be taken apart");
   CHECK(members_of(archive.write(whole + std::string(20 * 512, '\0'))).size() == 1);
-  CHECK(members_of(archive.write(whole.substr(0, whole.size() - 1024))).size() == 1);  // without its end
-  CHECK(members_of(archive.write("")).empty());
+  CHECK(members_of(archive.write(whole.substr(0, whole.size() - 512))).size() == 1);
+  // Between two members, as by a writer that was interrupted.
+  CHECK(archive.refusal(whole.substr(0, whole.size() - 1024))
+            .starts_with("cut off: the empty blocks that end"));
+  CHECK(archive.refusal("").starts_with("cut off: "));
 }
 
 TEST_CASE("an archive cut at any byte, or with any byte of its headers changed, is read or refused") {

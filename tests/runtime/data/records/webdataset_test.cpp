@@ -60,6 +60,18 @@ TEST_CASE("consecutive members with the same name up to the first dot are a samp
   CHECK(data.sample(1).where == data.where(1));
 }
 
+TEST_CASE("links, devices and pipes in a shard are refused by name, but not those of the archiver") {
+  const Shard shard;
+  const std::string picture = tar_member("a.json", kQuestion + "}") + tar_member("a.jpg", "1");
+  CHECK(shard.refusal(tar_member("a.json", kQuestion + "}") + tar_block({.name = "a.jpg", .type = '2'})) ==
+        " the member a.jpg is a link to , whose content is not here; write the archive with the files "
+        "themselves (tar --dereference --hard-dereference)");
+  for (const char type : {'1', '3', '4', '6'})
+    CHECK(contains(shard.refusal(picture + tar_block({.name = "b.png", .type = type})),
+                   "the member b.png is a"));
+  CHECK(WebDataset({shard.write(picture + tar_block({.name = "._b.png", .type = '2'}))}).size() == 1);
+}
+
 TEST_CASE("pictures that a record does not name are taken in the order of the archive") {
   const Shard shard;
   const auto sample = [&](const std::string& json) {
