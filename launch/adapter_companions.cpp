@@ -4,7 +4,7 @@
 
 #include "runtime/base/json.h"
 #include "runtime/data/chat/chat_files.h"
-#include "runtime/data/tokenizer.h"
+#include "runtime/data/text/tokenizer.h"
 
 namespace longsight::launch {
 namespace {

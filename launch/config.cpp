@@ -7,6 +7,8 @@
 namespace longsight::launch {
 namespace {
 
+constexpr double kMostFloor = 1e6;  // s of train.watchdog.floor; twelve days
+
 // Options that exist in the language of configurations, but are not built: `auto` (or the value that means
 // off) stands for off.
 void refuse_unbuilt(const YamlDocument& doc, const char* key, const OrAuto<std::string>& value,
@@ -46,6 +48,8 @@ void check_held_out_names(const YamlDocument& doc, const Config& c) {
   }
   std::vector<std::string> names;
   for (std::size_t i = 0; i < c.data.eval.size(); ++i) {
+    doc.require_at(!c.data.eval[i].weight, fmt::format("data.eval.{}.weight", i),
+                   "a held-out set is read whole; only the sets of data.train have weights");
     const std::string name = held_out_name(c.data.eval[i]);
     doc.require_at(std::find(names.begin(), names.end(), name) == names.end(), fmt::format("data.eval.{}", i),
                    "another held-out set is called \"{}\" too: give one a name: TEXT", name);
@@ -101,12 +105,20 @@ void check_values(const YamlDocument& doc, const Config& c) {
   const TrainSection& t = c.train;
   doc.require_at(t.tokens_per_step > 0, "train.tokens_per_step", "{} must be positive", t.tokens_per_step);
   doc.require_at(t.check_replicas >= 0, "train.check_replicas", "{} is negative", t.check_replicas);
+  doc.require_one_of("train.guard.on_fault", t.guard.on_fault, {"stop", "skip", "rollback"});
+  for (const auto& [key, most] :
+       {std::pair("train.guard.skips_in_a_row", t.guard.skips_in_a_row),
+        std::pair("train.guard.skips", t.guard.skips), std::pair("train.guard.rollbacks", t.guard.rollbacks)})
+    doc.require_at(most >= 0, key, "{} is negative", most);
   doc.require_at(!t.steps || *t.steps >= 0, "train.steps", "{} is negative", t.steps.value_or(0));
   doc.require_at(!t.epochs || *t.epochs > 0, "train.epochs", "{} must be positive", t.epochs.value_or(0));
   doc.require_at(t.epochs.value_or(1) <= static_cast<double>(kMostSamples), "train.epochs",
                  "{} is more than {}", t.epochs.value_or(1), kMostSamples);
   doc.require_at(!t.steps || !t.epochs, "train", "name either steps or epochs, not both");
   doc.require_at(t.eval_every >= 0, "train.eval_every", "{} is negative", t.eval_every);
+  doc.require_at(t.watchdog.floor >= 1 && t.watchdog.floor <= kMostFloor, "train.watchdog.floor",
+                 "{} is not between 1 and {} seconds; enabled: false switches the watchdog off",
+                 t.watchdog.floor, kMostFloor);
   const OptimizerSection& o = t.optimizer;
   doc.require_one_of("train.optimizer.schedule", o.schedule, {"constant", "cosine", "linear"});
   doc.require_at(o.lr >= 0, "train.optimizer.lr", "{} is negative", o.lr);
@@ -141,12 +153,16 @@ void check_values(const YamlDocument& doc, const Config& c) {
   check_held_out_names(doc, c);
   refuse_unbuilt(doc, "parallel.zero", c.parallel.zero, "none");
   refuse_unbuilt(doc, "parallel.fusion.split", c.parallel.fusion.split, "tokens");
-  refuse_unbuilt(doc, "memory.budget", c.memory.budget, "");
-  refuse_unbuilt(doc, "memory.recompute", c.memory.recompute, "none");
-  refuse_unbuilt(doc, "output.resume", c.output.resume, "none");
   doc.require_at(c.memory.micro_batch_tokens.value_or(1) > 0, "memory.micro_batch_tokens",
                  "{} must be positive", c.memory.micro_batch_tokens.value_or(1));
   doc.require_at(c.output.save_every >= 0, "output.save_every", "{} is negative", c.output.save_every);
+  doc.require_at(c.output.checkpoint_every >= 0, "output.checkpoint_every", "{} is negative",
+                 c.output.checkpoint_every);
+  doc.require_at(c.output.checkpoint_minutes >= 0, "output.checkpoint_minutes", "{} is negative",
+                 c.output.checkpoint_minutes);
+  doc.require_at(c.output.keep_every >= 0, "output.keep_every", "{} is negative", c.output.keep_every);
+  doc.require_at(c.output.resume.is_auto() || !c.output.resume.value->empty(), "output.resume",
+                 "auto, none or the folder of a checkpoint or run");
   doc.require_at(c.output.keep >= 1, "output.keep", "{} must be at least 1", c.output.keep);
 }
 

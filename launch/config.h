@@ -175,14 +175,41 @@ struct OptimizerSection {
   }
 };
 
+struct WatchdogSection {
+  bool enabled = true;
+  double floor = 600;  // s without progress that are never taken for a hang
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("enabled", s.enabled);
+    visit("floor", s.floor);
+  }
+};
+
+// What becomes of a step that went wrong.
+struct GuardSection {
+  std::string on_fault = "stop";  // stop, skip, rollback
+  i64 skips_in_a_row = 3;         // steps without an update; one more ends the run
+  i64 skips = 100;                // the same, of the whole run
+  i64 rollbacks = 3;              // of one launch; one more ends it
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("on_fault", s.on_fault);
+    visit("skips_in_a_row", s.skips_in_a_row);
+    visit("skips", s.skips);
+    visit("rollbacks", s.rollbacks);
+  }
+};
+
 struct TrainSection {
   i64 tokens_per_step = 2048;
   std::optional<i64> steps;
   std::optional<double> epochs;
   i64 eval_every = 0;        // 0: only at the end
   i64 check_replicas = 100;  // steps between comparisons of the ranks' parameters; 0: only before the first
+  GuardSection guard;
   OptimizerSection optimizer;
   u64 seed = 1;
+  WatchdogSection watchdog;
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("tokens_per_step", s.tokens_per_step);
@@ -190,8 +217,10 @@ struct TrainSection {
     visit("epochs", s.epochs);
     visit("eval_every", s.eval_every);
     visit("check_replicas", s.check_replicas);
+    visit("guard", s.guard);
     visit("optimizer", s.optimizer);
     visit("seed", s.seed);
+    visit("watchdog", s.watchdog);
   }
 };
 
@@ -253,15 +282,21 @@ struct MemorySection {
 
 struct OutputSection {
   std::string dir;
-  i64 save_every = 0;     // 0: only at the end
-  i64 keep = 2;           // saves kept besides the final model
-  std::string keep_best;  // held-out set whose loss says which save is kept in best/; empty: none
-  OrAuto<std::string> resume;
+  i64 save_every = 0;              // steps; a save and a checkpoint. 0: only at the end
+  i64 checkpoint_every = 0;        // steps; checkpoints besides. 0: none
+  double checkpoint_minutes = 10;  // longest time without a checkpoint; 0: any
+  i64 keep = 2;                    // saves kept besides the final model, and checkpoints
+  i64 keep_every = 0;              // steps; checkpoints that stay. 0: none
+  std::string keep_best;           // held-out set whose loss says which save is kept in best/; empty: none
+  OrAuto<std::string> resume;      // none, or a checkpoint
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("dir", s.dir);
     visit("save_every", s.save_every);
+    visit("checkpoint_every", s.checkpoint_every);
+    visit("checkpoint_minutes", s.checkpoint_minutes);
     visit("keep", s.keep);
+    visit("keep_every", s.keep_every);
     visit("keep_best", s.keep_best);
     visit("resume", s.resume);
   }

@@ -1,13 +1,16 @@
 // The longsight command: starts MPI, chooses the verb, and turns errors into one line and an exit code.
 #include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <thread>
 
-#include "launch/processors.h"
-#include "launch/same_on_all_ranks.h"
+#include "launch/samples/processors.h"
+#include "launch/samples/same_on_all_ranks.h"
+#include "launch/training/stop_request.h"
 #include "launch/verb.h"
-#include "parallel/mpi_session.h"
+#include "parallel/groups/mpi_session.h"
 #include "runtime/base/log.h"
 #include "runtime/base/shorten.h"
 
@@ -21,7 +24,12 @@ constexpr std::size_t kMostOfMessage = 2000;
 // The ranks often fail alike (a wrong key in the configuration): the first speaks for all, others only if it
 // has nothing to say.
 int end_job(int rank, int ranks, ExitCode code, const std::string& message) {
-  if (rank > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  // A SIGTERM in this time says that another rank has spoken, and that the launcher ends the job.
+  const int before = launch::terminations();
+  for (int i = 0; rank > 0 && i < 50; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (launch::terminations() > before) std::_Exit(static_cast<int>(code));
+  }
   log_error("{}", shortened(message, kMostOfMessage));
   if (ranks > 1) parallel::MpiSession::abort(static_cast<int>(code));
   return static_cast<int>(code);
@@ -39,7 +47,7 @@ int run(int argc, char** argv, int& rank, int& ranks) {
   launch::Run verb;
   for (auto* add : {launch::add_train, launch::add_plan, launch::add_audit, launch::add_gradients,
                     launch::add_batch, launch::add_generate, launch::add_eval, launch::add_export,
-                    launch::add_inspect, launch::add_data, launch::add_bench}) {
+                    launch::add_inspect, launch::add_data, launch::add_doctor, launch::add_bench}) {
     add(line.root(), verb);
   }
   if (const auto help = line.parse({argv + 1, argv + argc})) {
@@ -49,16 +57,23 @@ int run(int argc, char** argv, int& rank, int& ranks) {
   launch::require_same_program(session.world());
   launch::Job job{.world = session.world(),
                   .stream = {},
+                  .node = &session.node(),
                   .threads = threads,
-                  .open_data = launch::open_on_node(session.node(), {})};
+                  .open_data = launch::open_on_node(session.node(), {}),
+                  .stop_requested = launch::stop_requested};
   return static_cast<int>(verb(job));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond a limit of files fails then, and is an error like others
+  const bool trains =
+      argc > 1 && std::string_view(argv[1]) == "train";  // the others have nothing to save, and end
+  if (trains) launch::hold_stop_signals();
   launch::ask_for_short_slices();
   launch::let_idle_threads_sleep(argv);
+  if (trains) launch::listen_for_stop();
   int rank = 0, ranks = 1;
   try {
     return run(argc, argv, rank, ranks);

@@ -10,10 +10,6 @@
 
 namespace longsight::launch {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t n = values.size();
@@ -32,14 +28,18 @@ std::string host_name() {
   return name;
 }
 
-std::string utc_now() {
-  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+std::string utc_text(std::chrono::system_clock::time_point when) {
+  const auto time = std::chrono::floor<std::chrono::milliseconds>(when);
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
   char text[32];
   std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
-  return fmt::format("{}.{:03}Z", text, now.time_since_epoch().count() % 1000);
+  return fmt::format("{}.{:03}Z", text, time.time_since_epoch().count() % 1000);
+}
+
+std::string utc_now() {
+  return utc_text(std::chrono::system_clock::now());
 }
 
 }  // namespace longsight::launch

@@ -1,5 +1,6 @@
 #include "launch/output.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -49,17 +50,23 @@ void require_writable_folder(const std::string& path) {
   try_folder(existing_folder(path), path);
 }
 
-void require_free_space(const std::string& path, i64 bytes, const std::string& what) {
+std::optional<i64> free_bytes(const std::string& path) {
   struct statvfs disk {};
-  // A file system that cannot say it is not asked again.
-  if (::statvfs(existing_folder(path).c_str(), &disk) != 0) return;
+  if (::statvfs(path.c_str(), &disk) != 0) return std::nullopt;
+  // Some network file systems say that they have no end.
   const double left = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
-  const auto size = [](double n) {
+  return static_cast<i64>(std::min(left, 0x1p62));
+}
+
+void require_free_space(const std::string& path, i64 bytes, const std::string& what) {
+  const std::optional<i64> left = free_bytes(existing_folder(path));
+  if (!left) return;
+  const auto size = [](i64 of) {
+    const auto n = static_cast<double>(of);
     return n < 1048576 ? fmt::format("{:.0f} KiB", n / 1024) : fmt::format("{:.0f} MiB", n / 1048576);
   };
-  require(left >= static_cast<double>(bytes), ExitCode::cannot_write,
-          "cannot write {}: {} are free, but {} are needed for {}", path, size(left),
-          size(static_cast<double>(bytes)), what);
+  require(*left >= bytes, ExitCode::cannot_write, "cannot write {}: {} are free, but {} are needed for {}",
+          path, size(*left), size(bytes), what);
 }
 
 }  // namespace longsight::launch

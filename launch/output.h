@@ -1,6 +1,7 @@
 // Results of a command: on stdout, and places for files that are tried before the work begins.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,8 @@ void print_line(std::string_view line);
 void require_writable_file(const std::string& path);
 void require_writable_folder(const std::string& path);
 
+// Bytes left on the file system of `path`, which is there; nothing where it does not say.
+std::optional<i64> free_bytes(const std::string& path);
 // cannot_write if the file system of the folder `path` (which need not be there yet) has fewer bytes left;
 // `what` they are for.
 void require_free_space(const std::string& path, i64 bytes, const std::string& what);

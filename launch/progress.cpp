@@ -21,9 +21,10 @@ std::string time_text(double seconds) {
   return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }
 
-Progress::Progress(std::string what, i64 total, bool shown)
+Progress::Progress(std::string what, i64 total, bool shown, i64 before)
     : what_(std::move(what)),
       total_(total),
+      before_(before),
       shown_(shown),
       terminal_(isatty(STDERR_FILENO) != 0),
       start_(std::chrono::steady_clock::now()),
@@ -40,7 +41,8 @@ double Progress::elapsed() const {
 void Progress::update(i64 done, const std::string& detail) {
   if (!shown_) return;
   const double seconds = elapsed();
-  const double left = done > 0 ? seconds / static_cast<double>(done) * static_cast<double>(total_ - done) : 0;
+  const i64 own = done - before_;
+  const double left = own > 0 ? seconds / static_cast<double>(own) * static_cast<double>(total_ - done) : 0;
   if (terminal_) {
     const i64 filled = total_ > 0 ? kBarWidth * done / total_ : kBarWidth;
     std::fprintf(
@@ -53,7 +55,7 @@ void Progress::update(i64 done, const std::string& detail) {
     return;
   }
   const auto now = std::chrono::steady_clock::now();
-  const bool first_or_last = done <= 1 || done == total_;
+  const bool first_or_last = own <= 1 || done == total_;
   if (!first_or_last && std::chrono::duration<double>(now - last_line_).count() < kSecondsBetweenLines)
     return;
   last_line_ = now;

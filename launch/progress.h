@@ -10,8 +10,8 @@ namespace longsight::launch {
 
 class Progress {
  public:
-  // Silent unless `shown` (rank 0). `what` begins each line.
-  Progress(std::string what, i64 total, bool shown);
+  // Silent unless `shown` (rank 0). `what` begins each line. `before`: of the total, done already.
+  Progress(std::string what, i64 total, bool shown, i64 before = 0);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -22,7 +22,7 @@ class Progress {
  private:
   double elapsed() const;
   std::string what_;
-  i64 total_;
+  i64 total_, before_;
   bool shown_;
   bool terminal_;
   bool bar_visible_ = false;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "launch/output.h"
+#include "launch/watchdog/heartbeats.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
 #include "runtime/io/atomic_file.h"
@@ -51,7 +52,7 @@ bool is_empty_folder(const std::string& path) {
 }
 
 // What train writes into a run folder before its first step; run.json first.
-constexpr std::array kFirstFiles{"run.json", "config.yaml", "plan.txt", "plan.json"};
+constexpr std::array kFirstFiles{"run.json", "config.yaml", "plan.txt", "plan.json", Heartbeats::kFile};
 
 constexpr const char* kRemoved = ".removed";
 
@@ -142,21 +143,29 @@ bool is_run_folder(const std::string& path) {
   return has("config.yaml") && has("plan.json") && (has("run.json") || has("metrics.jsonl"));
 }
 
-void RunFolder::require_usable(const std::string& path) {
+Json facts_of_run_folder(const std::string& path) {
+  try {
+    return read_json_file(path + "/run.json");
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+void RunFolder::require_usable(const std::string& path, Begin begin) {
   const std::string real = follow_links(without_trailing_slashes(path));
   RunLock::require_free(real);  // first: the folder of a run that begins just now looks like any other
   require_own(real);
-  require_room(real);
+  if (begin == Begin::anew) require_room(real);
   require_writable_folder(real);
 }
 
-RunFolder::RunFolder(std::string path)
-    : path_(without_trailing_slashes(std::move(path))), real_(follow_links(path_)) {
+RunFolder::RunFolder(std::string path, Begin begin)
+    : path_(without_trailing_slashes(std::move(path))), real_(follow_links(path_)), begin_(begin) {
   std::error_code error;
   RunLock::require_free(real_);
   require_own(real_);
   made_ = !fs::exists(real_, error);
-  if (!made_ && !is_empty_folder(real_)) {
+  if (begin == Begin::anew && !made_ && !is_empty_folder(real_)) {
     RunLock old(real_);
     aside_ = free_name(real_);
     fs::rename(real_, aside_, error);
@@ -211,6 +220,7 @@ void RunFolder::follow() {
 }
 
 void RunFolder::discard() noexcept {
+  if (begin_ == Begin::goes_on) return lock_.reset();
   std::error_code ignored;
   if (lock_) {  // else it may be another run's by now
     for (const char* name : kFirstFiles) fs::remove(real_ + "/" + name, ignored);
@@ -224,18 +234,30 @@ void RunFolder::write_text(const std::string& name, const std::string& text) con
   io::write_file(real_ + "/" + name, text);
 }
 
-void RunFolder::append(Lines& file, const nlohmann::ordered_json& line) {
-  if (file.descriptor < 0) follow();
-  const std::string path = path_ + "/" + file.name;
-  if (file.descriptor < 0) {
-    file.descriptor =
-        ::open((real_ + "/" + file.name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    require(file.descriptor >= 0, ExitCode::cannot_write, "cannot write {}: {}", path, std::strerror(errno));
+void RunFolder::open(Lines& file) {
+  follow();
+  file.descriptor = ::open((real_ + "/" + file.name).c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  require(file.descriptor >= 0, ExitCode::cannot_write, "cannot write {}/{}: {}", path_, file.name,
+          std::strerror(errno));
+  file.bytes = 0;
+  file.hash = {};
+  for (std::string piece(1 << 16, '\0');;) {
+    const ssize_t got = ::pread(file.descriptor, piece.data(), piece.size(), file.bytes);
+    if (got <= 0) break;
+    file.hash.add({piece.data(), static_cast<std::size_t>(got)});
+    file.bytes += got;
   }
+}
+
+void RunFolder::append(Lines& file, const nlohmann::ordered_json& line) {
+  if (file.descriptor < 0) open(file);
+  const std::string path = path_ + "/" + file.name;
   const std::string text = json_text(line) + "\n";
   const off_t whole = ::lseek(file.descriptor, 0, SEEK_END);
   try {
     io::write_all(file.descriptor, text.data(), static_cast<i64>(text.size()), path);
+    file.hash.add(text);
+    file.bytes += static_cast<i64>(text.size());
   } catch (...) {
     // Not half a line, which the next one would make unreadable.
     if (whole >= 0 && ::ftruncate(file.descriptor, whole) != 0) ::close(std::exchange(file.descriptor, -1));
@@ -248,6 +270,72 @@ void RunFolder::append_metrics(const nlohmann::ordered_json& line) {
 }
 void RunFolder::append_eval(const nlohmann::ordered_json& line) {
   append(eval_, line);
+}
+
+std::vector<Json> RunFolder::last_metrics(std::size_t most) {
+  constexpr i64 kMostBytes = i64{4} << 20;
+  if (metrics_.descriptor < 0) open(metrics_);
+  std::string text(static_cast<std::size_t>(std::min(metrics_.bytes, kMostBytes)), '\0');
+  const ssize_t got =
+      ::pread(metrics_.descriptor, text.data(), text.size(), metrics_.bytes - std::ssize(text));
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  std::vector<Json> lines;
+  for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                            text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+    if (line.is_object()) lines.push_back(std::move(line));
+  }
+  if (lines.size() > most) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(most));
+  return lines;
+}
+
+std::map<std::string, parallel::LogMark> RunFolder::mark_logs() {
+  std::map<std::string, parallel::LogMark> marks;
+  for (Lines* file : {&metrics_, &eval_}) {
+    if (file->descriptor < 0) open(*file);
+    require(::fdatasync(file->descriptor) == 0, ExitCode::cannot_write, "cannot write {}/{}: {}", path_,
+            file->name, std::strerror(errno));
+    marks[file->name] = {file->bytes, file->hash.text()};
+  }
+  return marks;
+}
+
+void RunFolder::cut_back(Lines& file, const parallel::LogMark& mark, i64 first_step) {
+  open(file);
+  const std::string path = path_ + "/" + file.name;
+  std::string text(static_cast<std::size_t>(file.bytes), '\0');
+  require(::pread(file.descriptor, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()),
+          ExitCode::cannot_write, "cannot read {}: {}", path, std::strerror(errno));
+  i64 whole = mark.bytes;
+  if (mark.bytes > file.bytes ||
+      wide_hash(std::string_view(text).substr(0, static_cast<std::size_t>(mark.bytes))) != mark.hash) {
+    log_warn("{} is not as it was when the checkpoint was taken: lines from step {} on are removed", path,
+             first_step);
+    whole = 0;
+    for (std::size_t end = 0;
+         (end = text.find('\n', static_cast<std::size_t>(whole))) != std::string::npos;) {
+      const Json line =
+          Json::parse(text.begin() + whole, text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+      const auto step = line.is_object() ? line.find("step") : line.end();
+      if (step == line.end() || !step->is_number_integer() || step->get<i64>() >= first_step) break;
+      whole = static_cast<i64>(end) + 1;
+    }
+  }
+  require(::ftruncate(file.descriptor, whole) == 0, ExitCode::cannot_write, "cannot write {}: {}", path,
+          std::strerror(errno));
+  ::close(std::exchange(file.descriptor, -1));
+}
+
+void RunFolder::cut_back(const std::map<std::string, parallel::LogMark>& marks, i64 step) {
+  for (const auto& [file, first] : {std::pair(&metrics_, step + 1), std::pair(&eval_, step)}) {
+    const auto mark = marks.find(file->name);
+    cut_back(*file, mark == marks.end() ? parallel::LogMark{} : mark->second, first);
+  }
+}
+
+std::string RunFolder::checkpoints() {
+  follow();
+  return real_ + "/checkpoints";
 }
 
 void RunFolder::save(i64 step, const FillFolder& write) {

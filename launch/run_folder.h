@@ -3,12 +3,16 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "launch/config.h"
-#include "launch/run_lock.h"
+#include "launch/training/run_lock.h"
+#include "parallel/checkpoint/manifest.h"
+#include "runtime/base/json.h"
+#include "runtime/base/stream_hash.h"
 
 namespace longsight::launch {
 
@@ -18,15 +22,23 @@ using FillFolder = std::function<void(const std::string& folder)>;
 // Whether a folder was made by `train`.
 bool is_run_folder(const std::string& path);
 
+// Its facts as run.json holds them; null where there are none that can be read.
+Json facts_of_run_folder(const std::string& path);
+
 class RunFolder {
  public:
+  enum class Begin {
+    anew,    // one that holds a run already is moved aside to DIR.1, DIR.2, ...: no run writes over another
+    goes_on  // the run that is there
+  };
+
   // That the folder can become a run's: cannot_write for one that another run writes to, that holds something
   // else than a run, or where nothing can be written. Changes nothing.
-  static void require_usable(const std::string& path);
+  static void require_usable(const std::string& path, Begin begin = Begin::anew);
 
-  // Makes the folder and locks it. One that holds a run already is moved aside to DIR.1, DIR.2, ...: no run
-  // writes over another. A link is followed: the folder that it leads to is the run's. Errors as above.
-  explicit RunFolder(std::string path);
+  // Makes the folder and locks it. A link is followed: the folder that it leads to is the run's. Errors as
+  // above.
+  explicit RunFolder(std::string path, Begin begin = Begin::anew);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -41,6 +53,17 @@ class RunFolder {
   // Appends one line, written at once, so that a killed run keeps what it measured. cannot_write.
   void append_metrics(const nlohmann::ordered_json& line);
   void append_eval(const nlohmann::ordered_json& line);
+  // The last lines of metrics.jsonl, at most so many, oldest first. Those that cannot be read are passed
+  // over.
+  std::vector<Json> last_metrics(std::size_t most);
+
+  // Both files of lines as they are, on the disk.
+  std::map<std::string, parallel::LogMark> mark_logs();
+  // Back to what they were: what a run has written behind its checkpoint comes again. One that is not as it
+  // was then loses its lines from `step` on (metrics.jsonl: from the step behind), with a warning.
+  void cut_back(const std::map<std::string, parallel::LogMark>&, i64 step);
+
+  std::string checkpoints();  // PATH/checkpoints, where the run is now; links followed
 
   void save(i64 step, const FillFolder&);  // PATH/saves/step-N
   void remove_old_saves(i64 keep);         // all but the last `keep`
@@ -53,7 +76,11 @@ class RunFolder {
   struct Lines {
     std::string name;
     int descriptor = -1;
+    i64 bytes = 0;
+    WideHash hash = {};  // of these
   };
+  void open(Lines& file);
+  void cut_back(Lines& file, const parallel::LogMark&, i64 first_step);
   void append(Lines& file, const nlohmann::ordered_json& line);
   // Before something is written by its path: a folder that has been moved is still the run's, and what has
   // its name now is not. Where it has been removed another one is made, beside what has taken its name.
@@ -63,6 +90,7 @@ class RunFolder {
   int folder_ = -1;          // the folder itself, open
   std::string aside_;        // where the run before is now; empty: there was none
   bool made_ = false;        // there was no folder
+  Begin begin_;
   bool displaced_ = false;
   std::unique_ptr<RunLock> lock_;
   Lines metrics_{"metrics.jsonl"}, eval_{"eval.jsonl"};

@@ -1,9 +1,9 @@
 #include "launch/run_model.h"
 
-#include "launch/trainable.h"
-#include "model/adapter_files.h"
-#include "model/checkpoint.h"
-#include "model/parts.h"
+#include "launch/training/trainable.h"
+#include "model/adapters/adapter_files.h"
+#include "model/files/checkpoint.h"
+#include "model/files/parts.h"
 #include "runtime/base/log.h"
 #include "runtime/base/temporary_path.h"
 

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "launch/config.h"
-#include "model/load_weights.h"
+#include "model/files/load_weights.h"
 #include "runtime/io/atomic_file.h"
 
 namespace longsight::launch {

@@ -5,8 +5,8 @@
 #include <functional>
 
 #include "launch/command_line.h"
-#include "launch/data_files.h"
-#include "parallel/process_group.h"
+#include "launch/samples/data_files.h"
+#include "parallel/groups/process_group.h"
 
 namespace longsight::launch {
 
@@ -14,8 +14,10 @@ namespace longsight::launch {
 struct Job {
   parallel::ProcessGroup& world;
   Stream stream;
-  std::string threads = {};           // how many this rank has and why, for the log
-  OpenFile open_data = open_alone();  // collective over the ranks of a node: for what all of them read
+  parallel::ProcessGroup* node = nullptr;  // the ranks of this rank's node; none: this rank alone
+  std::string threads = {};                // how many this rank has and why, for the log
+  OpenFile open_data = open_alone();       // collective over the ranks of a node: for what all of them read
+  bool (*stop_requested)() = [] { return false; };  // by a signal to this rank
   bool leads() const { return world.rank() == 0; }  // writes results and files
 };
 
@@ -32,6 +34,7 @@ void add_eval(Command app, Run& run);
 void add_export(Command app, Run& run);
 void add_inspect(Command app, Run& run);
 void add_data(Command app, Run& run);
+void add_doctor(Command app, Run& run);
 void add_bench(Command app, Run& run);
 void add_bench_images(Command bench, Run& run);  // a part of bench
 

@@ -2,26 +2,31 @@
 
 #include <algorithm>
 
-#include "parallel/model_shape.h"
+#include "runtime/device/trace.h"
 #include "runtime/ops/rope.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::model {
 namespace {
 
-using parallel::kMlpRows;
-
 struct AttentionSaved {
   Arena::Mark begin;  // of everything the block saved
-  NormFrame norm;
-  NormFrame q_norm, k_norm;
+  ProjectionSaved norms;
   Tensor projection;  // q, k, v where the strategy needs them again; freed otherwise
   Tensor result;      // [T, H D]
 };
 
 struct MlpSaved {
   NormFrame norm;
-  Tensor up;  // [T, F or 2F]
+  Tensor up;  // [T, F or 2F]; empty: computed again
+};
+
+// With recompute of attention or block, in place of the two.
+struct InputSaved {
+  Arena::Mark begin;     // of everything the block saved
+  Tensor x;              // [T, C], kept by the block below
+  Tensor result = {};    // [T, H D], of attention; empty: computed again
+  Tensor log_sums = {};  // of attention
 };
 
 template <class F>
@@ -96,12 +101,9 @@ BlockShape block_shape(const TextConfig& t) {
           .gated = true};
 }
 
-void norm_q_and_k(Matrix qkv, const BlockShape& s, const BlockIds& ids, const Workspace& w) {
-  const ArenaScope scope(w.scratch);
-  norm_columns(q_of(qkv, s), ids.q_norm, s.qk_eps, w.scratch, w);
-  norm_columns(k_of(qkv, s), ids.k_norm, s.qk_eps, w.scratch, w);
-}
+namespace {
 
+// q and k of qkv are turned in place; nothing without a table.
 void turn(Matrix qkv, const BlockShape& s, const RopeTable& rope, ops::Turn direction, Stream stream) {
   if (!rope.cos) return;
   // q and k lie side by side, so one call turns both.
@@ -110,33 +112,90 @@ void turn(Matrix qkv, const BlockShape& s, const RopeTable& rope, ops::Turn dire
             stream);
 }
 
+}  // namespace
+
 // ---- forward
 
-Tensor Block::forward(Tensor x, const RopeTable& rope, parallel::AttentionStrategy& attention,
+ProjectionSaved project(Tensor qkv, Tensor x, const BlockShape& s, const BlockIds& ids, const RopeTable& rope,
+                        Arena& keeper, const Workspace& w) {
+  ProjectionSaved saved{.norm = norm_frame(x, ids.attention_norm, keeper), .q_norm = {}, .k_norm = {}};
+  {
+    const ArenaScope scope(w.scratch);
+    const Tensor normed = w.scratch.take(x.dtype(), x.shape(), "norm output");
+    norm_rows(normed, saved.norm, 0, ids.attention_norm, s.eps, w.parameters, w.stream);
+    linear(qkv, normed, ids.qkv, w);
+  }
+  saved.q_norm = norm_columns(q_of(qkv, s), ids.q_norm, s.qk_eps, keeper, w);
+  saved.k_norm = norm_columns(k_of(qkv, s), ids.k_norm, s.qk_eps, keeper, w);
+  turn(qkv, s, rope, ops::Turn::forward, w.stream);
+  return saved;
+}
+
+namespace {
+
+// y [T, C] = x + attention, where the caller has taken y, the result and its log-sums. `known`: these two
+// hold what they held before, and only what backward needs besides is made.
+void attend(Tensor y, AttentionSaved saved, Tensor log_sums, bool known, Tensor x, const BlockShape& s,
+            const BlockIds& ids, const RopeTable& rope, parallel::AttentionStrategy& attention,
+            const Workspace& w) {
+  const ArenaScope scope(w.scratch);
+  Arena& keeper = attention.keeps_projection() ? w.saved : w.scratch;
+  saved.projection = keeper.take(x.dtype(), {x.rows(), s.projection()}, "q, k, v");
+  saved.norms = project(saved.projection, x, s, ids, rope, w.saved, w);
+  if (known) {
+    attention.forward_again(log_sums, saved.projection, w);
+  } else {
+    attention.forward(saved.result, log_sums, saved.projection, w);
+  }
+  linear(y, saved.result, ids.out, w, {.residual = x});
+  w.frames.push(saved);
+}
+
+}  // namespace
+
+Tensor Block::forward(Tensor x, const RopeTable& rope, const BlockSetting& setting,
                       const Workspace& w) const {
-  return forward_mlp(forward_attention(x, rope, attention, w), w);
+  if (setting.recompute >= parallel::Recompute::attention) return forward_and_forget(x, rope, setting, w);
+  const bool keep_input = setting.recompute == parallel::Recompute::none;
+  return forward_mlp(forward_attention(x, rope, *setting.attention, w), keep_input, w);
 }
 
 Tensor Block::forward_attention(Tensor x, const RopeTable& rope, parallel::AttentionStrategy& attention,
                                 const Workspace& w) const {
   const i64 rows = x.rows();
   const DType dtype = x.dtype();
-  AttentionSaved saved{
-      .begin = w.saved.mark(), .norm = {}, .q_norm = {}, .k_norm = {}, .projection = {}, .result = {}};
+  AttentionSaved saved{.begin = w.saved.mark(), .norms = {}, .projection = {}, .result = {}};
   Tensor y = w.saved.take(dtype, {rows, shape_.width}, "block middle");
   saved.result = w.saved.take(dtype, {rows, shape_.heads * shape_.head_width}, "attention result");
+  const Tensor log_sums = w.saved.take(dtype, attention.log_sums(), "attention log-sums");
+  attend(y, saved, log_sums, false, x, shape_, ids_, rope, attention, w);
+  return y;
+}
+
+// Runs the block as if it kept everything, and then keeps little.
+Tensor Block::forward_and_forget(Tensor x, const RopeTable& rope, const BlockSetting& setting,
+                                 const Workspace& w) const {
+  const DType dtype = x.dtype();
+  InputSaved saved{.begin = w.saved.mark(), .x = x};
+  const Tensor y = w.saved.take(dtype, x.shape(), "block output");
+  const bool keep_attention = setting.recompute == parallel::Recompute::attention;
+  Arena& keeper = keep_attention ? w.saved : w.scratch;
   const ArenaScope scope(w.scratch);
-  Tensor normed = w.scratch.take(dtype, {rows, shape_.width}, "norm output");
-  saved.norm = norm_frame(x, ids_.attention_norm, w.saved);
-  norm_rows(normed, saved.norm, 0, ids_.attention_norm, shape_.eps, w.parameters, w.stream);
-  Arena& keeper = attention.keeps_projection() ? w.saved : w.scratch;
-  saved.projection = keeper.take(dtype, {rows, shape_.projection()}, "q, k, v");
-  linear(saved.projection, normed, ids_.qkv, w);
-  saved.q_norm = norm_columns(q_of(saved.projection, shape_), ids_.q_norm, shape_.qk_eps, w.saved, w);
-  saved.k_norm = norm_columns(k_of(saved.projection, shape_), ids_.k_norm, shape_.qk_eps, w.saved, w);
-  turn(saved.projection, shape_, rope, ops::Turn::forward, w.stream);
-  attention.forward(saved.result, saved.projection, w);
-  linear(y, saved.result, ids_.out, w, {.residual = x});
+  const Tensor result = keeper.take(dtype, {x.rows(), shape_.heads * shape_.head_width}, "attention result");
+  const Tensor log_sums = keeper.take(dtype, setting.attention->log_sums(), "attention log-sums");
+  const Tensor middle = w.scratch.take(dtype, x.shape(), "block middle");
+  {
+    const ArenaScope forgotten(w.saved);
+    const std::size_t frames = w.frames.size();
+    attend(middle, {.begin = saved.begin, .norms = {}, .projection = {}, .result = result}, log_sums, false,
+           x, shape_, ids_, rope, *setting.attention, w);
+    w.frames.drop_to(frames);
+  }
+  mlp(y, norm_frame(middle, ids_.mlp_norm, w.scratch), {}, shape_, ids_, w);
+  if (keep_attention) {
+    saved.result = result;
+    saved.log_sums = log_sums;
+  }
   w.frames.push(saved);
   return y;
 }
@@ -149,7 +208,8 @@ void mlp(Tensor y, const NormFrame& f, Tensor up, const BlockShape& s, const Blo
     const ArenaScope scope(w.scratch);
     Tensor normed = w.scratch.take(dtype, {n, s.width}, "norm output");
     Tensor hidden = w.scratch.take(dtype, {n, s.intermediate}, "activated");
-    Tensor before = up.row_range(first, n);
+    const Tensor before =
+        up ? up.row_range(first, n) : w.scratch.take(dtype, {n, s.mlp_input()}, "mlp input");
     norm_rows(normed, f, first, ids.mlp_norm, s.eps, w.parameters, w.stream);
     if (s.gated) {
       linear(before, normed, ids.up, w);
@@ -161,11 +221,11 @@ void mlp(Tensor y, const NormFrame& f, Tensor up, const BlockShape& s, const Blo
   });
 }
 
-Tensor Block::forward_mlp(Tensor x, const Workspace& w) const {
+Tensor Block::forward_mlp(Tensor x, bool keep_input, const Workspace& w) const {
   const i64 rows = x.rows();
   Tensor y = w.saved.take(x.dtype(), {rows, shape_.width}, "block output");
-  MlpSaved saved{.norm = norm_frame(x, ids_.mlp_norm, w.saved),
-                 .up = w.saved.take(x.dtype(), {rows, shape_.mlp_input()}, "mlp input")};
+  MlpSaved saved{.norm = norm_frame(x, ids_.mlp_norm, w.saved), .up = {}};
+  if (keep_input) saved.up = w.saved.take(x.dtype(), {rows, shape_.mlp_input()}, "mlp input");
   mlp(y, saved.norm, saved.up, shape_, ids_, w);
   w.frames.push(saved);
   return y;
@@ -173,10 +233,30 @@ Tensor Block::forward_mlp(Tensor x, const Workspace& w) const {
 
 // ---- backward
 
-void Block::backward(Tensor dy, const RopeTable& rope, parallel::AttentionStrategy& attention,
+void Block::backward(Tensor dy, const RopeTable& rope, const BlockSetting& setting,
                      const Workspace& w) const {
+  if (setting.recompute >= parallel::Recompute::attention) forward_again(rope, setting, w);
   backward_mlp(dy, w);
-  backward_attention(dy, rope, attention, w);
+  backward_attention(dy, rope, *setting.attention, w);
+}
+
+// What forward would have left had it kept all but the MLP input.
+void Block::forward_again(const RopeTable& rope, const BlockSetting& setting, const Workspace& w) const {
+  const ComputingAgain again(w.stream);
+  const auto kept = w.frames.pop<InputSaved>();
+  const DType dtype = kept.x.dtype();
+  const i64 rows = kept.x.rows();
+  parallel::AttentionStrategy& attention = *setting.attention;
+  AttentionSaved saved{.begin = kept.begin, .norms = {}, .projection = {}, .result = kept.result};
+  const Tensor middle = w.saved.take(dtype, {rows, shape_.width}, "block middle");
+  Tensor log_sums = kept.log_sums;
+  if (!kept.result) {
+    saved.result = w.saved.take(dtype, {rows, shape_.heads * shape_.head_width}, "attention result");
+    log_sums = w.saved.take(dtype, attention.log_sums(), "attention log-sums");
+  }
+  const bool known = static_cast<bool>(kept.result);
+  attend(middle, saved, log_sums, known, kept.x, shape_, ids_, rope, attention, w);
+  w.frames.push(MlpSaved{.norm = norm_frame(middle, ids_.mlp_norm, w.saved), .up = {}});
 }
 
 void Block::backward_mlp(Tensor dy, const Workspace& w) const {
@@ -184,7 +264,17 @@ void Block::backward_mlp(Tensor dy, const Workspace& w) const {
   for_row_chunks(dy.rows(), [&](i64 first, i64 n) {
     const ArenaScope scope(w.scratch);
     const Tensor dy_rows = dy.row_range(first, n);
-    const Tensor before = saved.up.row_range(first, n);
+    Tensor before;
+    if (saved.up) {
+      before = saved.up.row_range(first, n);
+    } else {
+      const ComputingAgain again(w.stream);
+      before = w.scratch.take(dy.dtype(), {n, shape_.mlp_input()}, "mlp input");
+      const ArenaScope inner(w.scratch);
+      const Tensor normed = w.scratch.take(dy.dtype(), {n, shape_.width}, "norm output");
+      norm_rows(normed, saved.norm, first, ids_.mlp_norm, shape_.eps, w.parameters, w.stream);
+      linear(before, normed, ids_.up, w);
+    }
     Tensor hidden = w.scratch.take(dy.dtype(), {n, shape_.intermediate}, "activated");
     Tensor d_hidden = w.scratch.take(dy.dtype(), {n, shape_.intermediate}, "gradient of activated");
     linear_backward_input(d_hidden, dy_rows, ids_.down, ops::Write::overwrite, w);
@@ -223,14 +313,14 @@ void Block::backward_attention(Tensor dy, const RopeTable& rope, parallel::Atten
       attention.backward(d_projection, d_result, saved.result, w);
     }
     turn(d_projection, shape_, rope, ops::Turn::inverse, w.stream);
-    norm_columns_backward(q_of(d_projection, shape_), saved.q_norm, ids_.q_norm, w);
-    norm_columns_backward(k_of(d_projection, shape_), saved.k_norm, ids_.k_norm, w);
+    norm_columns_backward(q_of(d_projection, shape_), saved.norms.q_norm, ids_.q_norm, w);
+    norm_columns_backward(k_of(d_projection, shape_), saved.norms.k_norm, ids_.k_norm, w);
     Tensor normed = w.scratch.take(dtype, {rows, shape_.width}, "norm output");
-    norm_again(normed, saved.norm, 0, ids_.attention_norm, w.parameters, w.stream);
+    norm_again(normed, saved.norms.norm, 0, ids_.attention_norm, w.parameters, w.stream);
     linear_backward_weight(d_projection, normed, ids_.qkv, w);
     const Tensor d_normed = normed;
     linear_backward_input(d_normed, d_projection, ids_.qkv, ops::Write::overwrite, w);
-    norm_backward(dy, d_normed, saved.norm, 0, ids_.attention_norm, w.parameters, w.stream);
+    norm_backward(dy, d_normed, saved.norms.norm, 0, ids_.attention_norm, w.parameters, w.stream);
   }
   w.saved.rewind(saved.begin);
 }
@@ -239,6 +329,29 @@ bool Block::any_grad(const ParameterRegistry& p) const {
   return model::any_grad(ids_.attention_norm, p) || model::any_grad(ids_.qkv, p) ||
          model::any_grad(ids_.q_norm, p) || model::any_grad(ids_.k_norm, p) || model::any_grad(ids_.out, p) ||
          model::any_grad(ids_.mlp_norm, p) || model::any_grad(ids_.up, p) || model::any_grad(ids_.down, p);
+}
+
+std::string Block::likeness(const ParameterRegistry& p) const {
+  std::string text;
+  const auto add = [&](ParameterId id) {
+    text += id == kNone ? "-" : fmt::format("{}{}", p[id].shape, p.has_grad(id) ? "*" : "");
+  };
+  for (const NormIds* norm : {&ids_.attention_norm, &ids_.q_norm, &ids_.k_norm, &ids_.mlp_norm}) {
+    add(norm->gain);
+    add(norm->bias);
+  }
+  for (const LinearIds* linear : {&ids_.qkv, &ids_.out, &ids_.up, &ids_.down}) {
+    for (i64 part = 0; part < linear->parts; ++part) {
+      add(linear->weight + part);
+      add(linear->bias == kNone ? kNone : linear->bias + part);
+    }
+    add(linear->scale);
+    for (const AdapterIds& adapter : linear->adapters) {
+      add(adapter.a);
+      add(adapter.b);
+    }
+  }
+  return text;
 }
 
 }  // namespace longsight::model

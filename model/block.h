@@ -2,13 +2,20 @@
 // Saved for backward per row (widths in elements): middle C, output C, attention result H D, projection (H +
 // 2 Hkv) D, MLP input F or 2 F, and norm statistics; with norms of q and k their inputs, (H + Hkv) D, and
 // their statistics, one number or, where heads are normalised, one a head. Norm outputs and activations are
-// computed again.
+// computed again. With recompute less is saved (parallel/plan.h): mlp: all but the MLP input; attention: the
+// output, the attention result and its log-sums; block: the output. The rest is computed once more, to the
+// same bits.
 #pragma once
 
 #include "model/layers.h"
+#include "parallel/attention/attention.h"
+#include "parallel/plan.h"
 #include "runtime/ops/rope.h"
 
 namespace longsight::model {
+
+// Rows of an MLP that are worked on at a time: the widest activations exist for this many rows only.
+inline constexpr i64 kMlpRows = 2048;
 
 struct BlockShape {
   i64 width = 0;
@@ -34,23 +41,35 @@ struct RopeTable {
   Tensor sin;
 };
 
+// How a block runs.
+struct BlockSetting {
+  parallel::AttentionStrategy* attention = nullptr;  // null: not at all, for a trace of some of many alike
+  parallel::Recompute recompute = parallel::Recompute::none;
+};
+using BlockSettings = std::vector<BlockSetting>;
+
 class Block {
  public:
   Block(BlockShape shape, BlockIds ids) : shape_(shape), ids_(ids) {}
 
   // x [T, C] must stay until backward; the result [T, C] lies in the saved arena. Collective over the
   // attention's group.
-  Tensor forward(Tensor x, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
+  Tensor forward(Tensor x, const RopeTable&, const BlockSetting&, const Workspace&) const;
   // dy [T, C] becomes dx in place. Frees what forward saved. Collective over the attention's group.
-  void backward(Tensor dy, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
+  void backward(Tensor dy, const RopeTable&, const BlockSetting&, const Workspace&) const;
 
   const BlockShape& shape() const { return shape_; }
   const BlockIds& ids() const { return ids_; }
   bool any_grad(const ParameterRegistry&) const;
+  // Equal for blocks of a tower that take the same memory and do the same work where their strategy is the
+  // same: which parameters they have, and which of them are trained.
+  std::string likeness(const ParameterRegistry&) const;
 
  private:
   Tensor forward_attention(Tensor x, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
-  Tensor forward_mlp(Tensor x, const Workspace&) const;
+  Tensor forward_mlp(Tensor x, bool keep_input, const Workspace&) const;
+  Tensor forward_and_forget(Tensor x, const RopeTable&, const BlockSetting&, const Workspace&) const;
+  void forward_again(const RopeTable&, const BlockSetting&, const Workspace&) const;
   void backward_mlp(Tensor dy, const Workspace&) const;
   void backward_attention(Tensor dy, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
 
@@ -58,15 +77,20 @@ class Block {
   BlockIds ids_;
 };
 
+// What the norms on the way to q, k and v leave for backward.
+struct ProjectionSaved {
+  NormFrame norm;            // of the block's input
+  NormFrame q_norm, k_norm;  // empty without them
+};
+
+// The first half of attention: qkv [T, (H + 2 Hkv) D] = the projection of norm(x), q and k normed and turned
+// where the block has that. What it leaves is taken from `keeper`. Shared with decoding.
+ProjectionSaved project(Tensor qkv, Tensor x, const BlockShape&, const BlockIds&, const RopeTable&,
+                        Arena& keeper, const Workspace&);
+
 // The MLP alone: y = x + down(act(up(norm(x)))), x being the frame's. In row chunks, so that scratch does not
-// grow with the sequence. up [T, F or 2F] receives what goes into the activation. Shared with decoding.
+// grow with the sequence. up [T, F or 2F] receives what goes into the activation; empty: not kept. Shared
+// with decoding.
 void mlp(Tensor y, const NormFrame&, Tensor up, const BlockShape&, const BlockIds&, const Workspace&);
-
-// q and k of qkv [T, (H + 2 Hkv) D] become their norms, where the block has them. Keeps nothing for backward:
-// for decoding.
-void norm_q_and_k(Matrix qkv, const BlockShape&, const BlockIds&, const Workspace&);
-
-// q and k of qkv [T, (H + 2 Hkv) D] are turned in place; nothing without a table.
-void turn(Matrix qkv, const BlockShape&, const RopeTable&, ops::Turn, Stream);
 
 }  // namespace longsight::model

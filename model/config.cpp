@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "model/families/families.h"
-#include "model/folder_kind.h"
+#include "model/files/folder_kind.h"
 
 namespace longsight::model {
 

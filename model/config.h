@@ -96,7 +96,8 @@ struct VisionConfig {
   VisionNames names = {};
   std::vector<CarriedTensor> carried = {};
 
-  i64 grid() const { return image_size / patch; }  // patches along an edge of a tile
+  i64 position_rows() const { return class_rows() + grid() * grid(); }  // of the position table
+  i64 grid() const { return image_size / patch; }                       // patches along an edge of a tile
   i64 head_width() const { return heads > 0 ? width / heads : 0; }
   i64 patch_inputs() const { return 3 * temporal * patch * patch; }
   i64 class_rows() const { return class_row ? 1 : 0; }

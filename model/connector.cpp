@@ -25,27 +25,17 @@ Connector::Connector(const ModelConfig& config, const ConnectorIds& ids)
       activation_(config.connector.activation),
       ids_(ids) {}
 
-// All rows of the merge blocks that begin at these rows.
-std::vector<i64> Connector::block_rows(std::span<const i64> source_rows) const {
-  std::vector<i64> rows;
-  for (i64 first : source_rows) {
-    for (i64 i = 0; i < merged_; ++i) rows.push_back(first + i);
-  }
-  return rows;
-}
-
 // ---- forward
 
-Tensor Connector::forward(const std::vector<Tensor>& states, std::span<const i64> source_rows,
+Tensor Connector::forward(const std::vector<Tensor>& states, const IndexList& block_rows,
                           const Workspace& w) const {
   const DType dtype = w.parameters.dtype();
-  const i64 rows = static_cast<i64>(source_rows.size()), joined_width = merged_ * chosen_width();
+  const i64 rows = exact_div(block_rows.size(), merged_), joined_width = merged_ * chosen_width();
   Tensor features = w.saved.take(dtype, {rows, text_width_}, "connector output");
   Tensor x = w.saved.take(dtype, {rows * merged_, chosen_width()}, "connector input");
-  const std::vector<i64> chosen = block_rows(source_rows);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const Matrix columns = Matrix(x).columns(static_cast<i64>(l) * vision_width_, vision_width_);
-    ops::gather_rows(columns, states[static_cast<std::size_t>(layers_[l])], chosen, w.stream);
+    ops::gather_rows(columns, states[static_cast<std::size_t>(layers_[l])], block_rows, w.stream);
   }
   ConnectorSaved saved;
   if (ids_.row_norm.present()) {
@@ -112,14 +102,12 @@ Tensor Connector::backward(Tensor d_features, bool needs_input, const Workspace&
   return needs_input ? d_chosen : Tensor();
 }
 
-void Connector::add_state_gradient(Tensor d_state, Tensor d_chosen, i64 k, std::span<const i64> source_rows,
+void Connector::add_state_gradient(Tensor d_state, Tensor d_chosen, i64 k, const IndexList& block_rows,
                                    const Workspace& w) const {
-  std::vector<i64> chosen;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l] != k) continue;
-    if (chosen.empty()) chosen = block_rows(source_rows);
     const Matrix columns = Matrix(d_chosen).columns(static_cast<i64>(l) * vision_width_, vision_width_);
-    ops::scatter_add_rows(d_state, columns, chosen, w.stream);
+    ops::scatter_add_rows(d_state, columns, block_rows, w.stream);
   }
 }
 

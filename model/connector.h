@@ -4,6 +4,7 @@
 #pragma once
 
 #include "model/layers.h"
+#include "runtime/tensor/index_list.h"
 
 namespace longsight::model {
 
@@ -11,21 +12,20 @@ class Connector {
  public:
   Connector(const ModelConfig&, const ConnectorIds&);
 
-  // features [F, C]: row i is made of the rows of the hidden states that the merge block beginning at row
-  // source_rows[i] holds. In the saved arena. Row-wise: no collective.
-  Tensor forward(const std::vector<Tensor>& hidden_states, std::span<const i64> source_rows,
+  // features [F, C], in the saved arena. block_rows [F * merged]: the rows of the hidden states in the merge
+  // block that each feature is made of. Row-wise: no collective.
+  Tensor forward(const std::vector<Tensor>& hidden_states, const IndexList& block_rows,
                  const Workspace&) const;
   // Returns the gradient of the chosen rows, [F * merged, L * C_vision], in scratch; empty if `needs_input`
   // is false.
   Tensor backward(Tensor d_features, bool needs_input, const Workspace&) const;
   // Adds the part of d_chosen that belongs to hidden state k to d_state [rows, C_vision].
-  void add_state_gradient(Tensor d_state, Tensor d_chosen, i64 k, std::span<const i64> source_rows,
+  void add_state_gradient(Tensor d_state, Tensor d_chosen, i64 k, const IndexList& block_rows,
                           const Workspace&) const;
 
   bool any_grad(const ParameterRegistry&) const;
 
  private:
-  std::vector<i64> block_rows(std::span<const i64> source_rows) const;
   i64 chosen_width() const { return vision_width_ * static_cast<i64>(layers_.size()); }
 
   i64 vision_width_;

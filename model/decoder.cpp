@@ -1,19 +1,22 @@
 #include "model/decoder.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "model/rope_table.h"
-#include "model/vision_stream.h"
+#include "model/inputs/rope_table.h"
+#include "model/inputs/vision_stream.h"
+#include "runtime/ops/argmax.h"
 #include "runtime/ops/attention.h"
 #include "runtime/ops/rows.h"
+#include "runtime/tensor/host_values.h"
 
 namespace longsight::model {
 
 Decoder::Decoder(Vlm& model, Stream stream)
     : model_(model),
-      workspace_{{memory_.saved, memory_.scratch, memory_.frames, stream}, model.parameters()},
-      logits_(model.parameters().dtype(), {1, model.config().text.vocab}, "logits") {}
+      memory_(stream.backend),
+      workspace_{{memory_.saved, memory_.scratch, memory_.frames, self_, stream}, model.parameters()},
+      logits_(model.parameters().dtype(), {1, model.config().text.vocab}, "logits", stream.backend),
+      choice_(DType::I64, {1}, "likeliest token", stream.backend) {}
 
 Tensor Decoder::start(const Sample& prompt, i64 more) {
   check_sample(prompt, model_.config());
@@ -22,7 +25,8 @@ Tensor Decoder::start(const Sample& prompt, i64 more) {
   const ArenaScope scope(memory_.scratch);
   Tensor x = memory_.scratch.take(model_.parameters().dtype(), {prompt.tokens(), model_.language().width()},
                                   "fused embeddings");
-  model_.language().embed(x, prompt.ids, model_.parameters(), workspace_.stream);
+  model_.language().embed(x, {prompt.ids, model_.config().text.vocab, "token ids"}, model_.parameters(),
+                          workspace_.stream);
   place_images(x, prompt);
   std::vector<data::ImageLayout> layouts;
   for (const auto& image : prompt.images) layouts.push_back(image->layout());
@@ -36,7 +40,8 @@ Tensor Decoder::start(const Sample& prompt, i64 more) {
 Tensor Decoder::step(i64 id) {
   const ArenaScope scope(memory_.scratch);
   Tensor x = memory_.scratch.take(model_.parameters().dtype(), {1, model_.language().width()}, "embedding");
-  model_.language().embed(x, {&id, 1}, model_.parameters(), workspace_.stream);
+  model_.language().embed(x, {{id}, model_.config().text.vocab, "token ids"}, model_.parameters(),
+                          workspace_.stream);
   const Position position{next_position_, next_position_, next_position_};
   ++next_position_;
   return run(x, {&position, 1});
@@ -46,13 +51,19 @@ void Decoder::reserve(i64 positions) {
   if (positions <= capacity_) return;
   const TextConfig& t = model_.config().text;
   cache_ = OwnedTensor(model_.parameters().dtype(),
-                       {model_.language().blocks(), positions, 2 * t.kv_heads * t.head_width}, "KV cache");
+                       {model_.language().blocks(), positions, 2 * t.kv_heads * t.head_width}, "KV cache",
+                       workspace_.stream.backend);
   capacity_ = positions;
 }
 
 Tensor Decoder::cached(i64 block, i64 first, i64 rows) const {
   const Tensor of_block = cache_->row_range(block, 1);
   return of_block.reshape({capacity_, of_block.extent(2)}).row_range(first, rows);
+}
+
+Tensor Decoder::likeliest(Tensor logits) {
+  ops::argmax(choice_, logits, workspace_.stream);
+  return choice_;
 }
 
 // ---- images
@@ -62,13 +73,13 @@ void Decoder::place_images(Tensor x, const Sample& prompt) {
   for (i64 t = 0; t < prompt.tokens(); ++t) {
     if (model_.config().is_placeholder(prompt.ids[static_cast<std::size_t>(t)])) places.push_back(t);
   }
-  std::size_t placed = 0;
+  const IndexList rows_of_images(std::move(places), prompt.tokens(), "visual tokens");
+  i64 placed = 0;
   for (const auto& image : prompt.images) {
     const ArenaScope saved(memory_.saved);
     const Tensor rows = features(image);
-    const auto count = static_cast<std::size_t>(rows.rows());
-    ops::scatter_rows(x, rows, std::span(places).subspan(placed, count), workspace_.stream);
-    placed += count;
+    ops::scatter_rows(x, rows, rows_of_images.range(placed, rows.rows()), workspace_.stream);
+    placed += rows.rows();
     memory_.frames.drop_to(0);  // no backward
   }
 }
@@ -79,20 +90,21 @@ Tensor Decoder::features(const std::shared_ptr<data::ImageSource>& image) {
   MicroBatch one;
   append_image(one, image, config);
   const parallel::Geometry& g = one.geometry;
-  const VisionRows rows = vision_rows(one, config, 0, g.images.rows(), model_.parameters().dtype(),
-                                      memory_.saved, workspace_.stream);
-  const parallel::Cuts uncut{.at = {0, g.images.rows()}};
+  const i64 count = g.images.rows();
+  const VisionInputs inputs = vision_inputs(one, config, 0, count, model_.parameters().dtype());
+  const parallel::Cuts uncut{.at = {0, count}};
   const auto attention = [&](const parallel::PackedSequences& sequences) {
-    return make_attention(parallel::AttentionKind::local, model_.vision_attention(), {sequences, uncut},
-                          self_, "vision");
+    return make_attention(parallel::AttentionKind::local, attention_shape(config.vision), {sequences, uncut},
+                          0, "vision");
   };
   const auto whole = attention(g.images),
              windows = attention(config.vision.window > 0 ? g.windows : g.images);
-  BlockAttention of_blocks;
+  BlockSettings of_blocks;
   for (i64 i = 0; i < model_.vision().blocks(); ++i)
-    of_blocks.push_back(config.vision.windowed(i) ? windows.get() : whole.get());
-  const std::vector<Tensor> states = model_.vision().forward(rows, of_blocks, workspace_);
-  return model_.connector().forward(states, g.feature_rows, workspace_);
+    of_blocks.push_back({config.vision.windowed(i) ? windows.get() : whole.get()});
+  const std::vector<Tensor> states =
+      model_.vision().forward(inputs.rows(memory_.saved, workspace_.stream), of_blocks, workspace_);
+  return model_.connector().forward(states, merge_block_rows(g.feature_rows, config, count), workspace_);
 }
 
 // ---- language
@@ -105,7 +117,8 @@ Tensor Decoder::run(Tensor x, std::span<const Position> positions) {
   // With dynamic RoPE new keys turn by the length so far; those in the cache stay as they are.
   const std::vector<i64> lengths(
       depends_on_length(model_.config().text.rope) ? static_cast<std::size_t>(rows) : 0, length_ + rows);
-  const RopeTable rope = rope_table(model_.config().text, positions, lengths, x.dtype(), scratch);
+  const RopeTable rope = rope_table(rope_angles(model_.config().text, positions, lengths), x.dtype(), scratch,
+                                    workspace_.stream);
   Tensor middle = scratch.take(x.dtype(), x.shape(), "block middle");
   for (i64 i = 0; i < model_.language().blocks(); ++i) {
     const ArenaScope scope(scratch);
@@ -123,22 +136,19 @@ Tensor Decoder::run(Tensor x, std::span<const Position> positions) {
 void Decoder::attend(Tensor y, Tensor x, i64 block, const RopeTable& rope) {
   const BlockShape& s = model_.language().block(block).shape();
   const BlockIds& ids = model_.language().block(block).ids();
-  const ParameterRegistry& p = model_.parameters();
   const Stream stream = workspace_.stream;
   Arena& scratch = memory_.scratch;
   const ArenaScope scope(scratch);
   const i64 rows = x.rows(), d = s.head_width;
 
-  Tensor normed = scratch.take(x.dtype(), x.shape(), "norm output");
-  norm_rows(normed, norm_frame(x, ids.attention_norm, scratch), 0, ids.attention_norm, s.eps, p, stream);
-  const Matrix qkv = scratch.take(x.dtype(), {rows, s.projection()}, "q, k, v");
-  linear(qkv, normed, ids.qkv, workspace_);
-  norm_q_and_k(qkv, s, ids, workspace_);
-  turn(qkv, s, rope, ops::Turn::forward, stream);
+  const Tensor projection = scratch.take(x.dtype(), {rows, s.projection()}, "q, k, v");
+  project(projection, x, s, ids, rope, scratch, workspace_);
+  const Matrix qkv = projection;
   ops::copy_matrix(cached(block, length_, rows), qkv.columns(s.heads * d, 2 * s.kv_heads * d), stream);
 
   const Matrix kv = cached(block, 0, length_ + rows);
-  const parallel::AttentionShape shape = model_.language_attention(model_.config().text.windowed(block));
+  const parallel::AttentionShape shape =
+      attention_shape(model_.config().text, model_.config().text.windowed(block));
   const ops::AttentionSpan span{.q_begin = 0,
                                 .q_rows = rows,
                                 .k_begin = 0,
@@ -161,30 +171,12 @@ void Decoder::attend(Tensor y, Tensor x, i64 block, const RopeTable& rope) {
 
 // ---- greedy
 
-namespace {
-
-// -1: not all of them are finite.
-i64 likeliest(Tensor logits) {
-  return dispatch(logits.dtype(), [&](auto zero) -> i64 {
-    using T = decltype(zero);
-    const T* l = logits.host<T>();
-    i64 best = 0;
-    for (i64 i = 0; i < logits.elements(); ++i) {
-      if (!std::isfinite(l[i])) return -1;
-      if (l[i] > l[best]) best = i;
-    }
-    return best;
-  });
-}
-
-}  // namespace
-
 Generated generate(Decoder& decoder, const Sample& prompt, const GreedyOptions& options) {
   check(options.max_tokens >= 1, "max_tokens {}", options.max_tokens);
   Generated result;
   Tensor logits = decoder.start(prompt, options.max_tokens - 1);
   for (;;) {
-    const i64 id = likeliest(logits);
+    const i64 id = read_values<i64>(decoder.likeliest(logits), decoder.stream()).front();
     require(id >= 0, ExitCode::non_finite,
             "{}: the logits behind position {} are not finite: the weights are damaged, or too large for f32 "
             "(try --dtype f64)",

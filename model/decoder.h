@@ -6,14 +6,14 @@
 #include <memory>
 #include <vector>
 
-#include "model/vlm.h"
-#include "parallel/self_group.h"
+#include "model/pass.h"
+#include "parallel/groups/self_group.h"
 
 namespace longsight::model {
 
 class Decoder {
  public:
-  // The model's parameters are allocated (f32 or f64); it outlives the decoder.
+  // The model's parameters are allocated (f32 or f64) on the stream's backend; it outlives the decoder.
   Decoder(Vlm&, Stream);
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
@@ -25,7 +25,11 @@ class Decoder {
   // The logits [1, V] behind `id`, which takes position length().
   Tensor step(i64 id);
 
+  // The likeliest token by these logits, of equal ones the first, as [1] (i64); -1 where they are not finite.
+  Tensor likeliest(Tensor logits);
+
   i64 length() const { return length_; }  // positions so far
+  Stream stream() const { return workspace_.stream; }
   const Vlm& model() const { return model_; }
 
  private:
@@ -43,7 +47,7 @@ class Decoder {
   parallel::SelfGroup self_;
 
   OwnedTensor cache_;  // [blocks, capacity, 2 Hkv D]: K, then V of each position
-  OwnedTensor logits_;
+  OwnedTensor logits_, choice_;
   i64 capacity_ = 0;
   i64 length_ = 0;
   i64 next_position_ = 0;

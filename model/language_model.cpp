@@ -1,12 +1,20 @@
 #include "model/language_model.h"
 
-#include "parallel/model_shape.h"
+#include <algorithm>
+
 #include "runtime/ops/cross_entropy.h"
 #include "runtime/ops/row_scale.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::model {
-using parallel::loss_chunk_rows;
+namespace {
+
+// Rows whose logits exist at a time: about 4 M elements, whatever the vocabulary.
+i64 loss_chunk_rows(i64 vocab) {
+  return std::clamp<i64>((i64{4} << 20) / std::max<i64>(vocab, 1), 64, 1024);
+}
+
+}  // namespace
 
 LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
     : width_(config.text.width),
@@ -19,20 +27,16 @@ LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
 
 // ---- embedding
 
-void LanguageModel::embed(Tensor x, std::span<const i64> ids, const ParameterRegistry& p,
-                          Stream stream) const {
+void LanguageModel::embed(Tensor x, const IndexList& ids, const ParameterRegistry& p, Stream stream) const {
   ops::gather_rows(x, p.value(ids_.embedding), ids, stream);
   if (embedding_scale_ != 1) ops::scale_matrix(x, embedding_scale_, stream);
 }
 
-void LanguageModel::embed_backward(Tensor dx, std::span<const i64> ids, std::span<const i64> text_rows,
+void LanguageModel::embed_backward(Tensor dx, const IndexList& text_rows, const IndexList& text_ids,
                                    const Workspace& w) const {
   if (!w.parameters.has_grad(ids_.embedding)) return;
   const ArenaScope scope(w.scratch);
-  std::vector<i64> text_ids;
-  for (i64 row : text_rows) text_ids.push_back(ids[static_cast<std::size_t>(row)]);
-  Tensor text =
-      w.scratch.take(dx.dtype(), {static_cast<i64>(text_rows.size()), width_}, "gradient of text embeddings");
+  Tensor text = w.scratch.take(dx.dtype(), {text_rows.size(), width_}, "gradient of text embeddings");
   ops::gather_rows(text, dx, text_rows, w.stream);
   if (embedding_scale_ != 1) ops::scale_matrix(text, embedding_scale_, w.stream);
   ops::scatter_add_rows(w.parameters.grad(ids_.embedding), text, text_ids, w.stream);
@@ -40,17 +44,21 @@ void LanguageModel::embed_backward(Tensor dx, std::span<const i64> ids, std::spa
 
 // ---- blocks
 
-Tensor LanguageModel::forward(Tensor x, const RopeTable& rope, const BlockAttention& attention,
+Tensor LanguageModel::forward(Tensor x, const RopeTable& rope, const BlockSettings& settings,
                               const Workspace& w) const {
-  for (std::size_t i = 0; i < blocks_.size(); ++i) x = blocks_[i].forward(x, rope, *attention[i], w);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    if (settings[i].attention != nullptr) x = blocks_[i].forward(x, rope, settings[i], w);
+  }
   return x;
 }
 
-bool LanguageModel::backward(Tensor dy, const RopeTable& rope, const BlockAttention& attention,
+bool LanguageModel::backward(Tensor dy, const RopeTable& rope, const BlockSettings& settings,
                              bool input_needs_gradient, const Workspace& w) const {
   const i64 count = blocks_in_backward(input_needs_gradient, w.parameters);
-  for (i64 i = blocks() - 1; i >= blocks() - count; --i)
-    block(i).backward(dy, rope, *attention[static_cast<std::size_t>(i)], w);
+  for (i64 i = blocks() - 1; i >= blocks() - count; --i) {
+    const BlockSetting& setting = settings[static_cast<std::size_t>(i)];
+    if (setting.attention != nullptr) block(i).backward(dy, rope, setting, w);
+  }
   return input_needs_gradient;
 }
 
@@ -64,42 +72,44 @@ i64 LanguageModel::blocks_in_backward(bool input_needs_gradient, const Parameter
 
 // ---- head
 
-double LanguageModel::loss(Tensor hidden, parallel::LossBalance& balance, const Workspace& w) const {
+void LanguageModel::loss(Tensor loss, Tensor hidden, const parallel::LossBalance& balance,
+                         const Workspace& w) const {
   const ArenaScope scope(w.scratch);
   Tensor x = w.scratch.take(hidden.dtype(), {balance.rows(), width_}, "supervised rows");
-  balance.forward(x, hidden, w.scratch, w.stream);
+  balance.forward(x, hidden, w);
   const NormFrame frame = norm_frame(x, ids_.final_norm, w.scratch);
   norm_rows(x, frame, 0, ids_.final_norm, eps_, w.parameters, w.stream);
-  return ops::projected_loss({.x = x,
-                              .weight = w.parameters.value(ids_.head),
-                              .targets = balance.targets(),
-                              .chunk_rows = loss_chunk_rows(vocab_)},
-                             w.scratch, w.stream);
+  ops::projected_loss(loss,
+                      {.x = x,
+                       .weight = w.parameters.value(ids_.head),
+                       .targets = balance.targets(),
+                       .chunk_rows = loss_chunk_rows(vocab_)},
+                      w.scratch, w.stream);
 }
 
-double LanguageModel::loss_and_gradient(Tensor d_hidden, Tensor hidden, parallel::LossBalance& balance,
-                                        double scale, const Workspace& w) const {
+void LanguageModel::loss_and_gradient(Tensor loss, Tensor d_hidden, Tensor hidden,
+                                      const parallel::LossBalance& balance, double scale,
+                                      const Workspace& w) const {
   const DType dtype = hidden.dtype();
   const ArenaScope scope(w.scratch);
   Tensor x = w.scratch.take(dtype, {balance.rows(), width_}, "supervised rows");
   Tensor normed = w.scratch.take(dtype, {balance.rows(), width_}, "supervised rows, normed");
   Tensor d_normed = w.scratch.take(dtype, {balance.rows(), width_}, "gradient of supervised rows, normed");
-  balance.forward(x, hidden, w.scratch, w.stream);
+  balance.forward(x, hidden, w);
   const NormFrame frame = norm_frame(x, ids_.final_norm, w.scratch);
   norm_rows(normed, frame, 0, ids_.final_norm, eps_, w.parameters, w.stream);
   const Tensor d_head = w.parameters.has_grad(ids_.head) ? w.parameters.grad(ids_.head) : Tensor();
-  const double loss = ops::projected_loss_with_gradient(d_normed, d_head,
-                                                        {.x = normed,
-                                                         .weight = w.parameters.value(ids_.head),
-                                                         .targets = balance.targets(),
-                                                         .scale = scale,
-                                                         .chunk_rows = loss_chunk_rows(vocab_)},
-                                                        w.scratch, w.stream);
+  ops::projected_loss_with_gradient(loss, d_normed, d_head,
+                                    {.x = normed,
+                                     .weight = w.parameters.value(ids_.head),
+                                     .targets = balance.targets(),
+                                     .scale = scale,
+                                     .chunk_rows = loss_chunk_rows(vocab_)},
+                                    w.scratch, w.stream);
   const Tensor dx = normed;  // no longer needed
   fill_zero(dx, w.stream);
   norm_backward(dx, d_normed, frame, 0, ids_.final_norm, w.parameters, w.stream);
-  balance.backward(d_hidden, dx, w.scratch, w.stream);
-  return loss;
+  balance.backward(d_hidden, dx, w);
 }
 
 void LanguageModel::logits(Tensor out, Tensor hidden, const Workspace& w) const {

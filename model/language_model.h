@@ -17,25 +17,26 @@ class LanguageModel {
 
   // x [T, C] = embedding rows of the ids, scaled where the family does so; rows of visual tokens are
   // overwritten later by the fusion exchange.
-  void embed(Tensor x, std::span<const i64> ids, const ParameterRegistry&, Stream) const;
-  // Adds the rows of dx that are text to the embedding's gradient.
-  void embed_backward(Tensor dx, std::span<const i64> ids, std::span<const i64> text_rows,
+  void embed(Tensor x, const IndexList& ids, const ParameterRegistry&, Stream) const;
+  // Adds the rows of dx that are text, and stand for these ids, to the embedding's gradient.
+  void embed_backward(Tensor dx, const IndexList& text_rows, const IndexList& text_ids,
                       const Workspace&) const;
 
   // Collective over the group of the strategies.
-  Tensor forward(Tensor x, const RopeTable&, const BlockAttention&, const Workspace&) const;
+  Tensor forward(Tensor x, const RopeTable&, const BlockSettings&, const Workspace&) const;
   // dy becomes the gradient of x, or is left somewhere above it if nothing below needs one. Returns whether
   // it is that of x.
-  bool backward(Tensor dy, const RopeTable&, const BlockAttention&, bool input_needs_gradient,
+  bool backward(Tensor dy, const RopeTable&, const BlockSettings&, bool input_needs_gradient,
                 const Workspace&) const;
   // How many blocks backward runs: those above the lowest parameter with a gradient.
   i64 blocks_in_backward(bool input_needs_gradient, const ParameterRegistry&) const;
 
-  // Sum of the token losses of the rows that this rank projects. Collective over the balance's group.
-  double loss(Tensor hidden, parallel::LossBalance&, const Workspace&) const;
+  // loss [1] (f64) += the token losses of the rows that this rank projects. Collective over the workspace's
+  // group.
+  void loss(Tensor loss, Tensor hidden, const parallel::LossBalance&, const Workspace&) const;
   // The same, d_hidden [T, C] overwritten with scale * its gradient, and head gradients added.
-  double loss_and_gradient(Tensor d_hidden, Tensor hidden, parallel::LossBalance&, double scale,
-                           const Workspace&) const;
+  void loss_and_gradient(Tensor loss, Tensor d_hidden, Tensor hidden, const parallel::LossBalance&,
+                         double scale, const Workspace&) const;
   // logits [n, V] of hidden rows [n, C].
   void logits(Tensor out, Tensor hidden, const Workspace&) const;
 

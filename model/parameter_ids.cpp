@@ -111,8 +111,8 @@ VisionIds register_vision(const ModelConfig& config, ParameterRegistry& registry
       init_normal(deviation.embedding));
   if (v.patch_bias) ids.patch.bias = names.add(n.root + n.patch + ".bias", {v.width}, init_zeros());
   if (v.positions != VisionConfig::Positions::none) {
-    const i64 rows = v.class_rows() + v.grid() * v.grid();
-    ids.position = names.add(n.root + n.position, batched({rows, v.width}), init_normal(deviation.embedding));
+    ids.position = names.add(n.root + n.position, batched({v.position_rows(), v.width}),
+                             init_normal(deviation.embedding));
   }
   if (v.pre_norm) ids.pre_norm = names.norm(n.root + n.pre_norm, v.width, v.rms);
   for (i64 i = 0; i < v.layers; ++i) {

@@ -19,6 +19,11 @@ Tensor position_table(Tensor stored) {
   return stored.shape().rank() == 3 ? stored.reshape({stored.extent(1), stored.extent(2)}) : stored;
 }
 
+// The one row there is, so many times.
+IndexList all_first(i64 count) {
+  return {std::vector<i64>(static_cast<std::size_t>(count), 0), 1, "class tokens"};
+}
+
 }  // namespace
 
 VisionTower::VisionTower(const ModelConfig& config, const VisionIds& ids)
@@ -39,11 +44,13 @@ bool VisionTower::needs_gradient_below(i64 count, const ParameterRegistry& p) co
 
 // ---- forward
 
-std::vector<Tensor> VisionTower::forward(const VisionRows& rows, const BlockAttention& attention,
+std::vector<Tensor> VisionTower::forward(const VisionRows& rows, const BlockSettings& settings,
                                          const Workspace& w) const {
   std::vector<Tensor> states{forward_embedding(rows, w)};
   for (std::size_t k = 0; k < blocks_.size(); ++k)
-    states.push_back(blocks_[k].forward(states.back(), rows.rope, *attention[k], w));
+    states.push_back(settings[k].attention == nullptr
+                         ? states.back()
+                         : blocks_[k].forward(states.back(), rows.rope, settings[k], w));
   return states;
 }
 
@@ -59,8 +66,13 @@ Tensor VisionTower::forward_embedding(const VisionRows& rows, const Workspace& w
     ops::linear(embedded, rows.patches, as_rows(p.value(ids_.patch.weight)), options, w.stream);
     ops::scatter_rows(x, embedded, rows.patch_rows, w.stream);
   }
-  for (i64 row : rows.class_rows)
-    copy(x.row_range(row, 1).reshape({width_}), p.value(ids_.class_row).reshape({width_}), w.stream);
+  if (rows.class_rows.size() > 0) {
+    const ArenaScope scope(w.scratch);
+    const Tensor tokens = w.scratch.take(dtype, {rows.class_rows.size(), width_}, "class tokens");
+    ops::gather_rows(tokens, p.value(ids_.class_row).reshape({1, width_}), all_first(tokens.rows()),
+                     w.stream);
+    ops::scatter_rows(x, tokens, rows.class_rows, w.stream);
+  }
   if (ids_.position != kNone) {
     const ArenaScope scope(w.scratch);
     Tensor position = w.scratch.take(dtype, {rows.count, width_}, "position embedding");
@@ -90,8 +102,12 @@ void VisionTower::backward_embedding(Tensor dy, const VisionRows& rows, const Wo
   if (ids_.position != kNone && p.has_grad(ids_.position))
     ops::scatter_add_rows(position_table(p.grad(ids_.position)), dx, rows.positions, w.stream);
   if (ids_.class_row != kNone && p.has_grad(ids_.class_row)) {
-    const Tensor d_class = p.grad(ids_.class_row).reshape({1, width_});
-    for (i64 row : rows.class_rows) ops::add_matrix(d_class, dx.row_range(row, 1), w.stream);
+    const ArenaScope inner(w.scratch);
+    const Tensor d_tokens =
+        w.scratch.take(dx.dtype(), {rows.class_rows.size(), width_}, "gradient of class tokens");
+    ops::gather_rows(d_tokens, dx, rows.class_rows, w.stream);
+    ops::scatter_add_rows(p.grad(ids_.class_row).reshape({1, width_}), d_tokens, all_first(d_tokens.rows()),
+                          w.stream);
   }
   if (any_grad(ids_.patch, p)) {
     Tensor d_embedded =

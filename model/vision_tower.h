@@ -2,21 +2,19 @@
 #pragma once
 
 #include "model/block.h"
+#include "runtime/tensor/index_list.h"
 
 namespace longsight::model {
 
 // This rank's rows of the vision stream: a range that may begin and end inside an image, or be empty.
 struct VisionRows {
   i64 count = 0;
-  Tensor patches;               // [patch rows, inputs of a patch]
-  std::vector<i64> patch_rows;  // row of each patch
-  std::vector<i64> class_rows;  // rows that are class tokens
-  std::vector<i64> positions;   // index of each row in the position table; empty without one
-  RopeTable rope;               // angles of each row; empty without 2-D RoPE
+  IndexList patch_rows = {};  // row of each patch
+  IndexList class_rows = {};  // rows that are class tokens
+  IndexList positions = {};   // index of each row in the position table; empty without one
+  Tensor patches = {};        // [patch rows, inputs of a patch]
+  RopeTable rope = {};        // of each row; empty without 2-D RoPE
 };
-
-// Strategy of each block that runs.
-using BlockAttention = std::vector<parallel::AttentionStrategy*>;
 
 class VisionTower {
  public:
@@ -27,12 +25,12 @@ class VisionTower {
 
   // Hidden states 0 .. blocks(): the input of the first block and the output of each, [rows, C] in the saved
   // arena. Collective over the group of the strategies.
-  std::vector<Tensor> forward(const VisionRows&, const BlockAttention&, const Workspace&) const;
+  std::vector<Tensor> forward(const VisionRows&, const BlockSettings&, const Workspace&) const;
 
   // d_state(k, d) adds the gradient of hidden state k to d [rows, C]; it is asked for every k from the last
   // to 0.
   template <class F>
-  void backward(const VisionRows& rows, const BlockAttention& attention, const Workspace& w,
+  void backward(const VisionRows& rows, const BlockSettings& settings, const Workspace& w,
                 F&& d_state) const {
     const ArenaScope scope(w.scratch);
     Tensor d = w.scratch.take(w.parameters.dtype(), {rows.count, width_}, "gradient of vision rows");
@@ -40,7 +38,8 @@ class VisionTower {
     d_state(blocks(), d);
     for (i64 k = blocks() - 1; k >= 0; --k) {
       if (!needs_gradient_below(k + 1, w.parameters)) return;
-      blocks_[static_cast<std::size_t>(k)].backward(d, rows.rope, *attention[static_cast<std::size_t>(k)], w);
+      const BlockSetting& setting = settings[static_cast<std::size_t>(k)];
+      if (setting.attention != nullptr) block(k).backward(d, rows.rope, setting, w);
       d_state(k, d);
     }
     if (needs_gradient_below(0, w.parameters)) backward_embedding(d, rows, w);

@@ -1,12 +1,12 @@
-// What every layer works with: parameters, memory, the stack of frames, the stream. Passed down, never found.
+// What every layer works with: that of parallel/workspace.h, and the parameters.
 #pragma once
 
-#include "parallel/attention.h"
+#include "parallel/workspace.h"
 #include "runtime/tensor/parameters.h"
 
 namespace longsight::model {
 
-struct Workspace : parallel::AttentionWorkspace {
+struct Workspace : parallel::Workspace {
   ParameterRegistry& parameters;
 };
 

@@ -25,112 +25,6 @@ i64 position_of(const Geometry& g, i64 feature) {
   return g.feature_positions[static_cast<std::size_t>(feature)];
 }
 
-class OwnerExchange final : public FusionExchange {
- public:
-  OwnerExchange(const Geometry& g, const Layout& layout, ProcessGroup& group)
-      : FusionExchange(fusion_exchanges(FusionKind::owner, feature_runs(g), layout), group) {
-    const auto by_owner = features_by_owner(g, layout.vision);
-    const i64 me = group.rank();
-    owned_ = by_owner[static_cast<std::size_t>(me)];
-    std::vector<std::vector<i64>> rows_for(static_cast<std::size_t>(group.size()));  // of mine, by consumer
-    for (std::size_t i = 0; i < owned_.size(); ++i) {
-      const i64 consumer = layout.language.owner(position_of(g, owned_[i]));
-      rows_for[static_cast<std::size_t>(consumer)].push_back(static_cast<i64>(i));
-    }
-    for (const auto& rows : rows_for) sent_rows_.insert(sent_rows_.end(), rows.begin(), rows.end());
-    for (const auto& features : by_owner) {
-      for (i64 f : features) {
-        const i64 position = position_of(g, f);
-        if (layout.language.owner(position) == me)
-          received_positions_.push_back(position - layout.language.begin(me));
-      }
-    }
-  }
-
-  const std::vector<i64>& owned() const override { return owned_; }
-
-  void forward(Tensor tokens, Tensor features, Arena& scratch, Stream stream) override {
-    move(scratch, features, sent_rows_, tokens, received_positions_, rows_.forth, stream);
-  }
-
-  void backward(Tensor d_features, Tensor d_tokens, Arena& scratch, Stream stream) override {
-    move(scratch, d_tokens, received_positions_, d_features, sent_rows_, rows_.back, stream);
-  }
-
- private:
-  // Rows `from_rows` of `from`, grouped by receiver, become rows `to_rows` of `to`, grouped by sender.
-  void move(Arena& scratch, Tensor from, const std::vector<i64>& from_rows, Tensor to,
-            const std::vector<i64>& to_rows, const Exchange& rows, Stream stream) {
-    const i64 columns = from.row_size();
-    const ArenaScope scope(scratch);
-    Tensor send =
-        scratch.take(from.dtype(), {static_cast<i64>(from_rows.size()), columns}, "fusion rows to send");
-    Tensor received =
-        scratch.take(from.dtype(), {static_cast<i64>(to_rows.size()), columns}, "fusion rows received");
-    ops::gather_rows(send, from, from_rows, stream);
-    rows.times(columns).run(send, received, group_, stream);
-    ops::scatter_rows(to, received, to_rows, stream);
-  }
-
-  std::vector<i64> owned_;
-  std::vector<i64> sent_rows_;           // rows of my features, grouped by consumer
-  std::vector<i64> received_positions_;  // my language rows, in the order in which features arrive
-};
-
-// Every rank receives every feature row, as other systems do: the baseline that `owner` is measured against.
-class GatherExchange final : public FusionExchange {
- public:
-  GatherExchange(const Geometry& g, const Layout& layout, ProcessGroup& group)
-      : FusionExchange(fusion_exchanges(FusionKind::gather, feature_runs(g), layout), group) {
-    const auto by_owner = features_by_owner(g, layout.vision);
-    const i64 me = group.rank();
-    owned_ = by_owner[static_cast<std::size_t>(me)];
-    i64 row = 0;
-    for (const auto& features : by_owner) {
-      for (i64 f : features) {
-        const i64 position = position_of(g, f);
-        if (layout.language.owner(position) == me) {
-          used_rows_.push_back(row);
-          positions_.push_back(position - layout.language.begin(me));
-        }
-        ++row;
-      }
-    }
-    total_ = row;
-  }
-
-  const std::vector<i64>& owned() const override { return owned_; }
-
-  void forward(Tensor tokens, Tensor features, Arena& scratch, Stream stream) override {
-    const i64 columns = features.row_size();
-    const ArenaScope scope(scratch);
-    Tensor all = scratch.take(features.dtype(), {total_, columns}, "all visual tokens");
-    Tensor mine = scratch.take(features.dtype(), {static_cast<i64>(positions_.size()), columns},
-                               "visual tokens of my range");
-    rows_.forth.times(columns).run(features, all, group_, stream);
-    ops::gather_rows(mine, all, used_rows_, stream);
-    ops::scatter_rows(tokens, mine, positions_, stream);
-  }
-
-  void backward(Tensor d_features, Tensor d_tokens, Arena& scratch, Stream stream) override {
-    const i64 columns = d_features.row_size();
-    const ArenaScope scope(scratch);
-    Tensor all = scratch.take(d_features.dtype(), {total_, columns}, "gradient of all visual tokens");
-    Tensor mine = scratch.take(d_features.dtype(), {static_cast<i64>(positions_.size()), columns},
-                               "gradient of visual tokens of my range");
-    fill_zero(all, stream);
-    ops::gather_rows(mine, d_tokens, positions_, stream);
-    ops::scatter_rows(all, mine, used_rows_, stream);
-    rows_.back.times(columns).run(all, d_features, group_, stream);
-  }
-
- private:
-  std::vector<i64> owned_;
-  i64 total_ = 0;
-  std::vector<i64> used_rows_,
-      positions_;  // of the gathered rows that this rank uses: row there, language row here
-};
-
 }  // namespace
 
 TwoWays fusion_exchanges(FusionKind kind, std::span<const FeatureRun> features, const Layout& layout) {
@@ -153,12 +47,91 @@ TwoWays fusion_exchanges(FusionKind kind, std::span<const FeatureRun> features, 
   return {all_to_all(forth, counts), all_to_all(back, counts.transposed())};
 }
 
-std::unique_ptr<FusionExchange> make_fusion_exchange(FusionKind kind, const Geometry& g, const Layout& layout,
-                                                     ProcessGroup& group) {
+FusionExchange::FusionExchange(FusionKind kind, const Geometry& g, const Layout& layout, i64 rank)
+    : kind_(kind), rows_(fusion_exchanges(kind, feature_runs(g), layout)) {
   check(g.feature_rows.size() == g.feature_positions.size(), "{} visual tokens for {} features",
         g.feature_positions.size(), g.feature_rows.size());
-  if (kind == FusionKind::owner) return std::make_unique<OwnerExchange>(g, layout, group);
-  return std::make_unique<GatherExchange>(g, layout, group);
+  const auto by_owner = features_by_owner(g, layout.vision);
+  owned_ = by_owner[static_cast<std::size_t>(rank)];
+  owned_count_ = static_cast<i64>(owned_.size());
+  std::vector<i64> here, used;
+  i64 row = 0;
+  for (const auto& features : by_owner) {
+    for (i64 f : features) {
+      const i64 position = position_of(g, f);
+      if (layout.language.owner(position) == rank) {
+        here.push_back(position - layout.language.begin(rank));
+        used.push_back(row);
+      }
+      ++row;
+    }
+  }
+  here_ = IndexList(std::move(here), layout.language.rows(rank), "visual tokens");
+  if (kind == FusionKind::gather) {
+    there_ = IndexList(std::move(used), row, "features of all ranks");
+    return;
+  }
+  std::vector<std::vector<i64>> rows_for(static_cast<std::size_t>(layout.ranks));  // of mine, by consumer
+  for (std::size_t i = 0; i < owned_.size(); ++i) {
+    const i64 consumer = layout.language.owner(position_of(g, owned_[i]));
+    rows_for[static_cast<std::size_t>(consumer)].push_back(static_cast<i64>(i));
+  }
+  std::vector<i64> sent;
+  for (const auto& rows : rows_for) sent.insert(sent.end(), rows.begin(), rows.end());
+  there_ = IndexList(std::move(sent), owned_count_, "features to send");
+}
+
+FusionExchange FusionExchange::counted(FusionKind kind, std::span<const FeatureRun> runs,
+                                       const Layout& layout, i64 rank) {
+  FusionExchange fusion;
+  fusion.kind_ = kind;
+  fusion.rows_ = fusion_exchanges(kind, runs, layout);
+  const Counts owners = fusion_exchanges(FusionKind::owner, runs, layout).forth.counts;
+  const i64 received = owners.total_received_by(rank);
+  fusion.owned_count_ = owners.total_sent_by(rank);
+  fusion.here_ = IndexList::counted(received, layout.language.rows(rank));
+  fusion.there_ = kind == FusionKind::gather ? IndexList::counted(received, owners.total())
+                                             : IndexList::counted(fusion.owned_count_, fusion.owned_count_);
+  return fusion;
+}
+
+// owner: rows `from_rows` of `from`, grouped by receiver, become rows `to_rows` of `to`, grouped by sender.
+void FusionExchange::move(Tensor to, const IndexList& to_rows, Tensor from, const IndexList& from_rows,
+                          const Exchange& rows, const Workspace& w) const {
+  const i64 columns = from.row_size();
+  const ArenaScope scope(w.scratch);
+  const Tensor send = w.scratch.take(from.dtype(), {from_rows.size(), columns}, "fusion rows to send");
+  const Tensor received = w.scratch.take(from.dtype(), {to_rows.size(), columns}, "fusion rows received");
+  ops::gather_rows(send, from, from_rows, w.stream);
+  rows.times(columns).run(send, received, w.group, w.stream);
+  ops::scatter_rows(to, received, to_rows, w.stream);
+}
+
+void FusionExchange::forward(Tensor tokens, Tensor features, const Workspace& w) const {
+  if (kind_ == FusionKind::owner) return move(tokens, here_, features, there_, rows_.forth, w);
+  // Every rank receives every feature row, as other systems do: the baseline that `owner` is measured
+  // against.
+  const i64 columns = features.row_size();
+  const ArenaScope scope(w.scratch);
+  const Tensor all = w.scratch.take(features.dtype(), {there_.limit(), columns}, "all visual tokens");
+  const Tensor mine = w.scratch.take(features.dtype(), {here_.size(), columns}, "visual tokens of my range");
+  rows_.forth.times(columns).run(features, all, w.group, w.stream);
+  ops::gather_rows(mine, all, there_, w.stream);
+  ops::scatter_rows(tokens, mine, here_, w.stream);
+}
+
+void FusionExchange::backward(Tensor d_features, Tensor d_tokens, const Workspace& w) const {
+  if (kind_ == FusionKind::owner) return move(d_features, there_, d_tokens, here_, rows_.back, w);
+  const i64 columns = d_features.row_size();
+  const ArenaScope scope(w.scratch);
+  const Tensor all =
+      w.scratch.take(d_features.dtype(), {there_.limit(), columns}, "gradient of all visual tokens");
+  const Tensor mine =
+      w.scratch.take(d_features.dtype(), {here_.size(), columns}, "gradient of visual tokens of my range");
+  fill_zero(all, w.stream);
+  ops::gather_rows(mine, d_tokens, here_, w.stream);
+  ops::scatter_rows(all, mine, there_, w.stream);
+  rows_.back.times(columns).run(all, d_features, w.group, w.stream);
 }
 
 }  // namespace longsight::parallel

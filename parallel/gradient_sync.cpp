@@ -1,7 +1,6 @@
 #include "parallel/gradient_sync.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace longsight::parallel {
 namespace {
@@ -14,14 +13,14 @@ Tensor interval_of(Tensor flat, Interval interval) {
 
 enum class Direction { pack, unpack };
 
-void move_bucket(Tensor flat, const GradientBucket& bucket, Tensor packed, Direction direction) {
+void move_bucket(Tensor flat, const GradientBucket& bucket, Tensor packed, Direction direction,
+                 Stream stream) {
   i64 done = 0;
   for (const Interval& interval : bucket.intervals) {
     const Tensor there = interval_of(flat, interval);
     const Tensor here = packed.row_range(done, interval.count);
     const bool packing = direction == Direction::pack;
-    std::memcpy((packing ? here : there).data(), (packing ? there : here).data(),
-                static_cast<std::size_t>(here.bytes()));
+    copy(packing ? here : there, packing ? there : here, stream);
     done += interval.count;
   }
 }
@@ -63,8 +62,7 @@ std::vector<GradientBucket> gradient_buckets(std::span<const Interval> intervals
 
 void sum_gradients(Tensor gradients, std::span<const GradientBucket> buckets, ProcessGroup& group,
                    Arena& scratch, Stream stream) {
-  check(gradients.shape().rank() == 1, "gradients of shape {} are not one flat buffer",
-        gradients.shape().text());
+  check(gradients.shape().rank() == 1, "gradients of shape {} are not one flat buffer", gradients.shape());
   for (const GradientBucket& bucket : buckets) {
     if (bucket.intervals.size() == 1) {
       group.all_reduce_sum(interval_of(gradients, bucket.intervals.front()), stream, kGradients);
@@ -72,16 +70,10 @@ void sum_gradients(Tensor gradients, std::span<const GradientBucket> buckets, Pr
     }
     const ArenaScope scope(scratch);
     const Tensor packed = scratch.take(gradients.dtype(), {bucket.count}, "gradient bucket");
-    move_bucket(gradients, bucket, packed, Direction::pack);
+    move_bucket(gradients, bucket, packed, Direction::pack, stream);
     group.all_reduce_sum(packed, stream, kGradients);
-    move_bucket(gradients, bucket, packed, Direction::unpack);
+    move_bucket(gradients, bucket, packed, Direction::unpack, stream);
   }
-}
-
-void add_gradient_sum(Schedule& schedule, std::span<const GradientBucket> buckets, DType dtype,
-                      const std::string& group) {
-  for (const GradientBucket& bucket : buckets)
-    schedule.add_all_reduce_sum(group, kGradients, dtype, bucket.count);
 }
 
 }  // namespace longsight::parallel

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "parallel/schedule.h"
+#include "parallel/groups/process_group.h"
 #include "runtime/tensor/arena.h"
 
 namespace longsight::parallel {
@@ -33,9 +33,5 @@ std::vector<GradientBucket> gradient_buckets(std::span<const Interval> intervals
 // become their sum. Scratch: the largest packed bucket, and what a reduction needs.
 void sum_gradients(Tensor gradients, std::span<const GradientBucket> buckets, ProcessGroup& group,
                    Arena& scratch, Stream stream);
-
-// The collectives of sum_gradients.
-void add_gradient_sum(Schedule& schedule, std::span<const GradientBucket> buckets, DType dtype,
-                      const std::string& group);
 
 }  // namespace longsight::parallel

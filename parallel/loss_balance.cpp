@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "parallel/batch_shape.h"
+#include "parallel/layout/batch_shape.h"
 #include "runtime/ops/rows.h"
 
 namespace longsight::parallel {
@@ -42,33 +42,45 @@ TwoWays loss_exchanges(std::span<const RowRange> supervised, const Cuts& languag
   return {all_to_all("loss forth", rows), all_to_all("loss back", rows.transposed())};
 }
 
-LossBalance::LossBalance(const Geometry& g, const Layout& layout, ProcessGroup& group) : group_(group) {
+LossBalance::LossBalance(const Geometry& g, const Layout& layout, i64 rank, i64 vocab) {
   const std::vector<RowRange> supervised = supervised_ranges(g);
   rows_ = loss_exchanges(supervised, layout.language);
-  const i64 me = group.rank();
   const Cuts held = held_targets(supervised, layout.language), projected = projected_targets(held);
-  for (i64 s = held.begin(me); s < held.end(me); ++s)
-    local_rows_.push_back(g.supervised_positions[static_cast<std::size_t>(s)] - layout.language.begin(me));
-  targets_.assign(g.targets.begin() + projected.begin(me), g.targets.begin() + projected.end(me));
+  std::vector<i64> local;
+  for (i64 s = held.begin(rank); s < held.end(rank); ++s)
+    local.push_back(g.supervised_positions[static_cast<std::size_t>(s)] - layout.language.begin(rank));
+  local_rows_ = IndexList(std::move(local), layout.language.rows(rank), "supervised rows");
+  targets_ = IndexList({g.targets.begin() + projected.begin(rank), g.targets.begin() + projected.end(rank)},
+                       vocab, "targets");
 }
 
-void LossBalance::forward(Tensor balanced, Tensor hidden, Arena& scratch, Stream stream) {
+LossBalance LossBalance::counted(std::span<const RowRange> supervised, const Layout& layout, i64 rank,
+                                 i64 vocab) {
+  LossBalance balance;
+  balance.rows_ = loss_exchanges(supervised, layout.language);
+  const Counts& rows = balance.rows_.forth.counts;
+  balance.local_rows_ = IndexList::counted(rows.total_sent_by(rank), layout.language.rows(rank));
+  balance.targets_ = IndexList::counted(rows.total_received_by(rank), vocab);
+  return balance;
+}
+
+void LossBalance::forward(Tensor balanced, Tensor hidden, const Workspace& w) const {
   const i64 columns = hidden.row_size();
-  const ArenaScope scope(scratch);
-  Tensor send = scratch.take(hidden.dtype(), {static_cast<i64>(local_rows_.size()), columns},
-                             "supervised rows to send");
-  ops::gather_rows(send, hidden, local_rows_, stream);
-  rows_.forth.times(columns).run(send, balanced, group_, stream);
+  const ArenaScope scope(w.scratch);
+  const Tensor send =
+      w.scratch.take(hidden.dtype(), {local_rows_.size(), columns}, "supervised rows to send");
+  ops::gather_rows(send, hidden, local_rows_, w.stream);
+  rows_.forth.times(columns).run(send, balanced, w.group, w.stream);
 }
 
-void LossBalance::backward(Tensor d_hidden, Tensor d_balanced, Arena& scratch, Stream stream) {
+void LossBalance::backward(Tensor d_hidden, Tensor d_balanced, const Workspace& w) const {
   const i64 columns = d_hidden.row_size();
-  const ArenaScope scope(scratch);
-  Tensor received = scratch.take(d_hidden.dtype(), {static_cast<i64>(local_rows_.size()), columns},
-                                 "supervised rows received");
-  rows_.back.times(columns).run(d_balanced, received, group_, stream);
-  fill_zero(d_hidden, stream);
-  ops::scatter_rows(d_hidden, received, local_rows_, stream);
+  const ArenaScope scope(w.scratch);
+  const Tensor received =
+      w.scratch.take(d_hidden.dtype(), {local_rows_.size(), columns}, "supervised rows received");
+  rows_.back.times(columns).run(d_balanced, received, w.group, w.stream);
+  fill_zero(d_hidden, w.stream);
+  ops::scatter_rows(d_hidden, received, local_rows_, w.stream);
 }
 
 }  // namespace longsight::parallel

@@ -5,38 +5,39 @@
 #include <span>
 #include <vector>
 
-#include "parallel/exchange.h"
-#include "parallel/layout.h"
-#include "runtime/tensor/arena.h"
+#include "parallel/groups/exchange.h"
+#include "parallel/layout/layout.h"
+#include "parallel/workspace.h"
+#include "runtime/tensor/index_list.h"
 
 namespace longsight::parallel {
 
 // What moves, in rows: from the rank that holds a row with a target to the rank that projects it.
 TwoWays loss_exchanges(std::span<const RowRange> supervised, const Cuts& language);
 
+// Of one rank and micro-batch: a value that is made without communication.
 class LossBalance {
  public:
-  LossBalance(const Geometry&, const Layout&, ProcessGroup&);
+  LossBalance() = default;  // of no rows
+  // `vocab`: targets are below it.
+  LossBalance(const Geometry&, const Layout&, i64 rank, i64 vocab);
+  // For a trace: the same sizes, from the ranges of supervised rows alone.
+  static LossBalance counted(std::span<const RowRange> supervised, const Layout&, i64 rank, i64 vocab);
 
-  i64 rows() const { return static_cast<i64>(targets_.size()); }  // that this rank projects
-  std::span<const i64> targets() const { return targets_; }       // of those rows
-  const std::vector<i64>& local_rows() const {
-    return local_rows_;
-  }  // this rank's language rows with a target
+  i64 rows() const { return targets_.size(); }           // that this rank projects
+  const IndexList& targets() const { return targets_; }  // of those rows
 
-  // balanced [rows(), C] = the rows of hidden [T, C] that this rank projects. Collective over the group.
-  void forward(Tensor balanced, Tensor hidden, Arena& scratch, Stream);
+  // balanced [rows(), C] = the rows of hidden [T, C] that this rank projects. Collective over the workspace's
+  // group.
+  void forward(Tensor balanced, Tensor hidden, const Workspace&) const;
   // d_hidden [T, C] is overwritten: the gradient where a row has a target, zero elsewhere. Collective over
-  // the group.
-  void backward(Tensor d_hidden, Tensor d_balanced, Arena& scratch, Stream);
-
-  const TwoWays& exchanged() const { return rows_; }  // what is run, times the columns
+  // the workspace's group.
+  void backward(Tensor d_hidden, Tensor d_balanced, const Workspace&) const;
 
  private:
-  ProcessGroup& group_;
-  TwoWays rows_;
-  std::vector<i64> local_rows_;
-  std::vector<i64> targets_;
+  TwoWays rows_;          // what moves, in rows
+  IndexList local_rows_;  // this rank's language rows with a target
+  IndexList targets_;
 };
 
 }  // namespace longsight::parallel

@@ -21,13 +21,21 @@ class AdamW {
   // Moments for every parameter with a gradient. `own` has an entry for each parameter, or none at all.
   explicit AdamW(const ParameterRegistry& parameters, std::vector<ParameterOptions> own = {});
 
-  // Updates the parameters that `reached` names and zeroes their gradients; the others keep values, moments
-  // and their own step count, as parameters without a gradient do in PyTorch. `options.step` is ignored: each
-  // parameter counts its own. Parameters of two or more dimensions are decayed.
-  void step(const std::function<bool(const Parameter&)>& reached, const ops::AdamWOptions& options,
-            Stream stream);
+  // Updates the parameters that `reached` names, with their gradients times scale [1] (f64; NaN: not at all),
+  // and zeroes these; the others keep values, moments and their own step count, as parameters without a
+  // gradient do in PyTorch. `options.step` is ignored: each parameter counts its own, once count_step says
+  // that the step was taken. Parameters of two or more dimensions are decayed.
+  void step(const std::function<bool(const Parameter&)>& reached, Tensor scale,
+            const ops::AdamWOptions& options, Stream stream) const;
+  void count_step(const std::function<bool(const Parameter&)>& reached);
 
   i64 bytes() const { return first_.bytes() + second_.bytes(); }
+
+  // What a checkpoint holds besides the parameters. Moments lie as the gradients do: at grad_offset.
+  Tensor first_moments() const;
+  Tensor second_moments() const;
+  i64 steps(ParameterId id) const { return steps_[static_cast<std::size_t>(id)]; }  // that updated it
+  void set_steps(ParameterId id, i64 steps) { steps_[static_cast<std::size_t>(id)] = steps; }
 
  private:
   const ParameterRegistry& parameters_;
@@ -36,12 +44,8 @@ class AdamW {
   std::vector<ParameterOptions> own_;  // by parameter
 };
 
-// Euclidean norm of the gradients of the parameters that `reached` names.
-double gradient_norm(const ParameterRegistry& parameters,
-                     const std::function<bool(const Parameter&)>& reached, Stream stream);
-
-// What gradients of this norm are multiplied by, as torch.nn.utils.clip_grad_norm_ does: min(1, clip / (norm
-// + 1e-6)).
-double clip_factor(double norm, double clip);
+// sum [1] (f64) = the squares of the gradients of the parameters that `reached` names.
+void sum_of_squared_gradients(Tensor sum, const ParameterRegistry& parameters,
+                              const std::function<bool(const Parameter&)>& reached, Stream stream);
 
 }  // namespace longsight::parallel

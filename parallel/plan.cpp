@@ -34,6 +34,21 @@ FusionKind fusion_from_name(std::string_view name, std::string_view where) {
 
 namespace {
 
+const std::array<std::string, 4> kRecompute{"none", "mlp", "attention", "block"};
+
+}  // namespace
+
+const char* name_of(Recompute recompute) {
+  return kRecompute[static_cast<std::size_t>(recompute)].c_str();
+}
+
+Recompute recompute_from_name(std::string_view name, std::string_view where) {
+  require_available(name, where, kRecompute);
+  return static_cast<Recompute>(std::find(kRecompute.begin(), kRecompute.end(), name) - kRecompute.begin());
+}
+
+namespace {
+
 // "0-3 images, 4-11 ulysses"
 std::string runs_of(const std::vector<AttentionKind>& blocks) {
   std::string text;
@@ -48,14 +63,16 @@ std::string runs_of(const std::vector<AttentionKind>& blocks) {
 
 std::string Plan::text() const {
   return fmt::format(
-      "mesh data {} x sequence {}; vision attention: {}; language attention: {}; fusion exchange: {}",
-      mesh.data, mesh.sequence, runs_of(vision), runs_of(language), name_of(fusion));
+      "mesh data {} x sequence {}; vision attention: {}; language attention: {}; fusion exchange: {}{}",
+      mesh.data, mesh.sequence, runs_of(vision), runs_of(language), name_of(fusion),
+      recompute == Recompute::none ? "" : fmt::format("; recompute: {}", name_of(recompute)));
 }
 
 Plan uniform_plan(Mesh mesh, i64 vision_blocks, AttentionKind vision, i64 language_blocks,
                   AttentionKind language, FusionKind fusion) {
   return {mesh, std::vector<AttentionKind>(static_cast<std::size_t>(vision_blocks), vision),
-          std::vector<AttentionKind>(static_cast<std::size_t>(language_blocks), language), fusion};
+          std::vector<AttentionKind>(static_cast<std::size_t>(language_blocks), language), fusion,
+          Recompute::none};
 }
 
 }  // namespace longsight::parallel

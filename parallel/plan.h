@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "parallel/mesh.h"
-#include "parallel/strategies.h"
+#include "parallel/attention/strategies.h"
+#include "parallel/groups/mesh.h"
 
 namespace longsight::parallel {
 
@@ -27,11 +27,23 @@ FusionKind fusion_from_name(std::string_view name, std::string_view where);
 void require_available(std::string_view value, std::string_view where, std::span<const std::string> available,
                        std::span<const std::string> planned = {});
 
+// What backward computes again instead of keeping it, of every block. Each keeps what the one behind it
+// keeps:
+//   block      its input
+//   attention  and the result of attention with its log-sums
+//   mlp        and all but the widest, what goes into the activation of the MLP
+//   none       everything
+enum class Recompute { none, mlp, attention, block };
+const char* name_of(Recompute);
+// As fusion_from_name.
+Recompute recompute_from_name(std::string_view name, std::string_view where);
+
 struct Plan {
   Mesh mesh;
   std::vector<AttentionKind> vision;    // one per block of the vision tower that runs
   std::vector<AttentionKind> language;  // one per block of the language model
   FusionKind fusion = FusionKind::owner;
+  Recompute recompute = Recompute::none;
 
   std::string text() const;
 };

@@ -4,21 +4,22 @@
 #include <array>
 
 #include <fmt/ranges.h>
-#include <xxhash.h>
+
+#include "parallel/groups/exchange.h"
+#include "runtime/ops/hash.h"
+#include "runtime/tensor/host_values.h"
 
 namespace longsight::parallel {
 namespace {
 
-using Hash = std::array<u64, 2>;
+using Hash = std::array<i64, 2>;
 constexpr const char* kReplicaCheck = "replica check";
 
-std::vector<Hash> hashes_of(Tensor values, ProcessGroup& group, Stream stream) {
-  const XXH128_hash_t hash = XXH3_128bits(values.data(), static_cast<std::size_t>(values.bytes()));
-  return group.all_gather(Hash{hash.low64, hash.high64}, stream, kReplicaCheck);
-}
-
 // Ranks whose hash is not the most frequent one; of equally frequent ones that of the lowest rank counts.
-std::vector<int> deviating_ranks(const std::vector<Hash>& hashes) {
+std::vector<int> deviating_ranks(Tensor of_ranks, Stream stream) {
+  const std::vector<i64> halves = read_values<i64>(of_ranks, stream);
+  std::vector<Hash> hashes;
+  for (std::size_t i = 0; i < halves.size(); i += 2) hashes.push_back({halves[i], halves[i + 1]});
   const Hash* usual = &hashes[0];
   std::ptrdiff_t most = 0;
   for (const Hash& hash : hashes) {
@@ -38,7 +39,9 @@ std::vector<int> deviating_ranks(const std::vector<Hash>& hashes) {
 }  // namespace
 
 void check_replica(Tensor values, const std::string& name, ProcessGroup& group, Stream stream) {
-  const std::vector<int> ranks = deviating_ranks(hashes_of(values, group, stream));
+  const OwnedTensor hashes(DType::I64, {group.size(), 2}, "hashes", group.backend());
+  hash_replicas(hashes, values, group, stream);
+  const std::vector<int> ranks = deviating_ranks(hashes, stream);
   if (ranks.empty()) return;
   fail(ExitCode::internal,
        "{} is not the same on all ranks of group {}: rank{} {} of {} differ{} from the others", name,
@@ -46,25 +49,26 @@ void check_replica(Tensor values, const std::string& name, ProcessGroup& group, 
        ranks.size() == 1 ? "s" : "");
 }
 
-bool replicas_differ(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream) {
-  return !deviating_ranks(hashes_of(parameters.values(), group, stream)).empty();
+void hash_replicas(Tensor hashes, Tensor values, ProcessGroup& group, Stream stream) {
+  const Tensor own = hashes.row_range(group.rank(), 1);
+  ops::hash(own, values, stream);
+  const std::vector<i64> halves(static_cast<std::size_t>(group.size()), 2);
+  all_gather(kReplicaCheck, halves).run(own, hashes, group, stream);
+}
+
+bool replicas_differ(Tensor hashes, Stream stream) {
+  return !deviating_ranks(hashes, stream).empty();
 }
 
 void check_replicas(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream) {
   // All ranks see the same hashes, so they look for the parameter together or not at all.
-  if (!replicas_differ(parameters, group, stream)) return;
+  const OwnedTensor hashes(DType::I64, {group.size(), 2}, "hashes", group.backend());
+  hash_replicas(hashes, parameters.values(), group, stream);
+  if (!replicas_differ(hashes, stream)) return;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     check_replica(parameters.value(id), "parameter " + parameters[id].name, group, stream);
   }
   check(false, "the values of group {} differ between ranks, but no parameter does", group.label());
-}
-
-void add_replica_check(Schedule& schedule, const std::string& group) {
-  schedule.add({.operation = Operation::values,
-                .label = kReplicaCheck,
-                .group = group,
-                .dtype = DType::U8,
-                .count = static_cast<i64>(sizeof(Hash))});
 }
 
 }  // namespace longsight::parallel

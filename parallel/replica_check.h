@@ -2,7 +2,7 @@
 // shows here.
 #pragma once
 
-#include "parallel/schedule.h"
+#include "parallel/groups/process_group.h"
 #include "runtime/tensor/parameters.h"
 
 namespace longsight::parallel {
@@ -12,9 +12,10 @@ namespace longsight::parallel {
 // lowest rank where there is none).
 void check_replicas(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream);
 
-// Its first collective alone: whether the values differ. The same answer on every rank.
-bool replicas_differ(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream);
-void add_replica_check(Schedule& schedule, const std::string& group);
+// Its first collective alone, which may be queued: hashes [ranks, 2] (i64) of each rank's values. Collective.
+void hash_replicas(Tensor hashes, Tensor values, ProcessGroup& group, Stream stream);
+// Whether they differ, when they are there. The same answer on every rank.
+bool replicas_differ(Tensor hashes, Stream stream);
 
 // The same for one tensor; `name` is for the message.
 void check_replica(Tensor values, const std::string& name, ProcessGroup& group, Stream stream);

@@ -3,10 +3,10 @@
 
   .venv/bin/python scripts/check_adapters.py [--binary build/host/longsight] [--only qwen2-vl]
 
-For a tiny model of each family: adapters that longsight trained (rank-stabilised, with ranks by pattern, norms and the
-embedding beside them) are loaded by PEFT without a missing or unexpected tensor,
+For a tiny model of each family: adapters that longsight trained (rank-stabilised, with ranks by pattern, norms, the
+embedding and, where there are any, biases of adapted layers beside them) are loaded by PEFT without a missing or unexpected tensor,
 and merged by PEFT they give the weights of the merged model that longsight wrote; adapters that PEFT made (likewise,
-with a head of its own), merged by `longsight export --adapter`, give the weights that PEFT merges (layers that the model does not compute have adapters too,
+with all biases and a head of its own), merged by `longsight export --adapter`, give the weights that PEFT merges (layers that the model does not compute have adapters too,
 which stay zero as nothing trains them). Exit code 0: all well, 70: something differs, 66: a missing
 input. Needs .venv (scripts/setup.sh --with-peers).
 """
@@ -19,7 +19,8 @@ from peer_check import ROOT, main, run, stop_without
 # last place of a weight of size one.
 BOUND = 4 * 2.0 ** -23
 # What else is trained, and ranks of their own.
-FORM = "rslora: true, rank_pattern: {'*q_proj': 2}, train: ['*norm*.weight', '*embed_tokens.weight']"
+FORM = "rslora: true, rank_pattern: {'*q_proj': 2}"
+TRAINED = ["*norm*.weight", "*embed_tokens.weight"]
 
 
 try:
@@ -53,14 +54,16 @@ def from_longsight(case, binary, folder):
     """What PEFT says of adapters that longsight trained."""
     model, trained = ROOT / f"tests/goldens/{case}/model", f"{folder}/run"
     config = f"{folder}/train.yaml"
+    base = load(model)
+    trained_too = TRAINED + (["*.bias"] if any(name.endswith(".bias") for name, _ in base.named_parameters()) else [])
     with open(config, "w", encoding="utf-8") as file:
-        file.write(f"model: {{from: {model}, lora: {{rank: 3, alpha: 6, targets: ['*'], {FORM}}}}}\n"
+        file.write(f"model: {{from: {model}, lora: {{rank: 3, alpha: 6, targets: ['*'], {FORM}, train: {trained_too}}}}}\n"
                    f"data: {{train: [{{messages: {ROOT / SAMPLES[case]}}}]}}\n"
                    f"train: {{tokens_per_step: 1024, steps: 2, optimizer: {{lr: 0.02}}}}\noutput: {{dir: {trained}}}\n")
     run(binary, "train", config)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        adapted = peft.PeftModel.from_pretrained(load(model), f"{trained}/adapter")
+        adapted = peft.PeftModel.from_pretrained(base, f"{trained}/adapter")
     problems = [f"PEFT says: {w.message}" for w in said if "key" in str(w.message).lower()]
     factors = [value for name, value in adapted.named_parameters() if "lora_" in name]
     problems += [] if factors and all(float(v.detach().abs().sum()) > 0 for v in factors) else ["a factor is zero"]
@@ -81,10 +84,12 @@ def from_peft(case, computed, binary, folder):
     torch.manual_seed(1)
     adapted = peft.get_peft_model(base, peft.LoraConfig(
         r=4, lora_alpha=10, target_modules=linear, use_rslora=True, rank_pattern={"q_proj": 2, r"layers\.0\..*down_proj": 5},
-        alpha_pattern={"v_proj": 3}, modules_to_save=["lm_head"]))
+        alpha_pattern={"v_proj": 3}, modules_to_save=["lm_head"], bias="all"))
     with torch.no_grad():
         for name, value in adapted.named_parameters():
             if "modules_to_save" in name:
+                value.add_(torch.randn_like(value) * 0.05)
+            if name.endswith(".base_layer.bias") and any(f".{layer}.base_layer.bias" in name for layer in computed):
                 value.add_(torch.randn_like(value) * 0.05)
             if "lora_B" in name and any(f".{layer}.lora_B" in name for layer in computed):
                 value.normal_(std=0.05)

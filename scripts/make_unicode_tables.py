@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes runtime/data/unicode_tables.cpp: character classes of Unicode 16.0 and what NFC of Unicode 9 needs.
+"""Writes runtime/data/text/unicode_tables.cpp: character classes of Unicode 16.0 and what NFC of Unicode 9 needs.
 
     pip install unicodedata2==16.0.0
-    scripts/make_unicode_tables.py [--derived-age FILE] > runtime/data/unicode_tables.cpp
+    scripts/make_unicode_tables.py [--derived-age FILE] > runtime/data/text/unicode_tables.cpp
 
 DerivedAge.txt (Debian package unicode-data, any version from 9.0 on) says which code points are newer than Unicode 9.
 """
@@ -101,7 +101,7 @@ def main():
     )
 
     print("// Made by scripts/make_unicode_tables.py from the Unicode Character Database 16.0.0; not edited by hand.")
-    print('#include "runtime/data/unicode.h"\n')
+    print('#include "runtime/data/text/unicode.h"\n')
     print("namespace longsight::data {\n\n// clang-format off")
     print("// Of each block of 256 code points: the row of kClassBlocks.")
     print(f"const std::uint8_t kClassIndex[{len(index)}] = {{\n{numbers(index)}\n}};\n")

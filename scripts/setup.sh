@@ -6,9 +6,10 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'EOF'
-usage: scripts/setup.sh [--with-peers] [--list]
+usage: scripts/setup.sh [--with-peers] [--with-fuzz] [--list]
   --with-peers  also make .venv with PyTorch, transformers and PEFT, for scripts/bench_peers.sh, scripts/check_*.py
                 and the tests that run them where .venv is there (about 5 GB; the other tests do not need it)
+  --with-fuzz   also clang, for scripts/fuzz.sh
   --list        print the package names and stop
 EOF
 }
@@ -29,6 +30,7 @@ with_peers=false
 for argument in "$@"; do
   case "$argument" in
     --with-peers) with_peers=true; packages+=(python3-venv) ;;
+    --with-fuzz) packages+=(clang libclang-rt-14-dev libomp-dev) ;;
     --list) printf '%s\n' "${packages[@]}"; exit 0 ;;
     -h | --help) usage; exit 0 ;;
     *) echo "setup: unknown argument '$argument'" >&2; usage >&2; exit 64 ;;

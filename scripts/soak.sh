@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Long loops that CI does not run: each section looks for what the tests' few examples miss.
 # usage: scripts/soak.sh [--list] [SECTION ...]     (all of them without names)
-#   SECONDS_EACH=600 scripts/soak.sh templates_fuzz
+#   SECONDS_EACH=600 scripts/soak.sh fuzz
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds_each=${SECONDS_EACH:-300}
-sections=(templates templates_fuzz pictures_fuzz late_failures ranks neighbours mutations)
+sections=(templates fuzz pictures late_failures checkpoints watchdog slurm ranks neighbours mutations)
 
 # Published and random chat templates against jinja2 (needs .venv: scripts/setup.sh --with-peers).
 templates() {
@@ -15,34 +15,14 @@ templates() {
   .venv/bin/python -W ignore scripts/check_templates.py --random 10000 --seed "${SEED:-1}" --time
 }
 
-# Random bytes as chat templates, under AddressSanitizer and UndefinedBehaviorSanitizer (needs clang).
-templates_fuzz() {
-  cmake -S . -B build/fuzz -G Ninja -D CMAKE_BUILD_TYPE=None -D CMAKE_CXX_FLAGS="-O1 -g1" \
-    -D CMAKE_CXX_COMPILER=clang++ -D CMAKE_C_COMPILER=clang -D LONGSIGHT_FUZZ=ON >/dev/null
-  cmake --build build/fuzz --target jinja_fuzz
-  mkdir -p build/fuzz/templates
-  python3 - <<'PYTHON'
-import json
-for i, case in enumerate(json.load(open("tests/goldens/jinja/cases.json"))["cases"]):
-    open(f"build/fuzz/templates/case{i}", "w").write(case["template"])
-for i, line in enumerate(open("tests/goldens/jinja/random.jsonl")):
-    open(f"build/fuzz/templates/random{i}", "w").write(json.loads(line)["template"])
-PYTHON
-  build/fuzz/tests/jinja_fuzz -max_total_time="$seconds_each" -max_len=2000 -timeout=20 -rss_limit_mb=3000 \
-    -artifact_prefix=build/fuzz/ build/fuzz/templates
-}
+# Random bytes for every reader of files that strangers make, under sanitizers (needs clang: scripts/setup.sh --with-fuzz).
+fuzz() { scripts/fuzz.sh --seconds "$seconds_each"; }
 
-# Random bytes as pictures of each format, under AddressSanitizer and UndefinedBehaviorSanitizer (needs clang).
-pictures_fuzz() {
-  cmake -S . -B build/fuzz -G Ninja -D CMAKE_BUILD_TYPE=None -D CMAKE_CXX_FLAGS="-O1 -g1" \
-    -D CMAKE_CXX_COMPILER=clang++ -D CMAKE_C_COMPILER=clang -D LONGSIGHT_FUZZ=ON >/dev/null
-  local format
-  for format in jpeg png gif webp bmp tiff; do
-    cmake --build build/fuzz --target "${format}_fuzz"
-    mkdir -p "build/fuzz/pictures_$format"
-    "build/fuzz/tests/${format}_fuzz" -max_total_time="$seconds_each" -max_len=8000 -timeout=20 -rss_limit_mb=3000 \
-      -artifact_prefix=build/fuzz/ "build/fuzz/pictures_$format" tests/goldens/decode
-  done
+# 10,000 damaged pictures of six formats against Pillow: the same pixels, or both refuse (needs .venv).
+pictures() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target decode_pictures
+  .venv/bin/python scripts/check_pictures.py --cases 13 --seed "${SEED:-1}"
 }
 
 # Every call of the operating system in a run fails once, by each kind of error; all ranks must end within 5 seconds.
@@ -51,6 +31,32 @@ late_failures() {
   cmake --build --preset host --target longsight failing_io
   source scripts/mpi_environment.sh
   LONGSIGHT_ALL_FAULTS=1 LONGSIGHT_TEST_SECONDS=5 python3 tests/launch/late_failures_test.py
+}
+
+# Runs killed KILLS times (50) in each layout, at every call of a save and on every failure of one: they end as undisturbed ones.
+checkpoints() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target longsight failing_io
+  source scripts/mpi_environment.sh
+  LONGSIGHT_KILLS="${KILLS:-50}" LONGSIGHT_ALL_FAULTS=1 LONGSIGHT_TEST_SECONDS=60 python3 tests/launch/checkpoint_test.py
+}
+
+# Ranks stopped STOPS times (20): each is named, and the job ended within 8 s; a thousand steps beside a busy process per core, of
+# which nothing is said.
+watchdog() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target longsight slow_threads
+  source scripts/mpi_environment.sh
+  LONGSIGHT_STOPS="${STOPS:-20}" LONGSIGHT_CLEAN_STEPS=1000 LONGSIGHT_BUSY=1 LONGSIGHT_TEST_SECONDS=60 python3 tests/launch/watchdog_test.py
+}
+
+# A batch job with a limit of a minute, queued again until it is done: its weights are those of an uninterrupted run. Needs a
+# Slurm of two nodes with two processors each (SLURM_CONF).
+slurm() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target longsight
+  source scripts/mpi_environment.sh
+  scripts/check_slurm.sh
 }
 
 # The rank tests on more ranks than the tests' own counts.

@@ -5,10 +5,10 @@
 #include <numeric>
 #include <optional>
 
-#include "launch/left_out.h"
-#include "launch/measure.h"
 #include "launch/progress.h"
 #include "launch/samples/known_pictures.h"
+#include "launch/samples/left_out.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
 #include "runtime/data/records/parallel_samples.h"
@@ -295,7 +295,7 @@ std::string text_of(const CheckCounts& counts, i64 limit) {
 void check_sets(DataSets& sets, Job& job) {
   const Config& config = sets.loaded().config;
   const bool skip = config.data.bad == "skip";
-  const double start = now();
+  const double start = steady_seconds();
   const Numbering numbering(sets);
   FirstProblems first;
   Progress progress("checking data", ceil_div(numbering.samples(), job.world.size()), job.leads());
@@ -322,7 +322,7 @@ void check_sets(DataSets& sets, Job& job) {
   if (train.samples > 0) log_info("data: {}", text_of(train, limit));
   if (held_out.samples > 0) log_info("held-out data: {}", text_of(held_out, limit));
   const i64 decoded = train.decoded + held_out.decoded;
-  const double seconds = now() - start;
+  const double seconds = steady_seconds() - start;
   log_info("data checked in {:.1f} s{}{}", seconds,
            decoded > 0 ? fmt::format("; the pictures of {} samples can be decoded", decoded) : "",
            decoded > 0 && seconds > kLong && config.data.index.empty()

@@ -1,6 +1,6 @@
 #include "launch/samples/data_sets.h"
 
-#include "model/batch_file.h"
+#include "model/inputs/batch_file.h"
 
 namespace longsight::launch {
 namespace {

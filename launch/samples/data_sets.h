@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "launch/data_sources.h"
-#include "launch/overlong.h"
 #include "launch/run_model.h"
+#include "launch/samples/data_sources.h"
+#include "launch/samples/overlong.h"
 #include "launch/samples/sample_order.h"
 
 namespace longsight::launch {

@@ -23,8 +23,8 @@ u64 picture_state(const data::ChatSample& chat) {
         text += fmt::format("{:016x}\n", XXH3_64bits(file.content->data(), file.content->size()));
       } else {
         const data::FileState state = data::state_of(file.path);
-        text += fmt::format("{}\n{} {} {} {}\n", file.path, file.offset, file.bytes, state.bytes,
-                            state.changed_ns);
+        text += fmt::format("{}\n{} {} {} {} {}\n", file.path, file.offset, file.bytes, state.bytes,
+                            state.changed_ns, state.status_ns);
       }
     }
   }

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
-#include "launch/step.h"
-#include "launch/training/held_out.h"
+#include "launch/samples/held_out.h"
+#include "launch/training/step.h"
 
 namespace longsight::launch {
 
@@ -23,9 +24,10 @@ class EvaluationFailed : public Error {
 
 // The samples of each step are dealt over the data groups and packed as in training, `limit` being the most
 // tokens of a micro-batch (0: none). Collective over `world`, that of the runner's groups. EvaluationFailed
-// where a picture of some rank cannot be read.
-EvalResult evaluate_loss(const HeldOutSet&, const model::Vlm&, StepRunner&, i64 limit,
-                         parallel::ProcessGroup& world, Stream);
+// where a picture of some rank cannot be read. Nothing, on every rank, where `stop` said so on one of them on
+// the way.
+std::optional<EvalResult> evaluate_loss(const HeldOutSet&, const model::Vlm&, StepRunner&, i64 limit,
+                                        parallel::ProcessGroup& world, Stream, bool (*stop)());
 
 // "held-out loss of NAME 1.234567 over 5 samples, 60 supervised tokens": what is printed to the same digits
 // wherever a loss is said.

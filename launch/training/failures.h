@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "parallel/process_group.h"
+#include "parallel/groups/process_group.h"
 #include "runtime/base/error.h"
 
 namespace longsight::launch {

@@ -7,13 +7,13 @@
 namespace longsight::launch {
 
 nlohmann::ordered_json metrics_line(i64 step, const StepBatch& batch, const StepFigures& figures,
-                                    const OptimizerSection& optimizer, const parallel::PlanResult& planned) {
+                                    const OptimizerSection& optimizer, const planning::PlanResult& planned) {
   nlohmann::ordered_json line;
   line["step"] = step;
   line["epoch"] = figures.epoch;
   line["time"] = utc_now();
-  line["loss"] = figures.loss;
-  line["grad_norm"] = figures.gradient_norm;
+  line["loss"] = figures.result.loss;
+  line["grad_norm"] = figures.result.gradient_norm;
   line["lr"] = figures.lr;
   line["group_lr"] = nlohmann::ordered_json::array();  // as train.optimizer.groups lists them
   for (const OptimizerGroup& group : optimizer.groups)
@@ -23,9 +23,11 @@ nlohmann::ordered_json metrics_line(i64 step, const StepBatch& batch, const Step
   line["supervised_tokens"] = batch.supervised;
   line["samples_seen"] = figures.samples_seen;
   line["tokens_seen"] = figures.tokens_seen;
+  line["skipped"] = figures.skipped;
+  line["spikes"] = figures.spikes;
   line["seconds"] = figures.seconds;
   line["tokens_per_second"] = static_cast<double>(batch.tokens) / figures.seconds;
-  line["gflops"] = figures.flops / figures.seconds / 1e9;
+  line["gflops"] = figures.result.flops / figures.seconds / 1e9;
   line["data_seconds"] = figures.data_seconds;
   line["comm_seconds"] = figures.comm_seconds;
   line["memory_mib"] = peak_memory_mib();

@@ -4,16 +4,14 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/config.h"
-#include "launch/step.h"
-#include "parallel/planner.h"
+#include "launch/planning/planner.h"
+#include "launch/training/train_step.h"
 
 namespace longsight::launch {
 
 struct StepFigures {
-  double loss = 0;  // mean over the step's supervised tokens
-  double gradient_norm = 0;
+  StepResult result = {};
   double lr = 0;
-  double flops = 0;         // of all ranks
   double seconds = 0;       // of the whole step, with
   double data_seconds = 0;  // waiting for samples and
   double comm_seconds = 0;  // exchanges of this rank
@@ -21,10 +19,12 @@ struct StepFigures {
   double epoch = 0;  // samples seen / samples of an epoch
   i64 samples_seen = 0;
   i64 tokens_seen = 0;
+  i64 skipped = 0;  // steps without an update
+  i64 spikes = 0;   // steps whose loss or gradient norm stood out
 };
 
 nlohmann::ordered_json metrics_line(i64 step, const StepBatch&, const StepFigures&, const OptimizerSection&,
-                                    const parallel::PlanResult&);
+                                    const planning::PlanResult&);
 
 // `threads` of each rank, `hosts` they run on; `steps` of the run.
 nlohmann::ordered_json run_facts(const LoadedConfig&, const parallel::Plan&, i64 steps,

@@ -2,9 +2,9 @@
 
 namespace longsight::launch {
 
-Prefetch::Prefetch(TrainingData& data, const Config& run, const model::ModelConfig& config,
-                   const parallel::Plan& plan, i64 rank, std::vector<model::Sample> first)
-    : data_(data), run_(run), config_(config), plan_(plan), rank_(rank) {
+Prefetch::Prefetch(TrainingData& data, const Config& run, const model::Vlm& model, const parallel::Plan& plan,
+                   i64 rank, std::vector<model::Sample> first)
+    : data_(data), run_(run), model_(model), plan_(plan), rank_(rank) {
   start(std::move(first));
 }
 
@@ -23,10 +23,7 @@ void Prefetch::start(std::vector<model::Sample> given) {
   next_ = std::async(std::launch::async, [this, given = std::move(given)] {
     try {
       const std::vector<model::Sample> samples = given.empty() ? data_.next() : given;
-      StepBatch step = deal_step(samples, config_, plan_.mesh, plan_.mesh.data_rank(rank_),
-                                 run_.memory.micro_batch_tokens.value_or(0));
-      prepare_images(step, plan_, plan_.mesh.sequence_rank(rank_));
-      return step;
+      return deal_step(samples, model_, plan_, rank_, run_.memory.micro_batch_tokens.value_or(0));
     } catch (const Error& error) {
       throw late_error(run_, error);
     }

@@ -1,19 +1,20 @@
-// The next step's samples and images, made while the current one runs.
+// The next step's samples, images and inputs, made while the current one runs.
 #pragma once
 
 #include <future>
 #include <optional>
 
-#include "launch/step.h"
-#include "launch/training_data.h"
+#include "launch/samples/training_data.h"
+#include "launch/training/step.h"
 
 namespace longsight::launch {
 
 class Prefetch {
  public:
-  // Refers to data, configurations and plan. `first`: the samples of the first step, drawn already.
-  Prefetch(TrainingData& data, const Config& run, const model::ModelConfig& config,
-           const parallel::Plan& plan, i64 rank, std::vector<model::Sample> first);
+  // Refers to data, configuration, model and plan. `first`: the samples of the first step, where they are
+  // drawn already; empty: it is drawn.
+  Prefetch(TrainingData& data, const Config& run, const model::Vlm& model, const parallel::Plan& plan,
+           i64 rank, std::vector<model::Sample> first);
 
   // Returns when the next step is ready; throws what went wrong with it.
   void wait();
@@ -25,7 +26,7 @@ class Prefetch {
 
   TrainingData& data_;
   const Config& run_;
-  const model::ModelConfig& config_;
+  const model::Vlm& model_;
   const parallel::Plan& plan_;
   i64 rank_;
   std::future<StepBatch> next_;

@@ -6,13 +6,15 @@
 #include <vector>
 
 #include "launch/output.h"
-#include "launch/training_data.h"
-#include "model/adapter_files.h"
-#include "model/base_record.h"
-#include "model/checkpoint.h"
+#include "launch/samples/training_data.h"
+#include "model/adapters/adapter_files.h"
+#include "model/adapters/base_record.h"
+#include "model/files/checkpoint.h"
 #include "runtime/base/input_file.h"
 #include "runtime/base/log.h"
 #include "runtime/io/atomic_file.h"
+#include "runtime/ops/adamw.h"
+#include "runtime/tensor/host_values.h"
 
 namespace longsight::launch {
 namespace {
@@ -47,15 +49,18 @@ void copy_files(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-void require_finite_weights(const ParameterRegistry& parameters, i64 step) {
+void require_finite_weights(const ParameterRegistry& parameters, i64 step, Stream stream) {
+  // In f64 the squares of f32 values have a finite sum where all values are finite.
+  const OwnedTensor sum(DType::F64, {1}, "sum of squares", parameters.values().backend());
+  const auto finite = [&](Tensor values) {
+    fill_zero(sum, stream);
+    ops::sum_of_squares(sum, values, stream);
+    return std::isfinite(read_scalar(sum, stream));
+  };
+  if (finite(parameters.values())) return;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
-    const Tensor value = parameters.value(id);
-    const float* x = value.host<float>();
-    // A sum of zeros unless one is not a number: no branch in the loop.
-    float sum = 0;
-    for (i64 i = 0; i < value.elements(); ++i) sum += x[i] * 0;
     require(
-        sum == 0, ExitCode::non_finite,
+        finite(parameters.value(id)), ExitCode::non_finite,
         "step {}: {} holds values that are not finite; no save of them is written, earlier ones stay: lower "
         "train.optimizer.lr",
         step, parameters[id].name);
@@ -84,15 +89,16 @@ i64 Saver::save_bytes() const {
                                       : model_bytes();
 }
 
-void Saver::require_space(i64 steps) const {
+void Saver::require_space(i64 steps, i64 more) const {
   const OutputSection& o = loaded_.config.output;
   const i64 saves = o.save_every > 0 ? std::min(o.keep, steps / o.save_every) : 0;
   const i64 adapter = run_.model->adapters().any() ? 1 : 0;
-  const i64 bytes = save_bytes() * (saves + adapter + (o.keep_best.empty() ? 0 : 1)) + model_bytes();
-  require_free_space(
-      o.dir, bytes + bytes / 10,
-      saves == 0 ? std::string("the final model")
-                 : fmt::format("{} saves and the final model; fewer are kept with output.keep", saves));
+  const i64 bytes = save_bytes() * (saves + adapter + (o.keep_best.empty() ? 0 : 1)) + model_bytes() + more;
+  require_free_space(o.dir, bytes + bytes / 10,
+                     saves == 0 && more == 0
+                         ? std::string("the final model")
+                         : fmt::format("{} saves{} and the final model; fewer are kept with output.keep",
+                                       saves, more > 0 ? ", the checkpoints" : ""));
 }
 
 void Saver::save_step(RunFolder& run_folder, i64 step) const {

@@ -10,7 +10,7 @@ namespace longsight::launch {
 
 // Every value of every parameter is a number: non_finite, with the first tensor that is not, so that no save
 // of such a model is written. The same on every rank.
-void require_finite_weights(const ParameterRegistry&, i64 step);
+void require_finite_weights(const ParameterRegistry&, i64 step, Stream);
 
 // Of rank 0. Refers to the configuration and the model, which is there already. All that saves need besides
 // the disk is made by the constructor: what is wrong with it is thrown there.
@@ -19,8 +19,8 @@ class Saver {
   Saver(const LoadedConfig& loaded, const RunModel& run);
 
   // cannot_write, with the figures, where the file system of the run folder has no room for the saves that
-  // the run will keep.
-  void require_space(i64 steps) const;
+  // the run will keep, and `more` bytes.
+  void require_space(i64 steps, i64 more) const;
 
   // RUN/saves/step-N: the model, or its adapters where it has some, with all that changed beside them.
   void save_step(RunFolder&, i64 step) const;

@@ -4,13 +4,12 @@
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
+#include "runtime/base/json.h"
 
 namespace longsight::model {
 namespace {
 
-using nlohmann::json;
-
-ModelConfig read_idefics3(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_idefics3(const Family& family, const Json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::smolvlm;
   ConfigReader r(file, path);
@@ -48,15 +47,15 @@ ModelConfig read_idefics3(const Family& family, const json& file, const std::str
   return config;
 }
 
-json idefics3_v5(const Family& family, const ModelConfig& c) {
-  json config = v5_outer(c.source, family.model_type, c.text);
+Json idefics3_v5(const Family& family, const ModelConfig& c) {
+  Json config = v5_outer(c.source, family.model_type, c.text);
   if (config.contains("pad_token_id")) {
     config["_pad_token_id"] = config["pad_token_id"];
     config.erase("pad_token_id");
   }
   if (!config.contains("_pad_token_id")) config["_pad_token_id"] = 128002;
   config["vision_config"] = v5_vision(part_of(c.source, "vision_config"), family.model_type + "_vision");
-  const json text = part_of(c.source, "text_config", family.absent_text);
+  const Json text = part_of(c.source, "text_config", family.absent_text);
   config["text_config"] = v5_text(text, c.text, text.value("model_type", "llama"));
   return config;
 }
@@ -66,7 +65,7 @@ Family idefics3_family(const std::string& type, const std::string& name) {
           .architecture = name + "ForConditionalGeneration",
           .processor = name + "Processor",
           .chat = type,
-          .defaults = json::parse(R"({
+          .defaults = Json::parse(R"({
             "use_cache": true, "image_token_id": 128257, "scale_factor": 2,
             "tie_word_embeddings": false})"),
           .absent_text = {{"rms_norm_eps", 1e-5}},

@@ -10,10 +10,9 @@
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
+#include "runtime/base/json.h"
 
 namespace longsight::model {
-
-using nlohmann::json;
 
 i64 internvl_merge(ConfigReader& r) {
   const double ratio = r.number("downsample_ratio");
@@ -33,7 +32,7 @@ void check_internvl_merge(ConfigReader& r, const VisionConfig& v) {
 
 namespace {
 
-ModelConfig read_internvl(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_internvl(const Family& family, const Json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::internvl;
   ConfigReader r(file, path);
@@ -69,13 +68,13 @@ ModelConfig read_internvl(const Family& family, const json& file, const std::str
   return config;
 }
 
-json internvl_v5(const Family& family, const ModelConfig& c) {
-  json config = v5_outer(c.source, family.model_type, c.text);
-  json vision = v5_vision(part_of(c.source, "vision_config"), "internvl_vision");
+Json internvl_v5(const Family& family, const ModelConfig& c) {
+  Json config = v5_outer(c.source, family.model_type, c.text);
+  Json vision = v5_vision(part_of(c.source, "vision_config"), "internvl_vision");
   vision["image_size"] = {c.vision.image_size, c.vision.image_size};
   vision["patch_size"] = {c.vision.patch, c.vision.patch};
   config["vision_config"] = vision;
-  const json text = part_of(c.source, "text_config");
+  const Json text = part_of(c.source, "text_config");
   config["text_config"] = v5_text(text, c.text, text.value("model_type", "qwen2"));
   return config;
 }
@@ -87,7 +86,7 @@ Family internvl_family() {
           .architecture = "InternVLForConditionalGeneration",
           .processor = "InternVLProcessor",
           .chat = "internvl",
-          .defaults = json::parse(R"({
+          .defaults = Json::parse(R"({
             "image_token_id": 151667, "image_seq_length": 256, "downsample_ratio": 0.5,
             "projector_hidden_act": "gelu", "vision_feature_layer": -1,
             "vision_feature_select_strategy": "default", "tie_word_embeddings": true})"),

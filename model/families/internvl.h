@@ -3,7 +3,7 @@
 #pragma once
 
 #include "model/config.h"
-#include "model/config_reader.h"
+#include "model/files/config_reader.h"
 
 namespace longsight::model {
 

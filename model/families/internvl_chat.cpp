@@ -14,11 +14,9 @@
 namespace longsight::model {
 namespace {
 
-using nlohmann::json;
-
 // The language model of the original files, by its architecture.
 const TextRow& original_text(ConfigReader& r) {
-  const json* architectures = r.raw("architectures");
+  const Json* architectures = r.raw("architectures");
   const bool named = architectures != nullptr && architectures->is_array() && !architectures->empty() &&
                      architectures->front().is_string();
   const std::string name = named ? architectures->front().get<std::string>() : "LlamaForCausalLM";
@@ -35,25 +33,25 @@ const TextRow& original_text(ConfigReader& r) {
 i64 added_token(const std::string& folder, const std::string& content) {
   namespace fs = std::filesystem;
   if (const std::string path = folder + "/tokenizer.json"; fs::exists(path)) {
-    const json file = read_json_file(path);
-    for (const json& token : file.value("added_tokens", json::array())) {
-      if (token.is_object() && token.value("content", json()) == content && token.contains("id") &&
+    const Json file = read_json_file(path);
+    for (const Json& token : file.value("added_tokens", Json::array())) {
+      if (token.is_object() && token.value("content", Json()) == content && token.contains("id") &&
           token["id"].is_number_integer())
         return token["id"].get<i64>();
     }
   }
   if (const std::string path = folder + "/added_tokens.json"; fs::exists(path)) {
-    const json file = read_json_file(path);
+    const Json file = read_json_file(path);
     if (file.is_object() && file.contains(content) && file[content].is_number_integer())
       return file[content].get<i64>();
   }
   // Folders with vocab.json and merges.txt alone may name it there only.
   if (const std::string path = folder + "/tokenizer_config.json"; fs::exists(path)) {
-    const json file = read_json_file(path, {.big_integers = true});
-    const json decoder = file.value("added_tokens_decoder", json::object());
+    const Json file = read_json_file(path, {.big_integers = true});
+    const Json decoder = file.value("added_tokens_decoder", Json::object());
     for (const auto& [id, token] : decoder.items()) {
       const bool number = !id.empty() && id.size() < 10 && id.find_first_not_of("0123456789") == id.npos;
-      if (number && token.is_object() && token.value("content", json()) == content) return std::stoll(id);
+      if (number && token.is_object() && token.value("content", Json()) == content) return std::stoll(id);
     }
   }
   return -1;
@@ -70,7 +68,7 @@ void complete(ModelConfig& config, const std::string& folder) {
           config.text.vocab);
 }
 
-ModelConfig read_internvl_chat(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_internvl_chat(const Family& family, const Json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::internvl;
   ConfigReader r(file, path);
@@ -200,8 +198,8 @@ std::vector<FileTensor> v5_tensors(const ModelConfig& c, const Parameter& parame
   fail(ExitCode::internal, "no tensor {} in a connector of InternVL", name);
 }
 
-json internvl_chat_v5(const Family&, const ModelConfig& c) {
-  const json source_vision = part_of(c.source, "vision_config"),
+Json internvl_chat_v5(const Family&, const ModelConfig& c) {
+  const Json source_vision = part_of(c.source, "vision_config"),
              source_text = part_of(c.source, "llm_config");
   require(!c.connector.blocks_by_column, ExitCode::usage,
           "--hf-names v5: ps_version v1 runs through the image column by column, which "
@@ -210,13 +208,13 @@ json internvl_chat_v5(const Family&, const ModelConfig& c) {
           "--hf-names v5: layer_norm_eps {} of the norms of q and k is 1e-6 in "
           "InternVLForConditionalGeneration; export with the original names",
           c.vision.qk_eps);
-  json config = v5_outer(json::object(), "internvl", c.text);
+  Json config = v5_outer(Json::object(), "internvl", c.text);
   config["image_token_id"] = c.image_token;
   config["image_seq_length"] = c.features_per_tile(c.tile_layout());
   config["downsample_ratio"] = 1.0 / static_cast<double>(c.vision.merge);
-  config["vision_feature_layer"] = c.source.value("select_layer", json(-1));
+  config["vision_feature_layer"] = c.source.value("select_layer", Json(-1));
 
-  json vision = v5_vision(keys_of_class(source_vision, "internvl_vision"), "internvl_vision");
+  Json vision = v5_vision(keys_of_class(source_vision, "internvl_vision"), "internvl_vision");
   vision["hidden_size"] = c.vision.width;
   vision["intermediate_size"] = c.vision.intermediate;
   vision["num_hidden_layers"] = c.vision.layers;
@@ -226,12 +224,12 @@ json internvl_chat_v5(const Family&, const ModelConfig& c) {
   vision["attention_bias"] = c.vision.qkv_bias;
   vision["use_qk_norm"] = c.vision.qk_norm;
   vision["norm_type"] = c.vision.rms ? "rms_norm" : "layer_norm";
-  vision["hidden_dropout_prob"] = source_vision.value("dropout", json(0.0));
+  vision["hidden_dropout_prob"] = source_vision.value("dropout", Json(0.0));
   config["vision_config"] = vision;
 
   const TextRow& row = text_row(c.text.type);
   const std::string& type = row.written_type();
-  json text = keys_of_class(source_text, type);
+  Json text = keys_of_class(source_text, type);
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     if (source_text.contains(key)) text[key] = source_text[key];
   }
@@ -246,9 +244,9 @@ json internvl_chat_v5(const Family&, const ModelConfig& c) {
 }
 
 // The original code tiles images itself, whatever its preprocessor_config.json says.
-json v5_processor(const ModelConfig& c, const json& preprocessor) {
+Json v5_processor(const ModelConfig& c, const Json& preprocessor) {
   const i64 edge = c.vision.image_size;
-  json image{{"image_processor_type", "GotOcr2ImageProcessor"},
+  Json image{{"image_processor_type", "GotOcr2ImageProcessor"},
              {"do_convert_rgb", true},
              {"do_resize", true},
              {"do_rescale", true},
@@ -257,8 +255,8 @@ json v5_processor(const ModelConfig& c, const json& preprocessor) {
              {"resample", 3},
              {"size", {{"height", edge}, {"width", edge}}},
              {"crop_to_patches", true},
-             {"min_patches", c.source.value("min_dynamic_patch", json(1))},
-             {"max_patches", c.source.value("max_dynamic_patch", json(6))}};
+             {"min_patches", c.source.value("min_dynamic_patch", Json(1))},
+             {"max_patches", c.source.value("max_dynamic_patch", Json(6))}};
   for (const char* key : {"image_mean", "image_std"}) {
     if (preprocessor.contains(key)) image[key] = preprocessor[key];
   }

@@ -3,17 +3,16 @@
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
+#include "runtime/base/json.h"
 
 namespace longsight::model {
 namespace {
 
-using nlohmann::json;
-
 std::vector<i64> read_feature_layers(ConfigReader& r, i64 layers) {
   const std::string where = r.where() + ": vision_feature_layer";
-  const json& value = *r.raw("vision_feature_layer");
+  const Json& value = *r.raw("vision_feature_layer");
   std::vector<i64> states;
-  for (const json& item : value.is_array() ? value : json::array({value})) {
+  for (const Json& item : value.is_array() ? value : Json::array({value})) {
     require(item.is_number_integer(), ExitCode::bad_data,
             "{} must be an integer or a list of integers, not {}", where, value.dump());
     states.push_back(hidden_state_index(item.get<i64>(), layers, where));
@@ -34,7 +33,7 @@ std::string without_vision_model(const std::string& canonical) {
   return n;
 }
 
-ModelConfig read_llava(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_llava(const Family& family, const Json& file, const std::string& path) {
   ModelConfig config;
   ConfigReader r(file, path);
   r.assume(family.defaults);
@@ -64,13 +63,13 @@ ModelConfig read_llava(const Family& family, const json& file, const std::string
   return config;
 }
 
-json llava_v5(const Family& family, const ModelConfig& c) {
-  json config = v5_outer(c.source, family.model_type, c.text);
+Json llava_v5(const Family& family, const ModelConfig& c) {
+  Json config = v5_outer(c.source, family.model_type, c.text);
   config.erase("image_token_id");
   config["image_token_index"] = c.image_token;
-  const json vision = part_of(c.source, "vision_config", family.absent_vision);
+  const Json vision = part_of(c.source, "vision_config", family.absent_vision);
   config["vision_config"] = v5_vision(vision, vision.value("model_type", "clip_vision_model"));
-  const json text = part_of(c.source, "text_config");
+  const Json text = part_of(c.source, "text_config");
   config["text_config"] = v5_text(text, c.text, text.value("model_type", "llama"));
   return config;
 }
@@ -82,12 +81,12 @@ Family llava_family() {
           .architecture = "LlavaForConditionalGeneration",
           .processor = "LlavaProcessor",
           .chat = "llava",
-          .defaults = json::parse(R"({
+          .defaults = Json::parse(R"({
             "image_token_index": 32000, "image_seq_length": 576, "projector_hidden_act": "gelu",
             "vision_feature_select_strategy": "default", "vision_feature_layer": -2,
             "multimodal_projector_bias": true, "tie_word_embeddings": false})"),
           // CLIP ViT-L/14 at 336 pixels.
-          .absent_vision = json::parse(R"({
+          .absent_vision = Json::parse(R"({
             "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
             "num_attention_heads": 16, "image_size": 336, "patch_size": 14, "projection_dim": 768})"),
           .read_config = read_llava,

@@ -6,13 +6,12 @@
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
+#include "runtime/base/json.h"
 
 namespace longsight::model {
 namespace {
 
-using nlohmann::json;
-
-ModelConfig read_paligemma(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_paligemma(const Family& family, const Json& file, const std::string& path) {
   ModelConfig config;
   ConfigReader r(file, path);
   r.assume(family.defaults);
@@ -45,9 +44,9 @@ ModelConfig read_paligemma(const Family& family, const json& file, const std::st
   return config;
 }
 
-json paligemma_v5(const Family& family, const ModelConfig& c) {
-  json config = v5_outer(c.source, family.model_type, c.text);
-  json text = part_of(c.source, "text_config", family.absent_text),
+Json paligemma_v5(const Family& family, const ModelConfig& c) {
+  Json config = v5_outer(c.source, family.model_type, c.text);
+  Json text = part_of(c.source, "text_config", family.absent_text),
        vision = part_of(c.source, "vision_config", family.absent_vision);
   // Ids that older files have at the top; and what no class knows any more.
   for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) {
@@ -78,13 +77,13 @@ Family paligemma_family() {
           .architecture = "PaliGemmaForConditionalGeneration",
           .processor = "PaliGemmaProcessor",
           .chat = "paligemma",
-          .defaults = json::parse(R"({
+          .defaults = Json::parse(R"({
             "image_token_index": 256000, "vocab_size": 257152, "projection_dim": 2048, "hidden_size": 2048,
             "tie_word_embeddings": true})"),
-          .absent_vision = json::parse(R"({
+          .absent_vision = Json::parse(R"({
             "hidden_size": 1152, "intermediate_size": 4096, "num_hidden_layers": 27,
             "num_attention_heads": 16, "patch_size": 14, "vision_use_head": false})"),
-          .absent_text = json::parse(R"({
+          .absent_text = Json::parse(R"({
             "hidden_size": 2048, "intermediate_size": 16384, "num_hidden_layers": 18,
             "num_attention_heads": 8, "num_key_value_heads": 1, "vocab_size": 257152,
             "use_bidirectional_attention": true})"),

@@ -6,13 +6,12 @@
 #include "model/families/text_models.h"
 #include "model/families/v5_config.h"
 #include "model/families/vision_towers.h"
+#include "runtime/base/json.h"
 
 namespace longsight::model {
 namespace {
 
-using nlohmann::json;
-
-ModelConfig read_qwen2_vl(const Family& family, const json& file, const std::string& path) {
+ModelConfig read_qwen2_vl(const Family& family, const Json& file, const std::string& path) {
   ModelConfig config;
   config.media_style = MediaStyle::qwen;
   ConfigReader r(file, path);
@@ -30,7 +29,10 @@ ModelConfig read_qwen2_vl(const Family& family, const json& file, const std::str
   ConfigReader text = r.object("text_config");
   config.text = read_text(nested ? text : r, text_row("qwen2_vl_text"), {.model = "model.", .head = ""},
                           config.warnings);
-  if (nested) text.note_unread(config.warnings);
+  if (nested) {
+    text.note_unread(config.warnings);
+    r.refuse_other_computations();
+  }
   config.text.tied = config.text.tied || r.boolean("tie_word_embeddings");
   require(out_width == config.text.width, ExitCode::bad_data,
           "{}: the merger's width {} is not the hidden_size {} of the language model", vision.where(),
@@ -54,20 +56,20 @@ ModelConfig read_qwen2_vl(const Family& family, const json& file, const std::str
   return config;
 }
 
-json qwen2_vl_v5(const Family& family, const ModelConfig& c) {
+Json qwen2_vl_v5(const Family& family, const ModelConfig& c) {
   const std::string text_type = family.model_type + "_text", vision_type = family.model_type + "_vision";
-  json outer = c.source, text = part_of(c.source, "text_config");
+  Json outer = c.source, text = part_of(c.source, "text_config");
   const bool nested = !text.empty();
-  json flat = keys_of_class(outer, text_type);
+  Json flat = keys_of_class(outer, text_type);
   for (const char* key : {"rope_parameters", "rope_scaling", "rope_theta"}) {
     if (outer.contains(key)) flat[key] = outer[key];
   }
   for (const auto& [key, value] : flat.items()) outer.erase(key);
   if (!nested) text = flat;
-  json config = v5_outer(outer, family.model_type, c.text);
+  Json config = v5_outer(outer, family.model_type, c.text);
   config["text_config"] = v5_text(text, c.text, text_type);
   if (c.text.tied) config["text_config"]["tie_word_embeddings"] = true;
-  json vision = v5_vision(part_of(c.source, "vision_config"), vision_type);
+  Json vision = v5_vision(part_of(c.source, "vision_config"), vision_type);
   for (const char* key : {"in_chans", "spatial_patch_size"}) vision.erase(key);
   config["vision_config"] = vision;
   return config;
@@ -92,7 +94,7 @@ Family qwen2_vl_family(const std::string& type, const std::string& name) {
           .architecture = name + "ForConditionalGeneration",
           .processor = name + "Processor",
           .chat = "qwen2-vl",
-          .defaults = json::parse(R"({
+          .defaults = Json::parse(R"({
             "image_token_id": 151655, "video_token_id": 151656, "vision_start_token_id": 151652,
             "vision_end_token_id": 151653, "tie_word_embeddings": false})"),
           .read_config = read_qwen2_vl,

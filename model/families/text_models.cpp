@@ -3,17 +3,17 @@
 #include <cmath>
 #include <numeric>
 
+#include "runtime/base/json.h"
+
 namespace longsight::model {
 namespace {
 
-using nlohmann::json;
-
 void read_sections(RopeConfig& rope, ConfigReader& r, i64 half) {
-  const json* sections = r.raw("mrope_section");
+  const Json* sections = r.raw("mrope_section");
   if (sections == nullptr) return;
   require(sections->is_array() && sections->size() == 3, ExitCode::bad_data,
           "{}: mrope_section must be a list of three integers, not {}", r.where(), sections->dump());
-  for (const json& count : *sections) {
+  for (const Json& count : *sections) {
     require(count.is_number_integer() && count.get<i64>() >= 0, ExitCode::bad_data,
             "{}: mrope_section {} holds something else than counts", r.where(), sections->dump());
     rope.sections.push_back(count.get<i64>());
@@ -39,10 +39,7 @@ void read_yarn(RopeConfig& rope, ConfigReader& r, const TextConfig& t) {
 RopeConfig read_rope(ConfigReader& text, const TextConfig& t, double class_theta) {
   RopeConfig rope;
   rope.theta = text.number("rope_theta", class_theta);
-  // transformers 5 writes rope_parameters, older versions rope_theta and rope_scaling.
-  const bool new_form = text.has("rope_parameters");
-  ConfigReader r = text.object(new_form ? "rope_parameters" : "rope_scaling");
-  text.ignore({"rope_parameters", "rope_scaling"});
+  ConfigReader r = text.object(text.rope_key());
   rope.theta = r.number("rope_theta", rope.theta);
   require(rope.theta > 0 && std::isfinite(rope.theta), ExitCode::bad_data,
           "{}: rope_theta = {} must be positive", r.where(), rope.theta);
@@ -83,16 +80,25 @@ RopeConfig read_rope(ConfigReader& text, const TextConfig& t, double class_theta
 // Which blocks see a window only.
 void read_window(ConfigReader& r, const TextRow& row, TextConfig& t) {
   using Windows = TextRow::Windows;
-  const json* types = r.raw("layer_types");
+  const Json* types = r.raw("layer_types");
   const bool off = r.is_null("sliding_window"), some = row.windows == Windows::upper_blocks;
   const bool used =
       !off && (row.windows == Windows::every_block || (some && r.boolean("use_sliding_window")));
-  // Without a window in force its width and a list of layer types change nothing.
   r.ignore({"sliding_window", "use_sliding_window", "max_window_layers"});
-  if (!used) return;
+  if (!used) {
+    const bool full =
+        types == nullptr || !types->is_array() ||
+        std::all_of(types->begin(), types->end(), [](const Json& type) { return type == "full_attention"; });
+    require(full, ExitCode::bad_data,
+            "{}: layer_types {} is not supported where no window is in force (sliding_window, "
+            "use_sliding_window)",
+            r.where(), types == nullptr ? "" : types->dump());
+    return;
+  }
   t.window = r.positive("sliding_window");
   t.first_windowed_block = some ? r.integer("max_window_layers") : 0;
-  if (types == nullptr) return;
+  // A model that has its window in every block asks for no types.
+  if (types == nullptr || !some) return;
   require(types->is_array() && static_cast<i64>(types->size()) == t.layers, ExitCode::bad_data,
           "{}: layer_types has {} entries for {} layers", r.where(), types->size(), t.layers);
   i64 first = t.layers;

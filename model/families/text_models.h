@@ -2,8 +2,8 @@
 #pragma once
 
 #include "model/config.h"
-#include "model/config_reader.h"
 #include "model/families/text_rows.h"
+#include "model/files/config_reader.h"
 
 namespace longsight::model {
 

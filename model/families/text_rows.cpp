@@ -4,10 +4,10 @@
 
 #include <fmt/ranges.h>
 
+#include "runtime/base/json.h"
+
 namespace longsight::model {
 namespace {
-
-using nlohmann::json;
 
 // As transformers names tensors; of the norms of q and k those models have that normalise heads.
 TextNames usual_names() {
@@ -52,7 +52,7 @@ std::vector<TextRow> made_text_rows() {
        .fixed = {.names = usual_names()},
        .attention_bias = "attention_bias",
        .mlp_bias = "mlp_bias",
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
          "num_attention_heads": 32, "num_key_value_heads": null, "hidden_act": "silu",
          "max_position_embeddings": 2048, "initializer_range": 0.02, "rms_norm_eps": 1e-06, "use_cache": true,
@@ -65,7 +65,7 @@ std::vector<TextRow> made_text_rows() {
        .fixed = {.names = usual_names()},
        .windows = TextRow::Windows::every_block,
        .refused = {{"attention_bias", false}},
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
          "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": null, "hidden_act": "silu",
          "max_position_embeddings": 131072, "initializer_range": 0.02, "rms_norm_eps": 1e-06,
@@ -78,7 +78,7 @@ std::vector<TextRow> made_text_rows() {
        .image_token = 151667,
        .fixed = {.qkv_bias = true, .names = usual_names()},
        .windows = TextRow::Windows::upper_blocks,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
          "num_attention_heads": 32, "num_key_value_heads": 32, "hidden_act": "silu",
          "max_position_embeddings": 32768, "initializer_range": 0.02, "rms_norm_eps": 1e-06,
@@ -92,7 +92,7 @@ std::vector<TextRow> made_text_rows() {
        .fixed = {.head_norms = true, .names = usual_names()},
        .attention_bias = "attention_bias",
        .windows = TextRow::Windows::upper_blocks,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
          "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 128, "hidden_act": "silu",
          "max_position_embeddings": 32768, "initializer_range": 0.02, "rms_norm_eps": 1e-06,
@@ -107,7 +107,7 @@ std::vector<TextRow> made_text_rows() {
        .output_bias = "attention_out_bias",
        .mlp_bias = "mlp_bias",
        .dropout = {"attention_dropout", "residual_dropout"},
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "vocab_size": 155136, "hidden_size": 4096, "intermediate_size": 27648, "num_hidden_layers": 64,
          "num_attention_heads": 80, "num_key_value_heads": 8, "head_dim": 128, "hidden_act": "silu",
          "max_position_embeddings": 524288, "initializer_range": 0.02, "rms_norm_eps": 1e-06,
@@ -121,7 +121,7 @@ std::vector<TextRow> made_text_rows() {
        .fixed = {.qkv_bias = true, .names = usual_names()},
        .own_head_width = false,
        .windows = TextRow::Windows::upper_blocks,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "vocab_size": 152064, "hidden_size": 8192, "intermediate_size": 29568, "num_hidden_layers": 80,
          "num_attention_heads": 64, "num_key_value_heads": 8, "hidden_act": "silu",
          "max_position_embeddings": 32768, "initializer_range": 0.02, "rms_norm_eps": 1e-05,
@@ -137,7 +137,7 @@ std::vector<TextRow> made_text_rows() {
        .attention_bias = "attention_bias",
        .scaled_embedding = true,
        .gelu_is_tanh = true,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "vocab_size": 256000, "hidden_size": 3072, "intermediate_size": 24576, "num_hidden_layers": 28,
          "num_attention_heads": 16, "num_key_value_heads": 16, "head_dim": 256,
          "hidden_act": "gelu_pytorch_tanh", "max_position_embeddings": 8192, "initializer_range": 0.02,
@@ -153,7 +153,7 @@ std::vector<TextRow> made_text_rows() {
        .fixed = {.interleaved_qkv = true, .names = internlm2_names()},
        .attention_bias = "bias",
        .own_head_width = false,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "vocab_size": 103168, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
          "num_attention_heads": 32, "num_key_value_heads": null, "hidden_act": "silu",
          "max_position_embeddings": 2048, "initializer_range": 0.02, "rms_norm_eps": 1e-06, "use_cache": true,

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "runtime/base/json.h"
+
 namespace longsight::model {
 namespace {
-
-using nlohmann::json;
 
 // CLIP's, SigLIP's and Idefics3's.
 VisionNames clip_names() {
@@ -122,9 +122,14 @@ void read_intern_vit(ConfigReader&, VisionConfig& v) {
 void read_qwen(ConfigReader& r, VisionConfig& v) {
   v.merge = r.positive("spatial_merge_size");
   v.temporal = r.positive("temporal_patch_size");
-  ConfigReader rope = r.object("rope_parameters");  // as transformers 5 writes it
+  // Also keys that the class knows by other names, or derives.
+  r.refuse_unless("num_hidden_layers", v.layers, "depth counts the layers");
+  r.refuse_unless("num_attention_heads", v.heads, "num_heads counts the heads");
+  r.refuse_unless("head_dim", v.head_width(), "heads of the tower are hidden_size / num_heads wide");
+  r.refuse_unless("rope_theta", 10000, "the tower's rotary embedding has base 10000");
+  ConfigReader rope = r.object(r.rope_key());
   rope.refuse_unless("rope_theta", 10000, "the tower's rotary embedding has base 10000");
-  const std::string type = rope.text("rope_type", "axial");
+  const std::string type = rope.text("rope_type", rope.text("type", "axial"));
   require(type == "axial" || type == "default", ExitCode::bad_data,
           "{}: rope_type \"{}\" is not supported: patches turn by row and column", rope.where(), type);
   require(v.head_width() % 4 == 0, ExitCode::bad_data,
@@ -143,8 +148,8 @@ void read_qwen2_5_vl(ConfigReader& r, VisionConfig& v) {
   require(v.window > 0, ExitCode::bad_data,
           "{}: window_size is smaller than a block of {} x {} patches of {}", r.where(), v.merge, v.merge,
           v.patch);
-  const json& full = *r.raw("fullatt_block_indexes");
-  for (const json& block : full.is_array() ? full : json::array({full})) {
+  const Json& full = *r.raw("fullatt_block_indexes");
+  for (const Json& block : full.is_array() ? full : Json::array({full})) {
     require(block.is_number_integer(), ExitCode::bad_data,
             "{}: fullatt_block_indexes {} is not a list of integers", r.where(), full.dump());
     v.full_blocks.push_back(block.get<i64>());
@@ -155,7 +160,7 @@ void read_qwen2_5_vl(ConfigReader& r, VisionConfig& v) {
 // of the model hub.
 std::vector<TowerRow> made_tower_rows() {
   using Positions = VisionConfig::Positions;
-  const json idefics3 = json::parse(R"({
+  const Json idefics3 = Json::parse(R"({
     "hidden_size": 1152, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 16,
     "num_channels": 3, "image_size": 224, "patch_size": 32, "hidden_act": "gelu_pytorch_tanh",
     "layer_norm_eps": 1e-06, "attention_dropout": 0.0, "initializer_range": 0.02})");
@@ -165,7 +170,7 @@ std::vector<TowerRow> made_tower_rows() {
        .dropout = {"attention_dropout", "dropout"},
        .ignored = {"projection_dim", "vocab_size", "num_image_tokens", "num_positions"},
        .read_more = read_clip,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "hidden_size": 768, "intermediate_size": 3072, "projection_dim": 512, "num_hidden_layers": 12,
          "num_attention_heads": 12, "num_channels": 3, "image_size": 224, "patch_size": 32,
          "hidden_act": "quick_gelu", "layer_norm_eps": 1e-05, "attention_dropout": 0.0,
@@ -177,7 +182,7 @@ std::vector<TowerRow> made_tower_rows() {
        .ignored = {"projection_dim", "vocab_size", "num_image_tokens", "num_positions",
                    "projector_hidden_act", "initializer_factor"},
        .read_more = read_siglip,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
          "num_channels": 3, "image_size": 224, "patch_size": 16, "hidden_act": "gelu_pytorch_tanh",
          "layer_norm_eps": 1e-06, "attention_dropout": 0.0, "vision_use_head": true})")},
@@ -207,7 +212,7 @@ std::vector<TowerRow> made_tower_rows() {
        .layer_scale = "layer_scale_init_value",
        .dropout = {"hidden_dropout_prob", "attention_dropout", "projection_dropout"},
        .read_more = read_internvl,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "attention_bias": false,
          "use_qk_norm": false, "intermediate_size": 4096, "hidden_act": "gelu", "hidden_dropout_prob": 0.0,
          "attention_dropout": 0.0, "projection_dropout": 0.0, "initializer_range": 0.02,
@@ -230,7 +235,7 @@ std::vector<TowerRow> made_tower_rows() {
        .dropout = {"attention_dropout", "dropout", "drop_path_rate"},
        .ignored = {"use_flash_attn", "auto_map"},
        .read_more = read_intern_vit,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "hidden_size": 3200, "intermediate_size": 12800, "num_hidden_layers": 48, "num_attention_heads": 25,
          "num_channels": 3, "image_size": 224, "patch_size": 14, "hidden_act": "gelu",
          "layer_norm_eps": 1e-06, "norm_type": "rms_norm", "qkv_bias": false, "qk_normalization": true,
@@ -255,7 +260,7 @@ std::vector<TowerRow> made_tower_rows() {
        .tiles = false,
        .ignored = {"in_chans", "spatial_patch_size"},
        .read_more = read_qwen2_vl,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "depth": 32, "embed_dim": 1280, "hidden_size": 3584, "hidden_act": "quick_gelu", "mlp_ratio": 4,
          "num_heads": 16, "in_channels": 3, "patch_size": 14, "spatial_merge_size": 2,
          "temporal_patch_size": 2, "initializer_range": 0.02})")},
@@ -277,7 +282,7 @@ std::vector<TowerRow> made_tower_rows() {
        .tiles = false,
        .ignored = {"in_chans", "spatial_patch_size"},
        .read_more = read_qwen2_5_vl,
-       .defaults = json::parse(R"({
+       .defaults = Json::parse(R"({
          "depth": 32, "hidden_size": 3584, "hidden_act": "silu", "intermediate_size": 3420, "num_heads": 16,
          "in_channels": 3, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2,
          "tokens_per_second": 4, "window_size": 112, "out_hidden_size": 3584,

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "model/config.h"
-#include "model/config_reader.h"
+#include "model/files/config_reader.h"
 
 namespace longsight::model {
 

@@ -20,6 +20,11 @@ using Kind = FieldNode::Kind;
 
 constexpr i64 kMaxBytes = i64{1} << 20;
 constexpr std::size_t kMaxYamlDepth = 64;
+constexpr std::size_t kMaxValues = std::size_t{1}
+                                   << 17;  // each takes a hundred bytes and more, for two of the file
+
+// yaml-cpp keeps up to 330 bytes for each of them, nested or not, before the first is told to anyone.
+constexpr std::ptrdiff_t kMaxBrackets = std::ptrdiff_t{1} << 16;
 
 // Shown in an error message: not more of a value than fits on a line.
 std::string shortened(const std::string& text) {
@@ -121,6 +126,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void place(FieldNode node) {
+    if (++values_ > kMaxValues) fail_at(mark_of(node.place), fmt::format("more than {} values", kMaxValues));
     if (open_.empty()) {
       root_ = std::move(node);
     } else if (Open& top = open_.back(); top.node.kind == Kind::map) {
@@ -156,6 +162,7 @@ class TreeBuilder : public YAML::EventHandler {
   int source_;
   FieldNode root_;
   std::vector<Open> open_;
+  std::size_t values_ = 0;
 };
 
 // What is given on the command line is YAML where it is nothing, or begins as a list, a mapping or a quoted
@@ -176,6 +183,12 @@ FieldNode parse(std::string_view text, const std::string& name, int source, bool
   const auto nul = text.find('\0');
   require(nul == std::string_view::npos, ExitCode::usage, "{}: a NUL byte at {}{}", subject, nul, where);
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  const auto brackets = std::count_if(text.begin(), text.end(), [](char c) {
+    return std::string_view("[]{},").find(c) != std::string_view::npos;
+  });
+  require(brackets <= kMaxBrackets, ExitCode::usage,
+          "{} has more than {} brackets and commas: write long lists with a line and a dash for each{}",
+          subject, kMaxBrackets, where);
   if (literal) return {.kind = Kind::word, .scalar = std::string(text), .place = {source, 1, 1}};
 
   TreeBuilder builder(name, source);

@@ -1,10 +1,10 @@
 // Strict YAML for configuration. Every error is one line with file:line:column and the dotted key; exit code
 // usage, missing_input for a file that is not there.
 //
-// Refused: more than 1 MiB, invalid UTF-8, nesting beyond 64, duplicate keys, anchors, aliases, tags, several
-// documents, unknown keys, numbers that are not finite. Types are those of the fields, never guessed: a bool
-// is `true` or `false`, an integer is decimal (017 and 0x1F are refused), 1e-5 is a number, NO and 12 are
-// texts where a text is wanted.
+// Refused: more than 1 MiB, 2^17 values or 2^16 brackets and commas, invalid UTF-8, nesting beyond 64,
+// duplicate keys, anchors, aliases, tags, several documents, unknown keys, numbers that are not finite. Types
+// are those of the fields, never guessed: a bool is `true` or `false`, an integer is decimal (017 and 0x1F
+// are refused), 1e-5 is a number, NO and 12 are texts where a text is wanted.
 #pragma once
 
 #include <string>

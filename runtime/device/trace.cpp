@@ -22,4 +22,16 @@ Trace& trace_of(Stream stream) {
   return *static_cast<Trace*>(stream.handle);
 }
 
+void begin_part(Stream stream, const char* name) {
+  if (stream.backend == Backend::trace) trace_of(stream).begin_part(name);
+}
+
+ComputingAgain::ComputingAgain(Stream stream) : stream_(stream) {
+  if (stream.backend == Backend::trace) before_ = trace_of(stream).set_again(true);
+}
+
+ComputingAgain::~ComputingAgain() {
+  if (stream_.backend == Backend::trace) trace_of(stream_).set_again(before_);
+}
+
 }  // namespace longsight

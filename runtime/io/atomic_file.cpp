@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 
 [[noreturn]] void fail_write(const std::string& path, int error) {
-  fail(ExitCode::cannot_write, "cannot write {}: {}", path, std::generic_category().message(error));
+  fail(ExitCode::cannot_write, "cannot write {}: {}{}", path, std::generic_category().message(error),
+       error == EFBIG ? " (ulimit -f, or the file system, limits the size of files)" : "");
 }
 
 std::string temporary_name(const std::string& path) {
@@ -101,6 +102,7 @@ AtomicFile::~AtomicFile() {
 void AtomicFile::write(const void* data, i64 bytes) {
   check(descriptor_ >= 0, "{} is written after its commit", path_);
   bytes_ += bytes;
+  hash_.add({static_cast<const char*>(data), static_cast<std::size_t>(bytes)});
   if (buffer_.size() + static_cast<std::size_t>(bytes) <= kBufferBytes) {
     buffer_.append(static_cast<const char*>(data), static_cast<std::size_t>(bytes));
     return;

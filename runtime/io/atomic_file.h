@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "runtime/base/number.h"
+#include "runtime/base/stream_hash.h"
 
 namespace longsight::io {
 
@@ -19,7 +19,8 @@ class AtomicFile {
 
   void write(const void* data, i64 bytes);  // appends; small pieces are gathered
   void write(std::string_view text) { write(text.data(), static_cast<i64>(text.size())); }
-  i64 bytes() const { return bytes_; }  // written so far
+  i64 bytes() const { return bytes_; }               // written so far
+  std::string hash() const { return hash_.text(); }  // XXH3-128 of these
   // fsync, rename over whatever has the name, fsync of the folder: after it the file is there, also after a
   // power cut.
   void commit();
@@ -31,6 +32,7 @@ class AtomicFile {
   std::string buffer_;
   int descriptor_ = -1;
   i64 bytes_ = 0;
+  WideHash hash_;
 };
 
 // The whole file at once.

@@ -47,7 +47,7 @@ const TensorEntry& SafetensorsFile::readable(std::string_view name) const {
 void SafetensorsFile::read(std::string_view name, Tensor into) const {
   const TensorEntry& entry = readable(name);
   require(entry.shape == into.shape(), ExitCode::bad_data, "{}: tensor \"{}\" is {}, expected {}", path(),
-          name, entry.shape.text(), into.shape().text());
+          name, entry.shape, into.shape());
   read_range(name, 0, into);
 }
 
@@ -64,7 +64,7 @@ void SafetensorsFile::read_range(std::string_view name, i64 first, Tensor into) 
         longsight::name_of(into.backend()));
   const i64 count = into.elements();
   check(first >= 0 && count <= entry.shape.elements() - first, "elements {} to {} of tensor \"{}\" {}", first,
-        first + count, name, entry.shape.text());
+        first + count, name, entry.shape);
   const DType stored = *entry.dtype;
   const i64 stored_bytes = size_of(stored);
   const i64 begin = entry.begin + first * stored_bytes;

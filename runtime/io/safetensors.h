@@ -112,6 +112,8 @@ class SafetensorsWriter {
   const std::vector<TensorPlan>& order() const { return tensors_; }
   void write(std::string_view name, Tensor value);  // the next of order(); converted to the type stored
   void commit();
+  i64 bytes() const { return file_.bytes(); }        // of the file, so far
+  std::string hash() const { return file_.hash(); }  // XXH3-128 of them
 
  private:
   std::string path_;

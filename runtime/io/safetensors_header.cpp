@@ -247,8 +247,8 @@ class HeaderHandler {
     }
     const Shape shape(std::span<const i64>(extents.data(), rank_));
     if (bytes != end - begin) {
-      fail_here(fmt::format("{} {} takes {} bytes, but data_offsets have {}", type_->name, shape.text(),
-                            bytes, end - begin));
+      fail_here(fmt::format("{} {} takes {} bytes, but data_offsets have {}", type_->name, shape, bytes,
+                            end - begin));
     }
     if (header_.entries.size() == kMaxTensors) fail_here(fmt::format("more than {} tensors", kMaxTensors));
     header_.entries.push_back({name_, type_->name, type_->dtype, shape, data_begin_ + static_cast<i64>(begin),

@@ -83,8 +83,8 @@ void SafetensorsWriter::write(std::string_view name, Tensor value) {
         path_, name);
   const TensorPlan& plan = tensors_[next_++];
   check(value.shape() == plan.shape && value.backend() == Backend::host,
-        "{}: tensor \"{}\" is {} on {}, planned as {}", path_, name, value.shape().text(),
-        longsight::name_of(value.backend()), plan.shape.text());
+        "{}: tensor \"{}\" is {} on {}, planned as {}", path_, name, value.shape(),
+        longsight::name_of(value.backend()), plan.shape);
   if (value.dtype() == plan.as_stored) {
     file_.write(value.data(), value.bytes());
     return;

@@ -16,7 +16,14 @@ struct Template::Program {
   bool takes_parts = false;
 };
 
+namespace {
+// Ten times as large as any; its tree takes up to 160 times as much.
+constexpr std::size_t kMostSource = std::size_t{1} << 18;
+}  // namespace
+
 Template::Template(std::string_view source, std::string name) {
+  require(source.size() <= kMostSource, ExitCode::bad_data, "{}: a template of {} bytes, at most {} are read",
+          name, source.size(), kMostSource);
   if (const i64 at = first_invalid_utf8(source); at >= 0) {
     const auto line = 1 + std::count(source.begin(), source.begin() + at, '\n');
     fail(ExitCode::bad_data, "{}:{}: this is no UTF-8", name, line);

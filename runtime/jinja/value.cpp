@@ -78,7 +78,8 @@ Value Value::of(const nlohmann::ordered_json& json) {
       return integer(json.get<i64>());
     case nlohmann::ordered_json::value_t::number_unsigned: {
       const auto value = json.get<u64>();
-      if (value > static_cast<u64>(INT64_MAX)) refuse("the integer {} is beyond 64 bits", value);
+      if (value > static_cast<u64>(INT64_MAX))
+        refuse("the integer {} is beyond 64 bits: write it as a text", value);
       return integer(static_cast<i64>(value));
     }
     case nlohmann::ordered_json::value_t::number_float:

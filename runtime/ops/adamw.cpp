@@ -4,26 +4,42 @@
 #include "runtime/ops/host/adamw.h"
 
 namespace longsight::ops {
+namespace {
 
-void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment,
+void check_number(const char* op, const char* what, Tensor x) {
+  check(x.dtype() == DType::F64 && x.elements() == 1, "{}: {} is {} {}, not one of f64", op, what,
+        name_of(x.dtype()), x.shape());
+}
+
+}  // namespace
+
+void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment, Tensor scale,
                 const AdamWOptions& options, Stream stream) {
   const i64 n = value.elements();
   for (const Tensor* x : {&gradient, &first_moment, &second_moment}) {
     check(x->elements() == n && x->dtype() == value.dtype(), "adamw_step: {} {} beside {} {}",
-          name_of(x->dtype()), x->shape().text(), name_of(value.dtype()), value.shape().text());
+          name_of(x->dtype()), x->shape(), name_of(value.dtype()), value.shape());
   }
+  check_number("adamw_step", "the scale", scale);
   check(options.step >= 1, "adamw_step: step {}", options.step);
   execute(stream,
           {"adamw_step", 0,
            bytes_of(
                {value, value, gradient, gradient, first_moment, first_moment, second_moment, second_moment})},
-          [&] { host::adamw_step(value, gradient, first_moment, second_moment, options); });
+          [&] { host::adamw_step(value, gradient, first_moment, second_moment, scale, options); });
 }
 
-double sum_of_squares(Tensor x, Stream stream) {
-  double sum = 0;
-  execute(stream, {"sum_of_squares", 0, bytes_of({x})}, [&] { sum = host::sum_of_squares(x); });
-  return sum;
+void sum_of_squares(Tensor sum, Tensor x, Stream stream) {
+  check_number("sum_of_squares", "the sum", sum);
+  execute(stream, {"sum_of_squares", 0, bytes_of({x})}, [&] { host::sum_of_squares(sum, x); });
+}
+
+void clip_scale(Tensor scale, Tensor squares, Tensor loss, double clip, Stream stream) {
+  check_number("clip_scale", "the scale", scale);
+  check_number("clip_scale", "the sum of squares", squares);
+  check_number("clip_scale", "the loss", loss);
+  execute(stream, {"clip_scale", 0, bytes_of({scale, squares, loss})},
+          [&] { host::clip_scale(scale, squares, loss, clip); });
 }
 
 }  // namespace longsight::ops

@@ -11,16 +11,21 @@ struct AdamWOptions {
   double beta2 = 0.95;
   double eps = 1e-8;
   double weight_decay = 0;
-  double gradient_scale = 1;  // the clip factor: multiplies the gradient as it is read
-  i64 step = 1;               // of these parameters, from 1
+  i64 step = 1;  // of these parameters, from 1
 };
 
-// value, first_moment and second_moment [n] are updated; gradient [n] is read and then set to zero for the
-// next step.
-void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment, const AdamWOptions&,
-                Stream);
+// value, first_moment and second_moment [n] are updated; gradient [n] is read, multiplied by scale [1] (f64),
+// and then set to zero for the next step. Where the scale is NaN nothing is changed but the gradient, which
+// is zeroed: a step that must not be taken.
+void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment, Tensor scale,
+                const AdamWOptions&, Stream);
 
-double sum_of_squares(Tensor x,
-                      Stream);  // in f64, same bits for every thread count; NaN and infinity come through
+// sum [1] (f64) += the squares of x. Same bits for every thread count; NaN and infinity come through.
+void sum_of_squares(Tensor sum, Tensor x, Stream);
+
+// scale [1] (f64) = what gradients are multiplied by whose squares sum up to squares [1] (f64), as
+// torch.nn.utils.clip_grad_norm_ does: min(1, clip / (norm + 1e-6)). NaN where the norm or loss [1] (f64) is
+// not finite.
+void clip_scale(Tensor scale, Tensor squares, Tensor loss, double clip, Stream);
 
 }  // namespace longsight::ops

@@ -56,6 +56,10 @@ void check_attention(const Heads& q, const Heads& k, const Heads& v, const Atten
   check_spans(problem.spans, q.rows(), k.rows());
 }
 
+bool takes_tiles(Stream stream) {
+  return stream.backend != Backend::trace || trace_of(stream).takes_tiles;
+}
+
 // Of the two products of forward: scores, and sums of values.
 double forward_flops(const Heads& q, const AttentionProblem& problem) {
   return 4 * static_cast<double>(visible_pairs(problem.spans)) * static_cast<double>(q.heads * q.width);
@@ -72,7 +76,8 @@ void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionPr
     using T = decltype(zero);
     const ArenaScope scope(scratch);
     const auto& kernels = host::tile_kernels<T>();
-    const host::ForwardScratch memory = host::forward_scratch<T>(kernels, q, problem, scratch);
+    host::ForwardScratch memory;
+    if (takes_tiles(stream)) memory = host::forward_scratch<T>(kernels, q, problem, scratch);
     execute(stream,
             {.op = "attention",
              .flops = forward_flops(q, problem),
@@ -102,7 +107,8 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
     using T = decltype(zero);
     const ArenaScope scope(scratch);
     const auto& kernels = host::tile_kernels<T>();
-    const host::BackwardScratch memory = host::backward_scratch<T>(kernels, q, problem, scratch);
+    host::BackwardScratch memory;
+    if (takes_tiles(stream)) memory = host::backward_scratch<T>(kernels, q, problem, scratch);
     // Five products: of the scores once more, and of the gradients of q, k, v and the probabilities.
     execute(stream,
             {.op = "attention_backward",
@@ -112,25 +118,6 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
              .again = 0.5 * forward_flops(q, problem)},
             [&] { host::run_backward<T>(kernels, dq, dk, dv, d_o, delta, lse, q, k, v, problem, memory); });
   });
-}
-
-AttentionScratch attention_scratch(std::span<const AttentionSpan> spans, i64 heads, i64 kv_heads, i64 width,
-                                   DType dtype, int threads) {
-  const i64 items = Arena::bytes_of(DType::I64, static_cast<i64>(spans.size()) + 1);
-  i64 query_tiles = 0;
-  for (const AttentionSpan& span : spans)
-    query_tiles += host::Tiling(span.q_rows, host::kBackwardQueries).count;
-  const i64 turns = Arena::bytes_of(DType::I64, heads * query_tiles);
-  AttentionScratch scratch;
-  dispatch(dtype, [&](auto zero) {
-    const auto& kernels = host::tile_kernels<decltype(zero)>();
-    const auto tiles = [&](i64 elements) {
-      return Arena::bytes_of(dtype, threads * host::elements_per_thread(elements));
-    };
-    if (heads > 0) scratch.forward = items + tiles(kernels.forward_scratch(width));
-    if (kv_heads > 0) scratch.backward = 2 * items + turns + tiles(kernels.backward_scratch(width));
-  });
-  return scratch;
 }
 
 namespace {

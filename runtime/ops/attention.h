@@ -54,14 +54,6 @@ void attention_delta(Matrix delta, Heads d_o, Heads o, Stream);
 void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, Matrix lse, Heads q, Heads k,
                         Heads v, const AttentionProblem&, Arena& scratch, Stream);
 
-// Bytes that attention() and attention_backward() take from their scratch arena while they run.
-struct AttentionScratch {
-  i64 forward = 0;
-  i64 backward = 0;
-};
-AttentionScratch attention_scratch(std::span<const AttentionSpan> spans, i64 heads, i64 kv_heads, i64 width,
-                                   DType, int threads);
-
 // Scores that are computed: pairs (query, key) that see each other, over all spans, for one head. For FLOP
 // counts.
 i64 visible_pairs(std::span<const AttentionSpan> spans);

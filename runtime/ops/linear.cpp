@@ -9,7 +9,7 @@ namespace {
 void check_weight(Matrix output, Matrix input, const Tensor& weight) {
   check(weight.shape().rank() >= 1 && output.rows == input.rows && weight.rows() == output.cols &&
             weight.row_size() == input.cols,
-        "linear: weight {} between [{}, {}] and [{}, {}]", weight.shape().text(), input.rows, input.cols,
+        "linear: weight {} between [{}, {}] and [{}, {}]", weight.shape(), input.rows, input.cols,
         output.rows, output.cols);
   check(output.dtype == input.dtype && weight.dtype() == input.dtype, "linear: {} weight between {} and {}",
         name_of(weight.dtype()), name_of(input.dtype), name_of(output.dtype));
@@ -17,7 +17,7 @@ void check_weight(Matrix output, Matrix input, const Tensor& weight) {
 
 void check_vector(const char* what, const Tensor& x, i64 size, DType dtype) {
   check(x.elements() == size && x.dtype() == dtype, "linear: {} {} {} for {} outputs in {}", what,
-        name_of(x.dtype()), x.shape().text(), size, name_of(dtype));
+        name_of(x.dtype()), x.shape(), size, name_of(dtype));
 }
 
 void check_like(const char* what, Matrix a, Matrix y) {

@@ -9,13 +9,12 @@ namespace {
 void check_rows(const char* op, const Tensor& x, const Tensor& like) {
   check(x.shape().rank() >= 1 && x.dtype() == like.dtype() && x.rows() == like.rows() &&
             x.row_size() == like.row_size(),
-        "{}: {} {} and {} {}", op, name_of(x.dtype()), x.shape().text(), name_of(like.dtype()),
-        like.shape().text());
+        "{}: {} {} and {} {}", op, name_of(x.dtype()), x.shape(), name_of(like.dtype()), like.shape());
 }
 
 void check_vector(const char* op, const char* what, const Tensor& v, i64 size, DType dtype) {
   check(v.dtype() == dtype && v.elements() == size, "{}: {} is {} {}, not {} [{}]", op, what,
-        name_of(v.dtype()), v.shape().text(), name_of(dtype), size);
+        name_of(v.dtype()), v.shape(), name_of(dtype), size);
 }
 
 }  // namespace

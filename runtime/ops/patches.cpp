@@ -6,31 +6,31 @@
 namespace longsight::ops {
 namespace {
 
-void check_index(const char* op, Matrix rows, std::span<const i64> index, i64 patches) {
-  check(rows.rows == static_cast<i64>(index.size()), "{}: {} indices for {} rows", op, index.size(),
-        rows.rows);
-  for (i64 i : index) check(i >= 0 && i < patches, "{}: patch {} of {}", op, i, patches);
+void check_index(const char* op, Matrix rows, const IndexList& index, i64 patches) {
+  check(rows.rows == index.size(), "{}: {} indices for {} rows", op, index.size(), rows.rows);
+  check(index.size() == 0 || index.limit() <= patches, "{}: indices into {} patches, but there are {}", op,
+        index.limit(), patches);
 }
 
 }  // namespace
 
-void patch_rows(Matrix rows, Tensor pixels, i64 patch, std::span<const i64> index, Stream stream) {
+void patch_rows(Matrix rows, Tensor pixels, i64 patch, const IndexList& index, Stream stream) {
   check(pixels.shape().rank() == 3 && pixels.extent(0) == 3, "patch_rows: pixels {}, not [3, H, W]",
-        pixels.shape().text());
+        pixels.shape());
   check(patch > 0 && rows.cols == 3 * patch * patch, "patch_rows: rows of {} for patches of {}", rows.cols,
         patch);
   const i64 height = pixels.extent(1), width = pixels.extent(2);
   check_index("patch_rows", rows, index, height / patch * (width / patch));
   execute(stream, {"patch_rows", 0, bytes_of({rows, rows})},
-          [&] { host::patch_rows(rows, pixels, patch, index); });
+          [&] { host::patch_rows(rows, pixels, patch, index.host()); });
 }
 
-void ready_patch_rows(Matrix rows, Tensor patches, std::span<const i64> index, Stream stream) {
+void ready_patch_rows(Matrix rows, Tensor patches, const IndexList& index, Stream stream) {
   check(patches.shape().rank() == 2 && patches.extent(1) == rows.cols,
-        "ready_patch_rows: patches {} for rows of {}", patches.shape().text(), rows.cols);
+        "ready_patch_rows: patches {} for rows of {}", patches.shape(), rows.cols);
   check_index("ready_patch_rows", rows, index, patches.extent(0));
   execute(stream, {"ready_patch_rows", 0, bytes_of({rows, rows})},
-          [&] { host::ready_patch_rows(rows, patches, index); });
+          [&] { host::ready_patch_rows(rows, patches, index.host()); });
 }
 
 }  // namespace longsight::ops

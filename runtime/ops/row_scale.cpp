@@ -10,7 +10,7 @@ void check_scale(const char* op, Matrix a, Matrix b, Tensor scale) {
   check(a.rows == b.rows && a.cols == b.cols && a.dtype == b.dtype && scale.dtype() == a.dtype &&
             scale.elements() == a.rows,
         "{}: {} [{}, {}] and {} [{}, {}], factors {} {}", op, name_of(a.dtype), a.rows, a.cols,
-        name_of(b.dtype), b.rows, b.cols, name_of(scale.dtype()), scale.shape().text());
+        name_of(b.dtype), b.rows, b.cols, name_of(scale.dtype()), scale.shape());
 }
 
 }  // namespace

@@ -37,7 +37,11 @@ class Arena {
   i64 used() const { return used_; }
   i64 high_water() const { return high_water_; }  // most bytes in use at once since the last reset_high_water
   void reset_high_water() { high_water_ = used_; }
-  std::string table() const;  // bytes by label at the high-water mark, largest first
+  const std::map<std::string, i64>& by_label() const {
+    return at_high_water_;
+  }                           // bytes at the high-water
+                              // mark, once it is left
+  std::string table() const;  // the same, largest first
 
  private:
   struct Block {

@@ -10,7 +10,7 @@ ParameterId ParameterRegistry::add(Parameter parameter) {
   return id;
 }
 
-void ParameterRegistry::allocate(DType dtype, bool with_gradients) {
+void ParameterRegistry::allocate(DType dtype, bool with_gradients, Backend backend) {
   check(!allocated_, "parameters are allocated twice");
   dtype_ = dtype;
   i64 values = 0, gradients = 0;
@@ -20,8 +20,8 @@ void ParameterRegistry::allocate(DType dtype, bool with_gradients) {
     p.grad_offset = with_gradients && p.used && p.trainable ? gradients : -1;
     if (p.grad_offset >= 0) gradients += p.elements();
   }
-  values_ = Storage(values * size_of(dtype), "parameters");
-  gradients_ = Storage(gradients * size_of(dtype), "gradients");
+  values_ = Storage(values * size_of(dtype), "parameters", backend);
+  gradients_ = Storage(gradients * size_of(dtype), "gradients", backend);
   values_view_ = values_.tensor(dtype, {values});
   gradients_view_ = gradients_.tensor(dtype, {gradients});
   allocated_ = true;
@@ -80,7 +80,7 @@ Shape ParameterRegistry::joined_shape(ParameterId first, i64 count) const {
     const Parameter& p = (*this)[first + i];
     check(p.shape.rank() == head.shape.rank() &&
               (p.shape.rank() == 1 || p.elements() / p.shape[0] == head.elements() / head.shape[0]),
-          "{} {} and {} {} cannot be joined by rows", head.name, head.shape.text(), p.name, p.shape.text());
+          "{} {} and {} {} cannot be joined by rows", head.name, head.shape, p.name, p.shape);
     rows += p.shape[0];
   }
   return head.shape.rank() == 1 ? Shape{rows} : Shape{rows, head.elements() / head.shape[0]};

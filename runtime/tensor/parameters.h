@@ -61,7 +61,7 @@ class ParameterRegistry {
 
   // Takes memory: values of all parameters; with `with_gradients` also gradients of the trainable ones that
   // are used.
-  void allocate(DType dtype, bool with_gradients);
+  void allocate(DType dtype, bool with_gradients, Backend backend = Backend::host);
   bool allocated() const { return allocated_; }
   void initialise(u64 seed);                  // all values, from Init
   void initialise(ParameterId id, u64 seed);  // of one parameter, as if with all of them

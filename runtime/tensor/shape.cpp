@@ -14,7 +14,7 @@ Shape::Shape(std::span<const i64> extents) : rank_(static_cast<int>(extents.size
 
 i64 Shape::operator[](int axis) const {
   const int index = axis < 0 ? axis + rank_ : axis;
-  check(index >= 0 && index < rank_, "dimension {} of shape {}", axis, text());
+  check(index >= 0 && index < rank_, "dimension {} of shape {}", axis, *this);
   return extents_[static_cast<std::size_t>(index)];
 }
 

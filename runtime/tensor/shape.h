@@ -32,3 +32,12 @@ class Shape {
 };
 
 }  // namespace longsight
+
+// Written out only where a message is: checks stand on every path.
+template <>
+struct fmt::formatter<longsight::Shape> : fmt::formatter<fmt::string_view> {
+  template <class Context>
+  auto format(const longsight::Shape& shape, Context& context) const {
+    return fmt::formatter<fmt::string_view>::format(shape.text(), context);
+  }
+};

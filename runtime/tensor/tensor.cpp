@@ -27,7 +27,7 @@ Tensor Tensor::row_range(i64 first, i64 count) const {
 }
 
 Tensor Tensor::reshape(Shape shape) const {
-  check(shape.elements() == elements(), "{} seen as {}", shape_.text(), shape.text());
+  check(shape.elements() == elements(), "{} seen as {}", shape_.text(), shape);
   return {data_, dtype_, shape, backend_};
 }
 
@@ -39,7 +39,7 @@ void fill_zero(Tensor x, Stream stream) {
 }
 
 void copy(Tensor to, Tensor from, Stream stream) {
-  check(to.shape() == from.shape(), "copy of {} into {}", from.shape().text(), to.shape().text());
+  check(to.shape() == from.shape(), "copy of {} into {}", from.shape(), to.shape());
   if (stream.backend == Backend::trace) {
     return trace_of(stream).record({.op = "copy", .bytes = static_cast<double>(to.bytes() + from.bytes())});
   }
@@ -67,8 +67,7 @@ void StorageRelease::operator()(void* data) const noexcept {
 
 Tensor Storage::tensor(DType dtype, Shape shape, i64 byte_offset) const {
   check(byte_offset >= 0 && byte_offset + shape.elements() * size_of(dtype) <= bytes_,
-        "storage {} of {} bytes cannot hold {} {} at {}", label_, bytes_, name_of(dtype), shape.text(),
-        byte_offset);
+        "storage {} of {} bytes cannot hold {} {} at {}", label_, bytes_, name_of(dtype), shape, byte_offset);
   // A tensor without elements still has a (non-null) address, so that it counts as present.
   static std::byte empty[64];
   return {data_ ? static_cast<std::byte*>(data_.get()) + byte_offset : empty, dtype, shape, backend_};

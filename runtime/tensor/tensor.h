@@ -80,8 +80,8 @@ class Storage {
 class OwnedTensor {
  public:
   OwnedTensor() = default;
-  OwnedTensor(DType dtype, Shape shape, const std::string& label = "tensor")
-      : storage_(shape.elements() * size_of(dtype), label), view_(storage_.tensor(dtype, shape)) {}
+  OwnedTensor(DType dtype, Shape shape, const std::string& label = "tensor", Backend backend = Backend::host)
+      : storage_(shape.elements() * size_of(dtype), label, backend), view_(storage_.tensor(dtype, shape)) {}
   operator Tensor() const { return view_; }  // NOLINT: implicit by design, an owner is used where a view is
   const Tensor& view() const { return view_; }
   const Tensor* operator->() const { return &view_; }

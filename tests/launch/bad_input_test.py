@@ -100,9 +100,8 @@ train: {train}
         self.refused(USAGE, "--max-tokens -3", "generate", "--model", MODEL, "--prompt", "x", "--max-tokens", "-3")
 
     def test_what_is_not_built_yet_is_refused_by_name(self):
-        for key, value in [("parallel.zero", "2"), ("memory.recompute", "all"), ("parallel.vision.attention", "ring"),
-                           ("parallel.language.attention", "ring"), ("output.resume", "runs/old"),
-                           ("memory.budget", "4GiB")]:
+        for key, value in [("parallel.zero", "2"), ("parallel.vision.attention", "hybrid"),
+                           ("parallel.language.attention", "hybrid")]:
             self.train(USAGE, [key, "not available yet", f"(command line: {key}={value})"], f"{key}={value}")
 
     def test_a_plan_that_cannot_be_is_refused_with_the_choices(self):
@@ -295,6 +294,7 @@ train: {train}
                 ("{text: a, weight: 0}", "data.train.0.weight", "0 must be positive"),
                 ("{tensors: [a], samples: 3}", "data.train.0.samples", "taken whole")]:
             self.train(USAGE, [key + ": ", says, "command line: "], f"data.train=[{source}]")
+        self.train(USAGE, ["data.eval.0.weight: a held-out set is read whole"], "data.eval=[{text: a, weight: 2}]")
         self.train(USAGE, ['unknown key "tag"', 'did you mean "tags"?'], "data.train=[{sharegpt: a, tag: {}}]")
         self.train(USAGE, ["data.overlong", "shrink-images"], "data.overlong=cut")
         self.train(USAGE, ["data.max_tokens: 0"], "data.max_tokens=0")
@@ -456,7 +456,7 @@ train: {train}
                               "train.tokens_per_step=130", "data.eval=[]", "data.decode_first=false", "parallel.sequence=3", "train.steps=200",
                               self.data("late.jsonl", self.sample("<image>?", "png/" + name), at=18), ranks=3,
                               leaves={"run", *("run/" + f for f in ("run.json", "config.yaml", "plan.txt", "plan.json",
-                                                                    "metrics.jsonl", "lock"))})
+                                                                    "metrics.jsonl", "lock", "heartbeats"))})
         self.assertGreaterEqual(len(self.read("run/metrics.jsonl").splitlines()), 1, result.stderr)
 
     # ready batches

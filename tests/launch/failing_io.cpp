@@ -2,6 +2,7 @@
 //   LONGSIGHT_FAIL=OPERATION:K[+]:ERRNO  the K-th call (with +: and all later ones); OPERATION: open (for
 //                                        writing), write, fsync, rename, mkdir, unlink; ERRNO: a number;
 //                                        short: half is written, and what follows fails with ENOSPC;
+//                                        kill: the process ends there, as by a kill -9;
 //                                        or run: it goes well, behind the shell command of
 //   LONGSIGHT_FAIL_COMMAND=COMMAND
 //   LONGSIGHT_FAIL_UNDER=PREFIX          of absolute paths
@@ -9,6 +10,7 @@
 //   LONGSIGHT_FAIL_COUNTS=FILE           gets a line of the number of calls of each operation, at exit
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -30,7 +32,7 @@ struct Fault {
   std::string under, counts;
   int operation = -1;
   long nth = 0;
-  bool later = false, half = false, run = false;
+  bool later = false, half = false, run = false, kill = false;
   int error = EIO;
   std::atomic<long> calls[kOperations] = {};
 
@@ -48,6 +50,7 @@ struct Fault {
     later = fault[second - 1] == '+';
     half = fault.substr(second + 1) == "short";
     run = fault.substr(second + 1) == "run";
+    kill = fault.substr(second + 1) == "kill";
     error = half ? ENOSPC : std::atoi(fault.c_str() + second + 1);
   }
   ~Fault() {
@@ -92,6 +95,7 @@ int happens(Operation operation, const std::string& path) {
       std::abort();
     return 0;
   }
+  if (f.kill && call == f.nth) ::raise(SIGKILL);
   if (f.half) return call == f.nth ? 2 : call == f.nth + 1 ? 1 : 0;
   return call == f.nth || (f.later && call > f.nth) ? 1 : 0;
 }
@@ -146,6 +150,11 @@ ssize_t write(int descriptor, const void* data, size_t bytes) {
 int fsync(int descriptor) {
   if (fails(kFsync, path_of(descriptor))) return -1;
   return next<int (*)(int)>("fsync")(descriptor);
+}
+
+int fdatasync(int descriptor) {
+  if (fails(kFsync, path_of(descriptor))) return -1;
+  return next<int (*)(int)>("fdatasync")(descriptor);
 }
 
 int rename(const char* from, const char* to) {

@@ -6,10 +6,9 @@
 
 #include <doctest/doctest.h>
 
-#include "launch/step.h"
-#include "model/batch_file.h"
-#include "model/checkpoint.h"
-#include "parallel/optimizer.h"
+#include "launch/training/train_step.h"
+#include "model/files/checkpoint.h"
+#include "model/inputs/batch_file.h"
 #include "runtime/base/json.h"
 #include "runtime/io/safetensors.h"
 #include "tests/support/families.h"
@@ -66,11 +65,11 @@ void check_gradients(const std::string& folder, AttentionKind vision, AttentionK
   const parallel::Plan plan = plan_of(*model, vision, language);
   parallel::MeshGroups groups(plan.mesh, test_world());
   StepRunner runner(*model, plan, groups, {});
-  const StepBatch step = deal_step(batch.samples, model->config(), plan.mesh, 0, 0);
+  const StepBatch step = deal_step(batch.samples, *model, plan, test_world().rank(), 0);
   CHECK(step.supervised == expected["n_supervised_tokens"].get<i64>());
-  CHECK(std::abs(runner.run(step).loss / static_cast<double>(step.supervised) -
+  runner.run(step);
+  CHECK(std::abs(runner.read().loss / static_cast<double>(step.supervised) -
                  expected["loss"].get<double>()) <= 2e-6);
-  runner.sum_gradients();
 
   const auto without = names_in(expected["parameters_without_gradient"]),
              zero = names_in(expected["parameters_with_zero_gradient"]);
@@ -108,9 +107,10 @@ TEST_CASE("logits and image features are those of PyTorch") {
     const parallel::Plan plan = plan_of(*model, AttentionKind::ulysses, AttentionKind::ulysses);
     const model::MicroBatch packed = model::pack(batch.samples, model->config());
     model::PassMemory memory;
-    model::Pass pass(*model, packed, plan, false, test_world(), memory, {});
+    const model::PassInputs inputs = make_inputs(packed, *model, plan, test_world().rank());
+    model::Pass pass(*model, inputs, false, test_world(), memory, {});
     pass.forward();
-    const i64 begin = pass.layout().language.begin(test_world().rank()), vocab = model->config().text.vocab;
+    const i64 begin = inputs.layout().language.begin(test_world().rank()), vocab = model->config().text.vocab;
     OwnedTensor mine(DType::F64, {pass.hidden().rows(), vocab});
     pass.logits(mine);
     double worst = 0;
@@ -130,11 +130,11 @@ TEST_CASE("logits and image features are those of PyTorch") {
     if (!model->config().has_vision()) continue;
     worst = 0;
     const OwnedTensor features = read_f64(values, "image_features");
-    for (std::size_t i = 0; i < pass.owned_features().size(); ++i) {
+    for (std::size_t i = 0; i < inputs.fusion.owned().size(); ++i) {
       const i64 width = features->row_size();
       for (i64 c = 0; c < width; ++c) {
         worst = std::max(worst, std::abs(pass.features().host<double>()[static_cast<i64>(i) * width + c] -
-                                         features->host<double>()[pass.owned_features()[i] * width + c]));
+                                         features->host<double>()[inputs.fusion.owned()[i] * width + c]));
       }
     }
     CHECK(worst <= 1e-4);
@@ -154,26 +154,17 @@ TEST_CASE("twelve AdamW steps in f32 follow PyTorch's, and what has no gradient 
     const parallel::Plan plan = plan_of(*model, AttentionKind::ulysses, AttentionKind::ulysses);
     parallel::MeshGroups groups(plan.mesh, test_world());
     StepRunner runner(*model, plan, groups, {});
-    parallel::AdamW optimizer(model->parameters());
+    TrainState state{.model = *model, .optimizer = parallel::AdamW(model->parameters())};
+    const StepOptions options{
+        .adamw = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1}};
     for (std::size_t s = 0; s < 12; ++s) {
       const model::BatchFile batch = model::read_batch_file(
           fmt::format("{}/{}.safetensors", folder, curve["batch_of_step"][s].get<std::string>()),
           model->config());
-      const StepBatch step = deal_step(batch.samples, model->config(), plan.mesh, 0, 0);
-      const double loss = runner.run(step).loss / static_cast<double>(step.supervised);
-      runner.sum_gradients();
-      const auto reached = [&](const Parameter& p) { return StepRunner::reached(p, step); };
-      const double norm = parallel::gradient_norm(model->parameters(), reached, {});
-      CHECK(std::abs(loss - curve["loss"][s].get<double>()) <= 1e-3);
-      CHECK(std::abs(norm / curve["grad_norm_before_clipping"][s].get<double>() - 1) <= 2e-3);
-      optimizer.step(reached,
-                     {.lr = 1e-3,
-                      .beta1 = 0.9,
-                      .beta2 = 0.95,
-                      .eps = 1e-8,
-                      .weight_decay = 0.1,
-                      .gradient_scale = parallel::clip_factor(norm, 1)},
-                     {});
+      const StepBatch step = deal_step(batch.samples, *model, plan, test_world().rank(), 0);
+      const StepResult result = train_step(state, step, options, runner, {});
+      CHECK(std::abs(result.loss - curve["loss"][s].get<double>()) <= 1e-3);
+      CHECK(std::abs(result.gradient_norm / curve["grad_norm_before_clipping"][s].get<double>() - 1) <= 2e-3);
     }
     for (ParameterId id = 0; id < model->parameters().size(); ++id) {
       if (!without.contains(model->parameters()[id].name)) continue;

@@ -8,11 +8,12 @@ import errno
 import json
 import os
 import re
+import resource
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from jobs import ROOT, JobTest, tensor_bytes  # noqa: E402
+from jobs import ROOT, TrainingTest, tensor_bytes, tree  # noqa: E402
 
 ALL = bool(os.environ.get("LONGSIGHT_ALL_FAULTS"))
 LIBRARY = os.environ.get("LONGSIGHT_FAILING_IO", os.path.join(ROOT, "build", "host", "tests", "libfailing_io.so"))
@@ -22,12 +23,11 @@ FAULTS = {"open": [errno.EIO, errno.ENOSPC, errno.EDQUOT], "write": [errno.EIO, 
 IN_CI = {"open": 9, "write": 9, "fsync": 6, "rename": 8, "mkdir": 4, "unlink": 4}  # of each operation
 
 
-class LateFailuresTest(JobTest):
+class LateFailuresTest(TrainingTest):
     seconds = float(os.environ.get("LONGSIGHT_TEST_SECONDS", 20))
 
     def setUp(self):
         super().setUp()
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
         self.set_up_inputs()
 
     def train(self, *overrides, run="run", ranks=1, fault=None, under=None, command="", counts=None, free=None):
@@ -137,6 +137,21 @@ class LateFailuresTest(JobTest):
                     self.check(result, run, "reference")
                 self.assertEqual(os.path.exists(self.path(run, "model")), at != "run/model")
 
+    def test_a_limit_of_file_sizes_is_an_error_like_a_full_disk(self):
+        self.reference()
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        smallest = os.path.getsize(self.path("reference/model/model.safetensors")) // 2
+        resource.setrlimit(resource.RLIMIT_FSIZE, (smallest, before[1]))  # jobs have it too
+        try:
+            result = self.train(run="limited")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        self.assertEqual(result.code, CANNOT_WRITE, result.stderr)
+        self.assertIn("File too large (ulimit -f", result.errors()[0])
+        self.assertEqual(self.whole_folders("limited"), [])
+        left = [name for name in tree(self.path("limited")) if ".tmp" in name or name.endswith("lock")]
+        self.assertEqual(left, [])
+
     END = {  # what happens after the third of four steps: exit code, what is said, whether the model is there
         "rm in/held/png/*": (MISSING, "evaluation on held", True),
         "for f in in/held/png/*; do head -c 60 $f > x; cat x > $f; done": (BAD_DATA, "evaluation on held", True),
@@ -174,7 +189,7 @@ class LateFailuresTest(JobTest):
                         os.path.lexists(self.path(folder)) and os.system(f"rm -r '{self.path(folder)}'")
                     self.set_up_inputs()
                     result = self.train("train.eval_every=0", "output.save_every=0", ranks=ranks,
-                                        fault="write:3:run", under="run/metrics.jsonl", command=command)
+                                        fault="write:4:run", under="run/metrics.jsonl", command=command)
                     self.assertEqual(result.code, code, result.stderr)
                     for text in [says] if says else []:
                         self.assertIn(text, result.errors()[0])
@@ -209,12 +224,12 @@ class LateFailuresTest(JobTest):
 
     def test_a_disk_without_room_is_refused_before_the_first_step(self):
         size = len(self.read("reference/model/model.safetensors")) if self.reference() else 0
-        for free, code in [(3 * size, CANNOT_WRITE), (4 * size, 0)]:  # a save, the best and the model
+        for free, code in [(9 * size, CANNOT_WRITE), (11 * size, 0)]:  # a save, the best, the model; two checkpoints with moments
             result = self.train(free=str(free))
             self.assertEqual(result.code, code, result.stderr)
             self.assertEqual(os.path.exists(self.path("run")), code == 0)
             if code:
-                self.assertIn("MiB are needed for 1 saves and the final model", result.errors()[0])
+                self.assertIn("MiB are needed for 1 saves, the checkpoints and the final model", result.errors()[0])
 
 
 if __name__ == "__main__":

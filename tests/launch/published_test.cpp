@@ -3,10 +3,9 @@
 
 #include <doctest/doctest.h>
 
-#include "model/checkpoint.h"
-#include "model/detect.h"
-#include "model/model_shape.h"
-#include "parallel/planner.h"
+#include "launch/planning/planner.h"
+#include "model/files/checkpoint.h"
+#include "model/files/detect.h"
 #include "runtime/base/json.h"
 #include "tests/launch/run_verb.h"
 #include "tests/support/failure.h"
@@ -38,7 +37,9 @@ TEST_CASE("published models have their number of parameters, heads and visual to
     CAPTURE(p.name);
     const model::Vlm shape(model::read_config(path_of(p)));
     CHECK_FALSE(shape.parameters().allocated());
-    CHECK(model::model_shape(shape).parameters() == p.parameters);
+    i64 parameters = 0;
+    for (const Parameter& parameter : shape.parameters().all()) parameters += parameter.elements();
+    CHECK(parameters == p.parameters);
     const model::ModelConfig& config = shape.config();
     if (p.features > 0) CHECK(config.features_per_tile(config.tile_layout()) == p.features);
     const auto modules = model::detect_modules(model::named_shapes(shape.parameters()), config, p.name);
@@ -63,25 +64,26 @@ TEST_CASE("published models have their number of parameters, heads and visual to
 TEST_CASE("published models are planned on every number of ranks up to 32 that share a sequence") {
   for (const PublishedModel& p : test::published_models()) {
     CAPTURE(p.name);
-    const parallel::ModelShape shape = model::model_shape(model::read_config(path_of(p)));
+    model::Vlm shape(model::read_config(path_of(p)));
+    shape.parameters().allocate(DType::F32, true, Backend::trace);
     for (i64 ranks = 1; ranks <= 32; ++ranks) {
       CAPTURE(ranks);
-      parallel::PlanRequest request{.model = shape, .world = ranks};
+      planning::PlanRequest request{.model = shape, .world = ranks};
       request.batch.tokens_per_step = 16384;
       request.options.sequence = ranks;
       request.options.language = parallel::AttentionKind::ulysses;
-      const parallel::PlanResult result = make_plan(request);
+      const planning::PlanResult result = make_plan(request);
       CHECK(result.plan.mesh.sequence == ranks);
-      CHECK(static_cast<i64>(result.plan.language.size()) == shape.language.blocks);
+      CHECK(static_cast<i64>(result.plan.language.size()) == shape.language().blocks());
       i64 attention = 0;
-      for (const parallel::BlockDecision& block : result.blocks) {
+      for (const planning::BlockDecision& block : result.blocks) {
         if (block.kind != ModuleKind::language_attention) continue;
         ++attention;
         const double most = static_cast<double>((p.heads + ranks - 1) / ranks);
         CHECK(block.head_efficiency ==
               doctest::Approx(static_cast<double>(p.heads) / (static_cast<double>(ranks) * most)));
       }
-      CHECK(attention == shape.language.blocks);
+      CHECK(attention == shape.language().blocks());
       // Without a request, the planner finds something too.
       request.options.language.reset();
       CHECK(make_plan(request).step.seconds > 0);

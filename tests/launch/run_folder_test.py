@@ -14,20 +14,14 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from jobs import JobTest, pack_safetensors, tensor_bytes, tree  # noqa: E402
+from jobs import TrainingTest, pack_safetensors, tensor_bytes, tree  # noqa: E402
 
 USAGE, BAD_DATA, MISSING, CANNOT_WRITE = 64, 65, 66, 73
 LORA = ["model.lora={rank: 2, targets: ['language_model.*.q_proj', 'language_model.*.v_proj']}"]
 NASTY = "a \"b\": #c '{x}' [y]\n& ü"
 
 
-class RunFolderTest(JobTest):
-    seconds = float(os.environ.get("LONGSIGHT_TEST_SECONDS", 60))
-
-    def setUp(self):
-        super().setUp()
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-
+class RunFolderTest(TrainingTest):
     def done(self, *arguments, ranks=1):
         result = self.run_longsight(*arguments, ranks=ranks)
         self.assertEqual(result.code, 0, result.stderr)

@@ -5,9 +5,9 @@
 
 #include <doctest/doctest.h>
 
-#include "launch/training_data.h"
-#include "model/checkpoint.h"
-#include "runtime/data/tokenizer.h"
+#include "launch/samples/training_data.h"
+#include "model/files/checkpoint.h"
+#include "runtime/data/text/tokenizer.h"
 #include "tests/support/failure.h"
 #include "tests/support/golden_models.h"
 #include "tests/support/scratch_folder.h"

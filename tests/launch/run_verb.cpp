@@ -1,6 +1,7 @@
 #include "tests/launch/run_verb.h"
 
-#include "parallel/self_group.h"
+#include "parallel/groups/flight_record.h"
+#include "parallel/groups/self_group.h"
 #include "runtime/base/log.h"
 #include "tests/support/captured_stdout.h"
 
@@ -20,7 +21,7 @@ VerbResult run_verb(void (*add)(Command, Run&), const std::vector<std::string>& 
 }
 
 VerbResult run_verb(void (*add)(Command, Run&), const std::vector<std::string>& arguments) {
-  parallel::SelfGroup self;
+  parallel::SelfGroup self(parallel::kWorldLabel, std::make_shared<parallel::FlightRecord>());
   return run_verb(add, arguments, self);
 }
 

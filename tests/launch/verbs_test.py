@@ -14,7 +14,7 @@ from jobs import JobTest, pack_safetensors, tensor_bytes  # noqa: E402
 GOLDEN = "goldens/llava-clip-llama"
 MODEL = GOLDEN + "/model"
 METRICS = {"step", "epoch", "time", "loss", "grad_norm", "lr", "group_lr", "tokens", "visual_tokens",
-           "supervised_tokens", "samples_seen", "tokens_seen", "seconds",
+           "supervised_tokens", "samples_seen", "tokens_seen", "skipped", "spikes", "seconds",
            "tokens_per_second", "gflops", "data_seconds", "comm_seconds", "memory_mib", "predicted_seconds",
            "predicted_memory_mib"}
 
@@ -118,7 +118,7 @@ class VerbsTest(JobTest):
         self.assertEqual(list(line), ["ranks", "layouts", "loss_relative_error", "parameters", "worst_parameter",
                                       "worst_relative_error"])
         self.assertEqual(line["ranks"], 3)
-        self.assertEqual(line["layouts"], 1 + 3 * 3 * 2)  # one for sequence 1; vision x language x exchange for 3
+        self.assertEqual(line["layouts"], 1 + 4 * 4 * 2)  # one for sequence 1; vision x language x exchange for 3
         self.assertEqual(line["parameters"], sum(map(self.has_gradient, self.untrained())))
         self.assertLessEqual(line["worst_relative_error"], 1e-9)
         self.assertLessEqual(line["loss_relative_error"], 1e-9)

@@ -55,6 +55,16 @@ TEST_CASE("RoPE is read in the old and the new form") {
           .text.rope;
   CHECK(dynamic.scaling == RopeConfig::Scaling::dynamic);
   CHECK(dynamic.original_positions == 2048);  // max_position_embeddings
+  // Of both forms the old one counts, and nothing of the new one.
+  const Json yarn{{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 64}};
+  const Json plain{{"rope_type", "default"}, {"rope_theta", 7e4}};
+  const auto both = read_model_config(
+      with({{"/text_config/rope_scaling", yarn}, {"/text_config/rope_parameters", plain}}), "c");
+  CHECK(both.text.rope.scaling == RopeConfig::Scaling::yarn);
+  CHECK(both.text.rope.theta == 10000);
+  const auto empty = read_model_config(
+      with({{"/text_config/rope_scaling", Json::object()}, {"/text_config/rope_parameters", yarn}}), "c");
+  CHECK(empty.text.rope.scaling == RopeConfig::Scaling::yarn);
   refused(with({{"/text_config/rope_scaling", {{"rope_type", "longrope"}, {"factor", 2.0}}}}), "longrope");
   refused(with({{"/text_config/rope_scaling", {{"type", "mrope"}, {"mrope_section", {1, 1, 1}}}}}),
           "mrope_section");
@@ -85,6 +95,15 @@ TEST_CASE("what changes the computation and is not supported is refused by name"
   refused(with({{"/text_config/hidden_size", "wide"}}), "hidden_size");
   refused(with({{"/text_config/head_dim", 7}}), "head_dim");
   refused(with({{"/image_token_index", 97}}), "image_token_index");
+  // What transformers looks for in any configuration.
+  refused(with({{"/text_config/is_causal", false}}), "text_config: is_causal = false is not supported");
+  refused(with({{"/text_config/partial_rotary_factor", 0.5}}),
+          "partial_rotary_factor = 0.5 is not supported");
+  refused(with({{"/text_config/final_logit_softcapping", 30.0}}), "final_logit_softcapping = 30.0");
+  refused(with({{"/per_layer_config", {{"0", {{"intermediate_size", 8}}}}}}), "per_layer_config");
+  refused(with({{"/fusion_config", {{"a", 1}}}}), "fusion_config");
+  refused(with({{"/text_config/layer_types", {"sliding_attention", "full_attention"}}}), "layer_types");
+  CHECK(read_model_config(with({{"/text_config/is_causal", true}}), "c").warnings.empty());
 }
 
 TEST_CASE("dropout and unknown keys are reported, not applied") {

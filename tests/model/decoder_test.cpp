@@ -16,13 +16,12 @@ namespace {
 
 // Logits [T, V] of a sample by the pass that training makes, without a cache.
 OwnedTensor logits_without_cache(Vlm& model, const Sample& sample) {
-  const parallel::Plan plan = parallel::uniform_plan(
-      parallel::make_mesh(1, 1), model.vision().blocks(), parallel::AttentionKind::local,
-      model.language().blocks(), parallel::AttentionKind::local, parallel::FusionKind::owner);
+  const parallel::Plan plan = one_rank_plan(model);
   const MicroBatch batch = pack({&sample, 1}, model.config());
   parallel::SelfGroup self;
   PassMemory memory;
-  Pass pass(model, batch, plan, false, self, memory, {});
+  const PassInputs inputs = make_inputs(batch, model, plan, 0);
+  Pass pass(model, inputs, false, self, memory, {});
   pass.forward();
   OwnedTensor logits(model.parameters().dtype(), {sample.tokens(), model.config().text.vocab});
   pass.logits(logits);

@@ -3,8 +3,8 @@
 
 #include <doctest/doctest.h>
 
-#include "model/checkpoint.h"
-#include "model/detect.h"
+#include "model/files/checkpoint.h"
+#include "model/files/detect.h"
 #include "tests/support/families.h"
 #include "tests/support/golden_models.h"
 

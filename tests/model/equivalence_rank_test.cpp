@@ -4,9 +4,10 @@
 
 #include <doctest/doctest.h>
 
-#include "model/vlm.h"
+#include "model/pass.h"
 #include "parallel/gradient_sync.h"
-#include "parallel/self_group.h"
+#include "parallel/groups/self_group.h"
+#include "runtime/tensor/host_values.h"
 #include "tests/support/families.h"
 #include "tests/support/rank_test.h"
 #include "tests/support/tiny_model.h"
@@ -69,9 +70,10 @@ void check_layout(const Case& c, AttentionKind vision, AttentionKind language, F
   if (image_strategy_of_first_block_only) plan.vision.front() = AttentionKind::images;
   double loss = 0;
   {
-    Pass pass(*model, batch, plan, true, world, memory, {});
+    const PassInputs inputs = make_inputs(batch, *model, plan, world.rank());
+    Pass pass(*model, inputs, true, world, memory, {});
     pass.forward();
-    loss = world.all_reduce_sum(pass.loss_and_backward(scale), {});
+    loss = world.all_reduce_sum(read_scalar(pass.loss_and_backward(scale), {}), {});
   }
   CHECK(memory.saved.used() == 0);
   CHECK(memory.frames.size() == 0);
@@ -79,12 +81,11 @@ void check_layout(const Case& c, AttentionKind vision, AttentionKind language, F
   sum_gradients(model->parameters().gradients(), parallel::gradient_buckets(all), world, memory.scratch, {});
 
   parallel::SelfGroup self;
-  const auto alone =
-      parallel::uniform_plan({1, 1, 1}, model->vision().blocks(), AttentionKind::local,
-                             model->language().blocks(), AttentionKind::local, FusionKind::owner);
-  Pass pass(*reference, batch, alone, true, self, memory, {});
+  const auto alone = one_rank_plan(*reference);
+  const PassInputs whole = make_inputs(batch, *reference, alone, 0);
+  Pass pass(*reference, whole, true, self, memory, {});
   pass.forward();
-  const double expected = pass.loss_and_backward(scale);
+  const double expected = read_scalar(pass.loss_and_backward(scale), {});
   INFO(c.name, ", vision ", std::string(name_of(vision)), ", language ", std::string(name_of(language)),
        ", fusion ", std::string(name_of(fusion)));
   CHECK(std::abs(loss - expected) <= 1e-9 * std::max(std::abs(expected), 1e-3));

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "model/checkpoint.h"
+#include "model/files/checkpoint.h"
 #include "tests/support/failure.h"
 #include "tests/support/golden_models.h"
 #include "tests/support/scratch_folder.h"

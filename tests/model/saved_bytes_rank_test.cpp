@@ -1,11 +1,7 @@
 // Predicted memory against the arenas of a real pass, and predicted bytes on the wire against what was sent.
 #include <doctest/doctest.h>
-#include <omp.h>
 
-#include "model/model_shape.h"
-#include "model/vlm.h"
-#include "parallel/cost_model.h"
-#include "parallel/memory_model.h"
+#include "model/pass.h"
 #include "tests/support/families.h"
 #include "tests/support/rank_test.h"
 #include "tests/support/tiny_model.h"
@@ -37,26 +33,43 @@ void for_every_layout(F&& f) {
 
 void check_prediction(const nlohmann::json& config, const std::vector<test::SampleShape>& shapes,
                       AttentionKind vision, AttentionKind language, FusionKind fusion,
-                      const AdapterConfig& adapters = {}) {
+                      const AdapterConfig& adapters = {}, const std::string& frozen = "") {
   parallel::ProcessGroup& world = test_world();
-  const auto model = test::tiny_model(DType::F32, config, true, adapters);
+  const auto model = std::make_unique<Vlm>(read_model_config(config, "config.json"), adapters);
+  if (!frozen.empty())
+    model->parameters().set_trainable(
+        [&](const Parameter& p) { return frozen.find(p.part) == std::string::npos; });
+  model->parameters().allocate(DType::F32, true);
+  model->parameters().initialise(1);
   const MicroBatch batch = pack(test::tiny_samples(model->config(), shapes), model->config());
   const auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision,
                                            model->language().blocks(), language, fusion);
-  const parallel::ModelShape shape = model_shape(*model);
-  const parallel::BatchShape counted = parallel::batch_shape(batch.geometry);
-  const parallel::PassMemoryModel predicted(shape, plan, counted, omp_get_max_threads());
+  const PassInputs inputs = make_inputs(batch, *model, plan, world.rank());
 
-  PassMemory memory;
-  Pass pass(*model, batch, plan, true, world, memory, {});
+  PassMemory memory, traced(Backend::trace);
+  const PassTrace predicted = trace_pass(*model, inputs, true, traced, world.label());
+  // From lengths alone, as the planner has them, it is the same.
+  const PassTrace counted =
+      trace_pass(*model, counted_inputs(batch_shape(batch.geometry), *model, plan, world.rank()), true,
+                 traced, world.label());
+  CHECK(counted.saved == predicted.saved);
+  CHECK(counted.scratch == predicted.scratch);
+  CHECK(counted.schedule.text() == predicted.schedule.text());
+  CHECK(counted.work.flops() == predicted.work.flops());
+  CHECK(counted.work.bytes() == predicted.work.bytes());
+
+  // The pass checks each call against its own trace, in order.
+  Pass pass(*model, inputs, true, world, memory, {});
   const i64 before = world.counters().bytes_sent;
   pass.forward();
-  CHECK(memory.saved.used() == predicted.saved(world.rank()));
   pass.loss_and_backward(1);
   const i64 sent = world.counters().bytes_sent - before;
-  CHECK(memory.saved.high_water() == predicted.saved(world.rank()));
-  CHECK(memory.scratch.high_water() == predicted.scratch(world.rank()));
-  CHECK(world.all_reduce_sum(sent, {}) == parallel::pass_cost(shape, plan, counted).wire_bytes());
+  CHECK(memory.saved.high_water() == predicted.saved);
+  CHECK(memory.scratch.high_water() == predicted.scratch);
+  i64 moved = 0;
+  for (const parallel::ScheduleEntry& entry : predicted.schedule.entries())
+    moved += wire_of(entry.counts, size_of(entry.dtype)).total;
+  CHECK(world.all_reduce_sum(sent, {}) == moved);
 }
 
 }  // namespace
@@ -90,6 +103,21 @@ TEST_CASE("the same of every family: norms, windows, RoPE, layer scales and join
   }
 }
 
+TEST_CASE("the same with towers that are frozen, each strategy in both") {
+  const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    for (const std::string frozen : {"vision", "vision connector", "language", "vision language"}) {
+      INFO(family.name, " without gradients of ", frozen);
+      if (!read_model_config(family.config, family.name).has_vision() && frozen.ends_with("language"))
+        continue;
+      for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
+        check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
+                         language[(i + 1) % language.size()], FusionKind::owner, {}, frozen);
+      }
+    }
+  }
+}
+
 TEST_CASE("the same with adapters, on every layer or on those of one block, and without images") {
   const AdapterConfig everywhere{.rank = 3, .alpha = 5, .targets = {"*"}, .random_b = true},
       some{.rank = 2, .alpha = 5, .targets = {"*.layers.1.*"}, .random_b = true};
@@ -105,7 +133,7 @@ TEST_CASE("the same with adapters, on every layer or on those of one block, and 
 }
 
 TEST_CASE("the same of more rows than a chunk has, in the MLP and in the loss") {
-  static_assert(parallel::kMlpRows == 2048);
+  static_assert(kMlpRows == 2048);
   const AdapterConfig everywhere{.rank = 3, .alpha = 5, .targets = {"*"}, .random_b = true};
   const std::vector<test::SampleShape> long_samples{{60, 0}, {4500, 250}, {9, 0}};
   for (const test::TinyFamily& family : test::tiny_families()) {

@@ -4,8 +4,10 @@
 
 #include <doctest/doctest.h>
 
-#include "model/checkpoint.h"
-#include "parallel/self_group.h"
+#include "model/files/checkpoint.h"
+#include "model/pass.h"
+#include "parallel/groups/self_group.h"
+#include "runtime/tensor/host_values.h"
 #include "tests/support/failure.h"
 #include "tests/support/families.h"
 #include "tests/support/golden_models.h"
@@ -80,15 +82,14 @@ std::unique_ptr<Vlm> write_tiny(const Json& config, const std::string& folder, H
 }
 
 double loss_of(Vlm& model, const std::vector<Sample>& samples) {
-  const parallel::Plan plan = parallel::uniform_plan(
-      parallel::make_mesh(1, 1), model.vision().blocks(), parallel::AttentionKind::local,
-      model.language().blocks(), parallel::AttentionKind::local, parallel::FusionKind::owner);
+  const parallel::Plan plan = one_rank_plan(model);
   const MicroBatch batch = pack(samples, model.config());
   parallel::SelfGroup self;
   PassMemory memory;
-  Pass pass(model, batch, plan, false, self, memory, {});
+  const PassInputs inputs = make_inputs(batch, model, plan, 0);
+  Pass pass(model, inputs, false, self, memory, {});
   pass.forward();
-  return pass.loss();
+  return read_scalar(pass.loss(), {});
 }
 
 }  // namespace
@@ -119,20 +120,22 @@ TEST_CASE("the v5 form of Idefics3 has Llama 3's RoPE as rope_parameters") {
   const ScratchFolder scratch;
   Json config = test::tiny_family("smolvlm");
   config["model_type"] = "idefics3";
-  config["text_config"] = {{"model_type", "llama"},
-                           {"vocab_size", 97},
-                           {"hidden_size", 32},
-                           {"intermediate_size", 50},
-                           {"num_hidden_layers", 2},
-                           {"num_attention_heads", 4},
-                           {"num_key_value_heads", 2},
-                           {"rope_theta", 500000.0},
-                           {"rope_scaling",
-                            {{"rope_type", "llama3"},
-                             {"factor", 8.0},
-                             {"low_freq_factor", 1.0},
-                             {"high_freq_factor", 4.0},
-                             {"original_max_position_embeddings", 8192}}}};
+  config["text_config"] = {
+      {"model_type", "llama"},
+      {"vocab_size", 97},
+      {"hidden_size", 32},
+      {"intermediate_size", 50},
+      {"num_hidden_layers", 2},
+      {"num_attention_heads", 4},
+      {"num_key_value_heads", 2},
+      {"rope_theta", 500000.0},
+      {"rope_scaling",
+       {{"rope_type", "llama3"},
+        {"factor", 8.0},
+        {"low_freq_factor", 1.0},
+        {"high_freq_factor", 4.0},
+        {"original_max_position_embeddings", 8192}}},
+      {"rope_parameters", {{"rope_type", "default"}, {"rope_theta", 7.0}}}};  // does not count
   config["vision_config"]["patch_size"] = 6;
   config["scale_factor"] = 2;
   write_tiny(config, scratch / "v5", HfNames::v5);

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <string_view>
 
-#include "parallel/mpi_session.h"
+#include "parallel/groups/mpi_session.h"
 
 using namespace longsight;
 

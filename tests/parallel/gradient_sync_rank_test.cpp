@@ -4,6 +4,7 @@
 
 #include "parallel/gradient_sync.h"
 #include "parallel/replica_check.h"
+#include "tests/support/listed.h"
 #include "tests/support/rank_test.h"
 
 using namespace longsight;
@@ -55,8 +56,10 @@ TEST_CASE("the given intervals become their sum in rank order, everything betwee
     CAPTURE(in_place);
     const auto buckets = gradient_buckets(intervals, in_place, packed);
     std::vector<float> values = gradients_of(world.rank(), count);
-    Schedule schedule;
-    add_gradient_sum(schedule, buckets, DType::F32, "world");
+    const Schedule schedule = listed([&](ProcessGroup& group, Stream stream) {
+      Arena scratch("traced", Backend::trace);
+      sum_gradients(Tensor(values.data(), DType::F32, {count}), buckets, group, scratch, stream);
+    });
     agree(schedule, world, {});
     ScheduleCursor cursor(schedule);
     ScheduledGroup group(world, cursor);
@@ -94,4 +97,36 @@ TEST_CASE(
                 .c_str()),
         Error);
   }
+}
+
+TEST_CASE("a flipped bit is found in 64 of 64 places, whatever the rank, the parameter and the bit") {
+  ProcessGroup& world = test_world();
+  if (world.size() < 2) return;
+  const ParameterRegistry parameters = replica();
+  const Tensor values = parameters.values();
+  auto* const bytes = static_cast<unsigned char*>(values.data());
+  const Philox random(3, "flips");
+  int found = 0;
+  for (u64 place = 0; place < 64; ++place) {
+    CAPTURE(place);
+    const int bad = static_cast<int>(random.below(static_cast<u64>(world.size()), 2 * place));
+    // The first and the last bit too.
+    const u64 bits = static_cast<u64>(values.bytes()) * 8;
+    const u64 bit = place == 0 ? 0 : place == 1 ? bits - 1 : random.below(bits, 2 * place + 1);
+    const auto flip = [&] {
+      if (world.rank() == bad) bytes[bit / 8] = static_cast<unsigned char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+    };
+    flip();
+    try {
+      check_replicas(parameters, world, {});
+    } catch (const Error& error) {
+      // Of two ranks the second one is said to differ.
+      const std::string rank =
+          fmt::format(": rank {} of {} differs", world.size() == 2 ? 1 : bad, world.size());
+      found += std::string(error.what()).find(rank) != std::string::npos;
+    }
+    flip();
+    CHECK_NOTHROW(check_replicas(parameters, world, {}));
+  }
+  CHECK(found == 64);
 }

@@ -49,6 +49,10 @@ fabricate model/layer.h '#include <runtime/ops/norm.h>'
 expect refuse "a project header in angle brackets" "write it in quotes"
 fabricate model/layer.h '#include "runtime/ops/nrom.h"'
 expect refuse "a header that does not exist" "does not exist"
+fabricate model/layer.h '  const float* x = weight->host<float>();'
+expect refuse "a layer reads host memory" "model/layer.h:3: reads host memory"
+fabricate runtime/io/file.h '  const float* x = weight.host<float>();  // of a file'
+expect pass "a file is read on the host"
 
 if ((failures)); then exit 1; fi
-echo "check_layers_test: 9 cases passed"
+echo "check_layers_test: 11 cases passed"

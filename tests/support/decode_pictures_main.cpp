@@ -5,7 +5,7 @@
 
 #include <zlib.h>
 
-#include "runtime/data/image/image_decode.h"
+#include "runtime/data/image/formats/image_decode.h"
 
 using namespace longsight;
 using namespace longsight::data;

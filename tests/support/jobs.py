@@ -1,11 +1,13 @@
 """Runs the longsight binary as a user would, alone or under mpirun, and looks at what it leaves behind."""
 import json
 import os
+import re
 import shutil
 import signal
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import uuid
@@ -37,6 +39,33 @@ def processes_of(mark):
     return found
 
 
+def change_memory(pid, values, begin):
+    """Every copy of the values in the memory of the process, looked at once, begins with `begin` instead. Returns how many there were."""
+    found = 0
+    piece = 1 << 24
+    with open(f"/proc/{pid}/maps") as file:
+        maps = file.read().splitlines()  # at once: the process maps and unmaps while it is looked at
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        for words in map(str.split, maps):
+            if not words[1].startswith("rw") or words[-1].startswith("/"):
+                continue
+            start, end = (int(word, 16) for word in words[0].split("-"))
+            # Pieces overlap by what is looked for; one that has been unmapped meanwhile does not hide the rest.
+            for at in range(start, end, piece):
+                try:
+                    memory.seek(at)
+                    content = memory.read(min(piece + len(values) - 1, end - at))
+                    hit = content.find(values)
+                    while hit >= 0:
+                        memory.seek(at + hit)
+                        memory.write(begin)
+                        found += 1
+                        hit = content.find(values, hit + 1)
+                except OSError:
+                    continue
+    return found
+
+
 def run_job(command, folder, seconds, stdout=subprocess.PIPE):
     """Fails the test if the job does not end by itself within `seconds`, or a process of it is left."""
     mark = uuid.uuid4().hex
@@ -53,6 +82,85 @@ def run_job(command, folder, seconds, stdout=subprocess.PIPE):
     while (survivors := processes_of(mark)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return Result(process.returncode, out, stderr, survivors)
+
+
+class Launch:
+    """A job that is under way."""
+
+    def __init__(self, test, arguments, ranks, environment, command=None):
+        self.test, self.mark = test, uuid.uuid4().hex
+        if command is None:
+            command = [*([test.mpirun, "-n", str(ranks)] if ranks > 1 else []), test.binary, "train", *arguments]
+        elif command == "run.sh":
+            command = [os.path.join(ROOT, "launch", "run.sh"), "-n", str(ranks), *arguments]
+            environment = {"LONGSIGHT_BINARY": test.binary, **environment}
+        self.process = subprocess.Popen(command, cwd=test.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True, start_new_session=True,
+                                        env={**os.environ, **environment, MARK: self.mark})
+        self.lines = []
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def read(self):
+        with self.process.stderr as lines:
+            self.lines.extend(lines)
+
+    def ranks(self):
+        """Their processes: mpirun carries the mark too."""
+        found = []
+        for pid in processes_of(self.mark):
+            try:
+                if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(self.test.binary):
+                    found.append(pid)
+            except OSError:
+                pass
+        return found
+
+    def by_rank(self):
+        """The process of each rank, by its number."""
+        found = {}
+        for pid in self.ranks():
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as environment:
+                    found[int(re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", environment.read())[1])] = pid
+            except OSError:
+                pass
+        return found
+
+    def listening(self):
+        """Ranks that have come as far as to hold a signal back."""
+        found = []
+        for pid in self.ranks():
+            try:
+                with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+                    held = int(re.search(r"SigBlk:\s*(\w+)", status.read())[1], 16)
+                    found += [pid] if held >> (signal.SIGUSR1 - 1) & 1 else []
+            except OSError:
+                pass
+        return found
+
+    def kill(self, pids, kind=signal.SIGKILL):
+        for pid in pids:
+            try:
+                os.kill(pid, kind)
+            except ProcessLookupError:
+                pass
+
+    def wait(self, seconds=None):
+        try:
+            code = self.process.wait(seconds or self.test.seconds)
+        except subprocess.TimeoutExpired:
+            self.kill(processes_of(self.mark))
+            raise AssertionError("still running\n" + "".join(self.lines)) from None
+        self.reader.join()
+        deadline = time.monotonic() + 5
+        while processes_of(self.mark) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.test.assertEqual(processes_of(self.mark), [], "processes of the job are left")
+        return code
+
+    def stderr(self):
+        return "".join(self.lines)
 
 
 def tree(folder):
@@ -108,6 +216,15 @@ class JobTest(unittest.TestCase):
         result = run_job(command, self.folder, seconds or self.seconds, **options)
         self.assertEqual(result.survivors, [], "processes of the job are left")
         return result
+
+
+class TrainingTest(JobTest):
+    """Of whole runs, with one thread a rank."""
+    seconds = float(os.environ.get("LONGSIGHT_TEST_SECONDS", 60))
+
+    def setUp(self):
+        super().setUp()
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def read_safetensors(data):

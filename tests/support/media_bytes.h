@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "runtime/data/media_file.h"
+#include "runtime/data/image/media_file.h"
 #include "tests/support/scratch_folder.h"
 
 namespace longsight {

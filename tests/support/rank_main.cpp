@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "parallel/mpi_session.h"
+#include "parallel/groups/mpi_session.h"
 #include "tests/support/rank_test.h"
 
 namespace {

@@ -2,7 +2,7 @@
 // verdicts.
 #pragma once
 
-#include "parallel/process_group.h"
+#include "parallel/groups/process_group.h"
 
 namespace longsight {
 

@@ -1,6 +1,6 @@
 #include "tests/support/tiny_model.h"
 
-#include "model/synthetic.h"
+#include "model/inputs/synthetic.h"
 
 namespace longsight::test {
 nlohmann::json tiny_config() {

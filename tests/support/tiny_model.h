@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "model/inputs/micro_batch.h"
 #include "model/vlm.h"
 
 namespace longsight::test {

@@ -10,7 +10,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
-#include "runtime/data/tokenizer.h"
+#include "runtime/data/text/tokenizer.h"
 
 using namespace longsight;
 

@@ -13,12 +13,17 @@ namespace {
 // Where the answer begins in the literal text in front of its first string, or in that: the generation prompt
 // may hold what the answer begins with (<think>).
 std::size_t opening_end(std::string_view literal, std::string_view string, const TurnShape& shape) {
+  // The one that reaches further: a template may ask behind other text than stands between question and
+  // answer.
+  std::optional<std::size_t> found;
   for (const std::string& head : {shape.opening, shape.prompt_head}) {
     if (spaces_at(head) == head.size()) continue;
-    if (const std::size_t at = literal.rfind(head); at != std::string_view::npos) {
-      const std::size_t end = at + head.size();
-      return end + spaces_at(literal.substr(end));
-    }
+    if (const std::size_t at = literal.rfind(head); at != std::string_view::npos)
+      found = std::max(found.value_or(0), at + head.size());
+  }
+  if (found) return *found + spaces_at(literal.substr(*found));
+  for (const std::string& head : {shape.opening, shape.prompt_head}) {
+    if (spaces_at(head) == head.size()) continue;
     for (std::size_t in = std::min(head.size() - 1, literal.size()); in > 0; --in) {  // bytes in the literal
       const std::string_view begin = std::string_view(head).substr(0, in),
                              rest = std::string_view(head).substr(in);
@@ -51,9 +56,17 @@ std::optional<std::size_t> closing_end(std::string_view literal, const TurnShape
          (shape.user_closing.starts_with(token) || std::any_of(shape.ends.begin(), shape.ends.end(), ends))))
       return spaces + bytes;
   }
-  const std::size_t at = shape.closing.empty() ? std::string_view::npos : rest.find(shape.closing);
-  if (at == std::string_view::npos) return std::nullopt;
-  return with_eos(at + shape.closing.size());
+  // Behind words that belong to the turn, in front of the next one.
+  for (std::size_t at = 0; at < rest.size() && !shape.closing.empty();) {
+    const std::size_t bytes = special.at_begin(rest.substr(at));
+    const std::string_view token = rest.substr(at, bytes);
+    if (rest.substr(at).starts_with(shape.closing)) return with_eos(at + shape.closing.size());
+    if (std::find(shape.ends.begin(), shape.ends.end(), token) != shape.ends.end())
+      return with_eos(at + bytes);
+    if (bytes > 0 && shape.opens(token)) break;
+    at += std::max<std::size_t>(bytes, 1);
+  }
+  return std::nullopt;
 }
 
 // Up to where a text ends with an end of turn of its own; nothing if it has none. Other special tokens

@@ -15,7 +15,7 @@
 
 #include "runtime/data/chat/chat_context.h"
 #include "runtime/data/chat/turn_shape.h"
-#include "runtime/data/unicode.h"
+#include "runtime/data/text/unicode.h"
 #include "runtime/jinja/template.h"
 
 namespace longsight::data {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/data/chat_sample.h"
+#include "runtime/data/chat/chat_sample.h"
 #include "runtime/jinja/value.h"
 
 namespace longsight::data {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/data/tokenizer.h"
+#include "runtime/data/text/tokenizer.h"
 
 namespace longsight::data {
 

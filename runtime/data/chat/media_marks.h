@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "runtime/data/chat/chat_tokens.h"
-#include "runtime/data/unicode.h"
+#include "runtime/data/text/unicode.h"
 
 namespace longsight::data {
 

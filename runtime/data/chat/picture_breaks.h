@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "runtime/data/chat/chat_context.h"
+#include "runtime/data/chat/chat_sample.h"
 #include "runtime/data/chat/chat_tokens.h"
-#include "runtime/data/chat_sample.h"
 #include "runtime/jinja/template.h"
 
 namespace longsight::data {

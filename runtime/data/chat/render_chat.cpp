@@ -129,14 +129,13 @@ ChatRenderer::ChatRenderer(ChatSource source, ChatTokens tokens)
     const ContentForm other = added.form == parts ? text : parts;
     for (const auto& [form, system] : {std::pair{added.form, false}, std::pair{other, false},
                                        std::pair{added.form, true}, std::pair{other, true}}) {
-      auto shape = turn_shape(added.program, form, tokens_.named, programs->special, system);
+      auto shape = turn_shape(added.program, form, tokens_.named, programs->special, tokens_.ends, system);
       if (!shape) continue;
       added.shape = std::move(*shape);
       added.form = form;
       break;
     }
-    added.shape.eos = tokens_.eos;
-    added.shape.ends = tokens_.ends;
+    if (!added.shape.known) added.shape.eos = tokens_.eos, added.shape.ends = tokens_.ends;
     if (added.form == parts) added.habits = picture_habits(added.program, tokens_.named, tokens_);
   };
   if (!source_.prefix_suffix) add("default", source_.place, source_.program);
@@ -152,7 +151,7 @@ bool ChatRenderer::learns_stop() const {
 bool ChatRenderer::adds_eos() const {
   if (source_.prefix_suffix) return false;
   const TurnShape& shape = programs_->all.front().shape;
-  return shape.known && !shape.ends_last;
+  return shape.known && shape.lacks_end(true);
 }
 
 std::string ChatRenderer::stop() const {
@@ -190,9 +189,10 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
   require(videos.size() <= media_texts.size(), ExitCode::bad_data,
           "{}: more images in the messages than the {} of the sample", sample.where, media_texts.size());
 
-  ChatContext context = chat_context(sample, count, program.form, generation_prompt, tokens_.named);
+  ChatContext context;
   jinja::Rendered rendered;
   try {
+    context = chat_context(sample, count, program.form, generation_prompt, tokens_.named);
     rendered = program.program.render(context.value, {.limits = {}, .now = kNow});
   } catch (const jinja::RaisedByTemplate& raised) {
     fail(ExitCode::bad_data, "{}: {} refuses the conversation: {}", sample.where, program.place,
@@ -278,7 +278,18 @@ RenderedChat ChatRenderer::run(const ChatSample& written, std::size_t count, boo
       for (const ByteSpan& span : answer.spans)
         std::fill(learned.begin() + span.begin, learned.begin() + span.end, static_cast<char>(1));
     }
-    if (answer.ended) continue;
+    require(
+        !loss || marked || !program.shape.cannot_tell, ExitCode::bad_data,
+        "{}: whether {} ends an answer with what it writes behind the last one, or a conversation, cannot be "
+        "told; mark what is generated with {{% generation %}} in it (data.chat: FILE.jinja)",
+        sample.where, program.place);
+    if (answer.ended || !program.shape.lacks_end(answer.message + 1 == count)) continue;
+    require(program.shape.known || !loss, ExitCode::bad_data,
+            "{}: where the answer of message {} ends cannot be told: {} takes no conversation of a question "
+            "and an "
+            "answer alone, and writes no special token behind this one; mark what is generated with "
+            "{{% generation %}} in it (data.chat: FILE.jinja)",
+            sample.where, answer.message + 1, program.place);
     require(!tokens_.eos.empty(), ExitCode::bad_data,
             "{}: {} ends no answer with a special token, and the tokenizer has no eos_token that could be "
             "added; name one in tokenizer_config.json",

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "runtime/data/chat/chat_sample.h"
 #include "runtime/data/chat/chat_source.h"
 #include "runtime/data/chat/chat_tokens.h"
-#include "runtime/data/chat_sample.h"
-#include "runtime/data/unicode.h"
+#include "runtime/data/text/unicode.h"
 
 namespace longsight::data {
 
@@ -28,8 +28,10 @@ struct RenderedChat {
 // Parsed once; any number of threads.
 //
 // What is learned: where the template marks {% generation %}, that; else each answer, from the end of what
-// asks for it to its end of turn (answer_spans.h). Where no special token ends an answer, the tokenizer's eos
-// is added behind it and learned with it.
+// asks for it to its end of turn (answer_spans.h). Where the template ends no answer with a special token,
+// the tokenizer's eos is added behind each and learned with it; where it ends them only in front of a
+// question, behind the last one. Else answers are as the template writes them, also those that it does not
+// end.
 class ChatRenderer {
  public:
   // bad_data for a program that cannot be run, with file, line and construct, and for a token that the
@@ -46,7 +48,7 @@ class ChatRenderer {
   RenderedChat prompt(const ChatSample& sample, std::span<const std::string> media_texts) const;
 
   const ChatSource& source() const { return source_; }
-  bool adds_eos() const;     // the template ends no answer itself
+  bool adds_eos() const;     // behind each answer, or behind the last one if stop() is not empty
   bool learns_stop() const;  // false: the template marks answers as generated without what ends them
   std::string stop() const;  // the special token that ends an answer; empty: none
 

@@ -7,7 +7,7 @@
 #include "runtime/base/error.h"
 #include "runtime/data/chat/chat_source.h"
 #include "runtime/data/chat/text_spaces.h"
-#include "runtime/data/unicode.h"
+#include "runtime/data/text/unicode.h"
 
 namespace longsight::data {
 namespace {

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "runtime/data/chat/chat_sample.h"
 #include "runtime/data/chat/chat_tokens.h"
 #include "runtime/data/chat/render_chat.h"
-#include "runtime/data/chat_sample.h"
-#include "runtime/data/tokenizer.h"
+#include "runtime/data/text/tokenizer.h"
 
 namespace longsight::data {
 

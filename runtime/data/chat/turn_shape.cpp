@@ -41,6 +41,10 @@ bool TurnShape::holds_end(std::string_view literal) const {
   return holds(closing) || holds(eos) || std::any_of(ends.begin(), ends.end(), holds);
 }
 
+bool TurnShape::opens(std::string_view token) const {
+  return std::find(openers.begin(), openers.end(), token) != openers.end();
+}
+
 namespace {
 
 // A rendered conversation of short texts: what stands around the string of its last message.
@@ -136,17 +140,68 @@ class Prober {
                      .media = {}};
 };
 
-// `text` without spaces in front, to its last special token; the first one is `first`.
-std::string closing_in(std::string_view text, const SpecialStrings& special, std::string& first) {
-  text.remove_prefix(spaces_at(text));
-  std::size_t end = 0;
+std::vector<std::string> tokens_in(std::string_view text, const SpecialStrings& special) {
+  std::vector<std::string> tokens;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t bytes = special.at_begin(text.substr(at));
-    if (bytes > 0 && first.empty()) first = text.substr(at, bytes);
-    if (bytes > 0) end = at + bytes;
+    if (bytes > 0) tokens.emplace_back(text.substr(at, bytes));
     at += std::max<std::size_t>(bytes, 1);
   }
-  return std::string(text.substr(0, end));
+  return tokens;
+}
+
+// The special tokens with which the last head in `text` begins, one directly behind the other; those behind
+// a word are no beginning, such as <|sep|> in "<|open|>user<|sep|>". `behind_word`: `text` stands behind one.
+std::vector<std::string> beginning_of_head(std::string_view text, bool behind_word,
+                                           const SpecialStrings& special) {
+  std::vector<std::string> last, run;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t bytes = special.at_begin(text.substr(at));
+    if (bytes == 0) {
+      run.clear();
+      behind_word = spaces_at(text.substr(at)) == 0;
+    } else if (behind_word) {
+      behind_word = false;
+    } else {
+      run.emplace_back(text.substr(at, bytes));
+      last = run;
+    }
+    at += std::max<std::size_t>(bytes, 1);
+  }
+  return last;
+}
+
+// From the first special token of `text` to the last one in front of the head of a turn.
+std::string_view closing_in(std::string_view text, const SpecialStrings& special, const TurnShape& shape) {
+  std::size_t begin = text.size(), end = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t bytes = special.at_begin(text.substr(at));
+    if (bytes > 0 && shape.opens(text.substr(at, bytes))) break;
+    if (bytes > 0) begin = std::min(begin, at), end = at + bytes;
+    at += std::max<std::size_t>(bytes, 1);
+  }
+  return begin < end ? text.substr(begin, end - begin) : std::string_view();
+}
+
+// What both begin with, to the end of a special token.
+std::string_view common_closing(std::string_view a, std::string_view b, const SpecialStrings& special) {
+  std::size_t end = 0;
+  for (std::size_t at = 0; at < a.size();) {
+    const std::size_t bytes = std::max<std::size_t>(special.at_begin(a.substr(at)), 1);
+    if (a.substr(at, bytes) != b.substr(std::min(at, b.size()), bytes)) break;
+    at += bytes;
+    if (bytes > 1) end = at;
+  }
+  return a.substr(0, end);
+}
+
+bool has_words(std::string_view text, const SpecialStrings& special) {
+  for (std::size_t at = spaces_at(text); at < text.size(); at += spaces_at(text.substr(at))) {
+    const std::size_t bytes = special.at_begin(text.substr(at));
+    if (bytes == 0) return true;
+    at += bytes;
+  }
+  return false;
 }
 
 // `text` without what it ends with as `other` does, in whole special tokens.
@@ -184,8 +239,22 @@ std::string_view trimmed(std::string_view text) {
   return without_end_spaces(text.substr(spaces_at(text)));
 }
 
-// The prompt may go on further than answers do (<think>), and may stand in front of a copy of the answer.
+// Of the generation prompt's whole words, those with which `answer` ends: the prompt may go on further than
+// answers do (<think>).
+std::string_view prompt_in(std::string_view prompt_head, std::string_view answer) {
+  prompt_head = trimmed(prompt_head);
+  answer = without_end_spaces(answer);
+  for (std::size_t bytes = prompt_head.size(); bytes > 0; --bytes) {
+    const std::string_view words = prompt_head.substr(0, bytes);
+    const bool whole = bytes == prompt_head.size() || spaces_at(prompt_head.substr(bytes)) > 0;
+    if (whole && answer.ends_with(words)) return words;
+  }
+  return {};
+}
+
+// `answer` may stand in front of a copy of the answer.
 std::string_view head_of(const TurnShape& shape, std::string_view prompt, std::string_view answer) {
+  if (const std::string_view own = prompt_in(shape.prompt_head, answer); !own.empty()) return own;
   const auto same = std::mismatch(prompt.begin(), prompt.end(), answer.begin(), answer.end()).second;
   std::string_view head =
       trimmed(shape.prompt_head.empty() ? answer : std::string_view(answer.begin(), same));
@@ -200,11 +269,12 @@ std::string_view head_of(const TurnShape& shape, std::string_view prompt, std::s
 
 std::optional<TurnShape> turn_shape(const jinja::Template& program, ContentForm form,
                                     const std::vector<std::pair<std::string, std::string>>& named,
-                                    const SpecialStrings& special, bool system) {
+                                    const SpecialStrings& special, const std::vector<std::string>& ends,
+                                    bool system) {
   const Prober probe(program, form, named, special, system);
   const auto question = probe(1, false), prompt = probe(1, true);
   if (!question || !prompt) return std::nullopt;
-  TurnShape shape{.known = true};
+  TurnShape shape{.known = true, .eos = ends.empty() ? std::string() : ends.front(), .ends = ends};
   shape.opening = prompt->behind;
   if (prompt->text.starts_with(question->text))
     shape.prompt_head = prompt->text.substr(question->text.size());
@@ -218,20 +288,38 @@ std::optional<TurnShape> turn_shape(const jinja::Template& program, ContentForm 
   }
 
   std::string_view behind = answer->behind;
-  const auto further = probe(3, false);
+  auto further = probe(3, false);
+  if (!further) further = probe(3, true);
+  // What stands in front of the head, at the end of a message of the system, may end turns.
+  const std::vector<std::string> closers = tokens_in(question->behind, special);
+  for (const auto& [text, behind_word] : {std::pair(std::string_view(question->in_front), system),
+                                          std::pair(std::string_view(shape.prompt_head), false)}) {
+    const std::vector<std::string> head = beginning_of_head(text, behind_word, special);
+    for (const std::string& token : head) {
+      const bool closes =
+          &token != &head.back() && std::find(closers.begin(), closers.end(), token) != closers.end();
+      if (!closes && !shape.is_end(token)) shape.openers.push_back(token);
+    }
+  }
   // A template may write the generation prompt without being asked for it; that ends nothing.
   if (further && shape.prompt_head.empty() && !question->behind.empty() &&
       behind.ends_with(question->behind) && !further->in_front.starts_with(behind))
     behind = without_heads(behind, further->in_front, question->in_front, special);
-  shape.closing = closing_in(behind, special, shape.stop);
-  shape.ends_last = !shape.closing.empty();
+  const std::string_view last = closing_in(behind, special, shape),
+                         middle =
+                             further ? closing_in(further->in_front, special, shape) : std::string_view();
+  shape.ends_last = !last.empty();
+  shape.closing = common_closing(last, middle, special);
+  if (shape.closing.empty()) shape.closing = last;
+  shape.cannot_tell = further && shape.ends_last && middle.empty() && has_words(behind, special);
   // One that ends an answer only where a question follows.
   if (!shape.ends_last && further)
     shape.closing =
-        closing_in(without_common_end(further->in_front, question->in_front, special), special, shape.stop);
+        closing_in(without_common_end(further->in_front, question->in_front, special), special, shape);
+  shape.stop = shape.closing.substr(0, special.at_begin(shape.closing));
   shape.head = head_of(shape, prompt->behind, answer->in_front);
   shape.learns_stop = !program.marks_generation() || !shape.ends_last ||
-                      answer->marked > answer->end + static_cast<i64>(spaces_at(answer->behind));
+                      answer->marked > answer->end + static_cast<i64>(answer->behind.find(shape.stop));
   return shape;
 }
 

@@ -34,9 +34,14 @@ struct TurnShape {
   // With which an answer begins, spaces around aside, as the prompt and the conversation write it; empty:
   // none.
   std::string head = {};
-  // Behind an answer, spaces aside, to the last special token: "<|im_end|>"; empty: none.
+  // Behind an answer, whatever follows it, from the first special token to the last one: "<|im_end|>"; empty:
+  // none.
   std::string closing = {};
-  std::string stop = {};               // the special token with which an answer ends; empty: none
+  std::string stop = {};                  // the special token with which an answer ends; empty: none
+  std::vector<std::string> openers = {};  // special tokens with which turns begin, which end none
+  // Words stand behind the last answer beside special tokens that end no other one: whether they belong to
+  // the turn or stand behind the conversation cannot be told.
+  bool cannot_tell = false;
   bool ends_last = false;              // also the last answer of a conversation
   bool learns_stop = true;             // false: {% generation %} leaves it out
   std::string eos = {};                // of the tokenizer
@@ -44,11 +49,17 @@ struct TurnShape {
 
   bool is_end(std::string_view token) const;       // the model's, or the one that the template writes
   bool holds_end(std::string_view literal) const;  // anywhere
+  bool opens(std::string_view token) const;
+  // Whether an answer that the template has not ended is to get an end: of all where the template ends none,
+  // and of the conversation's last where it ends them only in front of a question. Elsewhere it is to be as
+  // the template writes it.
+  bool lacks_end(bool last) const { return !ends_last && (last || closing.empty()); }
 };
 // Nothing if the template does not take such a conversation with contents of this form. `system`: with a
-// message of the system in front, without which some templates refuse it.
+// message of the system in front, without which some templates refuse it. `ends`: tokens that end what the
+// model generates, first the tokenizer's eos, if there is one.
 std::optional<TurnShape> turn_shape(const jinja::Template&, ContentForm,
                                     const std::vector<std::pair<std::string, std::string>>& named,
-                                    const SpecialStrings&, bool system);
+                                    const SpecialStrings&, const std::vector<std::string>& ends, bool system);
 
 }  // namespace longsight::data

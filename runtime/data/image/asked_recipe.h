@@ -2,7 +2,7 @@
 // part).
 #pragma once
 
-#include "runtime/data/asked_size.h"
+#include "runtime/data/image/asked_size.h"
 #include "runtime/data/image/image_recipe.h"
 
 namespace longsight::data {

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "runtime/data/image/image_decode.h"
+#include "runtime/data/image/formats/image_decode.h"
 #include "runtime/data/image/image_processor.h"
 #include "runtime/data/image/image_source.h"
-#include "runtime/data/media_file.h"
+#include "runtime/data/image/media_file.h"
 
 namespace longsight::data {
 

@@ -75,8 +75,8 @@ void write_clip_keys(const ImageRecipe& recipe, json& object) {
   if (llava) object["do_pad"] = recipe.pad_to_square;
 }
 
-ImagePlan plan_clip(const ImageRecipe& recipe, ImageSize image) {
-  ImagePlan plan{.padded = image, .canvas = {}, .tile = {}};
+ImageTiling plan_clip(const ImageRecipe& recipe, ImageSize image) {
+  ImageTiling plan{.padded = image, .canvas = {}, .tile = {}};
   if (recipe.pad_to_square) plan.padded.height = plan.padded.width = std::max(image.height, image.width);
   plan.canvas = resized_size(recipe, plan.padded);
   plan.tile = recipe.center_crop ? recipe.crop : plan.canvas;

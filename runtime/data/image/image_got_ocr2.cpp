@@ -75,7 +75,7 @@ void write_got_ocr2_keys(const ImageRecipe& recipe, json& object) {
   if (!recipe.tiling.thumbnail) object["use_thumbnail"] = false;  // not a key of transformers
 }
 
-ImagePlan plan_got_ocr2(const ImageRecipe& recipe, ImageSize image) {
+ImageTiling plan_got_ocr2(const ImageRecipe& recipe, ImageSize image) {
   TileGrid grid;
   if (recipe.tiling.max > 1) grid = closest_grid(recipe, image);
   grid.thumbnail = recipe.tiling.thumbnail && grid.rows * grid.columns > 1;

@@ -106,9 +106,9 @@ void write_idefics3_keys(const ImageRecipe& recipe, json& object) {
   object["do_pad"] = true;
 }
 
-ImagePlan plan_idefics3(const ImageRecipe& recipe, ImageSize image) {
+ImageTiling plan_idefics3(const ImageRecipe& recipe, ImageSize image) {
   const i64 side = recipe.tiling.side;
-  ImagePlan plan{.padded = image, .canvas = {}, .tile = {side, side}, .thumbnail_of_canvas = true};
+  ImageTiling plan{.padded = image, .canvas = {}, .tile = {side, side}, .thumbnail_of_canvas = true};
   // A limit of tiles shortens the longest edge tile by tile.
   for (i64 longest = recipe.size.height;; longest = multiple(longest, side) - side) {
     plan.first = resized_size(recipe, image, longest);

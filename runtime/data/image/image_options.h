@@ -7,9 +7,9 @@
 #include <span>
 #include <string>
 
-#include "runtime/data/asked_size.h"
-#include "runtime/data/image/image_decode.h"
-#include "runtime/data/image/image_plan.h"
+#include "runtime/data/image/asked_size.h"
+#include "runtime/data/image/formats/image_decode.h"
+#include "runtime/data/image/image_tiling.h"
 
 namespace longsight::data {
 

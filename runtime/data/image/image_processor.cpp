@@ -40,7 +40,7 @@ Image cut_out(const Image& image, i64 top, i64 left, ImageSize size) {
 }
 
 // Tiles row by row; an image of another size than one tile is cropped around its centre.
-std::vector<Image> tiles_of(Image canvas, const ImagePlan& plan) {
+std::vector<Image> tiles_of(Image canvas, const ImageTiling& plan) {
   std::vector<Image> tiles;
   if (plan.grid.rows * plan.grid.columns == 1) {
     const bool whole = canvas.size() == plan.tile;
@@ -104,8 +104,7 @@ void write_patch_rows(const ImageRecipe& recipe, const ValueTable& table,
   const i64 block_rows = exact_div(size.height, side * merge),
             block_columns = exact_div(size.width, side * merge);
   check(rows.shape() == Shape({block_rows * block_columns * merge * merge, 3 * area * std::ssize(frames)}),
-        "patch rows {} for {} frames of {} x {}", rows.shape().text(), frames.size(), size.height,
-        size.width);
+        "patch rows {} for {} frames of {} x {}", rows.shape(), frames.size(), size.height, size.width);
   float* to = rows.host<float>();
   for (i64 block = 0; block < block_rows * block_columns; ++block) {
     for (i64 patch = 0; patch < merge * merge; ++patch) {
@@ -140,7 +139,7 @@ Image shift_image(Image image, i64 dx, i64 dy) {
 }
 
 std::vector<Image> prepare_image(const ImageRecipe& recipe, const Image& image, Shift shift, i64 frames) {
-  const ImagePlan plan = plan_image(recipe, image.size(), frames);
+  const ImageTiling plan = image_tiling(recipe, image.size(), frames);
   const auto resized = [&recipe](const Image& from, ImageSize to) {
     return resize_image(from, to, recipe.resample, recipe.pass_order);
   };

@@ -8,7 +8,7 @@
 #include <functional>
 #include <vector>
 
-#include "runtime/data/image/image_plan.h"
+#include "runtime/data/image/image_tiling.h"
 #include "runtime/tensor/tensor.h"
 
 namespace longsight::data {

@@ -112,7 +112,7 @@ void write_qwen2_vl_keys(const ImageRecipe& recipe, json& object) {
   }
 }
 
-ImagePlan plan_qwen2_vl(const ImageRecipe& recipe, ImageSize image, i64 frames) {
+ImageTiling plan_qwen2_vl(const ImageRecipe& recipe, ImageSize image, i64 frames) {
   const i64 factor = recipe.patch * recipe.pixels.merge;
   const ImageSize from = recipe.pixels.wanted.value_or(image);
   const i64 longer = std::max(from.height, from.width), shorter = std::min(from.height, from.width);

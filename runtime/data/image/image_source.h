@@ -14,6 +14,7 @@ struct ImageLayout {
   bool video = false;
   double seconds_per_tile = 0;  // of a video: time between its temporal patches; 0: not known
 
+  double seconds() const { return seconds_per_tile > 0 ? seconds_per_tile : 1; }  // one where it is not known
   i64 patches() const { return tiles * rows * columns; }
   friend bool operator==(const ImageLayout&, const ImageLayout&) = default;
 };

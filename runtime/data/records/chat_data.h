@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/data/chat_sample.h"
+#include "runtime/data/chat/chat_sample.h"
 
 namespace longsight::data {
 

@@ -1,6 +1,6 @@
 #include "runtime/data/records/check_data.h"
 
-#include "runtime/data/image/image_decode.h"
+#include "runtime/data/image/formats/image_decode.h"
 #include "runtime/data/records/parallel_samples.h"
 
 namespace longsight::data {

@@ -1,5 +1,6 @@
 #include "runtime/data/records/index_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -15,12 +16,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kMagic = "longsight index 1\n";
+constexpr std::string_view kMagic = "longsight index 2\n";
 constexpr i64 kMaxIndexBytes = i64{16} << 30;
 
+i64 nanoseconds(const struct timespec& time) {
+  return i64{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+// Of the beginning, the middle and the end of a file: clocks of file systems are coarse, and not all keep
+// times.
+u64 hash_of_some(const std::string& path) {
+  constexpr i64 kPiece = 1 << 16;
+  const InputFile file(path);
+  std::string bytes;
+  for (const i64 from : {i64{0}, file.size() / 2, file.size() - kPiece}) {
+    std::string piece(kPiece, '\0');
+    piece.resize(static_cast<std::size_t>(file.read_at(piece.data(), kPiece, std::max<i64>(from, 0))));
+    bytes += piece;
+  }
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
 // The head of an index, up to its numbers: everything in it must be as expected.
-std::string head_of(const std::string& kind, FileState state) {
-  return fmt::format("{}{}\n{} {}\n", kMagic, kind, state.bytes, state.changed_ns);
+std::string head_of(const std::string& kind, FileState state, const std::string& data_file) {
+  return fmt::format("{}{}\n{} {} {} {:016x}\n", kMagic, kind, state.bytes, state.changed_ns, state.status_ns,
+                     hash_of_some(data_file));
 }
 
 void append(std::string& to, const void* data, std::size_t bytes) {
@@ -60,7 +80,8 @@ FileState state_of(const std::string& path) {
   require(::stat(path.c_str(), &status) == 0, ExitCode::missing_input, "cannot read {}: {}", path,
           std::strerror(errno));
   return {.bytes = status.st_size,
-          .changed_ns = i64{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+          .changed_ns = nanoseconds(status.st_mtim),
+          .status_ns = nanoseconds(status.st_ctim)};
 }
 
 std::string index_path(const std::string& data_file, const std::string& folder, const char* suffix) {
@@ -76,12 +97,13 @@ std::optional<DataIndex> read_index(const std::string& data_file, const std::str
   const std::string path = index_path(data_file, folder, suffix);
   std::error_code error;
   if (!fs::is_regular_file(path, error)) return std::nullopt;
-  return parse(read_whole_file(path, kMaxIndexBytes, ExitCode::bad_data), head_of(kind, state_of(data_file)));
+  return parse(read_whole_file(path, kMaxIndexBytes, ExitCode::bad_data),
+               head_of(kind, state_of(data_file), data_file));
 }
 
 std::string write_index(const std::string& data_file, const std::string& folder, const std::string& kind,
                         FileState state, const DataIndex& index, const char* suffix) {
-  std::string bytes = head_of(kind, state);
+  std::string bytes = head_of(kind, state, data_file);
   append(bytes, &index.fingerprint, sizeof(index.fingerprint));
   const u64 numbers = index.numbers.size();
   append(bytes, &numbers, sizeof(numbers));

@@ -1,6 +1,6 @@
 // What was found in a data file when it was opened, kept on disk so that a large file needs not be scanned
-// again. An index that is of another file, of another state of it (size, time of the last change) or damaged
-// is as good as none.
+// again. An index that is of another file, of another state of it (size, times of the last changes, a hash of
+// some of its bytes) or damaged is as good as none.
 #pragma once
 
 #include <optional>
@@ -14,7 +14,8 @@ namespace longsight::data {
 // A file on disk: an index written for one state of it does not fit another.
 struct FileState {
   i64 bytes = 0;
-  i64 changed_ns = 0;
+  i64 changed_ns = 0;  // as a user can set it
+  i64 status_ns = 0;   // of the last change of anything about it, which nobody can set
   friend bool operator==(const FileState&, const FileState&) = default;
 };
 FileState state_of(const std::string& path);  // missing_input

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "runtime/data/media_file.h"
+#include "runtime/data/image/media_file.h"
 #include "runtime/data/records/media_resolver.h"
 #include "runtime/data/records/record_object.h"
 

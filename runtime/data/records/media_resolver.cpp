@@ -68,22 +68,42 @@ MediaFolder::MediaFolder(const std::string& data_file, const std::string& folder
   if (!root_.ends_with('/')) root_ += '/';
 }
 
+// Where the path leads if ".." undoes the name in front of it, whatever that is a link to; empty if that is
+// not in the folder.
+std::string MediaFolder::below(const std::string& path) const {
+  const fs::path normal = fs::path(path).lexically_normal();
+  if (normal.is_absolute()) {
+    const std::string text = normal.string();
+    std::string given = fs::absolute(folder_).lexically_normal().string();
+    if (!given.ends_with('/')) given += '/';
+    return text.starts_with(given) || text.starts_with(root_) ? text : std::string();
+  }
+  const bool out = normal.empty() || *normal.begin() == "..";
+  return out ? std::string() : (fs::path(folder_) / normal).string();
+}
+
 MediaFile MediaFolder::resolve(const std::string& name, const std::string& where) const {
   require(name.find('\0') == std::string::npos, ExitCode::bad_data, "{}: an image path with a NUL character",
           where);
   const std::string path = path_of(name, where);
   const std::string full = (fs::path(folder_) / path).string();
-  const std::string real = resolved(full);
+  std::string used = full, real = resolved(full);
+  bool inside = real.starts_with(root_);
+  if (const std::string linked = inside ? std::string() : below(path); !linked.empty()) {
+    used = linked;
+    real = resolved(linked);
+    inside = true;
+  }
   require(!real.empty(), ExitCode::missing_input, "{}: cannot open the image {}: {}", where,
           shortened(full, kMostOfPath), std::generic_category().message(errno));
-  require(real.starts_with(root_), ExitCode::bad_data,
+  require(inside, ExitCode::bad_data,
           "{}: the image {} lies outside of {}, the folder of the pictures; name one that holds it: images: "
           "FOLDER in the data set's entry",
           where, shortened(full, kMostOfPath), folder_);
   const char* kind = kind_if_no_file(real);
   require(kind == nullptr, ExitCode::bad_data, "{}: the image {}: {}", where, shortened(full, kMostOfPath),
           kind == nullptr ? "" : kind);
-  return {.path = full};
+  return {.path = used};
 }
 
 MediaFile NoMedia::resolve(const std::string& name, const std::string& where) const {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/data/media_file.h"
+#include "runtime/data/image/media_file.h"
 
 namespace longsight::data {
 
@@ -17,7 +17,8 @@ class MediaResolver {
   virtual std::vector<MediaFile> unnamed() const { return {}; }
 };
 
-// Files below a folder, links followed.
+// Files below a folder. Links in it are followed wherever they lead: whoever has put them there wants that;
+// what a record says leads out of the folder neither by itself nor by ".." behind a link.
 class MediaFolder final : public MediaResolver {
  public:
   // `folder` empty: the one in which `data_file` lies. missing_input if it is not there.
@@ -28,6 +29,8 @@ class MediaFolder final : public MediaResolver {
   MediaFile resolve(const std::string& name, const std::string& where) const override;
 
  private:
+  std::string below(const std::string& path) const;
+
   std::string folder_;  // as given, for paths that are opened
   std::string root_;    // resolved, ends with a slash
 };

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/data/chat_sample.h"
+#include "runtime/data/chat/chat_sample.h"
 #include "runtime/data/records/media_reference.h"
 
 namespace longsight::data {

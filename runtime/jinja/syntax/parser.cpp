@@ -103,6 +103,7 @@ std::string Parser::expect_name() {
 int Parser::id_of(const std::string& name) {
   const auto [found, added] = ids_.emplace(name, static_cast<int>(tree_.names.size()));
   if (added) tree_.names.push_back(name);
+  if (tree_.names.size() > kMaxNames) refuse("more than {} names of variables", kMaxNames);
   return found->second;
 }
 
@@ -259,12 +260,15 @@ Stmt Parser::if_statement() {
   next();
   Stmt stmt;
   stmt.kind = StmtKind::choice;
+  const int before = tests_;
   while (true) {
+    if (++tests_ > kMaxTests) refuse("more than {} tests of if and elif around a statement", kMaxTests);
     stmt.tests.push_back(tuple(false, false, {}, false, false));
     stmt.bodies.push_back(scope(body_until({"elif", "else", "endif"})));
     if (skip_word("elif")) continue;
     if (skip_word("else")) stmt.bodies.push_back(scope(body_until({"endif"})));
     expect_word("endif");
+    tests_ = before;
     return stmt;
   }
 }

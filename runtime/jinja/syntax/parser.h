@@ -13,6 +13,10 @@
 namespace longsight::jinja {
 
 inline constexpr int kMaxNesting = 100;  // of statements and expressions
+// What a program has at most. The scopes of an elif lie in those of the one before it, and each knows the
+// variables of all around it (scopes.cpp).
+inline constexpr int kMaxTests = 200;  // of if and elif, around any statement
+inline constexpr std::size_t kMaxNames = 1000;
 
 class Parser {
  public:
@@ -86,6 +90,7 @@ class Parser {
   int& line_;
   std::size_t at_ = 0;
   int nesting_ = 0;
+  int tests_ = 0;  // around what is read
   int loops_ = 0;  // that a break may leave
   int fors_ = 0;   // that are open
   std::vector<std::string> open_;

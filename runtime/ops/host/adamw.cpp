@@ -1,6 +1,7 @@
 #include "runtime/ops/host/adamw.h"
 
 #include <cmath>
+#include <limits>
 
 #include "runtime/ops/host/threads.h"
 
@@ -18,8 +19,10 @@ double squares(const T* x, i64 count) {
 
 }  // namespace
 
-void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment,
+void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment, Tensor scale,
                 const AdamWOptions& options) {
+  const double factor = *scale.host<double>();
+  if (std::isnan(factor)) return fill_zero(gradient, {});
   const i64 n = value.elements();
   const auto step = static_cast<double>(options.step);
   const double correction1 = 1 - std::pow(options.beta1, step),
@@ -30,14 +33,14 @@ void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor secon
     T *const m = first_moment.host<T>(), *const v = second_moment.host<T>();
     // Scalars are rounded once, after arithmetic in f64, as torch does.
     const T keep = static_cast<T>(1 - options.lr * options.weight_decay);
-    const T scale = static_cast<T>(options.gradient_scale), eps = static_cast<T>(options.eps);
+    const T clip = static_cast<T>(factor), eps = static_cast<T>(options.eps);
     const T new1 = static_cast<T>(1 - options.beta1);
     const T old2 = static_cast<T>(options.beta2), new2 = static_cast<T>(1 - options.beta2);
     const T root2 = static_cast<T>(std::sqrt(correction2)), rate = static_cast<T>(options.lr / correction1);
     parallel_ranges(n, n, [&](i64 first, i64 count) {
 #pragma omp simd
       for (i64 i = first; i < first + count; ++i) {
-        const T d = g[i] * scale;
+        const T d = g[i] * clip;
         const T mean = m[i] + new1 * (d - m[i]);
         const T square = v[i] * old2 + new2 * d * d;
         m[i] = mean;
@@ -49,7 +52,7 @@ void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor secon
   });
 }
 
-double sum_of_squares(Tensor x) {
+void sum_of_squares(Tensor sum, Tensor x) {
   constexpr i64 kBlock = 4096;
   struct Partials {};
   const i64 n = x.elements(), blocks = ceil_div(n, kBlock);
@@ -63,7 +66,14 @@ double sum_of_squares(Tensor x) {
   });
   double total = 0;
   for (i64 b = 0; b < blocks; ++b) total += partial[b];
-  return total;
+  *sum.host<double>() += total;
+}
+
+void clip_scale(Tensor scale, Tensor squares, Tensor loss, double clip) {
+  const double norm = std::sqrt(*squares.host<double>());
+  const bool finite = std::isfinite(norm) && std::isfinite(*loss.host<double>());
+  *scale.host<double>() =
+      finite ? std::min(1.0, clip / (norm + 1e-6)) : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace longsight::ops::host

@@ -5,8 +5,9 @@
 
 namespace longsight::ops::host {
 
-void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment,
+void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment, Tensor scale,
                 const AdamWOptions&);
-double sum_of_squares(Tensor x);
+void sum_of_squares(Tensor sum, Tensor x);
+void clip_scale(Tensor scale, Tensor squares, Tensor loss, double clip);
 
 }  // namespace longsight::ops::host

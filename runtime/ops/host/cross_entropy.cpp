@@ -41,8 +41,8 @@ double row_loss(T* row, i64 size, i64 target, double scale) {
 
 }  // namespace
 
-double row_losses(double total, Tensor logits, Tensor losses, std::span<const i64> targets, double scale,
-                  bool gradient) {
+void row_losses(Tensor total, Tensor logits, Tensor losses, std::span<const i64> targets, double scale,
+                bool gradient) {
   const i64 rows = logits.rows(), ids = logits.row_size();
   double* const out = losses.host<double>();
   dispatch(logits.dtype(), [&](auto zero) {
@@ -56,8 +56,8 @@ double row_losses(double total, Tensor logits, Tensor losses, std::span<const i6
     };
     gradient ? all_rows(std::true_type()) : all_rows(std::false_type());
   });
-  for (i64 r = 0; r < rows; ++r) total += out[r];
-  return total;
+  double& sum = *total.host<double>();
+  for (i64 r = 0; r < rows; ++r) sum += out[r];
 }
 
 }  // namespace longsight::ops::host

@@ -7,9 +7,9 @@
 
 namespace longsight::ops::host {
 
-// Returns `total` and, added in order, -log softmax(logits [R, V])[target] of each row; `losses` [R] (f64) is
+// total [1] (f64) += -log softmax(logits [R, V])[target] of each row, in order; `losses` [R] (f64) is
 // scratch. With `gradient` the logits become scale * (softmax - one hot).
-double row_losses(double total, Tensor logits, Tensor losses, std::span<const i64> targets, double scale,
-                  bool gradient);
+void row_losses(Tensor total, Tensor logits, Tensor losses, std::span<const i64> targets, double scale,
+                bool gradient);
 
 }  // namespace longsight::ops::host

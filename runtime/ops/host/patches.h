@@ -1,6 +1,8 @@
 // Host executor of runtime/ops/patches.h, whose contracts hold and are checked there.
 #pragma once
 
+#include <span>
+
 #include "runtime/ops/patches.h"
 
 namespace longsight::ops::host {

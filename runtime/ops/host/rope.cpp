@@ -1,5 +1,7 @@
 #include "runtime/ops/host/rope.h"
 
+#include <cmath>
+
 #include "runtime/ops/host/threads.h"
 
 namespace longsight::ops::host {
@@ -22,6 +24,25 @@ void rope(Heads x, Tensor cos, Tensor sin, Turn turn) {
           first[i] = a * c[i] - b * turned;
           second[i] = b * c[i] + a * turned;
         }
+      }
+    });
+  });
+}
+
+void rope_angles(Tensor cos, Tensor sin, const RopeAngles& angles) {
+  const i64 half = angles.half;
+  dispatch(cos.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T *const cosines = cos.host<T>(), *const sines = sin.host<T>();
+    parallel_items(angles.rows, 16 * angles.rows * half, [&](i64 row) {
+      const i64* position = angles.positions.data() + row * angles.axes;
+      const i64 set = angles.set.empty() ? 0 : angles.set[static_cast<std::size_t>(row)];
+      const float* inverse = angles.inverse.data() + set * half;
+      for (i64 i = 0; i < half; ++i) {
+        const double angle =
+            static_cast<double>(position[angles.axis[static_cast<std::size_t>(i)]]) * inverse[i];
+        cosines[row * half + i] = static_cast<T>(angles.factor * std::cos(angle));
+        sines[row * half + i] = static_cast<T>(angles.factor * std::sin(angle));
       }
     });
   });

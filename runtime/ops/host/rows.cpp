@@ -70,4 +70,10 @@ void add_matrix(Matrix y, Matrix x) {
   });
 }
 
+void zero_matrix(Matrix y) {
+  const auto bytes = static_cast<std::size_t>(y.cols * size_of(y.dtype));
+  if (bytes == 0) return;
+  parallel_items(y.rows, y.rows * y.cols, [&](i64 r) { std::memset(row_of(y, r), 0, bytes); });
+}
+
 }  // namespace longsight::ops::host

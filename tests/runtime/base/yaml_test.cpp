@@ -225,10 +225,10 @@ TEST_CASE("size, nesting and encoding are bounded") {
   const std::string deep64 = std::string(63, '[') + std::string(63, ']');
   CHECK(contains(refusal("words: " + deep64), "words.0: expected a text, got a list"));
   CHECK(contains(refusal("words: [" + deep64 + "]"), "nested deeper than 64 (c.yaml:1:71)"));
-  CHECK(contains(refusal("words: " + std::string(500000, '[') + std::string(500000, ']')),
+  CHECK(contains(refusal("words: " + std::string(30000, '[') + std::string(30000, ']')),
                  "nested deeper than 64"));
-  CHECK(contains(refusal("words: " + std::string(100000, '[')), "is a bracket not closed? (c.yaml:1:"));
-  CHECK(contains(refusal("words: " + std::string(100000, '{')), "c.yaml:1:"));
+  CHECK(contains(refusal("words: " + std::string(50000, '[')), "is a bracket not closed? (c.yaml:1:"));
+  CHECK(contains(refusal("words: " + std::string(50000, '{')), "c.yaml:1:"));
   CHECK(read("#" + std::string((1 << 20) - 1, 'x')).name == "run");
   CHECK(refusal("#" + std::string(1 << 20, 'x')) == "c.yaml is larger than 1048576 bytes");
   CHECK(refusal("name: a\xFF") == "c.yaml: invalid UTF-8 at byte 7");
@@ -326,6 +326,17 @@ TEST_CASE("an error in an override names the command line") {
         "duplicate key \"a\", first given in line 1 (command line: scales={a: 1, a: 2})");
   CHECK(contains(refusal("", {"train.steps=5 # few"}), "expected an integer, got \"5 # few\""));
   CHECK(refusal("", {"name=\xFF"}).starts_with("the value: invalid UTF-8 at byte 0"));
+}
+
+TEST_CASE("more values than any configuration has are refused, as they take far more memory than the file") {
+  std::string dashes = "words:\n", commas = "words: [", brackets = "words: ";
+  for (int i = 0; i < 140'000; ++i) dashes += "- a\n", commas += "a,", brackets += "[";
+  CHECK(contains(refusal(dashes), "more than 131072 values (c.yaml:13107"));
+  CHECK(contains(refusal(commas + "a]"), "more than 65536 brackets and commas"));
+  CHECK(contains(refusal(brackets), "more than 65536 brackets and commas"));
+  std::string few = "words:\n";
+  for (int i = 0; i < 100'000; ++i) few += "- a\n";
+  CHECK(read(few).words.size() == 100'000);
 }
 
 TEST_CASE("the owner of a field can report an error at its place") {

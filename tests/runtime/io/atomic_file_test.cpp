@@ -132,7 +132,9 @@ TEST_CASE("a write that fails half way leaves the old file and no temporary one"
   ScratchFolder folder;
   const std::string path = folder.write("x", "old");
   const std::string big(100'000, 'b');
-  const Failure expected{ExitCode::cannot_write, "cannot write " + path + ": File too large"};
+  const Failure expected{
+      ExitCode::cannot_write,
+      "cannot write " + path + ": File too large (ulimit -f, or the file system, limits the size of files)"};
   Failure small, large;
   {
     const FileSizeLimit limit(4096);

@@ -6,6 +6,7 @@
 #include "runtime/base/json.h"
 #include "runtime/io/safetensors.h"
 #include "tests/support/failure.h"
+#include "tests/support/path_escapes.h"
 #include "tests/support/scratch_folder.h"
 
 using namespace longsight;
@@ -187,6 +188,24 @@ TEST_CASE("a shard's name cannot reach beyond the folder") {
   fs::copy_file(outside / "secret", folder + "/real");
   write_index(folder, {{"t0", "inner"}});
   model.check_in(SafetensorsSet(folder));
+}
+
+TEST_CASE("sixty ways out of the folder of an index are refused") {
+  const ScratchFolder outside;
+  const Model model({1});
+  fs::create_directories(outside / "folder/sub");
+  const std::string folder = outside / "folder";
+  write_safetensors(outside / "secret", model.tensors);
+  fs::create_symlink("../secret", folder + "/link");
+  fs::create_directory_symlink("..", folder + "/up");
+  const std::vector<std::string> ways = path_escapes(outside.path());
+  CHECK(ways.size() >= 60);
+  for (const std::string& way : ways) {
+    CAPTURE(way);
+    write_index(folder, {{"t0", way}});
+    const Failure failure = failure_of([&] { SafetensorsSet set(folder); });
+    CHECK((failure.code == ExitCode::bad_data || failure.code == ExitCode::missing_input));
+  }
 }
 
 TEST_CASE("a folder of the Hugging Face cache links to its blobs, and to nothing else") {

@@ -174,7 +174,7 @@ TEST_CASE("the time of strftime_now is given") {
 
 TEST_CASE("values that a template cannot have are bad data") {
   CHECK_THROWS_WITH_AS(Value::of(nlohmann::ordered_json::parse("[18446744073709551615]")),
-                       "the integer 18446744073709551615 is beyond 64 bits", Error);
+                       "the integer 18446744073709551615 is beyond 64 bits: write it as a text", Error);
   CHECK_THROWS_AS(Value::of(nlohmann::ordered_json::parse(std::string(501, '[') + std::string(501, ']'))),
                   Error);
 }
@@ -184,4 +184,21 @@ TEST_CASE("variables that a program reads are known") {
   CHECK(program.reads("tools"));
   CHECK(!program.reads("documents"));
   CHECK(!program.reads("loop"));
+}
+
+TEST_CASE("a program that would take more memory or calls than any needs is refused") {
+  std::string elifs = "{% if x %}a", nested, names;
+  for (int i = 0; i < 150; ++i) elifs += "{% elif x %}b";
+  CHECK(render(elifs + "{% else %}c{% endif %}{% if x %}{% elif y %}{% else %}d{% endif %}") == "cd");
+  for (int i = 0; i < 20'000; ++i) elifs += "{% elif x %}b";
+  CHECK(refusal(elifs + "{% endif %}") == "t:1: more than 200 tests of if and elif around a statement");
+  for (int i = 0; i < 3; ++i) {
+    nested += "{% if x %}";
+    for (int k = 0; k < 90; ++k) nested += "{% elif x %}";
+  }
+  CHECK(refusal(nested) == "t:1: more than 200 tests of if and elif around a statement");
+  for (int i = 0; i < 1000; ++i) names += fmt::format("{{{{ x{} }}}}", i);
+  CHECK(refusal(names) == "t:1: more than 1000 names of variables");
+  CHECK(refusal(std::string(262'145, 'x')) == "t: a template of 262145 bytes, at most 262144 are read");
+  CHECK(render(std::string(262'144, 'x')).size() == 262'144);
 }

@@ -1,5 +1,6 @@
 #include "runtime/ops/cross_entropy.h"
 
+#include "runtime/tensor/host_values.h"
 #include "tests/support/failure.h"
 #include "tests/support/gradient_check.h"
 
@@ -18,13 +19,21 @@ struct Problem {
         d_weight(dtype, {ids, width}) {
     for (i64 r = 0; r < rows; ++r) targets.push_back((r * 7 + 3) % ids);
   }
-  ProjectedLoss loss(i64 chunk = 4) const { return {x, weight, targets, scale, chunk}; }
-  double value(i64 chunk = 4) { return projected_loss(loss(chunk), scratch, kStream); }
+  ProjectedLoss loss(i64 chunk = 4) const {
+    return {x, weight, IndexList(targets, weight->rows(), "targets"), scale, chunk};
+  }
+  double value(i64 chunk = 4) {
+    fill_zero(sum, kStream);
+    projected_loss(sum, loss(chunk), scratch, kStream);
+    return read_scalar(sum, kStream);
+  }
   double with_gradient(i64 chunk = 4) {
-    return projected_loss_with_gradient(dx, d_weight, loss(chunk), scratch, kStream);
+    fill_zero(sum, kStream);
+    projected_loss_with_gradient(sum, dx, d_weight, loss(chunk), scratch, kStream);
+    return read_scalar(sum, kStream);
   }
   double scale = 0.37;
-  OwnedTensor x, weight, dx, d_weight;
+  OwnedTensor x, weight, dx, d_weight, sum{DType::F64, {1}};
   std::vector<i64> targets;
   Arena scratch{"test"};
 };
@@ -76,7 +85,7 @@ TEST_CASE("dx is overwritten, d_weight is added to or left out") {
   CHECK(values_of(p.dx) == dx);
   for (double& v : dw) v *= 2;
   CHECK(relative_error(values_of(p.d_weight), dw) < 1e-15);
-  projected_loss_with_gradient(without.dx, {}, without.loss(), without.scratch, kStream);
+  projected_loss_with_gradient(without.sum, without.dx, {}, without.loss(), without.scratch, kStream);
   CHECK(values_of(without.dx) == dx);
 }
 
@@ -109,6 +118,13 @@ TEST_CASE("the loss and its gradients have the same bits for every thread count"
   });
 }
 
+TEST_CASE("the loss is added to what is there") {
+  Problem p(DType::F64);
+  const double once = p.value();
+  projected_loss(p.sum, p.loss(), p.scratch, kStream);
+  CHECK(read_scalar(p.sum, kStream) == doctest::Approx(2 * once).epsilon(1e-15));
+}
+
 TEST_CASE("no supervised rows: no loss, no gradient") {
   Problem p(DType::F32, 0);
   CHECK(p.value() == 0);
@@ -132,9 +148,10 @@ TEST_CASE("a target that is no id is refused, before anything is written") {
     CHECK(values_of(p.dx) == std::vector<double>(77, 0.0));
   }
   Problem p(DType::F32), other(DType::F32, 10), wide(DType::F64);
-  CHECK(failure_of([&] { projected_loss_with_gradient(other.dx, {}, p.loss(), p.scratch, kStream); }).code ==
-        ExitCode::internal);
   CHECK(failure_of([&] {
-          projected_loss_with_gradient(p.dx, wide.d_weight, p.loss(), p.scratch, kStream);
+          projected_loss_with_gradient(p.sum, other.dx, {}, p.loss(), p.scratch, kStream);
+        }).code == ExitCode::internal);
+  CHECK(failure_of([&] {
+          projected_loss_with_gradient(p.sum, p.dx, wide.d_weight, p.loss(), p.scratch, kStream);
         }).code == ExitCode::internal);
 }

@@ -15,6 +15,10 @@ std::vector<i64> from(i64 first, i64 count) {
   return index;
 }
 
+IndexList list(const std::vector<i64>& values) {
+  return {values, values.empty() ? 0 : *std::max_element(values.begin(), values.end()) + 1, "patches"};
+}
+
 }  // namespace
 
 TEST_CASE("patches come as the index says, each as (channel, y, x)") {
@@ -24,7 +28,7 @@ TEST_CASE("patches come as the index says, each as (channel, y, x)") {
   for (const DType dtype : {DType::F32, DType::F64}) {
     GuardedMatrix rows(dtype, 4, 3 * kPatch * kPatch);
     const std::vector<i64> index{4, 1, 2, 5};  // of 2 x 3
-    patch_rows(rows, pixels, kPatch, index, {});
+    patch_rows(rows, pixels, kPatch, list(index), {});
     for (i64 r = 0; r < 4; ++r) {
       const i64 at = index[static_cast<std::size_t>(r)], top = at / 3 * kPatch, left = at % 3 * kPatch;
       for (i64 c = 0; c < 3; ++c) {
@@ -44,7 +48,7 @@ TEST_CASE("patches of a large image are the same for every thread count") {
   const OwnedTensor pixels = random_tensor(DType::F32, {3, 112, 126}, "pixels");
   check_same_bits_for_every_thread_count([&] {
     GuardedMatrix rows(DType::F32, 72, 588);
-    patch_rows(rows, pixels, 14, from(0, 72), {});
+    patch_rows(rows, pixels, 14, list(from(0, 72)), {});
     CHECK(rows.guards_intact());
     return rows.values();
   });
@@ -55,7 +59,7 @@ TEST_CASE("patches that come ready are taken by their index") {
   const std::vector<i64> index{3, 0, 3};
   for (const DType dtype : {DType::F32, DType::F64}) {
     GuardedMatrix rows(dtype, 3, 7);
-    ready_patch_rows(rows, patches, index, {});
+    ready_patch_rows(rows, patches, list(index), {});
     for (i64 r = 0; r < 3; ++r) {
       for (i64 c = 0; c < 7; ++c)
         CHECK(rows.at(r, c) ==
@@ -64,8 +68,10 @@ TEST_CASE("patches that come ready are taken by their index") {
     CHECK(rows.guards_intact());
   }
   GuardedMatrix rows(DType::F32, 1, 7), wide(DType::F32, 1, 8);
-  CHECK(failure_of([&] { ready_patch_rows(rows, patches, from(5, 1), {}); }).code == ExitCode::internal);
-  CHECK(failure_of([&] { ready_patch_rows(wide, patches, from(0, 1), {}); }).code == ExitCode::internal);
+  CHECK(failure_of([&] { ready_patch_rows(rows, patches, list(from(5, 1)), {}); }).code ==
+        ExitCode::internal);
+  CHECK(failure_of([&] { ready_patch_rows(wide, patches, list(from(0, 1)), {}); }).code ==
+        ExitCode::internal);
 }
 
 TEST_CASE("patches outside the image and wrong widths are refused; a rest at the edges is not seen") {
@@ -73,7 +79,7 @@ TEST_CASE("patches outside the image and wrong widths are refused; a rest at the
   const GuardedMatrix rows(DType::F32, 2, 12), none(DType::F32, 0, 12), wide(DType::F32, 2, 13);
   const auto code = [&](const GuardedMatrix& to, const OwnedTensor& image, i64 first) {
     const Matrix m(to);
-    return failure_of([&] { patch_rows(m, image, 2, from(first, m.rows), {}); }).code;
+    return failure_of([&] { patch_rows(m, image, 2, list(from(first, m.rows)), {}); }).code;
   };
   CHECK(code(rows, pixels, 4) == ExitCode::done);
   CHECK(code(none, pixels, 6) == ExitCode::done);

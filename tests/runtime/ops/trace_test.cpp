@@ -5,11 +5,14 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/ops/adamw.h"
 #include "runtime/ops/attention.h"
 #include "runtime/ops/cross_entropy.h"
 #include "runtime/ops/linear.h"
+#include "runtime/ops/merge_attention.h"
 #include "runtime/ops/norm.h"
 #include "runtime/ops/rows.h"
+#include "runtime/tensor/host_values.h"
 #include "tests/support/failure.h"
 
 using namespace longsight;
@@ -67,20 +70,50 @@ TEST_CASE("Traced attention counts the pairs that see each other, and takes the 
   CHECK(t.trace.calls()[2].again == 2 * pairs * 4 * 8);
 }
 
+TEST_CASE("A traced merge reads two results and writes one") {
+  Traced t;
+  const Tensor o = t.take({7, 4, 8}), part = t.take({7, 4, 8}), lse = t.take({7, 4}),
+               part_lse = t.take({7, 4});
+  merge_attention(o, lse, part, part_lse, t.trace.stream());
+  REQUIRE(t.trace.calls().size() == 1);
+  CHECK(t.trace.calls()[0].bytes == 4. * 3 * (7 * 4 * 8 + 7 * 4));
+}
+
 TEST_CASE("A traced loss goes through its chunks") {
   Traced t;
-  const std::vector<i64> targets(5, 1);
+  const IndexList targets = IndexList::counted(5, 32);
   const ProjectedLoss p{.x = t.take({5, 8}), .weight = t.take({32, 8}), .targets = targets, .chunk_rows = 2};
-  CHECK(projected_loss_with_gradient(t.take({5, 8}), t.take({32, 8}), p, t.arena, t.trace.stream()) == 0);
+  projected_loss_with_gradient(t.take({1}, DType::F64), t.take({5, 8}), t.take({32, 8}), p, t.arena,
+                               t.trace.stream());
   CHECK(t.trace.flops() == 3 * 2. * 5 * 8 * 32);
   CHECK(t.trace.calls().size() == 3 * 4);
 }
 
 TEST_CASE("What is checked on the host is checked in a trace") {
   Traced t;
-  const std::vector<i64> index{0, 3};
+  const IndexList index = IndexList::counted(2, 4);
   CHECK_THROWS(gather_rows(t.take({2, 4}), t.take({3, 4}), index, t.trace.stream()));
   CHECK_THROWS(rms_norm(t.take({2, 4}), t.take({2}), t.take({2, 4}), t.take({5}), 1e-5, t.trace.stream()));
+}
+
+TEST_CASE("A scalar that is read in the middle of a trace throws") {
+  Traced t;
+  const Tensor sum = t.take({1}, DType::F64);
+  sum_of_squares(sum, t.take({5}), t.trace.stream());
+  CHECK_THROWS(read_scalar(sum, t.trace.stream()));
+  write_scalar(sum, 1, t.trace.stream());
+  CHECK(std::string(t.trace.calls().back().op) == "write_values");
+}
+
+TEST_CASE("Work belongs to the part of the program that has begun") {
+  Traced t;
+  zero_matrix(t.take({2, 4}), t.trace.stream());
+  begin_part(t.trace.stream(), "vision");
+  zero_matrix(t.take({2, 4}), t.trace.stream());
+  begin_part({}, "nothing on the host");
+  REQUIRE(t.trace.calls().size() == 2);
+  CHECK(std::string(t.trace.calls()[0].part).empty());
+  CHECK(std::string(t.trace.calls()[1].part) == "vision");
 }
 
 TEST_CASE("Memory of a trace is not read on the host, and another backend than there is says so") {

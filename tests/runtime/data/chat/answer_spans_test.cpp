@@ -185,6 +185,92 @@ TEST_CASE("the head of the next message is never learned, also without anything 
   CHECK(learned(heads, talk({user("a"), answer("b"), user("c"), answer("d")})) == "[b</s>][d</s>]");
 }
 
+TEST_CASE("what a template writes behind the messages is not learned, nor does it hide where answers begin") {
+  const std::string turns =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+  const std::string prompt = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  for (const char* const tail :
+       {"Remember: {{ messages[0].content }}\n",
+        "{% if messages[-1].role == 'user' %}Answer: {{ messages[-1].content }}\n{% endif %}",
+        "<|im_start|>memory\n{{ messages[-1].content }}<|im_end|>\n",
+        "<|im_start|>system\nBe brief.<|im_end|>\n", "Be brief.\n"}) {
+    CAPTURE(tail);
+    for (const char* const system : {"", "<|im_start|>system\nHelp.<|im_end|>\n"}) {
+      CAPTURE(system);
+      const std::string program = system + turns + tail + prompt;
+      CHECK(learned(program, talk({user("one"), answer("two"), user("three"), answer("four")})) ==
+            "[two<|im_end|>][four<|im_end|>]");
+      CHECK(learned(program, talk({user("one"), answer("two")})) == "[two<|im_end|>]");
+      CHECK_FALSE(with(program).adds_eos());
+      CHECK(with(program).stop() == "<|im_end|>");
+    }
+  }
+}
+
+TEST_CASE(
+    "words that change from turn to turn in front of the end are learned with it, and nothing is added") {
+  const std::string prompt = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const ChatSample sample = talk({user("one"), answer("two"), user("three"), answer("four")});
+  const std::string number =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }} #{{ loop.index }}<|im_end|>\n{% "
+      "endfor %}";
+  CHECK(learned(number + prompt, sample) == "[two #2<|im_end|>][four #4<|im_end|>]");
+  const std::string length =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }} ({{ m.content | length "
+      "}})<|im_end|>\n"
+      "{% endfor %}";
+  CHECK(learned(length + prompt, sample) == "[two (3)<|im_end|>][four (4)<|im_end|>]");
+}
+
+TEST_CASE("a special token that heads and ends of turns share does not cut the end") {
+  const std::string end = "<|eot_id|>text<|vision_end|><|im_end|>";
+  for (const std::string& system : {std::string(), "<|vision_start|>system<|vision_end|>Help." + end}) {
+    CAPTURE(system);
+    const std::string program =
+        system + "{% for m in messages %}<|vision_start|>{{ m.role }}<|vision_end|>{{ m.content }}" + end +
+        "{% endfor %}{% if add_generation_prompt %}<|vision_start|>assistant<|vision_end|>{% endif %}";
+    CHECK(learned(program, talk({user("a"), answer("b"), user("c"), answer("d")})) ==
+          "[b" + end + "][d" + end + "]");
+  }
+}
+
+TEST_CASE("where a template ends some answers, the others are as it writes them") {
+  const ChatSample sample = talk({user("one"), answer("two"), user("three"), answer("four")});
+  const std::string prompt = "{% if add_generation_prompt %}Assistant:{% endif %}";
+  const std::string last =
+      "{% for m in messages %}{{ m.role | capitalize }}: {{ m.content }}{% if m.role == 'assistant' and "
+      "loop.last %}"
+      "{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}" +
+      prompt;
+  CHECK(with(last).render(sample, {}).text ==
+        "User: one\nAssistant: two\nUser: three\nAssistant: four</s>\n");
+  CHECK(learned(last, sample) == "[two][four</s>]");
+  CHECK_FALSE(with(last).adds_eos());
+  const std::string other =
+      "{% for m in messages %}{{ m.role | capitalize }}: {{ m.content }}{{ '<|im_end|>' if loop.last else "
+      "'\n' }}"
+      "{% endfor %}" +
+      prompt;
+  CHECK(learned(other, sample) == "[two][four<|im_end|>]");
+}
+
+TEST_CASE("where an end of turn cannot be told from the end of a conversation, marks are asked for") {
+  const std::string behind =
+      "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}Be brief.</s>"
+      "{% if add_generation_prompt %}assistant: {% endif %}";
+  const Failure failure = failure_of([&] { learned(behind, talk({user("a"), answer("b")})); });
+  CHECK(failure.code == ExitCode::bad_data);
+  CHECK(contains(failure.message, "f.jsonl:7: whether t.jinja ends an answer with what it writes behind"));
+  CHECK(contains(failure.message, "mark what is generated with {% generation %}"));
+  const std::string strict =
+      "{% if not tools %}{{ raise_exception('no tools') }}{% endif %}{{ tools | tojson }}"
+      "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
+  ChatSample tools = talk({user("a"), answer("b")});
+  tools.tools = ordered_json::parse(R"([{"name": "add"}])");
+  CHECK(contains(failure_of([&] { learned(strict, tools); }).message,
+                 "where the answer of message 2 ends cannot be told"));
+}
+
 TEST_CASE("generation marks say what is learned, message by message") {
   const char* const marked =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{{ "

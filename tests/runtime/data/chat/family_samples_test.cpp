@@ -2,8 +2,8 @@
 #include <doctest/doctest.h>
 
 #include "runtime/base/json.h"
+#include "runtime/data/chat/media_text.h"
 #include "runtime/data/chat/tokenize_sample.h"
-#include "runtime/data/media_text.h"
 #include "runtime/data/records/messages.h"
 
 using namespace longsight;

@@ -306,6 +306,9 @@ TEST_CASE("nothing of a sample is left out without a word") {
   sample.tools = nlohmann::ordered_json::parse(R"([{"name": "add"}])");
   CHECK(contains(failure_of([&] { deaf.render(sample, {}); }).message,
                  "f.jsonl:7: the sample has tools, which d.jinja does not show"));
+  sample.tools = nlohmann::ordered_json::parse(R"([{"name": "add", "most": 18446744073709551615}])");
+  CHECK(contains(failure_of([&] { deaf.render(sample, {}); }).message,
+                 "f.jsonl:7: the integer 18446744073709551615 is beyond 64 bits"));
   const ChatRenderer mute(
       {.name = "m",
        .place = "m.jinja",

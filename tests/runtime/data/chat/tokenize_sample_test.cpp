@@ -5,9 +5,9 @@
 #include <doctest/doctest.h>
 
 #include "runtime/base/json.h"
-#include "runtime/data/bpe_tokenizer.h"
-#include "runtime/data/media_text.h"
+#include "runtime/data/chat/media_text.h"
 #include "runtime/data/records/messages.h"
+#include "runtime/data/text/bpe_tokenizer.h"
 #include "runtime/io/safetensors.h"
 #include "tests/support/failure.h"
 

@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 #include "runtime/base/json.h"
-#include "runtime/data/image/image_decode.h"
+#include "runtime/data/image/formats/image_decode.h"
 #include "runtime/data/records/record_file.h"
 #include "tests/support/failure.h"
 

@@ -53,12 +53,10 @@ TEST_CASE("forty ways out of the media folder are refused") {
                                       ".",
                                       "sub",
                                       "sub/..",
-                                      "link.png",
-                                      "relative.png",
-                                      "chain.png",
-                                      "up/secret.png",
-                                      "up/media/up/secret.png",
-                                      "sub/root/etc/passwd",
+                                      "up/../secret.png",
+                                      "up/../../secret.png",
+                                      "sub/root/../secret.png",
+                                      outer / "media/up/../secret.png",
                                       "loop.png",
                                       "dangling.png",
                                       "pipe.png",
@@ -92,6 +90,15 @@ TEST_CASE("forty ways out of the media folder are refused") {
     CAPTURE(path);
     CHECK(media.resolve(path, "w").path == outer / ("media/" + std::string(path)));
   }
+  // So do links that lead out, and ".." does not leave by one.
+  for (const char* path :
+       {"link.png", "relative.png", "chain.png", "up/secret.png", "up/media/up/secret.png"}) {
+    CAPTURE(path);
+    CHECK(media.resolve(path, "w").path == outer / ("media/" + std::string(path)));
+    CHECK(media.resolve(outer / ("media/" + std::string(path)), "w").path ==
+          outer / ("media/" + std::string(path)));
+  }
+  CHECK(media.resolve("sub/root/../../a.png", "w").path == outer / "media/a.png");
   CHECK(media.resolve(outer / "media/a.png", "w").path == outer / "media/a.png");
   CHECK(failure_of([&] { media.resolve("../media-evil/c.png", "w"); }) ==
         Failure{ExitCode::bad_data,

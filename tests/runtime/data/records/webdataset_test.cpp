@@ -4,10 +4,12 @@
 
 #include <doctest/doctest.h>
 
-#include "runtime/data/image/image_decode.h"
+#include "runtime/base/json.h"
+#include "runtime/data/image/formats/image_decode.h"
 #include "runtime/data/records/check_data.h"
 #include "tests/support/failure.h"
 #include "tests/support/media_bytes.h"
+#include "tests/support/path_escapes.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/tar_maker.h"
 
@@ -92,6 +94,30 @@ TEST_CASE("pictures that a record does not name are taken in the order of the ar
   CHECK(text_of_media(named.media[0].frames.at(0)) == "2");
   CHECK(text_of_media(named.media[1].frames.at(0)) == "1");
   CHECK(text_of_media(named.media[2].frames.at(0)) == "3");
+}
+
+TEST_CASE("a record of a shard reaches no file, and a member's name none either") {
+  const ScratchFolder outside;
+  outside.write("secret", "x");
+  const Shard shard;
+  for (const std::string& way : path_escapes(outside.path())) {
+    CAPTURE(way);
+    const std::string json = Json{
+        {"messages", {{{"role", "user"}, {"content", "<image>"}}, {{"role", "assistant"}, {"content", "a"}}}},
+        {"images", {way}}}.dump();
+    shard.refusal(tar_member("a.json", json) + tar_member("a.png", "1"));
+    // Nothing is extracted: a member of such a name is a place in the shard, or refused.
+    if (way.empty() || way.size() > 90 || way.find('\0') != std::string::npos) continue;
+    const std::string path =
+        shard.write(tar_member(way + ".json", kQuestion + "}") + tar_member(way + ".png", "1"));
+    const Failure failure = failure_of([&] {
+      const WebDataset data({path});
+      const MediaFile picture = data.sample(0).media.at(0).frames.at(0);
+      CHECK(picture.path == path);
+      CHECK(text_of_media(picture) == "1");
+    });
+    CHECK((failure.code == ExitCode::done || failure.code == ExitCode::bad_data));
+  }
 }
 
 TEST_CASE("samples of a shard that are wrong are refused by shard and name") {

@@ -1,0 +1,223 @@
+#include "launch/planning/prediction.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+
+#include "launch/planning/block_classes.h"
+
+namespace longsight::planning {
+namespace {
+
+using parallel::Wire;
+
+double number(i64 value) {
+  return static_cast<double>(value);
+}
+
+Cost& part_of(CostByPart& parts, const std::string& name) {
+  const auto found =
+      std::find_if(parts.begin(), parts.end(), [&](const auto& part) { return part.first == name; });
+  if (found != parts.end()) return found->second;
+  parts.emplace_back(name, Cost{});
+  return parts.back().second;
+}
+
+// The ops of one rank.
+CostByPart work_of(const model::PassTrace& trace) {
+  CostByPart parts;
+  for (const Work& call : trace.work.calls()) {
+    Cost& part = part_of(parts, call.part);
+    const bool attention = std::string_view(call.op).starts_with("attention");
+    if (call.flops == 0) {
+      part.touched_bytes += call.bytes;
+    } else {
+      (attention ? part.attention_flops : part.gemm_flops) += call.flops;
+    }
+  }
+  return parts;
+}
+
+// Of counts that live as long as it.
+using KnownWires = std::map<std::pair<const void*, i64>, Wire>;
+
+// Exchanges of the group; those of equal counts are counted once.
+void add_wire(CostByPart& parts, const model::PassTrace& trace, KnownWires& known) {
+  const auto& entries = trace.schedule.entries();
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const auto [wire, added] = known.try_emplace(entries[i].counts.identity());
+    if (added) wire->second = wire_of(entries[i].counts, size_of(entries[i].dtype));
+    part_of(parts, trace.parts[i]).wire += wire->second;
+  }
+}
+
+template <class Value>
+i64 most(i64 ranks, Value&& value) {
+  i64 best = 0;
+  for (i64 r = 1; r < ranks; ++r) {
+    if (value(r) > value(best)) best = r;
+  }
+  return best;
+}
+
+// Ranks that have most of something: rows of a stream, pairs that attention looks at, visual tokens, targets.
+std::set<i64> fullest_ranks(const model::PassInputs& inputs, const parallel::BatchShape& batch) {
+  const parallel::Layout& layout = inputs.layout();
+  const i64 ranks = layout.ranks;
+  std::set<i64> some{most(ranks, [&](i64 r) { return layout.language.rows(r); }),
+                     most(ranks, [&](i64 r) { return layout.vision.rows(r); })};
+  for (const auto& strategy : inputs.strategies) {
+    const std::vector<double> pairs = strategy->head_pairs();
+    some.insert(most(ranks, [&](i64 r) { return pairs[static_cast<std::size_t>(r)]; }));
+  }
+  if (inputs.has_images()) {
+    const parallel::Counts rows =
+        fusion_exchanges(parallel::FusionKind::owner, batch.features, layout).forth.counts;
+    some.insert(most(ranks, [&](i64 r) { return rows.total_sent_by(r); }));
+    some.insert(most(ranks, [&](i64 r) { return rows.total_received_by(r); }));
+  }
+  return some;
+}
+
+MemoryByPart memory_of(const model::PassTrace& trace, const model::PassInputs& inputs) {
+  const auto logits = trace.scratch_table.find("loss.logits");
+  MemoryByPart memory{.inputs = inputs.vision.patches->bytes(), .activations = trace.saved};
+  memory.loss_chunk = logits == trace.scratch_table.end() ? 0 : logits->second;
+  memory.scratch = trace.scratch - memory.loss_chunk;
+  return memory;
+}
+
+}  // namespace
+
+// ---- sums
+
+void Cost::add(const Cost& other, double times) {
+  gemm_flops += times * other.gemm_flops;
+  attention_flops += times * other.attention_flops;
+  touched_bytes += times * other.touched_bytes;
+  const auto whole = static_cast<i64>(times);
+  wire += {whole * other.wire.total, whole * other.wire.fullest, whole * other.wire.messages};
+}
+
+double Cost::seconds(const HardwareProfile& h) const {
+  return gemm_flops / h.gemm_flops + attention_flops / h.attention_flops +
+         touched_bytes / h.memory_bandwidth + number(wire.fullest) / h.link_bandwidth +
+         number(wire.messages) * h.latency;
+}
+
+double seconds_of(const CostByPart& parts, const HardwareProfile& h) {
+  double sum = 0;
+  for (const auto& [name, cost] : parts) sum += cost.seconds(h);
+  return sum;
+}
+
+void add(CostByPart& sum, const CostByPart& more) {
+  for (const auto& [name, cost] : more) part_of(sum, name).add(cost);
+}
+
+i64 MemoryByPart::total() const {
+  i64 sum = 0;
+  for (const auto& [name, bytes] : parts()) sum += bytes;
+  return sum;
+}
+
+std::vector<std::pair<std::string, i64>> MemoryByPart::parts() const {
+  return {{"parameters", parameters}, {"gradients", gradients},        {"optimizer", optimizer},
+          {"inputs", inputs},         {"activations", activations},    {"scratch", scratch},
+          {"loss_chunk", loss_chunk}, {"communication", communication}};
+}
+
+// ---- a pass, a step
+
+namespace {
+
+// What one rank's trace tells.
+struct RankFigures {
+  CostByPart work, wires;  // its ops; the exchanges of the whole group, which each rank knows
+  MemoryByPart memory;
+};
+
+RankFigures traced_figures(model::Vlm& model, const model::PassInputs& inputs, model::PassMemory& traced,
+                           KnownWires* known) {
+  const model::PassTrace trace = trace_pass(model, inputs, true, traced, "sequence", false);
+  RankFigures figures{.work = work_of(trace), .wires = {}, .memory = memory_of(trace, inputs)};
+  if (known != nullptr) add_wire(figures.wires, trace, *known);
+  return figures;
+}
+
+// sum += times * (more - less), part by part.
+void add_difference(CostByPart& sum, const CostByPart& more, const CostByPart& less, double times) {
+  for (const auto& [name, cost] : more) part_of(sum, name).add(cost, times);
+  for (const auto& [name, cost] : less) part_of(sum, name).add(cost, -times);
+}
+
+// The figures of all blocks from traces of one or two of each class. Activations and work add up, scratch
+// does not.
+RankFigures figures_of(model::Vlm& model, model::PassInputs& inputs, model::PassMemory& traced,
+                       KnownWires* known) {
+  const std::vector<BlockClass> classes = block_classes(model, inputs);
+  const auto shortened = [&](i64 twice) {
+    const ShortenedPass some(inputs, classes, twice);
+    return traced_figures(model, inputs, traced, known);
+  };
+  const RankFigures once = shortened(-1);
+  RankFigures all = once;
+  for (std::size_t c = 0; c < classes.size(); ++c) {
+    const i64 others = static_cast<i64>(classes[c].blocks.size()) - 1;
+    if (others == 0) continue;
+    const RankFigures twice = shortened(static_cast<i64>(c));
+    add_difference(all.work, twice.work, once.work, number(others));
+    add_difference(all.wires, twice.wires, once.wires, number(others));
+    all.memory.activations += others * (twice.memory.activations - once.memory.activations);
+    all.memory.scratch = std::max(all.memory.scratch, twice.memory.scratch);
+  }
+  return all;
+}
+
+}  // namespace
+
+PassPrediction predict_pass(model::Vlm& model, const parallel::BatchShape& batch, const parallel::Plan& plan,
+                            const HardwareProfile& hardware, model::PassMemory& traced) {
+  model::PassInputs inputs = counted_inputs(batch, model, plan, 0);
+  PassPrediction prediction;
+  CostByPart wires;
+  KnownWires known;  // of the inputs of the first rank
+  for (i64 rank : fullest_ranks(inputs, batch)) {
+    const bool first = wires.empty();
+    if (rank != inputs.rank) inputs = counted_inputs(batch, model, plan, rank);
+    RankFigures figures = figures_of(model, inputs, traced, first ? &known : nullptr);
+    for (const auto& [name, cost] : figures.work) {
+      Cost& slowest = part_of(prediction.parts, name);
+      if (cost.seconds(hardware) >= slowest.seconds(hardware)) slowest = cost;
+    }
+    if (figures.memory.total() >= prediction.memory.total()) prediction.memory = figures.memory;
+    if (first) wires = std::move(figures.wires);
+  }
+  add(prediction.parts, wires);
+  return prediction;
+}
+
+MemoryByPart resident_memory(const ParameterRegistry& p, i64 world) {
+  const i64 trained = p.gradients().bytes();
+  return {.parameters = p.values().bytes(),
+          .gradients = trained,
+          .optimizer = 2 * trained,
+          .communication = world > 1 ? parallel::ProcessGroup::reduction_scratch_bytes : 0};
+}
+
+Cost gradient_sum_cost(const ParameterRegistry& p, i64 world) {
+  Cost cost;
+  cost.wire = parallel::all_reduce_wire(p.gradients().elements(), world, size_of(p.dtype()));
+  cost.touched_bytes = 3 * number(cost.wire.fullest);
+  return cost;
+}
+
+Cost optimizer_cost(const ParameterRegistry& p) {
+  Cost cost;
+  // The norm reads the gradient; AdamW reads and writes value and moments, and reads the gradient.
+  cost.touched_bytes = 8 * number(p.gradients().bytes());
+  return cost;
+}
+
+}  // namespace longsight::planning

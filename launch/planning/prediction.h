@@ -1,0 +1,64 @@
+// What a pass costs: the work, the bytes on the wire and the memory that traces of it tell, and the seconds
+// that a hardware profile makes of them.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "launch/planning/hardware_profile.h"
+#include "model/pass.h"
+
+namespace longsight::planning {
+
+// Of one rank's ops, and of the group's exchanges. Ranks meet in every exchange, so a part of the program
+// lasts as long as on its slowest rank.
+struct Cost {
+  double gemm_flops = 0;
+  double attention_flops = 0;
+  double touched_bytes = 0;  // of ops that are no products
+  parallel::Wire wire = {};
+
+  double seconds(const HardwareProfile&) const;
+  void add(const Cost& other, double times = 1);  // times: a whole number
+};
+
+// By part of the program, in the order in which they begin: vision, connector, fusion, language, loss.
+using CostByPart = std::vector<std::pair<std::string, Cost>>;
+double seconds_of(const CostByPart&, const HardwareProfile&);
+void add(CostByPart& sum, const CostByPart& more);
+
+struct MemoryByPart {
+  i64 parameters = 0;
+  i64 gradients = 0;
+  i64 optimizer = 0;    // two moments per trained element
+  i64 inputs = 0;       // patches of this rank's images, of the step that runs and of the next
+  i64 activations = 0;  // what forward leaves for backward
+  i64 scratch = 0;      // most that is taken at once besides, without:
+  i64 loss_chunk = 0;   // logits that exist then
+  i64 communication = 0;
+
+  i64 total() const;
+  std::vector<std::pair<std::string, i64>> parts() const;  // by name, without the total
+};
+
+// Of one micro-batch on one sequence group.
+struct PassPrediction {
+  CostByPart parts;     // of the slowest rank
+  MemoryByPart memory;  // of the fullest rank; without the tiles of attention, which depend on the machine
+};
+
+// Traces forward, loss and backward on the ranks that have most of anything, of blocks that are alike one or
+// two (block_classes.h). The model's parameters are
+// allocated, on any backend, with gradients where they are trained; `traced` is the memory of traces.
+PassPrediction predict_pass(model::Vlm&, const parallel::BatchShape&, const parallel::Plan&,
+                            const HardwareProfile&, model::PassMemory& traced);
+
+// Bytes that stay for the whole run.
+MemoryByPart resident_memory(const ParameterRegistry&, i64 world);
+
+// Once a step: the sum of gradients over all ranks, and AdamW on every rank's copy.
+Cost gradient_sum_cost(const ParameterRegistry&, i64 world);
+Cost optimizer_cost(const ParameterRegistry&);
+
+}  // namespace longsight::planning

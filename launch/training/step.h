@@ -1,0 +1,108 @@
+// One optimizer step's worth of samples: dealt over data groups, run, and its gradients summed.
+#pragma once
+
+#include <vector>
+
+#include "model/pass.h"
+#include "parallel/gradient_sync.h"
+#include "parallel/groups/mesh.h"
+#include "parallel/groups/schedule.h"
+
+namespace longsight::launch {
+
+// The samples of a step as this rank runs them. Counts are of the whole step, the same on every rank.
+struct StepBatch {
+  std::vector<model::PassInputs> passes;  // as many on every rank: a group without samples makes empty ones
+  std::vector<std::vector<std::string>> ids;  // of the samples of each pass
+  i64 samples = 0;
+  i64 tokens = 0;
+  i64 visual_tokens = 0;
+  i64 supervised = 0;
+  i64 images = 0;
+};
+
+// Deals samples over the data groups of the plan and prepares what `rank` of the world runs of them, images
+// included; may run on another thread than the step. `limit`: most tokens of a micro-batch, 0: none.
+StepBatch deal_step(std::span<const model::Sample> samples, const model::Vlm&, const parallel::Plan&,
+                    i64 rank, i64 limit);
+
+// What ranks want to be known at the end of a step: numbers of ranks, or 0 and 1 of one. They are summed with
+// the loss, so that to agree costs no exchange of its own.
+struct StepVotes {
+  double stop = 0;     // asked by a signal to stop
+  double save = 0;     // for a checkpoint
+  double busy = 0;     // still writing one
+  double seconds = 0;  // outside of collectives in the step before (launch/watchdog/slow_rank.h)
+};
+
+// Numbers of the whole step, on every rank the same, each a tensor [1] (f64).
+struct StepNumbers {
+  Tensor loss;     // sum of all supervised tokens
+  Tensor flops;    // computed by all ranks, without what is computed again
+  Tensor votes;    // [4]: stop, save, busy, seconds
+  Tensor squares;  // sum of those of the gradients: whoever takes the norm writes it
+  Tensor scale;    // what gradients are multiplied by: whoever clips writes it
+};
+struct StepValues {
+  double loss = 0, flops = 0;
+  StepVotes votes = {};
+  double squares = 0, scale = 0;
+};
+
+// What a rank itself has of a pass, before any sum over ranks.
+struct PassValues {
+  double loss = 0;
+  double squares = 0;  // of the gradients of this pass alone
+};
+
+// Runs steps of one model on one plan. Everything but read(), evaluate() and check_replicas() only queues
+// work on the stream, that of a trace too (with MeshGroups of one).
+class StepRunner {
+ public:
+  StepRunner(model::Vlm&, const parallel::Plan&, parallel::MeshGroups&, Stream);
+
+  // Adds the gradients of loss / supervised tokens and sums them over the world. Collective over the world,
+  // whose ranks first compare what they will issue to the end of the step: the sums and, if so,
+  // hash_replicas. A step without supervised tokens is bad_data.
+  enum class End { gradients, replica_check };
+  void run(const StepBatch&, End end = End::gradients, const StepVotes& own = {});
+  StepNumbers numbers() const;
+  StepValues read() const;                         // of the step that ran. Waits for it
+  double own_flops() const { return own_flops_; }  // computed by this rank in that step, as numbers().flops
+  // The passes of a step again, one by one, without a sum over ranks; no gradient is left. For a step that
+  // went wrong: it waits for each. Collective over the sequence groups, whose ranks give the same step.
+  std::vector<PassValues> run_alone(const StepBatch&);
+
+  // The sum of the losses, without gradients. Collective over the world.
+  void queue_evaluation(const StepBatch&);
+  double evaluate(const StepBatch&);
+
+  // Parameters that the step reaches: those with a gradient, without the vision side if no rank has an image.
+  static bool reached(const Parameter&, const StepBatch&);
+  // Queues the comparison of the ranks' parameters as they are now, where run() was told so. Collective.
+  void hash_replicas();
+  // Waits for it, and throws internal on every rank unless they are the same. Collective.
+  void check_replicas();
+
+  model::PassMemory& memory() { return memory_; }
+  const parallel::Plan& plan() const { return plan_; }
+
+ private:
+  void begin(const StepBatch&, End);
+  void sum_over_ranks(parallel::ProcessGroup& world, Arena& scratch, Stream);
+
+  model::Vlm& model_;
+  parallel::Plan plan_;
+  parallel::MeshGroups& groups_;
+  Stream stream_;
+  model::PassMemory memory_;
+  // Of the step that runs.
+  parallel::ScheduleCursor cursor_;
+  parallel::ScheduledGroup world_;
+  std::vector<parallel::GradientBucket> buckets_;
+  OwnedTensor numbers_, hashes_;
+  End end_ = End::gradients;
+  double own_flops_ = 0;
+};
+
+}  // namespace longsight::launch

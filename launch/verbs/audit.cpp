@@ -1,0 +1,203 @@
+// longsight audit: the gradient of every parameter on the ranks at hand against that of one rank, on the same
+// data.
+#include <cmath>
+
+#include "launch/output.h"
+#include "launch/plan_run.h"
+#include "launch/run_model.h"
+#include "launch/samples/same_on_all_ranks.h"
+#include "launch/samples/training_data.h"
+#include "launch/training/step.h"
+#include "launch/verb.h"
+#include "parallel/groups/self_group.h"
+#include "runtime/base/json.h"
+#include "runtime/base/log.h"
+#include "runtime/tensor/host_values.h"
+
+namespace longsight::launch {
+namespace {
+
+using parallel::AttentionKind;
+using parallel::FusionKind;
+
+struct AuditOptions {
+  std::string config, layouts = "plan", dtype = "f64";
+  i64 batches = 1;
+  bool json = false;
+  std::vector<std::string> overrides;
+};
+
+struct Worst {
+  double loss = 0;      // relative
+  double gradient = 0;  // of any parameter
+  std::string parameter;
+  std::string layout;  // where it was
+};
+
+// A plan to try; each of the configured rules still holds in the plan's own layout only.
+std::vector<parallel::Plan> layouts_to_try(const AuditOptions& o, const parallel::Plan& own,
+                                           const model::Vlm& model) {
+  if (o.layouts == "plan") return {own};
+  std::vector<parallel::Plan> plans;
+  const i64 world = own.mesh.world;
+  const i64 vision = model.vision().blocks(), language = model.language().blocks();
+  for (i64 sequence = 1; sequence <= world; ++sequence) {
+    if (world % sequence != 0) continue;
+    const parallel::Mesh mesh = parallel::make_mesh(world, sequence);
+    if (sequence == 1) {
+      plans.push_back(parallel::uniform_plan(mesh, vision, AttentionKind::local, language,
+                                             AttentionKind::local, FusionKind::owner));
+      continue;
+    }
+    for (AttentionKind v : different_for(parallel::Tower::vision)) {
+      for (AttentionKind l : different_for(parallel::Tower::language)) {
+        for (FusionKind f : {FusionKind::owner, FusionKind::gather})
+          plans.push_back(parallel::uniform_plan(mesh, vision, v, language, l, f));
+      }
+    }
+  }
+  for (parallel::Plan& plan : plans) plan.recompute = own.recompute;
+  return plans;
+}
+
+double relative(double a, double b, double size) {
+  const double error = std::abs(a - b) / size;
+  return std::isfinite(error) ? error : std::numeric_limits<double>::infinity();
+}
+
+// max|a - b| / max(max|b|, 1e-3 G), b the one-rank gradient, G the largest |b| over all parameters.
+void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, const std::string& layout,
+             Worst& worst) {
+  dispatch(parameters.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const std::vector<T> a = read_values<T>(got, {}), b = read_values<T>(expected, {});
+    double largest = 0;
+    for (const T x : b) largest = std::max(largest, std::abs(static_cast<double>(x)));
+    for (const Parameter& p : parameters.all()) {
+      if (p.grad_offset < 0) continue;
+      double difference = 0, size = 1e-3 * largest;
+      const auto first = static_cast<std::size_t>(p.grad_offset);
+      for (std::size_t i = first; i < first + static_cast<std::size_t>(p.elements()); ++i) {
+        const double d = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+        if (!(d <= difference)) difference = d;  // a NaN stays
+        size = std::max(size, std::abs(static_cast<double>(b[i])));
+      }
+      const double error = size > 0          ? relative(difference, 0, size)
+                           : difference == 0 ? 0
+                                             : std::numeric_limits<double>::infinity();
+      if (error > worst.gradient || worst.parameter.empty()) {
+        worst.gradient = std::max(error, worst.gradient);
+        worst.parameter = p.name;
+        worst.layout = layout;
+      }
+    }
+  });
+}
+
+ExitCode run_audit(Job& job, const AuditOptions& o) {
+  require(o.layouts == "plan" || o.layouts == "all", ExitCode::usage, "--layouts {}: plan or all", o.layouts);
+  require(o.batches >= 1, ExitCode::usage, "--batches {}: at least 1", o.batches);
+  const DType dtype = dtype_from_name(o.dtype);
+  const double bound = dtype == DType::F64 ? 1e-9 : 1e-4;
+
+  const LoadedConfig loaded = load_config(o.config, o.overrides);
+  require_same_config(loaded.config, job.world);
+  RunModel run = open_run_model(loaded, dtype, true, true);
+  model::Vlm& model = *run.model;
+  const auto data = open_training_data(loaded, run, job.open_data);
+  const i64 limit = loaded.config.memory.micro_batch_tokens.value_or(0);
+  Worst worst;
+  i64 layouts = 0;
+  OwnedTensor expected(dtype, model.parameters().gradients().shape());
+  parallel::SelfGroup self;
+  for (i64 b = 0; b < o.batches; ++b) {
+    const std::vector<model::Sample> samples = data->next();
+    const planning::PlanResult planned = plan_run(loaded, model, job.world.size(), samples);
+    const auto one_rank = [&](std::span<const std::vector<model::Sample>> micro_batches, i64 supervised) {
+      const parallel::Plan alone = one_rank_plan(model);
+      parallel::MeshGroups groups(alone.mesh, self);
+      StepRunner runner(model, alone, groups, job.stream);
+      fill_zero(model.parameters().gradients(), job.stream);
+      StepBatch step;
+      step.supervised = supervised;
+      step.samples = static_cast<i64>(samples.size());
+      for (const auto& members : micro_batches)
+        step.passes.push_back(make_inputs(pack(members, model.config()), model, alone, 0));
+      runner.run(step);
+      return runner.read().loss;
+    };
+    i64 supervised = 0;
+    for (const model::Sample& s : samples) supervised += supervised_tokens(s);
+    const std::vector<std::vector<model::Sample>> packed{samples};
+    const double loss = one_rank(packed, supervised);
+    copy(expected, model.parameters().gradients(), job.stream);
+    if (job.world.size() == 1) {
+      // Nothing to shard: the packed micro-batch against its samples one by one.
+      std::vector<std::vector<model::Sample>> single;
+      for (const model::Sample& s : samples) single.push_back({s});
+      const double apart = one_rank(single, supervised);
+      worst.loss = std::max(worst.loss, relative(apart, loss, std::max(std::abs(loss), 1e-300)));
+      compare(model.parameters(), model.parameters().gradients(), expected, "samples one by one", worst);
+      layouts = 1;
+      continue;
+    }
+    const auto plans = layouts_to_try(o, planned.plan, model);
+    layouts = static_cast<i64>(plans.size());
+    for (const parallel::Plan& plan : plans) {
+      parallel::MeshGroups groups(plan.mesh, job.world);
+      StepRunner runner(model, plan, groups, job.stream);
+      const StepBatch step = deal_step(samples, model, plan, job.world.rank(), limit);
+      fill_zero(model.parameters().gradients(), job.stream);
+      runner.run(step);
+      const double got = runner.read().loss;
+      worst.loss = std::max(worst.loss, relative(got, loss, std::max(std::abs(loss), 1e-300)));
+      const double before = worst.gradient;
+      compare(model.parameters(), model.parameters().gradients(), expected, plan.text(), worst);
+      if (worst.gradient > bound && worst.gradient > before)
+        log_warn("{}: {} differs by {:.3g}", plan.text(), worst.parameter, worst.gradient);
+    }
+  }
+  const bool good = worst.gradient <= bound && worst.loss <= bound;
+  if (job.leads()) {
+    i64 parameters = 0;
+    for (const Parameter& p : model.parameters().all()) parameters += p.grad_offset >= 0;
+    if (o.json) {
+      nlohmann::ordered_json line;
+      line["ranks"] = job.world.size();
+      line["layouts"] = layouts;
+      line["loss_relative_error"] = worst.loss;
+      line["parameters"] = parameters;
+      line["worst_parameter"] = worst.parameter;
+      line["worst_relative_error"] = worst.gradient;
+      print_line(json_text(line));
+    } else {
+      print_line(fmt::format("{} layouts on {} ranks, {} parameters, {}", layouts, job.world.size(),
+                             parameters, o.dtype));
+      print_line(fmt::format("  loss: worst relative difference {:.3g}", worst.loss));
+      print_line(fmt::format("  gradients: worst relative difference {:.3g} ({}; {})", worst.gradient,
+                             worst.parameter, worst.layout));
+      print_line(fmt::format("{} (bound {:g})", good ? "equal to one rank" : "NOT equal to one rank", bound));
+    }
+  }
+  job.world.barrier(job.stream);
+  return good ? ExitCode::done : ExitCode::internal;
+}
+
+}  // namespace
+
+void add_audit(Command app, Run& run) {
+  const Command verb = app.add_command(
+      "audit", "Compare the gradient of every parameter on these ranks with that of one rank");
+  auto o = std::make_shared<AuditOptions>();
+  verb.add_option("config", o->config, "YAML configuration").required();
+  verb.add_option("--layouts", o->layouts,
+                  "plan (default): the layout that training would use; all: every one there is");
+  verb.add_option("--batches", o->batches, "steps of data to compare on (default 1)");
+  verb.add_option("--dtype", o->dtype, "f64 (default, bound 1e-9) or f32 (bound 1e-4)")
+      .one_of({"f64", "f32"});
+  verb.add_flag("--json", o->json, "one line of JSON, last on stdout");
+  verb.add_option("overrides", o->overrides, "key.path=value");
+  verb.callback([o, &run] { run = [o](Job& job) { return run_audit(job, *o); }; });
+}
+
+}  // namespace longsight::launch

@@ -1,0 +1,46 @@
+// The share of the training state that one rank writes into a checkpoint. Trained parameters lie end to end,
+// in registration order, as in the buffer of the gradients; the ranks deal that row among themselves in equal
+// intervals, so that n of them write n files of the same size, whatever the layout of the run.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "parallel/checkpoint/manifest.h"
+#include "parallel/optimizer.h"
+
+namespace longsight::parallel {
+
+// In the file of a rank: the slice's values, first and second moments.
+std::string value_name(const std::string& parameter);
+std::string first_name(const std::string& parameter);
+std::string second_name(const std::string& parameter);
+
+// Every trained parameter with its slices, file r being that of rank r. The same on every rank.
+std::vector<CheckpointTensor> deal_tensors(const ParameterRegistry&, const AdamW&, i64 ranks);
+
+std::string share_name(i64 rank, i64 ranks);           // of the file
+i64 share_bytes(const ParameterRegistry&, i64 ranks);  // of the largest, about
+
+// A copy in host memory, so that training can go on while it is written.
+class Snapshot {
+ public:
+  // Waits for what is queued on the stream.
+  Snapshot(const ParameterRegistry&, const AdamW&, i64 rank, i64 ranks, Stream);
+
+  // Writes the file into the folder, syncs it, and reads it again: what is returned is on the disk.
+  // cannot_write. Any thread.
+  CheckpointFile write(const std::string& folder) const;
+
+ private:
+  struct Piece {
+    std::string name;  // of the parameter
+    i64 at = 0, elements = 0;
+  };
+  std::string file_;
+  DType dtype_;
+  std::vector<Piece> pieces_;
+  OwnedTensor values_, first_, second_;
+};
+
+}  // namespace longsight::parallel

@@ -1,0 +1,37 @@
+#include "parallel/groups/trace_group.h"
+
+#include "runtime/device/trace.h"
+
+namespace longsight::parallel {
+
+void TraceGroup::nothing() {
+  fail(ExitCode::internal, "a group of a trace cannot communicate");
+}
+
+std::unique_ptr<ProcessGroup> TraceGroup::split(int, int, std::string) {
+  nothing();
+}
+
+bool TraceGroup::lists(const Exchange& exchange, DType dtype, Stream stream) {
+  schedule_.add(label(), dtype, exchange);
+  parts_.push_back(trace_of(stream).part());
+  return true;
+}
+
+// Calls whose counts are the same on every rank; the others are known as a whole (see lists).
+bool TraceGroup::announce(const Call& call, Stream stream) {
+  const bool same = call.operation == Operation::all_reduce_sum ||
+                    call.operation == Operation::all_reduce_max || call.operation == Operation::broadcast ||
+                    call.operation == Operation::values || call.operation == Operation::barrier;
+  check(same, "{}: a trace knows exchanges only as a whole (parallel/groups/exchange.h)", describe(call));
+  schedule_.add({.operation = call.operation,
+                 .label = call.label,
+                 .group = label(),
+                 .dtype = call.dtype,
+                 .count = call.sent.empty() ? 0 : call.sent.front(),
+                 .peer = call.peer});
+  parts_.push_back(trace_of(stream).part());
+  return false;
+}
+
+}  // namespace longsight::parallel

@@ -1,0 +1,39 @@
+// A rank of a group that exists in a trace only: nothing moves, every call is listed, with the part of the
+// program that made it. What comes out is the schedule of the program that ran on it.
+#pragma once
+
+#include "parallel/groups/schedule.h"
+
+namespace longsight::parallel {
+
+class TraceGroup final : public ProcessGroup {
+ public:
+  TraceGroup(int rank, int ranks, std::string label) : ProcessGroup(rank, ranks, std::move(label)) {}
+
+  Backend backend() const override { return Backend::trace; }
+  const Schedule& schedule() const { return schedule_; }
+  Schedule take_schedule() { return std::move(schedule_); }
+  // Of each entry.
+  const std::vector<const char*>& parts() const { return parts_; }
+
+  std::unique_ptr<ProcessGroup> split(int color, int key, std::string label) override;
+
+ private:
+  bool announce(const Call&, Stream) override;
+  bool lists(const Exchange&, DType, Stream) override;
+
+  [[noreturn]] static void nothing();
+  void do_exchange(std::span<const Outgoing>, std::span<const Incoming>, DType, const char*) override {
+    nothing();
+  }
+  void do_send_recv(Outgoing, int, Incoming, int, DType, const char*) override { nothing(); }
+  void do_broadcast(void*, i64, int, const char*) override { nothing(); }
+  void do_gather(const void*, void*, i64, const char*) override { nothing(); }
+  void do_barrier(const char*) override { nothing(); }
+  void do_abort(int) override {}
+
+  Schedule schedule_;
+  std::vector<const char*> parts_;
+};
+
+}  // namespace longsight::parallel

@@ -1,0 +1,270 @@
+#include "parallel/layout/counts.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <xxhash.h>
+
+namespace longsight::parallel {
+namespace {
+
+i64 total_of(const std::vector<i64>& values) {
+  return std::accumulate(values.begin(), values.end(), i64{0});
+}
+
+u64 hash_of(const void* data, std::size_t bytes, u64 seed) {
+  return XXH3_64bits_withSeed(data, bytes, seed);
+}
+
+}  // namespace
+
+// The rows that ranges, whose begins and ends ascend, have in common with a prefix of the stream.
+class Coverage {
+ public:
+  explicit Coverage(const std::vector<RowRange>& ranges) {
+    for (const RowRange& range : ranges) {
+      if (range.begin == range.end) continue;
+      begins_.push_back(range.begin);
+      ends_.push_back(range.end);
+    }
+    begin_sums_ = sums(begins_);
+    end_sums_ = sums(ends_);
+  }
+
+  i64 rows_before(i64 row) const {
+    const std::size_t ended = count_below(ends_, row + 1), begun = count_below(begins_, row);
+    return end_sums_[ended] + row * static_cast<i64>(begun - ended) - begin_sums_[begun];
+  }
+  // How many ranges have a row in [begin, end).
+  i64 touching(RowRange range) const {
+    if (range.begin == range.end) return 0;
+    return static_cast<i64>(count_below(begins_, range.end)) -
+           static_cast<i64>(count_below(ends_, range.begin + 1));
+  }
+
+ private:
+  static std::vector<i64> sums(const std::vector<i64>& values) {
+    std::vector<i64> result{0};
+    for (i64 value : values) result.push_back(result.back() + value);
+    return result;
+  }
+  static std::size_t count_below(const std::vector<i64>& ascending, i64 value) {
+    return static_cast<std::size_t>(std::lower_bound(ascending.begin(), ascending.end(), value) -
+                                    ascending.begin());
+  }
+  std::vector<i64> begins_, ends_, begin_sums_, end_sums_;
+};
+
+// Counts as a sender sees them.
+class Counts::Form {
+ public:
+  virtual ~Form() = default;
+  virtual i64 ranks() const = 0;
+  virtual i64 at(i64 from, i64 to) const = 0;
+  virtual i64 total(i64 from) const = 0;
+  virtual i64 receivers(i64 from) const = 0;
+  virtual u64 fingerprint() const = 0;
+
+  std::vector<i64> row(i64 from, i64 columns) const {
+    std::vector<i64> counts;
+    counts.reserve(static_cast<std::size_t>(ranks()));
+    for (i64 to = 0; to < ranks(); ++to) counts.push_back(checked_mul(at(from, to), columns));
+    return counts;
+  }
+};
+
+class Counts::Product final : public Form {
+ public:
+  Product(std::vector<i64> mine, std::vector<i64> theirs)
+      : mine_(std::move(mine)),
+        theirs_(std::move(theirs)),
+        sum_(total_of(theirs_)),
+        receivers_(static_cast<i64>(theirs_.size()) - std::count(theirs_.begin(), theirs_.end(), 0)) {}
+
+  i64 ranks() const override { return static_cast<i64>(mine_.size()); }
+  i64 at(i64 from, i64 to) const override { return checked_mul(of(mine_, from), of(theirs_, to)); }
+  i64 total(i64 from) const override { return checked_mul(of(mine_, from), sum_); }
+  i64 receivers(i64 from) const override { return of(mine_, from) == 0 ? 0 : receivers_; }
+  u64 fingerprint() const override {
+    return hash_of(theirs_.data(), theirs_.size() * sizeof(i64),
+                   hash_of(mine_.data(), mine_.size() * sizeof(i64), 1));
+  }
+
+ private:
+  static i64 of(const std::vector<i64>& values, i64 rank) { return values[static_cast<std::size_t>(rank)]; }
+
+  std::vector<i64> mine_, theirs_;
+  i64 sum_, receivers_;  // of theirs
+};
+
+class Counts::Common final : public Form {
+ public:
+  Common(std::vector<RowRange> mine, std::vector<RowRange> theirs)
+      : mine_(std::move(mine)), theirs_(std::move(theirs)), coverage_(theirs_) {}
+
+  i64 ranks() const override { return static_cast<i64>(mine_.size()); }
+  i64 at(i64 from, i64 to) const override {
+    const RowRange a = of(mine_, from), b = of(theirs_, to);
+    return std::max<i64>(0, std::min(a.end, b.end) - std::max(a.begin, b.begin));
+  }
+  i64 total(i64 from) const override {
+    const RowRange range = of(mine_, from);
+    return coverage_.rows_before(range.end) - coverage_.rows_before(range.begin);
+  }
+  i64 receivers(i64 from) const override { return coverage_.touching(of(mine_, from)); }
+  u64 fingerprint() const override {
+    return hash_of(theirs_.data(), theirs_.size() * sizeof(RowRange),
+                   hash_of(mine_.data(), mine_.size() * sizeof(RowRange), 2));
+  }
+
+ private:
+  static RowRange of(const std::vector<RowRange>& ranges, i64 rank) {
+    return ranges[static_cast<std::size_t>(rank)];
+  }
+
+  std::vector<RowRange> mine_, theirs_;
+  Coverage coverage_;
+};
+
+class Counts::Pairs final : public Form {
+ public:
+  // Sorted by sender and receiver, each pair once, none of them empty.
+  Pairs(i64 ranks, std::vector<Pair> pairs) : pairs_(std::move(pairs)) {
+    first_.assign(static_cast<std::size_t>(ranks) + 1, 0);
+    for (const Pair& pair : pairs_) ++first_[static_cast<std::size_t>(pair.from) + 1];
+    std::partial_sum(first_.begin(), first_.end(), first_.begin());
+  }
+
+  i64 ranks() const override { return static_cast<i64>(first_.size()) - 1; }
+  i64 at(i64 from, i64 to) const override {
+    const auto [begin, end] = of(from);
+    const auto found =
+        std::lower_bound(begin, end, to, [](const Pair& pair, i64 rank) { return pair.to < rank; });
+    return found == end || found->to != to ? 0 : found->count;
+  }
+  i64 total(i64 from) const override {
+    const auto [begin, end] = of(from);
+    return std::accumulate(begin, end, i64{0}, [](i64 n, const Pair& pair) { return n + pair.count; });
+  }
+  i64 receivers(i64 from) const override {
+    const auto [begin, end] = of(from);
+    return end - begin;
+  }
+  u64 fingerprint() const override {
+    return hash_of(pairs_.data(), pairs_.size() * sizeof(Pair), static_cast<u64>(ranks()) + 3);
+  }
+
+ private:
+  using Place = std::vector<Pair>::const_iterator;
+  std::pair<Place, Place> of(i64 from) const {
+    const auto r = static_cast<std::size_t>(from);
+    return {pairs_.begin() + first_[r], pairs_.begin() + first_[r + 1]};
+  }
+
+  std::vector<Pair> pairs_;
+  std::vector<std::ptrdiff_t> first_;  // of each sender
+};
+
+Counts Counts::product(std::vector<i64> by_sender, std::vector<i64> by_receiver) {
+  check(by_sender.size() == by_receiver.size(), "{} senders and {} receivers", by_sender.size(),
+        by_receiver.size());
+  return {std::make_shared<Product>(by_sender, by_receiver),
+          std::make_shared<Product>(by_receiver, by_sender), 1};
+}
+
+Counts Counts::common(std::vector<RowRange> held, std::vector<RowRange> wanted) {
+  check(held.size() == wanted.size(), "{} senders and {} receivers", held.size(), wanted.size());
+  return {std::make_shared<Common>(held, wanted), std::make_shared<Common>(wanted, held), 1};
+}
+
+Counts Counts::pairs(i64 ranks, std::vector<Pair> pairs) {
+  const auto sorted = [&] {
+    std::sort(pairs.begin(), pairs.end(),
+              [](const Pair& a, const Pair& b) { return std::pair(a.from, a.to) < std::pair(b.from, b.to); });
+    std::vector<Pair> once;
+    for (const Pair& pair : pairs) {
+      check(pair.from >= 0 && pair.from < ranks && pair.to >= 0 && pair.to < ranks && pair.count >= 0,
+            "{} elements from rank {} to rank {} of {}", pair.count, pair.from, pair.to, ranks);
+      if (pair.count == 0) continue;
+      if (!once.empty() && once.back().from == pair.from && once.back().to == pair.to) {
+        once.back().count += pair.count;
+      } else {
+        once.push_back(pair);
+      }
+    }
+    return std::make_shared<Pairs>(ranks, std::move(once));
+  };
+  const auto forth = sorted();
+  for (Pair& pair : pairs) std::swap(pair.from, pair.to);
+  return {forth, sorted(), 1};
+}
+
+i64 Counts::ranks() const {
+  return forth_ ? forth_->ranks() : 0;
+}
+i64 Counts::at(i64 from, i64 to) const {
+  return checked_mul(forth_->at(from, to), columns_);
+}
+std::vector<i64> Counts::sent_by(i64 rank) const {
+  return forth_->row(rank, columns_);
+}
+std::vector<i64> Counts::received_by(i64 rank) const {
+  return back_->row(rank, columns_);
+}
+i64 Counts::total_sent_by(i64 rank) const {
+  return checked_mul(forth_->total(rank), columns_);
+}
+i64 Counts::total_received_by(i64 rank) const {
+  return checked_mul(back_->total(rank), columns_);
+}
+i64 Counts::total() const {
+  i64 elements = 0;
+  for (i64 r = 0; r < ranks(); ++r) elements += total_sent_by(r);
+  return elements;
+}
+i64 Counts::receivers_of(i64 rank) const {
+  return columns_ == 0 ? 0 : forth_->receivers(rank);
+}
+i64 Counts::senders_to(i64 rank) const {
+  return columns_ == 0 ? 0 : back_->receivers(rank);
+}
+Counts Counts::transposed() const {
+  return {back_, forth_, columns_};
+}
+Counts Counts::times(i64 columns) const {
+  return {forth_, back_, checked_mul(columns_, columns)};
+}
+u64 Counts::fingerprint() const {
+  return hash_of(&columns_, sizeof columns_, forth_ ? forth_->fingerprint() : 0);
+}
+
+// ---- bytes on the wire
+
+Wire& Wire::operator+=(const Wire& other) {
+  total += other.total;
+  fullest += other.fullest;
+  messages += other.messages;
+  return *this;
+}
+
+Wire wire_of(const Counts& elements, i64 element_bytes) {
+  Wire wire;
+  for (i64 r = 0; r < elements.ranks(); ++r) {
+    const i64 kept = elements.at(r, r), itself = kept > 0 ? 1 : 0;
+    const i64 sent = elements.total_sent_by(r) - kept, received = elements.total_received_by(r) - kept;
+    wire.total += sent * element_bytes;
+    wire.fullest = std::max({wire.fullest, sent * element_bytes, received * element_bytes});
+    wire.messages =
+        std::max({wire.messages, elements.receivers_of(r) - itself, elements.senders_to(r) - itself});
+  }
+  return wire;
+}
+
+Wire all_reduce_wire(i64 elements, i64 ranks, i64 element_bytes) {
+  if (ranks == 1 || elements == 0) return {};
+  const i64 bytes = elements * element_bytes;
+  return {2 * (ranks - 1) * bytes, 2 * (ranks - 1) * ceil_div(elements, ranks) * element_bytes,
+          2 * (ranks - 1)};
+}
+
+}  // namespace longsight::parallel

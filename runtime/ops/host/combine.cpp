@@ -1,0 +1,65 @@
+#include "runtime/ops/host/combine.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace longsight::ops::host {
+namespace {
+
+template <class T>
+T larger(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (std::isnan(a) || std::isnan(b)) return std::numeric_limits<T>::quiet_NaN();
+  }
+  return a < b ? b : a;
+}
+
+// Of plain pointers, and not inlined into the parallel region: there GCC gathers the terms one by one.
+template <class T>
+[[gnu::noinline]] void add_into(T* total, const T* x, i64 count) {
+#pragma omp simd
+  for (i64 i = 0; i < count; ++i) total[i] += x[i];
+}
+
+template <class T>
+[[gnu::noinline]] void larger_into(T* total, const T* x, i64 count) {
+  for (i64 i = 0; i < count; ++i) total[i] = larger(total[i], x[i]);
+}
+
+template <class T>
+void combine_as(Tensor y, std::span<const Tensor> terms, Combination combination) {
+  constexpr i64 kBlock = 2048;  // stays in the first-level cache while the terms pass by
+  const i64 count = y.elements(), blocks = ceil_div(count, kBlock);
+  void (*const into)(T*, const T*, i64) = combination == Combination::sum ? add_into<T> : larger_into<T>;
+  T* const out = y.host<T>();
+  std::vector<const T*> in;
+  for (const Tensor& term : terms) in.push_back(term.host<T>());
+#pragma omp parallel for schedule(static) if (blocks > 16)
+  for (i64 block = 0; block < blocks; ++block) {
+    const i64 first = block * kBlock, here = std::min(kBlock, count - first);
+    std::array<T, kBlock> total;
+    std::copy_n(in[0] + first, here, total.begin());
+    for (std::size_t r = 1; r < in.size(); ++r) into(total.data(), in[r] + first, here);
+    std::copy_n(total.begin(), here, out + first);
+  }
+}
+
+}  // namespace
+
+void combine(Tensor y, std::span<const Tensor> terms, Combination combination) {
+  switch (y.dtype()) {
+    case DType::F32:
+      return combine_as<float>(y, terms, combination);
+    case DType::F64:
+      return combine_as<double>(y, terms, combination);
+    case DType::I32:
+      return combine_as<std::int32_t>(y, terms, combination);
+    default:
+      return combine_as<i64>(y, terms, combination);
+  }
+}
+
+}  // namespace longsight::ops::host
