@@ -82,38 +82,49 @@ TEST_CASE("neither do those of adapters") {
   }
 }
 
+// What `run` says in a process of its own, which leaves nothing behind.
+std::string in_own_process(const std::function<std::string()>& run) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    omp_set_num_threads(1);  // the threads of the parent are not here
+    const std::string said = run();
+    _exit(write(ends[1], said.data(), said.size()) == static_cast<ssize_t>(said.size()) ? 0 : 1);
+  }
+  close(ends[1]);
+  char said[4096];
+  const ssize_t bytes = read(ends[0], said, sizeof said);
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  REQUIRE(bytes >= 0);
+  CHECK(status == 0);
+  return {said, static_cast<size_t>(bytes)};
+}
+
 TEST_CASE("a look at a parameter in the middle of a step is found") {
   const auto model = traced_model(test::tiny_config());
   Trace trace;
   volatile float seen = 0;
-  const std::string fault = run_traced(*model, kLayouts[1], trace, [&] {
-    seen = *static_cast<const float*>(model->parameters().value(0).data());
+  const std::string fault = in_own_process([&] {
+    return run_traced(*model, kLayouts[1], trace,
+                      [&] { seen = *static_cast<const float*>(model->parameters().value(0).data()); });
   });
   CHECK(fault == "the host touches memory of the trace behind hash in part \"vision\"");
 }
 
-// Bytes by which the most memory in use grew, in a process of its own; -1 where it failed.
+// Bytes by which the most memory in use grew; -1 where it failed.
 i64 growth_of(const std::function<bool()>& run) {
   const auto most = [] {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     return i64{usage.ru_maxrss} << 10;
   };
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    omp_set_num_threads(1);  // the threads of the parent are not here
+  return std::stoll(in_own_process([&] {
     const i64 before = most();
-    const i64 grown = run() ? most() - before : -1;
-    _exit(write(ends[1], &grown, sizeof grown) == sizeof grown ? 0 : 1);
-  }
-  i64 grown = -1;
-  close(ends[1]);
-  CHECK(read(ends[0], &grown, sizeof grown) == sizeof grown);
-  close(ends[0]);
-  waitpid(child, nullptr, 0);
-  return grown;
+    return std::to_string(run() ? most() - before : -1);
+  }));
 }
 
 TEST_CASE("a step of 4,096 ranks that share one sequence takes no table of their pairs") {
