@@ -73,11 +73,6 @@ std::vector<Generation> generations() {
   return all;
 }
 
-bool same_bits(const Vlm& a, const Vlm& b) {
-  const Tensor x = a.parameters().values(), y = b.parameters().values();
-  return x.bytes() == y.bytes() && std::memcmp(x.data(), y.data(), static_cast<std::size_t>(x.bytes())) == 0;
-}
-
 // What loading says of a folder of these tensors.
 Failure loading(const ScratchFolder& scratch, const std::string& model,
                 const std::vector<test::HollowTensor>& tensors) {
@@ -103,7 +98,7 @@ TEST_CASE("names of every generation of files load to the same bits") {
     });
     CHECK(changed > 10);
     const auto original = load_model(golden_folder(g.model), {}), renamed = load_model(scratch / "model", {});
-    CHECK(same_bits(*original, *renamed));
+    CHECK(test::same_bits(*original, *renamed));
     // Each parameter remembers how its file called it.
     const std::string head = renamed->parameters()[renamed->parameters().size() - 1].name;
     CHECK(renamed->name_in_file(renamed->parameters().find(head)) == g.rename(head));

@@ -1,12 +1,14 @@
 // Model folders under tests/goldens, and files with their tensors changed.
 #pragma once
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "model/vlm.h"
 #include "runtime/base/json.h"
 #include "runtime/io/safetensors.h"
 #include "tests/support/families.h"
@@ -15,6 +17,11 @@ namespace longsight::test {
 
 inline std::string golden_folder(const std::string& name) {
   return "tests/goldens/" + name + "/model";
+}
+
+inline bool same_bits(const model::Vlm& a, const model::Vlm& b) {
+  const Tensor x = a.parameters().values(), y = b.parameters().values();
+  return x.bytes() == y.bytes() && std::memcmp(x.data(), y.data(), static_cast<std::size_t>(x.bytes())) == 0;
 }
 
 // One spelling of names of an older or newer generation of files.

@@ -11,9 +11,12 @@
 #include <omp.h>
 
 #include "runtime/base/philox.h"
+#include "runtime/device/stream.h"
 #include "runtime/tensor/matrix.h"
 
 namespace longsight {
+
+constexpr Stream kStream{};  // the host's
 
 // A matrix whose rows lie `gap` elements apart, with guard values in the gaps, before and behind.
 class GuardedMatrix {

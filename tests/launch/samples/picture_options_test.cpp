@@ -42,13 +42,13 @@ std::vector<std::uint8_t> pixels_of(const SampleMaker& maker, const std::string&
   return bytes;
 }
 
-struct Option {
+struct PictureOption {
   const char* model;
   const char* what;
   data::ImageOptions images;
 };
 
-const std::vector<Option> kOptions{
+const std::vector<PictureOption> kOptions{
     {"qwen2-vl", "nothing", {}},
     {"qwen2-vl", "max_pixels", {.min_pixels = 784, .max_pixels = 3136}},
     {"qwen2-vl", "min_pixels", {.min_pixels = 50176, .max_pixels = 100352}},
@@ -72,7 +72,7 @@ const std::vector<Option> kOptions{
 TEST_CASE(
     "every option of data.images is written into the run's folder, and the folder alone gives the same "
     "pixels") {
-  for (const Option& option : kOptions) {
+  for (const PictureOption& option : kOptions) {
     const std::string golden = std::string("tests/goldens/") + option.model;
     CAPTURE(option.model);
     CAPTURE(option.what);

@@ -17,14 +17,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kCase = "tests/goldens/llava-clip-llama";
-const std::string kModel = kCase + "/model";
+const std::string kCases = "tests/goldens/llava-clip-llama";
+const std::string kModelFolder = kCases + "/model";
 
 // A model folder of one's own, without the files named and without weights.
 std::string copy_of_model(const ScratchFolder& scratch, const std::vector<std::string>& without) {
   const std::string folder = scratch / "model";
   fs::create_directory(folder);
-  for (const auto& entry : fs::directory_iterator(kModel)) {
+  for (const auto& entry : fs::directory_iterator(kModelFolder)) {
     const std::string name = entry.path().filename().string();
     if (name == "model.safetensors" || std::find(without.begin(), without.end(), name) != without.end())
       continue;
@@ -46,8 +46,8 @@ void change(const std::string& file, const char* patch) {
 }  // namespace
 
 TEST_CASE("a prompt ends where the last answer begins, with the images that are in front of it") {
-  const auto maker = SampleMaker::of_model(kModel, model::read_config(kModel));
-  const data::MessagesFile file(kCase + "/samples.jsonl");
+  const auto maker = SampleMaker::of_model(kModelFolder, model::read_config(kModelFolder));
+  const data::MessagesFile file(kCases + "/samples.jsonl");
   const Json golden = read_json_file("tests/goldens/generate/llava-clip-llama.json");
   data::EncodeCache cache;
   REQUIRE(file.size() == static_cast<i64>(golden["samples"].size()));
@@ -57,12 +57,12 @@ TEST_CASE("a prompt ends where the last answer begins, with the images that are 
     CHECK(prompt.tokens() == golden["samples"][static_cast<std::size_t>(i)]["prompt_tokens"]);
     CHECK(prompt.images.size() == chat.media.size());
     CHECK(supervised_tokens(prompt) == 0);
-    CHECK(prompt.id == fmt::format("{}/samples.jsonl:{}", kCase, i + 1));
+    CHECK(prompt.id == fmt::format("{}/samples.jsonl:{}", kCases, i + 1));
   }
 }
 
 TEST_CASE("ids that the tokenizer does not have are left out of the text, as special tokens are") {
-  const auto maker = SampleMaker::of_model(kModel, model::read_config(kModel));
+  const auto maker = SampleMaker::of_model(kModelFolder, model::read_config(kModelFolder));
   const Json golden = read_json_file("tests/goldens/generate/llava-clip-llama.json");
   for (const Json& sample : golden["samples"]) {
     CHECK(maker->text(sample["ids"].get<std::vector<i64>>()) == sample["text"].get<std::string>());
@@ -84,8 +84,8 @@ TEST_CASE("an answer ends at the tokenizer's eos and at whatever generation_conf
 }
 
 TEST_CASE("augmentation shifts each image by its own shift") {
-  const auto maker = SampleMaker::of_model(kModel, model::read_config(kModel));
-  const data::ChatSample chat = data::MessagesFile(kCase + "/samples.jsonl").sample(2);
+  const auto maker = SampleMaker::of_model(kModelFolder, model::read_config(kModelFolder));
+  const data::ChatSample chat = data::MessagesFile(kCases + "/samples.jsonl").sample(2);
   data::EncodeCache cache;
   const std::vector<data::Shift> shifts{{0, 0}, {2, 1}};
   const model::Sample plain = maker->sample(chat, cache), shifted = maker->sample(chat, cache, shifts);
@@ -115,7 +115,7 @@ TEST_CASE("what a model folder lacks is named, with what to do") {
   const auto maker = SampleMaker::of_model(silent, model::read_config(silent));
   data::EncodeCache cache;
   const Failure chat =
-      failure_of([&] { maker->sample(data::MessagesFile(kCase + "/samples.jsonl").sample(0), cache); });
+      failure_of([&] { maker->sample(data::MessagesFile(kCases + "/samples.jsonl").sample(0), cache); });
   CHECK(chat.code == ExitCode::bad_data);
   CHECK(contains(chat.message, "samples.jsonl:1: a conversation, but "));
   CHECK(contains(chat.message, "no chat template"));
@@ -169,21 +169,22 @@ TEST_CASE("a token beyond the model's vocabulary harms the texts that use it, an
 TEST_CASE("the recipe of transformers 5 stands in processor_config.json") {
   const ScratchFolder scratch;
   const std::string folder = copy_of_model(scratch, {"preprocessor_config.json"});
-  const Json recipe = read_json_file(kModel + "/preprocessor_config.json");
+  const Json recipe = read_json_file(kModelFolder + "/preprocessor_config.json");
   std::ofstream(folder + "/processor_config.json") << Json{{"image_processor", recipe}}.dump();
   const auto config = model::read_config(folder);
-  CHECK(SampleMaker::of_model(folder, config)->recipe() == SampleMaker::of_model(kModel, config)->recipe());
+  CHECK(SampleMaker::of_model(folder, config)->recipe() ==
+        SampleMaker::of_model(kModelFolder, config)->recipe());
 }
 
 TEST_CASE("a tokenizer alone takes the images as CLIP does and the chat template llava") {
   const ScratchFolder scratch;
-  const auto config = model::read_config(kModel);
+  const auto config = model::read_config(kModelFolder);
   const std::string folder =
       copy_of_model(scratch, {"preprocessor_config.json", "chat_template.json", "tokenizer_config.json",
                               "processor_config.json", "generation_config.json"});
   const auto maker = SampleMaker::of_tokenizer(folder, config);
   CHECK(maker->chat()->source().name == "llava");
-  CHECK(maker->recipe() == SampleMaker::of_model(kModel, config)->recipe());
+  CHECK(maker->recipe() == SampleMaker::of_model(kModelFolder, config)->recipe());
   CHECK(SampleMaker::of_tokenizer(folder, config, {.chat = "vicuna"})->chat()->source().name == "vicuna");
   CHECK(failure_of([&] { SampleMaker::of_tokenizer(scratch / "nowhere", config); }) ==
         Failure{ExitCode::missing_input, scratch / "nowhere: no such folder"});
@@ -223,7 +224,7 @@ TEST_CASE("a model folder is made to say what was trained with, and keeps the re
   const auto again = SampleMaker::of_model(folder, model::read_config(folder));
   CHECK(again->stop_tokens() == std::vector<i64>{2, 781});
   data::EncodeCache cache;
-  const data::MessagesFile file(kCase + "/samples.jsonl");
+  const data::MessagesFile file(kCases + "/samples.jsonl");
   for (i64 i = 0; i < file.size(); ++i) {
     const model::Sample trained = maker->sample(file.sample(i), cache),
                         read = again->sample(file.sample(i), cache);
@@ -252,7 +253,7 @@ TEST_CASE("a part of Qwen's form has the size that it asks for, other models ref
     for (i64 i = 0; i < file.size(); ++i) {
       const model::Sample sample = maker->sample(file.sample(i), cache);
       const data::ImageLayout& layout = sample.images.at(0)->layout();
-      if (model != kModel) {  // which has tiles
+      if (model != kModelFolder) {  // which has tiles
         CHECK(sample.images[0]->pixels().rows() == layout.patches());
         CHECK(maker->visual_tokens(sample) == layout.patches() / 4);
       }
@@ -262,7 +263,7 @@ TEST_CASE("a part of Qwen's form has the size that it asks for, other models ref
   };
   // As smart_resize of qwen-vl-utils has it, within 784 to 9,408 pixels where a part says nothing.
   CHECK(grids("tests/goldens/qwen2-vl/model") == "4x6 2x2 4x4 14x20 ");
-  CHECK(failure_of([&] { grids(kModel); }).message ==
+  CHECK(failure_of([&] { grids(kModelFolder); }).message ==
         data +
             ":2: \"max_pixels\" of a picture: CLIPImageProcessor has no such limit, only Qwen2-VL's models "
             "have; "

@@ -18,16 +18,16 @@ using namespace longsight::launch;
 
 namespace {
 
-struct Opened {
+struct OpenedData {
   LoadedConfig loaded;
   RunModel run;
   std::unique_ptr<TrainingData> data;
 };
 
-std::unique_ptr<Opened> open(std::vector<std::string> overrides,
-                             const std::string& config = "configs/tiny.yaml") {
-  auto opened =
-      std::make_unique<Opened>(Opened{.loaded = load_config(config, overrides), .run = {}, .data = nullptr});
+std::unique_ptr<OpenedData> open(std::vector<std::string> overrides,
+                                 const std::string& config = "configs/tiny.yaml") {
+  auto opened = std::make_unique<OpenedData>(
+      OpenedData{.loaded = load_config(config, overrides), .run = {}, .data = nullptr});
   opened->run = open_run_shape(opened->loaded);
   opened->data = open_training_data(opened->loaded, opened->run, nullptr);
   return opened;
@@ -170,7 +170,7 @@ TEST_CASE("images and frames of samples that are too long shrink, their texts st
 {"messages": [{"role": "user", "content": "Short?"}, {"role": "assistant", "content": "Yes."}]}
 )");
   const std::string train = "data.train=[{messages: " + path + ", images: tests/goldens/qwen2-vl/images}]";
-  const auto samples_of = [](Opened& opened) {
+  const auto samples_of = [](OpenedData& opened) {
     std::map<std::string, model::Sample> samples;
     while (static_cast<i64>(samples.size()) < opened.data->samples_per_epoch()) {
       for (model::Sample& s : opened.data->next()) samples.emplace(s.id, s);

@@ -16,11 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kCase = "tests/goldens/llava-clip-llama";
+const std::string kBatchCase = "tests/goldens/llava-clip-llama";
 
 VerbResult batch(const std::string& out) {
-  return run_verb(add_batch,
-                  {"batch", "--model", kCase + "/model", "--data", kCase + "/samples.jsonl", "--out", out});
+  return run_verb(add_batch, {"batch", "--model", kBatchCase + "/model", "--data",
+                              kBatchCase + "/samples.jsonl", "--out", out});
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ TEST_CASE("batch writes the tensors of the golden samples: names, types, shapes,
   for (const auto& entry : fs::directory_iterator(scratch / "out")) {
     const std::string name = entry.path().filename().string();
     CAPTURE(name);
-    const io::SafetensorsFile got(entry.path().string()), expected(kCase + "/expected_samples/" + name);
+    const io::SafetensorsFile got(entry.path().string()), expected(kBatchCase + "/expected_samples/" + name);
     ++files;
     REQUIRE(got.entries().size() == expected.entries().size());
     for (const io::TensorEntry& tensor : expected.entries()) {
@@ -90,7 +90,7 @@ TEST_CASE("an empty folder may be the output, one with files may not, and a fail
   scratch.write("a.png", "no image");
   scratch.write("data.jsonl", line + "\n");
   const Failure broken = failure_of([&] {
-    run_verb(add_batch, {"batch", "--model", kCase + "/model", "--data", scratch / "data.jsonl", "--out",
+    run_verb(add_batch, {"batch", "--model", kBatchCase + "/model", "--data", scratch / "data.jsonl", "--out",
                          scratch / "new"});
   });
   CHECK(broken.code == ExitCode::bad_data);

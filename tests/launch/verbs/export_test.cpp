@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kModel = "tests/goldens/llava-clip-llama/model";
+const std::string kExported = "tests/goldens/llava-clip-llama/model";
 
 void export_to(const std::string& source, const std::string& out, std::vector<std::string> more = {}) {
   std::vector<std::string> arguments{"export", source, out};
@@ -48,8 +48,8 @@ Json module_of(const Json& found, const std::string& kind) {
 
 TEST_CASE("an exported model has the same values and companion files byte for byte") {
   const ScratchFolder scratch;
-  export_to(kModel, scratch / "out");
-  const io::SafetensorsSet from(kModel), to(scratch / "out");
+  export_to(kExported, scratch / "out");
+  const io::SafetensorsSet from(kExported), to(scratch / "out");
   REQUIRE(from.entries().size() == to.entries().size());
   for (const io::TensorEntry& entry : from.entries()) {
     const OwnedTensor a = from.read(entry.name), b = to.read(entry.name);
@@ -58,13 +58,13 @@ TEST_CASE("an exported model has the same values and companion files byte for by
   }
   for (const char* file :
        {"tokenizer.json", "preprocessor_config.json", "chat_template.json", "generation_config.json"}) {
-    CHECK(contents_of(scratch / "out/" + file) == contents_of(kModel + "/" + file));
+    CHECK(contents_of(scratch / "out/" + file) == contents_of(kExported + "/" + file));
   }
 }
 
 TEST_CASE("the dtype is the one asked for, else that of the model that the run began with") {
   const ScratchFolder scratch;
-  export_to(kModel, scratch / "bf16", {"--dtype", "bf16"});
+  export_to(kExported, scratch / "bf16", {"--dtype", "bf16"});
   CHECK(stored_as(scratch / "bf16") == "BF16");
   CHECK(model::source_dtype(model::read_config(scratch / "bf16")) == DType::BF16);
   export_to(scratch / "bf16", scratch / "again");
@@ -84,7 +84,7 @@ TEST_CASE("the dtype is the one asked for, else that of the model that the run b
 TEST_CASE("export refuses what it cannot do, and writes nothing then") {
   const ScratchFolder scratch;
   const auto failure = [&](std::vector<std::string> more) {
-    return failure_of([&] { export_to(kModel, scratch / "out", std::move(more)); });
+    return failure_of([&] { export_to(kExported, scratch / "out", std::move(more)); });
   };
   CHECK(failure({"--hf-names", "v6"}).code == ExitCode::usage);
   CHECK(contains(failure({"--hf-names", "v6"}).message, "v5"));
@@ -101,20 +101,20 @@ TEST_CASE("export refuses what it cannot do, and writes nothing then") {
 
 TEST_CASE("export writes shards, and the names of version 5") {
   const ScratchFolder scratch;
-  export_to(kModel, scratch / "shards", {"--shard-size", "500KB"});
+  export_to(kExported, scratch / "shards", {"--shard-size", "500KB"});
   CHECK(fs::exists(scratch / "shards/model-00003-of-00003.safetensors"));
   export_to(scratch / "shards", scratch / "v5", {"--hf-names", "v5"});
   CHECK(fs::exists(scratch / "v5/model.safetensors"));
   CHECK(io::SafetensorsSet(scratch / "v5").find("vision_tower.embeddings.class_embedding") != nullptr);
   CHECK(read_json_file(scratch / "v5/config.json")["text_config"].contains("rope_parameters"));
-  CHECK(contents_of(scratch / "v5/tokenizer.json") == contents_of(kModel + "/tokenizer.json"));
+  CHECK(contents_of(scratch / "v5/tokenizer.json") == contents_of(kExported + "/tokenizer.json"));
 }
 
 TEST_CASE("export initialises what is allowed to be missing") {
   const ScratchFolder scratch;
   fs::create_directory(scratch / "part");
-  fs::copy_file(kModel + "/config.json", scratch / "part/config.json");
-  const io::SafetensorsSet file(kModel);
+  fs::copy_file(kExported + "/config.json", scratch / "part/config.json");
+  const io::SafetensorsSet file(kExported);
   std::vector<OwnedTensor> owners;
   std::vector<io::NamedTensor> tensors;
   for (const io::TensorEntry& entry : file.entries()) {
@@ -131,7 +131,7 @@ TEST_CASE("export initialises what is allowed to be missing") {
 TEST_CASE("values that are not finite, or would not be in the dtype asked for, are refused by name") {
   const ScratchFolder scratch;
   const std::string name = "multi_modal_projector.linear_1.bias";
-  const auto model = model::load_model(kModel, {});
+  const auto model = model::load_model(kExported, {});
   float& value = model->parameters().value(model->parameters().find(name)).host<float>()[3];
   const auto refusal = [&](float holds, const std::string& dtype) {
     value = holds;
@@ -156,11 +156,11 @@ TEST_CASE("values that are not finite, or would not be in the dtype asked for, a
 }
 
 TEST_CASE("inspect lists tensors, modules and parameters of a model folder") {
-  const Json found = Json::parse(run_verb(add_inspect, {"inspect", kModel, "--json"}).out);
-  const io::SafetensorsSet set(kModel);
+  const Json found = Json::parse(run_verb(add_inspect, {"inspect", kExported, "--json"}).out);
+  const io::SafetensorsSet set(kExported);
   i64 elements = 0;
   for (const io::TensorEntry& entry : set.entries()) elements += entry.shape.elements();
-  CHECK(found["path"] == kModel);
+  CHECK(found["path"] == kExported);
   REQUIRE(found["tensors"].size() == set.entries().size());
   CHECK(found["tensors"][0]["name"] == set.entries()[0].name);
   const Json* norm = nullptr;
@@ -181,7 +181,7 @@ TEST_CASE("inspect lists tensors, modules and parameters of a model folder") {
   CHECK(attention["heads"] == 4);
   CHECK(attention["blocks"] == 3);
 
-  const std::string text = run_verb(add_inspect, {"inspect", kModel}).out;
+  const std::string text = run_verb(add_inspect, {"inspect", kExported}).out;
   CHECK(contains(text, "language_model.model.embed_tokens.weight"));
   CHECK(contains(text, "vision_attention"));
   CHECK(contains(text, fmt::format("total     {:>16}", elements)));
@@ -197,7 +197,7 @@ TEST_CASE(
 
   const ScratchFolder scratch;
   fs::create_directory(scratch / "other");
-  fs::copy_file(kModel + "/model.safetensors", scratch / "other/model.safetensors");
+  fs::copy_file(kExported + "/model.safetensors", scratch / "other/model.safetensors");
   scratch.write("other/config.json", R"({"model_type": "unheard_of"})");
   const Json other = Json::parse(run_verb(add_inspect, {"inspect", scratch / "other", "--json"}).out);
   CHECK(module_of(other, "vision_attention")["blocks"] == 3);
@@ -206,7 +206,7 @@ TEST_CASE(
   CHECK(failure_of([&] {
           run_verb(add_inspect, {"inspect", scratch / "none"});
         }).code == ExitCode::missing_input);
-  scratch.write("other/model.safetensors", contents_of(kModel + "/model.safetensors").substr(0, 5000));
+  scratch.write("other/model.safetensors", contents_of(kExported + "/model.safetensors").substr(0, 5000));
   CHECK(failure_of([&] {
           run_verb(add_inspect, {"inspect", scratch / "other"});
         }).code == ExitCode::bad_data);

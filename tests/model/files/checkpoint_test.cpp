@@ -18,11 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 const std::string kGolden = "tests/goldens/llava-clip-llama/model";
 
-bool same_bits(const Vlm& a, const Vlm& b) {
-  const Tensor x = a.parameters().values(), y = b.parameters().values();
-  return x.bytes() == y.bytes() && std::memcmp(x.data(), y.data(), static_cast<std::size_t>(x.bytes())) == 0;
-}
-
 TEST_CASE("load, export and load give the same bits, names and configuration in every family") {
   for (const test::GoldenModel& of_family : test::golden_models()) {
     CAPTURE(of_family.name);
@@ -30,7 +25,7 @@ TEST_CASE("load, export and load give the same bits, names and configuration in 
     const ScratchFolder scratch;
     const auto model = load_model(golden, {});
     export_model(*model, scratch / "out", {.dtype = DType::F32, .companions_from = golden});
-    CHECK(same_bits(*model, *load_model(scratch / "out", {})));
+    CHECK(test::same_bits(*model, *load_model(scratch / "out", {})));
     const io::SafetensorsSet from(golden), to(scratch / "out");
     REQUIRE(from.entries().size() == to.entries().size());
     for (std::size_t i = 0; i < from.entries().size(); ++i) {
@@ -76,7 +71,7 @@ TEST_CASE("weights larger than a shard go into several files with an index") {
   CHECK(index["metadata"]["total_size"] == 4 * model->parameters().values().elements());
   CHECK(index["weight_map"].size() == static_cast<std::size_t>(model->parameters().size()));
   CHECK(fs::exists(scratch / "out/model-00001-of-00004.safetensors"));
-  CHECK(same_bits(*model, *load_model(scratch / "out", {})));
+  CHECK(test::same_bits(*model, *load_model(scratch / "out", {})));
 
   Json escaping = index;
   for (auto& file : escaping["weight_map"]) file = "../" + file.get<std::string>();

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kGolden = test::golden_folder("llava-clip-llama");
+const std::string kFolder = test::golden_folder("llava-clip-llama");
 
 // What loading says of a folder that holds these files.
 Failure loading(const std::vector<std::pair<std::string, std::string>>& files) {
@@ -39,7 +39,7 @@ void refused(const Failure& failure, ExitCode code, std::initializer_list<const 
 }
 
 Json golden_config() {
-  return read_json_file(kGolden + "/config.json");
+  return read_json_file(kFolder + "/config.json");
 }
 
 }  // namespace
@@ -114,7 +114,7 @@ TEST_CASE("a run in the place of a model or of adapters is told where they are")
     const ScratchFolder run;
     fs::create_directories(fs::path(run / inside).parent_path());
     run.write(inside, config);
-    refused(failure_of([&] { read_adapter_config(run.path(), read_config(kGolden)); }),
+    refused(failure_of([&] { read_adapter_config(run.path(), read_config(kFolder)); }),
             ExitCode::missing_input, {run.path().c_str(), "no adapters there", said});
   }
 }

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kGolden = "tests/goldens/llava-clip-llama/model";
+const std::string kLlavaModel = "tests/goldens/llava-clip-llama/model";
 const std::string kTower = "vision_tower.vision_model.", kLanguage = "language_model.";
 constexpr i64 kVocab = 782;  // rows that the language model keeps: those of the tokenizer without <image>
 
@@ -43,12 +43,12 @@ struct Values {
 void write_tower(const std::string& folder, const std::string& prefix, bool whole) {
   fs::create_directories(folder);
   Values values;
-  const io::SafetensorsSet golden(kGolden);
+  const io::SafetensorsSet golden(kLlavaModel);
   for (const auto& entry : golden.entries()) {
     if (entry.name.starts_with(kTower))
       values.add(prefix + entry.name.substr(kTower.size()), golden.read(entry.name));
   }
-  Json config = read_json_file(kGolden + "/config.json")["vision_config"];
+  Json config = read_json_file(kLlavaModel + "/config.json")["vision_config"];
   if (whole) {
     for (const char* other : {"logit_scale", "text_model.final_layer_norm.weight", "text_projection.weight",
                               "visual_projection.weight"})
@@ -60,14 +60,14 @@ void write_tower(const std::string& folder, const std::string& prefix, bool whol
   }
   values.write(folder);
   io::write_file(folder + "/config.json", config.dump());
-  fs::copy_file(kGolden + "/preprocessor_config.json", folder + "/preprocessor_config.json");
+  fs::copy_file(kLlavaModel + "/preprocessor_config.json", folder + "/preprocessor_config.json");
 }
 
 // The language model's, with fewer tokens and a tokenizer that knows no image.
 void write_language(const std::string& folder, bool tied = false) {
   fs::create_directories(folder);
   Values values;
-  const io::SafetensorsSet golden(kGolden);
+  const io::SafetensorsSet golden(kLlavaModel);
   for (const auto& entry : golden.entries()) {
     if (!entry.name.starts_with(kLanguage)) continue;
     const std::string name = entry.name.substr(kLanguage.size());
@@ -76,23 +76,23 @@ void write_language(const std::string& folder, bool tied = false) {
     values.add(name, golden.read(entry.name), rows ? kVocab : 0);
   }
   values.write(folder);
-  Json config = read_json_file(kGolden + "/config.json")["text_config"];
+  Json config = read_json_file(kLlavaModel + "/config.json")["text_config"];
   config["vocab_size"] = kVocab;
   config["tie_word_embeddings"] = tied;
   config["architectures"] = {"LlamaForCausalLM"};
   config["torch_dtype"] = "bfloat16";
   io::write_file(folder + "/config.json", config.dump());
-  Json tokenizer = read_json_file(kGolden + "/tokenizer.json");
+  Json tokenizer = read_json_file(kLlavaModel + "/tokenizer.json");
   std::erase_if(tokenizer["added_tokens"].get_ref<Json::array_t&>(),
                 [](const Json& token) { return token["content"] == "<image>"; });
   io::write_file(folder + "/tokenizer.json", tokenizer.dump());
-  Json tokenizer_config = read_json_file(kGolden + "/tokenizer_config.json");
+  Json tokenizer_config = read_json_file(kLlavaModel + "/tokenizer_config.json");
   tokenizer_config["chat_template"] = "{{ messages }}";
   auto& added = tokenizer_config["added_tokens_decoder"];
   for (auto token = added.begin(); token != added.end();)
     token = (*token)["content"] == "<image>" ? added.erase(token) : std::next(token);
   io::write_file(folder + "/tokenizer_config.json", tokenizer_config.dump());
-  fs::copy_file(kGolden + "/special_tokens_map.json", folder + "/special_tokens_map.json");
+  fs::copy_file(kLlavaModel + "/special_tokens_map.json", folder + "/special_tokens_map.json");
 }
 
 struct Parts {
@@ -113,7 +113,7 @@ bool same(Tensor a, Tensor b) {
 
 TEST_CASE("a LLaVA of parts has the tower's and the language model's weights and a new connector") {
   const Parts parts;
-  const auto model = load_parts(parts.folders, {.rules = {.seed = 9}}), golden = load_model(kGolden, {});
+  const auto model = load_parts(parts.folders, {.rules = {.seed = 9}}), golden = load_model(kLlavaModel, {});
   const ModelConfig& config = model->config();
   CHECK(config.family == "llava");
   CHECK(config.image_token == kVocab);
@@ -207,22 +207,22 @@ TEST_CASE("the files beside a LLaVA of parts: the tokenizer with the image token
   CHECK_FALSE(config.contains("chat_template"));
   CHECK(config["added_tokens_decoder"][std::to_string(kVocab)]["content"] == "<image>");
   CHECK(contents_of(parts.scratch / "files/preprocessor_config.json") ==
-        contents_of(kGolden + "/preprocessor_config.json"));
+        contents_of(kLlavaModel + "/preprocessor_config.json"));
   CHECK(contents_of(parts.scratch / "files/special_tokens_map.json") ==
-        contents_of(kGolden + "/special_tokens_map.json"));
+        contents_of(kLlavaModel + "/special_tokens_map.json"));
 }
 
 TEST_CASE("an image token that the tokenizer has is kept") {
   const Parts parts;
-  fs::copy_file(kGolden + "/tokenizer.json", parts.folders.language + "/tokenizer.json",
+  fs::copy_file(kLlavaModel + "/tokenizer.json", parts.folders.language + "/tokenizer.json",
                 fs::copy_options::overwrite_existing);
   const ModelConfig config = compose_parts(parts.folders);
-  CHECK(config.image_token == read_config(kGolden).image_token);
+  CHECK(config.image_token == read_config(kLlavaModel).image_token);
   CHECK(config.text.vocab == kVocab);
   fs::create_directories(parts.scratch / "files");
   write_parts_files(parts.folders, parts.scratch / "files");
   CHECK(read_json_file(parts.scratch / "files/tokenizer.json") ==
-        read_json_file(kGolden + "/tokenizer.json"));
+        read_json_file(kLlavaModel + "/tokenizer.json"));
 }
 
 TEST_CASE("a tokenizer.model without tokenizer.json gets the token in added_tokens.json") {
@@ -248,7 +248,7 @@ TEST_CASE("parts that do not make a LLaVA are refused with what is wrong") {
   const Parts parts;
   refused({parts.scratch / "none", parts.folders.language}, ExitCode::missing_input, "none");
   refused({parts.folders.language, parts.folders.language}, ExitCode::bad_data, "\"llama\" is no tower");
-  refused({parts.folders.vision, kGolden}, ExitCode::bad_data, "a llava is no language model alone");
+  refused({parts.folders.vision, kLlavaModel}, ExitCode::bad_data, "a llava is no language model alone");
   // A tensor too many and one too few, in either.
   fs::copy(parts.folders.vision, parts.scratch / "bad");
   auto tensors = test::hollow_tensors(parts.scratch / "bad");

@@ -9,7 +9,7 @@ using namespace longsight;
 
 namespace {
 
-std::string refusal(std::string_view text, JsonRules rules = {}) {
+std::string json_refusal(std::string_view text, JsonRules rules = {}) {
   const Failure failure = failure_of([&] { parse_json(text, "f.json", rules); });
   CHECK(failure.code == ExitCode::bad_data);
   CHECK(failure.message.size() < 500);
@@ -38,29 +38,29 @@ TEST_CASE("valid JSON is read as it stands") {
 }
 
 TEST_CASE("duplicate keys are refused with their place") {
-  CHECK(refusal("{\"a\": 1,\n \"b\": 2,\n \"a\": 3}") == "f.json:3:4: duplicate key \"a\"");
-  CHECK(contains(refusal("[{\"x\": {\"a\": 1, \"\\u0061\": 2}}]"), "duplicate key \"a\""));
+  CHECK(json_refusal("{\"a\": 1,\n \"b\": 2,\n \"a\": 3}") == "f.json:3:4: duplicate key \"a\"");
+  CHECK(contains(json_refusal("[{\"x\": {\"a\": 1, \"\\u0061\": 2}}]"), "duplicate key \"a\""));
   CHECK(parse_json("[{\"a\": 1}, {\"a\": {\"a\": 2}}]", "f")[1]["a"]["a"] == 2);
 }
 
 TEST_CASE("nesting is bounded") {
   CHECK(parse_json(std::string(64, '[') + std::string(64, ']'), "f").size() == 1);
-  CHECK(refusal(std::string(65, '[') + std::string(65, ']')) == "f.json:1:65: nested deeper than 64");
-  CHECK(contains(refusal(std::string(5'000'000, '[')), "nested deeper than 64"));
+  CHECK(json_refusal(std::string(65, '[') + std::string(65, ']')) == "f.json:1:65: nested deeper than 64");
+  CHECK(contains(json_refusal(std::string(5'000'000, '[')), "nested deeper than 64"));
   std::string objects;
   for (int i = 0; i < 65; ++i) objects += "{\"a\":";
-  CHECK(contains(refusal(objects), "nested deeper than 64"));
+  CHECK(contains(json_refusal(objects), "nested deeper than 64"));
 }
 
 TEST_CASE("integers beyond 64 bits and numbers that are not finite are refused") {
-  CHECK(refusal("[18446744073709551616]") ==
+  CHECK(json_refusal("[18446744073709551616]") ==
         "f.json:1:22: the integer 18446744073709551616 does not fit in 64 bits");
-  CHECK(contains(refusal("[-9223372036854775809]"), "does not fit in 64 bits"));
-  CHECK(contains(refusal("[" + std::string(300, '9') + "]"), "does not fit in 64 bits"));
-  CHECK(contains(refusal("[1e999]"), "number overflow"));
+  CHECK(contains(json_refusal("[-9223372036854775809]"), "does not fit in 64 bits"));
+  CHECK(contains(json_refusal("[" + std::string(300, '9') + "]"), "does not fit in 64 bits"));
+  CHECK(contains(json_refusal("[1e999]"), "number overflow"));
   for (const char* text : {"NaN", "Infinity", "-Infinity", "[nan]", "+1", "01", ".5", "1.", "0x1"}) {
     CAPTURE(text);
-    CHECK(contains(refusal(text), "not valid JSON"));
+    CHECK(contains(json_refusal(text), "not valid JSON"));
   }
 }
 
@@ -72,23 +72,23 @@ TEST_CASE("integers beyond 64 bits can be allowed, but are no integers") {
 }
 
 TEST_CASE("invalid UTF-8 is refused with its offset, also outside of strings and in keys") {
-  CHECK(refusal("{\"a\": \"\xFF\"}") == "f.json: invalid UTF-8 at byte 7");
-  CHECK(refusal("{\"\xC0\x80\": 1}") == "f.json: invalid UTF-8 at byte 2");
-  CHECK(refusal("\xED\xA0\x80") == "f.json: invalid UTF-8 at byte 0");
-  CHECK(contains(refusal("[\"\\ud800\"]"), "not valid JSON"));
-  CHECK(contains(refusal("[\"\\udc00\\ud800\"]"), "not valid JSON"));
+  CHECK(json_refusal("{\"a\": \"\xFF\"}") == "f.json: invalid UTF-8 at byte 7");
+  CHECK(json_refusal("{\"\xC0\x80\": 1}") == "f.json: invalid UTF-8 at byte 2");
+  CHECK(json_refusal("\xED\xA0\x80") == "f.json: invalid UTF-8 at byte 0");
+  CHECK(contains(json_refusal("[\"\\ud800\"]"), "not valid JSON"));
+  CHECK(contains(json_refusal("[\"\\udc00\\ud800\"]"), "not valid JSON"));
 }
 
 TEST_CASE("what is not JSON is refused with line and column") {
-  CHECK(refusal("{\"a\": 1,\n  \"b\" 2}")
+  CHECK(json_refusal("{\"a\": 1,\n  \"b\" 2}")
             .starts_with("f.json:2:8: not valid JSON: syntax error while parsing object separator"));
   for (const char* text : {"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "[1] x", "[1][2]", "'a'", "// c\n1",
                            "/* c */ 1", "\"a\nb\"", "nul", "\"a"}) {
     CAPTURE(text);
-    CHECK(contains(refusal(text), "not valid JSON: "));
+    CHECK(contains(json_refusal(text), "not valid JSON: "));
   }
-  CHECK(refusal(std::string_view("[1]\0[2]", 7)) == "f.json: a NUL byte at 3");  // for nlohmann the end
-  CHECK(contains(refusal("\"" + std::string(1'000'000, 'x')), "..."));           // the message stays short
+  CHECK(json_refusal(std::string_view("[1]\0[2]", 7)) == "f.json: a NUL byte at 3");  // for nlohmann the end
+  CHECK(contains(json_refusal("\"" + std::string(1'000'000, 'x')), "..."));  // the message stays short
 }
 
 TEST_CASE("files are bounded in size, and a missing one is missing input") {

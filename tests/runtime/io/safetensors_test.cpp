@@ -40,7 +40,7 @@ std::string refusal_of_bytes(const std::string& bytes) {
   return failure.message.substr(path.size() + 2);
 }
 
-std::string refusal(const std::string& header, std::size_t data = 0) {
+std::string header_refusal(const std::string& header, std::size_t data = 0) {
   return refusal_of_bytes(file_bytes(header, std::string(data, 'd')));
 }
 
@@ -245,22 +245,23 @@ TEST_CASE("types that cannot be read are listed, and an error only when read") {
 }
 
 TEST_CASE("empty and 0-rank tensors, no tensors and trailing spaces are legal") {
-  CHECK(refusal("{}").empty());
-  CHECK(refusal("{}   ").empty());
-  CHECK(refusal("{\"__metadata__\":{}}").empty());
-  CHECK(refusal("{" + entry("a", "F32", "[]", "[0,4]") + "}  ", 4).empty());
-  CHECK(refusal("{" + entry("a", "F32", "[0]", "[0,0]") + "}").empty());
-  CHECK(refusal("{" + entry("a", "F32", "[0,9223372036854775807]", "[0,0]") + "}").empty());
-  CHECK(refusal("{" + entry("e", "F32", "[3,0]", "[4,4]") + "," + entry("a", "F32", "[1]", "[0,4]") + "," +
-                    entry("b", "F32", "[1]", "[4,8]") + "}",
-                8)
+  CHECK(header_refusal("{}").empty());
+  CHECK(header_refusal("{}   ").empty());
+  CHECK(header_refusal("{\"__metadata__\":{}}").empty());
+  CHECK(header_refusal("{" + entry("a", "F32", "[]", "[0,4]") + "}  ", 4).empty());
+  CHECK(header_refusal("{" + entry("a", "F32", "[0]", "[0,0]") + "}").empty());
+  CHECK(header_refusal("{" + entry("a", "F32", "[0,9223372036854775807]", "[0,0]") + "}").empty());
+  CHECK(header_refusal("{" + entry("e", "F32", "[3,0]", "[4,4]") + "," + entry("a", "F32", "[1]", "[0,4]") +
+                           "," + entry("b", "F32", "[1]", "[4,8]") + "}",
+                       8)
             .empty());
-  CHECK(refusal("{ \"a\" : { \"shape\" : [ 1 , 1 , 1 , 1 , 1 ] , \"data_offsets\" : [ 0 , 2 ] , \"dtype\" : "
-                "\"F16\" } }",
-                2)
+  CHECK(header_refusal(
+            "{ \"a\" : { \"shape\" : [ 1 , 1 , 1 , 1 , 1 ] , \"data_offsets\" : [ 0 , 2 ] , \"dtype\" : "
+            "\"F16\" } }",
+            2)
             .empty());
-  CHECK(refusal("{" + entry("", "U8", "[1]", "[0,1]") + "}", 1).empty());
-  CHECK(refusal("{" + entry(std::string(512, 'n'), "U8", "[1]", "[0,1]") + "}", 1).empty());
+  CHECK(header_refusal("{" + entry("", "U8", "[1]", "[0,1]") + "}", 1).empty());
+  CHECK(header_refusal("{" + entry(std::string(512, 'n'), "U8", "[1]", "[0,1]") + "}", 1).empty());
 }
 
 TEST_CASE("the length of the header must be believable") {
@@ -278,79 +279,84 @@ TEST_CASE("the length of the header must be believable") {
 
 TEST_CASE("the header must be one JSON object of the right form") {
   const std::string good = entry("a", "U8", "[1]", "[0,1]");
-  CHECK(refusal("{" + good + "}", 1).empty());
+  CHECK(header_refusal("{" + good + "}", 1).empty());
   for (const char* header : {"[]", "\"a\"", "3", "null", " {}", "\n{}", "\xEF\xBB\xBF{}", "x"}) {
     CAPTURE(header);
-    CHECK(refusal(header) == "the header does not begin with {");
+    CHECK(header_refusal(header) == "the header does not begin with {");
   }
   for (const char* header : {"{", "{}}", "{} x", "{}{}", "{\"a\"}", "{,}", "{\"a\":1,}", "{\"a\" {}}",
                              "{}\x01", "{// c\n}", "{\"\xFF\":1}"}) {
     CAPTURE(header);
-    CHECK(!refusal(header).empty());
+    CHECK(!header_refusal(header).empty());
   }
-  CHECK(refusal("{} x") == "the header is not valid JSON at byte 4 of it");
-  CHECK(refusal(std::string("{}\0", 3)) == "a NUL byte in the header");  // for nlohmann the end
-  CHECK(refusal("{\"a\":3}") == "tensor \"a\" in the header: a number is not expected here");
-  CHECK(refusal("{\"a\":null}") == "tensor \"a\" in the header: null is not expected here");
-  CHECK(refusal("{\"a\":[]}") == "tensor \"a\" in the header: a list is not expected here");
-  CHECK(refusal("{\"a\":\"b\"}") == "tensor \"a\" in the header: a string is not expected here");
-  CHECK(refusal("{\"a\":{}}") == "tensor \"a\" in the header: no dtype");
-  CHECK(refusal("{\"a\":{\"dtype\":{}}}") == "tensor \"a\" in the header: an object is not expected here");
-  CHECK(refusal("{\"a\":{\"dtype\":[\"F32\"]}}") ==
+  CHECK(header_refusal("{} x") == "the header is not valid JSON at byte 4 of it");
+  CHECK(header_refusal(std::string("{}\0", 3)) == "a NUL byte in the header");  // for nlohmann the end
+  CHECK(header_refusal("{\"a\":3}") == "tensor \"a\" in the header: a number is not expected here");
+  CHECK(header_refusal("{\"a\":null}") == "tensor \"a\" in the header: null is not expected here");
+  CHECK(header_refusal("{\"a\":[]}") == "tensor \"a\" in the header: a list is not expected here");
+  CHECK(header_refusal("{\"a\":\"b\"}") == "tensor \"a\" in the header: a string is not expected here");
+  CHECK(header_refusal("{\"a\":{}}") == "tensor \"a\" in the header: no dtype");
+  CHECK(header_refusal("{\"a\":{\"dtype\":{}}}") ==
+        "tensor \"a\" in the header: an object is not expected here");
+  CHECK(header_refusal("{\"a\":{\"dtype\":[\"F32\"]}}") ==
         "tensor \"a\" in the header: a list is not expected here");
-  CHECK(refusal("{\"a\":{\"dtype\":3}}") == "tensor \"a\" in the header: a number is not expected here");
-  CHECK(refusal("{\"a\":{\"shape\":\"[1]\"}}") ==
+  CHECK(header_refusal("{\"a\":{\"dtype\":3}}") ==
+        "tensor \"a\" in the header: a number is not expected here");
+  CHECK(header_refusal("{\"a\":{\"shape\":\"[1]\"}}") ==
         "tensor \"a\" in the header: a string is not expected here");
-  CHECK(refusal("{\"a\":{\"shape\":1}}") == "tensor \"a\" in the header: a number is not expected here");
-  CHECK(refusal("{\"a\":{\"shape\":[[1]]}}") == "tensor \"a\" in the header: a list is not expected here");
-  CHECK(refusal("{\"a\":{\"shape\":[{}]}}") == "tensor \"a\" in the header: an object is not expected here");
-  CHECK(refusal("{\"a\":{\"shape\":[true]}}") ==
+  CHECK(header_refusal("{\"a\":{\"shape\":1}}") ==
+        "tensor \"a\" in the header: a number is not expected here");
+  CHECK(header_refusal("{\"a\":{\"shape\":[[1]]}}") ==
+        "tensor \"a\" in the header: a list is not expected here");
+  CHECK(header_refusal("{\"a\":{\"shape\":[{}]}}") ==
+        "tensor \"a\" in the header: an object is not expected here");
+  CHECK(header_refusal("{\"a\":{\"shape\":[true]}}") ==
         "tensor \"a\" in the header: true or false is not expected here");
-  CHECK(refusal("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1) ==
+  CHECK(header_refusal("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1) ==
         "tensor \"a\" in the header: no two data_offsets");
-  CHECK(refusal("{\"a\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 1) ==
+  CHECK(header_refusal("{\"a\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 1) ==
         "tensor \"a\" in the header: no shape");
-  CHECK(refusal("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"x\":1}}", 1) ==
+  CHECK(header_refusal("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"x\":1}}", 1) ==
         "tensor \"a\" in the header: unknown field \"x\"");
-  CHECK(refusal("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1) ==
-        "tensor \"a\" in the header: dtype is there twice");
-  CHECK(refusal("{" + entry("a", "F8", "[1]", "[0,1]") + "}", 1) ==
+  CHECK(header_refusal("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
+                       1) == "tensor \"a\" in the header: dtype is there twice");
+  CHECK(header_refusal("{" + entry("a", "F8", "[1]", "[0,1]") + "}", 1) ==
         "tensor \"a\" in the header: unknown dtype \"F8\"");
-  CHECK(refusal("{" + entry("a", "f32", "[1]", "[0,4]") + "}", 4) ==
+  CHECK(header_refusal("{" + entry("a", "f32", "[1]", "[0,4]") + "}", 4) ==
         "tensor \"a\" in the header: unknown dtype \"f32\"");
-  CHECK(contains(refusal("{" + std::string(100'000, '[') + "}"), "not valid JSON"));
-  CHECK(contains(refusal("{\"a\":" + std::string(100'000, '{')), "not valid JSON"));
+  CHECK(contains(header_refusal("{" + std::string(100'000, '[') + "}"), "not valid JSON"));
+  CHECK(contains(header_refusal("{\"a\":" + std::string(100'000, '{')), "not valid JSON"));
 }
 
 TEST_CASE("a hostile header costs no more memory than it has to") {
   std::string longest;
   for (i64 i = 0; i < (i64{8} << 20); ++i) longest += "\\\"";  // 16 MiB of escaped quotes
-  CHECK(refusal("{\"__metadata__\":{\"a\":\"" + longest + "\"}}").empty());
-  CHECK(refusal("{\"__metadata__\":{\"a\":\"" + longest + "x\"}}") ==
+  CHECK(header_refusal("{\"__metadata__\":{\"a\":\"" + longest + "\"}}").empty());
+  CHECK(header_refusal("{\"__metadata__\":{\"a\":\"" + longest + "x\"}}") ==
         "a string or number of more than 16777216 bytes in the header");
-  CHECK(refusal("{\"a\":" + std::string(17'000'000, '1') + "}") ==
+  CHECK(header_refusal("{\"a\":" + std::string(17'000'000, '1') + "}") ==
         "a string or number of more than 16777216 bytes in the header");
   std::string many = "{\"__metadata__\":{\"k\":\"\"";
   for (int i = 0; i < 65536; ++i) many += fmt::format(",\"{}\":\"\"", i);
-  CHECK(refusal(many + "}}") == "entry \"__metadata__\" in the header: too much metadata");
+  CHECK(header_refusal(many + "}}") == "entry \"__metadata__\" in the header: too much metadata");
   std::string tensors = "{" + entry("first", "U8", "[0]", "[0,0]");
   for (int i = 1; i < 1 << 18; ++i) tensors += "," + entry(fmt::format("{}", i), "U8", "[0]", "[0,0]");
-  CHECK(refusal(tensors + "}").empty());
-  CHECK(refusal(tensors + "," + entry("last", "U8", "[0]", "[0,0]") + "}") ==
+  CHECK(header_refusal(tensors + "}").empty());
+  CHECK(header_refusal(tensors + "," + entry("last", "U8", "[0]", "[0,0]") + "}") ==
         "tensor \"last\" in the header: more than 262144 tensors");
 }
 
 TEST_CASE("metadata are texts, once") {
-  CHECK(refusal("{\"__metadata__\":{\"a\":\"b\",\"c\":\"d\"}}").empty());
-  CHECK(refusal("{\"__metadata__\":{\"a\":1}}") ==
+  CHECK(header_refusal("{\"__metadata__\":{\"a\":\"b\",\"c\":\"d\"}}").empty());
+  CHECK(header_refusal("{\"__metadata__\":{\"a\":1}}") ==
         "entry \"__metadata__\" in the header: a number is not expected here");
-  CHECK(refusal("{\"__metadata__\":{\"a\":{}}}") ==
+  CHECK(header_refusal("{\"__metadata__\":{\"a\":{}}}") ==
         "entry \"__metadata__\" in the header: an object is not expected here");
-  CHECK(refusal("{\"__metadata__\":null}") ==
+  CHECK(header_refusal("{\"__metadata__\":null}") ==
         "entry \"__metadata__\" in the header: null is not expected here");
-  CHECK(refusal("{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}") ==
+  CHECK(header_refusal("{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}") ==
         "entry \"__metadata__\" in the header: metadata \"a\" twice");
-  CHECK(refusal("{\"__metadata__\":{},\"__metadata__\":{}}") ==
+  CHECK(header_refusal("{\"__metadata__\":{},\"__metadata__\":{}}") ==
         "entry \"__metadata__\" in the header: it is there twice");
 }
 
@@ -358,33 +364,33 @@ TEST_CASE("names are unique, short and without control characters") {
   const auto two = [](const std::string& a, const std::string& b) {
     return "{" + entry(a, "U8", "[1]", "[0,1]") + "," + entry(b, "U8", "[1]", "[1,2]") + "}";
   };
-  CHECK(refusal(two("a", "b"), 2).empty());
-  CHECK(refusal(two("a", "a"), 2) == "tensor \"a\" is in the header twice");
-  CHECK(refusal(two("a", "\\u0061"), 2) == "tensor \"a\" is in the header twice");
-  CHECK(
-      contains(refusal(two("a", std::string(513, 'n')), 2), "a name of 513 bytes, at most 512 are allowed"));
+  CHECK(header_refusal(two("a", "b"), 2).empty());
+  CHECK(header_refusal(two("a", "a"), 2) == "tensor \"a\" is in the header twice");
+  CHECK(header_refusal(two("a", "\\u0061"), 2) == "tensor \"a\" is in the header twice");
+  CHECK(contains(header_refusal(two("a", std::string(513, 'n')), 2),
+                 "a name of 513 bytes, at most 512 are allowed"));
   for (const char* name : {"\\u0000", "a\\nb", "\\u001b[31m", "\\u007f", "\\u0085", "\xC2\x9F"}) {
     CAPTURE(name);
-    const std::string message = refusal(two("a", name), 2);
+    const std::string message = header_refusal(two("a", name), 2);
     CHECK(contains(message, "a control character in its name"));
     CHECK(std::none_of(message.begin(), message.end(), [](char c) { return c >= 0 && c < 0x20; }));
   }
-  CHECK(refusal(two("a", "\\u00a0é😀"), 2).empty());
+  CHECK(header_refusal(two("a", "\\u00a0é😀"), 2).empty());
 }
 
 TEST_CASE("numbers are integers from 0 up") {
   for (const char* number : {"-1", "1.0", "1e0", "-0", "18446744073709551616", "0.5"}) {
     CAPTURE(number);
-    CHECK(!refusal("{" + entry("a", "U8", std::string("[") + number + "]", "[0,1]") + "}", 1).empty());
-    CHECK(!refusal("{" + entry("a", "U8", "[1]", std::string("[0,") + number + "]") + "}", 1).empty());
+    CHECK(!header_refusal("{" + entry("a", "U8", std::string("[") + number + "]", "[0,1]") + "}", 1).empty());
+    CHECK(!header_refusal("{" + entry("a", "U8", "[1]", std::string("[0,") + number + "]") + "}", 1).empty());
   }
-  CHECK(refusal("{" + entry("a", "U8", "[-1]", "[0,1]") + "}", 1) ==
+  CHECK(header_refusal("{" + entry("a", "U8", "[-1]", "[0,1]") + "}", 1) ==
         "tensor \"a\" in the header: a negative number is not expected here");
-  CHECK(refusal("{" + entry("a", "U8", "[1]", "[0,1,2]") + "}", 1) ==
+  CHECK(header_refusal("{" + entry("a", "U8", "[1]", "[0,1,2]") + "}", 1) ==
         "tensor \"a\" in the header: more than two data_offsets");
-  CHECK(refusal("{" + entry("a", "U8", "[1]", "[0]") + "}", 1) ==
+  CHECK(header_refusal("{" + entry("a", "U8", "[1]", "[0]") + "}", 1) ==
         "tensor \"a\" in the header: no two data_offsets");
-  CHECK(refusal("{" + entry("a", "U8", "[1,1,1,1,1,1]", "[0,1]") + "}", 1) ==
+  CHECK(header_refusal("{" + entry("a", "U8", "[1,1,1,1,1,1]", "[0,1]") + "}", 1) ==
         "tensor \"a\" in the header: more than 5 dimensions");
 }
 
@@ -393,14 +399,14 @@ TEST_CASE("a shape whose product does not fit in 64 bits is refused") {
                             "[0,9223372036854775808]", "[18446744073709551615,18446744073709551615]",
                             "[4294967296,4294967296,0]", "[4611686018427387905]"}) {
     CAPTURE(shape);
-    CHECK(refusal("{" + entry("a", "F32", shape, "[0,4]") + "}", 4) ==
+    CHECK(header_refusal("{" + entry("a", "F32", shape, "[0,4]") + "}", 4) ==
           "tensor \"a\" in the header: the product of the shape does not fit in 64 bits");
   }
 }
 
 TEST_CASE("offsets cover the data from 0 to the end of the file, without hole or overlap") {
   const auto file = [](const std::string& a, const std::string& b, std::size_t data) {
-    return refusal("{" + entry("a", "F32", "[2]", a) + "," + entry("b", "F32", "[1]", b) + "}", data);
+    return header_refusal("{" + entry("a", "F32", "[2]", a) + "," + entry("b", "F32", "[1]", b) + "}", data);
   };
   CHECK(file("[0,8]", "[8,12]", 12).empty());
   CHECK(file("[4,12]", "[0,4]", 12).empty());  // in any order
@@ -420,9 +426,10 @@ TEST_CASE("offsets cover the data from 0 to the end of the file, without hole or
   CHECK(file("[0,8]", "[18446744073709551612,18446744073709551615]", 12) ==
         "tensor \"b\" in the header: data_offsets [18446744073709551612, 18446744073709551615] in a file "
         "with 12 bytes of data");
-  CHECK(refusal("{" + entry("e", "F32", "[0]", "[3,3]") + "," + entry("b", "F32", "[1]", "[0,4]") + "}", 4) ==
+  CHECK(header_refusal(
+            "{" + entry("e", "F32", "[0]", "[3,3]") + "," + entry("b", "F32", "[1]", "[0,4]") + "}", 4) ==
         "tensor \"e\" begins at byte 3 of the data, but the one before it ends at 4");
-  CHECK(contains(refusal("{}", 1), "the tensors end at byte 10, the file at 11"));
+  CHECK(contains(header_refusal("{}", 1), "the tensors end at byte 10, the file at 11"));
 }
 
 TEST_CASE(

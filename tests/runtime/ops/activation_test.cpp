@@ -8,7 +8,6 @@ using namespace longsight::ops;
 
 namespace {
 
-constexpr Stream kStream{};
 constexpr Activation kAll[] = {Activation::none,       Activation::gelu, Activation::gelu_tanh,
                                Activation::quick_gelu, Activation::silu, Activation::relu};
 

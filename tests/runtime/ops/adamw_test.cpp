@@ -9,8 +9,6 @@ using namespace longsight::ops;
 
 namespace {
 
-constexpr Stream kStream{};
-
 double squares_of(Tensor x) {
   const OwnedTensor sum(DType::F64, {1});
   sum_of_squares(sum, x, {});

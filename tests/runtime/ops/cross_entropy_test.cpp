@@ -9,10 +9,8 @@ using namespace longsight::ops;
 
 namespace {
 
-constexpr Stream kStream{};
-
-struct Problem {
-  explicit Problem(DType dtype, i64 rows = 11, i64 width = 7, i64 ids = 23, double magnitude = 1)
+struct LossProblem {
+  explicit LossProblem(DType dtype, i64 rows = 11, i64 width = 7, i64 ids = 23, double magnitude = 1)
       : x(random_tensor(dtype, {rows, width}, "x", magnitude)),
         weight(random_tensor(dtype, {ids, width}, "weight")),
         dx(dtype, {rows, width}),
@@ -38,7 +36,7 @@ struct Problem {
   Arena scratch{"test"};
 };
 
-double expected_loss(const Problem& p) {
+double expected_loss(const LossProblem& p) {
   const auto x = values_of(p.x), w = values_of(p.weight);
   const std::size_t width = static_cast<std::size_t>(p.x->row_size()), ids = w.size() / width;
   double total = 0;
@@ -58,7 +56,7 @@ double expected_loss(const Problem& p) {
 }  // namespace
 
 TEST_CASE("the loss is the sum of -log softmax at the targets, whatever the chunks") {
-  Problem p(DType::F64);
+  LossProblem p(DType::F64);
   const double expected = expected_loss(p);
   for (const i64 chunk : {1, 4, 11, 512}) {
     CHECK(p.value(chunk) == doctest::Approx(expected).epsilon(1e-14));
@@ -68,7 +66,7 @@ TEST_CASE("the loss is the sum of -log softmax at the targets, whatever the chun
 }
 
 TEST_CASE("the gradients of the loss agree with differences, times the scale") {
-  Problem p(DType::F64);
+  LossProblem p(DType::F64);
   fill_random(p.dx, "old contents");
   p.with_gradient();
   const auto loss = [&] { return p.scale * p.value(); };
@@ -77,7 +75,7 @@ TEST_CASE("the gradients of the loss agree with differences, times the scale") {
 }
 
 TEST_CASE("dx is overwritten, d_weight is added to or left out") {
-  Problem p(DType::F64), without(DType::F64);
+  LossProblem p(DType::F64), without(DType::F64);
   p.with_gradient();
   const auto dx = values_of(p.dx);
   auto dw = values_of(p.d_weight);
@@ -90,7 +88,7 @@ TEST_CASE("dx is overwritten, d_weight is added to or left out") {
 }
 
 TEST_CASE("large logits neither overflow nor lose the loss") {
-  Problem small(DType::F32, 11, 7, 23, 300), exact(DType::F64, 11, 7, 23, 300);  // logits of about 800
+  LossProblem small(DType::F32, 11, 7, 23, 300), exact(DType::F64, 11, 7, 23, 300);  // logits of about 800
   const double expected = expected_loss(exact);
   CHECK(expected > 1000);
   CHECK(small.with_gradient() == doctest::Approx(expected).epsilon(1e-6));
@@ -100,7 +98,7 @@ TEST_CASE("large logits neither overflow nor lose the loss") {
 }
 
 TEST_CASE("the loss in f32 agrees with f64 over a large vocabulary") {
-  Problem small(DType::F32, 9, 64, 5003, 0.3), exact(DType::F64, 9, 64, 5003, 0.3);
+  LossProblem small(DType::F32, 9, 64, 5003, 0.3), exact(DType::F64, 9, 64, 5003, 0.3);
   CHECK(small.with_gradient() == doctest::Approx(exact.with_gradient()).epsilon(1e-6));
   // A logit of size 10 is a sum of 64 products: about sqrt(64) roundings of 6e-7, and the probabilities move
   // by as much.
@@ -110,7 +108,7 @@ TEST_CASE("the loss in f32 agrees with f64 over a large vocabulary") {
 
 TEST_CASE("the loss and its gradients have the same bits for every thread count") {
   check_same_bits_for_every_thread_count([] {
-    Problem p(DType::F32, 150, 70, 900);
+    LossProblem p(DType::F32, 150, 70, 900);
     std::vector<double> all = {p.with_gradient(64)};
     for (const auto& part : {values_of(p.dx), values_of(p.d_weight)})
       all.insert(all.end(), part.begin(), part.end());
@@ -119,35 +117,35 @@ TEST_CASE("the loss and its gradients have the same bits for every thread count"
 }
 
 TEST_CASE("the loss is added to what is there") {
-  Problem p(DType::F64);
+  LossProblem p(DType::F64);
   const double once = p.value();
   projected_loss(p.sum, p.loss(), p.scratch, kStream);
   CHECK(read_scalar(p.sum, kStream) == doctest::Approx(2 * once).epsilon(1e-15));
 }
 
 TEST_CASE("no supervised rows: no loss, no gradient") {
-  Problem p(DType::F32, 0);
+  LossProblem p(DType::F32, 0);
   CHECK(p.value() == 0);
   CHECK(p.with_gradient() == 0);
   CHECK(values_of(p.d_weight) == std::vector<double>(23 * 7, 0.0));
 }
 
 TEST_CASE("a NaN in a hidden state comes through") {
-  Problem p(DType::F32);
+  LossProblem p(DType::F32);
   p.x->host<float>()[8] = std::numeric_limits<float>::quiet_NaN();
   CHECK(std::isnan(p.with_gradient()));
 }
 
 TEST_CASE("a target that is no id is refused, before anything is written") {
   for (const i64 wrong : {i64{23}, i64{-100}}) {
-    Problem p(DType::F32);
+    LossProblem p(DType::F32);
     p.targets[6] = wrong;
     const Failure failure = failure_of([&] { p.with_gradient(); });
     CHECK(failure.code == ExitCode::internal);
     CHECK(contains(failure.message, std::to_string(wrong)));
     CHECK(values_of(p.dx) == std::vector<double>(77, 0.0));
   }
-  Problem p(DType::F32), other(DType::F32, 10), wide(DType::F64);
+  LossProblem p(DType::F32), other(DType::F32, 10), wide(DType::F64);
   CHECK(failure_of([&] {
           projected_loss_with_gradient(p.sum, other.dx, {}, p.loss(), p.scratch, kStream);
         }).code == ExitCode::internal);

@@ -8,8 +8,6 @@ using namespace longsight::ops;
 
 namespace {
 
-constexpr Stream kStream{};
-
 // A layer of odd sizes with everything that `linear` can add.
 struct Layer {
   explicit Layer(DType dtype, i64 rows = 7, i64 inputs = 13, i64 outputs = 19)

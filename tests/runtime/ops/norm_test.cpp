@@ -8,8 +8,6 @@ using namespace longsight::ops;
 
 namespace {
 
-constexpr Stream kStream{};
-
 // One row block is 16 rows or more: 37 rows are three blocks.
 struct Rows {
   explicit Rows(DType dtype, i64 rows = 37, i64 width = 13)

@@ -8,8 +8,6 @@ using namespace longsight::ops;
 
 namespace {
 
-constexpr Stream kStream{};
-
 struct Angles {
   Angles(DType dtype, i64 rows, i64 half) : cos(dtype, {rows, half}), sin(dtype, {rows, half}) {
     const Philox random(3, "angles");

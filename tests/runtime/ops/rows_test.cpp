@@ -8,8 +8,6 @@ using namespace longsight::ops;
 
 namespace {
 
-constexpr Stream kStream{};
-
 IndexList list(std::vector<i64> values, i64 limit) {
   return {std::move(values), limit, "rows"};
 }

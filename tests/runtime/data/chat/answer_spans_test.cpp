@@ -49,12 +49,12 @@ const char* const kTools = R"({%- if tools %}
     {{- '<|im_start|>assistant\n' }}
 {%- endif %})";
 
-ChatRenderer with(const std::string& program) {
+ChatRenderer renderer_with(const std::string& program) {
   return ChatRenderer({.name = "t", .place = "t.jinja", .program = program}, tokens_for_tests());
 }
 
 std::string learned(const std::string& program, const ChatSample& sample) {
-  return supervised(with(program).render(sample, {}));
+  return supervised(renderer_with(program).render(sample, {}));
 }
 
 ChatMessage with_keys(ChatMessage message, const char* keys) {
@@ -79,7 +79,7 @@ TEST_CASE("a call of a tool is learned with what the template writes around it, 
                                     {"function": {"name": "sub", "arguments": {"b": 2}}}]})"),
             say(Role::tool, {text("3")}), answer("It is 3.")});
   sample.tools = ordered_json::parse(R"([{"name": "add"}, {"name": "sub"}])");
-  const RenderedChat chat = with(kTools).render(sample, {});
+  const RenderedChat chat = renderer_with(kTools).render(sample, {});
   CHECK(chat.text.starts_with(
       "<|im_start|>system\n# Tools\n<tools>\n{\"name\": \"add\"}\n{\"name\": \"sub\"}\n</tools>"));
   CHECK(supervised(chat) ==
@@ -87,10 +87,10 @@ TEST_CASE("a call of a tool is learned with what the template writes around it, 
         "<tool_call>\n{\"name\": \"sub\", \"arguments\": {\"b\": 2}}\n</tool_call><|im_end|>]"
         "[It is 3.<|im_end|>]");
   sample.messages[1].parts = {text("Let me see.")};
-  CHECK(supervised(with(kTools).render(sample, {}))
+  CHECK(supervised(renderer_with(kTools).render(sample, {}))
             .starts_with("[Let me see.\n<tool_call>\n{\"name\": \"add\""));
   sample.messages[1].loss = false;
-  CHECK(supervised(with(kTools).render(sample, {})) == "[It is 3.<|im_end|>]");
+  CHECK(supervised(renderer_with(kTools).render(sample, {})) == "[It is 3.<|im_end|>]");
 }
 
 TEST_CASE("a call that the tool's turn names again ends with its own turn") {
@@ -145,13 +145,13 @@ TEST_CASE("a call, or the thought of the last answer, that the template does not
   const ChatSample called = talk(
       {user("a"), with_keys(answer("Let me see."), calls), say(Role::tool, {text("3")}), answer("It is 3.")});
   for (const char* const program : {plain, first_call}) {
-    const Failure failure = failure_of([&] { with(program).render(called, {}); });
+    const Failure failure = failure_of([&] { renderer_with(program).render(called, {}); });
     CHECK(failure.code == ExitCode::bad_data);
     CHECK(failure.message.find("leaves out the tool_calls of message 2") != std::string::npos);
   }
   const char* const thought = R"({"reasoning_content": "well"})";
   const Failure failure = failure_of([&] {
-    with(plain).render(talk({user("a"), with_keys(answer("b"), thought)}), {});
+    renderer_with(plain).render(talk({user("a"), with_keys(answer("b"), thought)}), {});
   });
   CHECK(failure.code == ExitCode::bad_data);
   CHECK(failure.message.find("leaves out the reasoning_content of message 2") != std::string::npos);
@@ -201,8 +201,8 @@ TEST_CASE("what a template writes behind the messages is not learned, nor does i
       CHECK(learned(program, talk({user("one"), answer("two"), user("three"), answer("four")})) ==
             "[two<|im_end|>][four<|im_end|>]");
       CHECK(learned(program, talk({user("one"), answer("two")})) == "[two<|im_end|>]");
-      CHECK_FALSE(with(program).adds_eos());
-      CHECK(with(program).stop() == "<|im_end|>");
+      CHECK_FALSE(renderer_with(program).adds_eos());
+      CHECK(renderer_with(program).stop() == "<|im_end|>");
     }
   }
 }
@@ -242,10 +242,10 @@ TEST_CASE("where a template ends some answers, the others are as it writes them"
       "loop.last %}"
       "{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}" +
       prompt;
-  CHECK(with(last).render(sample, {}).text ==
+  CHECK(renderer_with(last).render(sample, {}).text ==
         "User: one\nAssistant: two\nUser: three\nAssistant: four</s>\n");
   CHECK(learned(last, sample) == "[two][four</s>]");
-  CHECK_FALSE(with(last).adds_eos());
+  CHECK_FALSE(renderer_with(last).adds_eos());
   const std::string other =
       "{% for m in messages %}{{ m.role | capitalize }}: {{ m.content }}{{ '<|im_end|>' if loop.last else "
       "'\n' }}"
@@ -278,7 +278,7 @@ TEST_CASE("generation marks say what is learned, message by message") {
       "<|im_end|>{% endgeneration %}\n{% else %}{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}";
   ChatSample sample = talk({user("a"), answer("b"), user("c"), answer("d")});
   CHECK(learned(marked, sample) == "[b<|im_end|>][d<|im_end|>]");
-  CHECK(with(marked).learns_stop());
+  CHECK(renderer_with(marked).learns_stop());
   sample.messages[1].loss = false;
   CHECK(learned(marked, sample) == "[d<|im_end|>]");
   const char* const without_end =
@@ -286,7 +286,7 @@ TEST_CASE("generation marks say what is learned, message by message") {
       "m.content }}"
       "{% endgeneration %}{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}";
   CHECK(learned(without_end, sample) == "[d]");
-  CHECK_FALSE(with(without_end).learns_stop());
+  CHECK_FALSE(renderer_with(without_end).learns_stop());
 }
 
 TEST_CASE("an answer that ends with the end of turn by itself gets no second one") {
@@ -351,8 +351,8 @@ TEST_CASE("an end that is written only where a question follows is learned there
       "{{ m.content }}{% else %}<|im_sep|>{{ m.content }}{% endif %}{% endfor %}"
       "{% if add_generation_prompt %}<|im_sep|>{% endif %}";
   CHECK(learned(between, talk({user("a"), answer("b"), user("c"), answer("d")})) == "[b<|im_end|>][d</s>]");
-  CHECK(with(between).adds_eos());
-  CHECK(with(between).stop() == "<|im_end|>");
+  CHECK(renderer_with(between).adds_eos());
+  CHECK(renderer_with(between).stop() == "<|im_end|>");
 }
 
 TEST_CASE("a generation prompt that is always written is not learned") {
@@ -375,7 +375,7 @@ TEST_CASE("templates are asked with and without parts, and with what they refuse
       "{% if messages[0].role != 'system' %}{{ raise_exception('a system message first') }}{% endif %}"
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}\n{% endfor %}";
   CHECK(learned(strict_without_end, told) == "[b</s>][d</s>]");
-  CHECK(with(strict_without_end).adds_eos());
+  CHECK(renderer_with(strict_without_end).adds_eos());
   // Nothing is known of one that takes no plain conversation at all; a special token right behind the answer
   // ends it all the same.
   const char* const only_tools =
@@ -385,7 +385,7 @@ TEST_CASE("templates are asked with and without parts, and with what they refuse
   tools.tools = ordered_json::parse(R"([{"name": "add"}])");
   CHECK(learned(only_tools, tools) == "[b<|im_end|>][d<|im_end|>]");
   CHECK(contains(failure_of([&] {
-                   with(strict).render(talk({user("a"), answer("b")}), {});
+                   renderer_with(strict).render(talk({user("a"), answer("b")}), {});
                  }).message,
                  "t.jinja refuses the conversation: a system message first"));
 }

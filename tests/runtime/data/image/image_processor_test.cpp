@@ -6,11 +6,11 @@
 #include <tuple>
 
 #include <doctest/doctest.h>
-#include <xxhash.h>
 
 #include "runtime/base/json.h"
 #include "runtime/data/image/formats/image_decode.h"
 #include "runtime/data/records/record_file.h"
+#include "tests/support/digest.h"
 #include "tests/support/failure.h"
 
 using namespace longsight;
@@ -18,14 +18,14 @@ using namespace longsight::data;
 
 namespace {
 
-const std::string kLlava = "tests/goldens/llava-clip-llama/";
+const std::string kLlavaGolden = "tests/goldens/llava-clip-llama/";
 
 Json clip_json() {
   return {
       {"image_processor_type", "CLIPImageProcessor"}, {"size", {{"shortest_edge", 56}}}, {"crop_size", 56}};
 }
 
-std::string refusal(const Json& json) {
+std::string processor_refusal(const Json& json) {
   try {
     image_recipe_from_json(json, "preprocessor_config.json");
   } catch (const Error& error) {
@@ -39,17 +39,9 @@ std::string refusal(const Json& json) {
 bool refused_for(const std::string& key, const Json& value) {
   Json json = clip_json();
   json[key] = value;
-  const std::string text = refusal(json);
+  const std::string text = processor_refusal(json);
   CAPTURE(text);
   return text.find("key '" + key + "'") != std::string::npos;
-}
-
-std::string digest(const std::string& bytes) {
-  return fmt::format("{:016x}", XXH64(bytes.data(), bytes.size(), 0));
-}
-
-std::string digest(const Tensor& values) {
-  return fmt::format("{:016x}", XXH64(values.data(), static_cast<std::size_t>(values.bytes()), 0));
 }
 
 Shape shape_of(const Json& extents) {
@@ -102,7 +94,7 @@ TEST_CASE("pixel values of the golden samples of all families are equal to the b
     REQUIRE(c["shape"].size() == static_cast<std::size_t>(shape.rank()));
     CHECK(c["shape"][0] == rows);
     for (int i = 1; i < shape.rank(); ++i) CHECK(c["shape"][static_cast<std::size_t>(i)] == shape[i]);
-    CHECK(digest(bytes) == c["digest"].get<std::string>());
+    CHECK(test::digest(bytes) == c["digest"].get<std::string>());
     CHECK(grids == c["grids"]);
     families.insert(c["case"].get<std::string>());
   }
@@ -120,7 +112,7 @@ TEST_CASE("recipes of all processors give the pixel values of transformers to th
     const Image image = decode_image_file("tests/goldens/" + c["image"].get<std::string>());
     const OwnedTensor values = pixel_values(recipe, image);
     REQUIRE(values->shape() == shape_of(c["shape"]));
-    CHECK(digest(values) == c["digest"].get<std::string>());
+    CHECK(test::digest(values) == c["digest"].get<std::string>());
     const ImageLayout layout = image_layout(recipe, image.size());
     CHECK(values->rows() == (recipe.makes_patch_rows() ? layout.patches() : layout.tiles));
     if (!recipe.makes_patch_rows()) {
@@ -134,7 +126,7 @@ TEST_CASE("recipes of all processors give the pixel values of transformers to th
 
 TEST_CASE("videos are pairs of frames, the last one repeated if it is alone") {
   const Json cases = read_json_file("tests/goldens/image_processor/expected.json");
-  const Image photo = decode_image_file(kLlava + "images/photo.jpg");
+  const Image photo = decode_image_file(kLlavaGolden + "images/photo.jpg");
   int videos = 0;
   for (const Json& c : cases) {
     if (!c.contains("frames")) continue;
@@ -146,7 +138,7 @@ TEST_CASE("videos are pairs of frames, the last one repeated if it is alone") {
       return part_of(photo, 2 * i, 3 * i, {50, 70});
     });
     REQUIRE(rows->shape() == shape_of(c["shape"]));
-    CHECK(digest(rows) == c["digest"].get<std::string>());
+    CHECK(test::digest(rows) == c["digest"].get<std::string>());
     CHECK(image_layout(recipe, {50, 70}, c["frames"].get<i64>()).patches() == rows->rows());
     CHECK(std::ssize(asked) == c["frames"].get<i64>());
     CHECK(std::is_sorted(asked.begin(), asked.end()));
@@ -273,11 +265,11 @@ TEST_CASE("the original InternVL's keys make tiles only if its images are of dyn
 }
 
 TEST_CASE("an unknown processor, unknown keys and impossible values are refused by name") {
-  CHECK(contains(refusal({{"image_processor_type", "MllamaImageProcessor"}}),
+  CHECK(contains(processor_refusal({{"image_processor_type", "MllamaImageProcessor"}}),
                  "\"MllamaImageProcessor\" is not supported"));
-  CHECK(contains(refusal({{"image_processor_type", 7}}), "key 'image_processor_type': 7"));
-  CHECK(refusal({{"size", 56}}).find("image_processor_type") != std::string::npos);
-  CHECK(refusal(Json::array()) != "nothing");
+  CHECK(contains(processor_refusal({{"image_processor_type", 7}}), "key 'image_processor_type': 7"));
+  CHECK(processor_refusal({{"size", 56}}).find("image_processor_type") != std::string::npos);
+  CHECK(processor_refusal(Json::array()) != "nothing");
   CHECK(refused_for("image_grid_pinpoints", {{336, 672}}));
   CHECK(refused_for("use_square_size", true));
   CHECK(refused_for("do_pad", true));  // of LLaVA only
@@ -315,7 +307,8 @@ TEST_CASE("an unknown processor, unknown keys and impossible values are refused 
            {"SmolVLMImageProcessor", "do_image_splitting", 1}}) {
     CAPTURE(type);
     CAPTURE(key);
-    CHECK(contains(refusal({{"image_processor_type", type}, {key, value}}), fmt::format("key '{}'", key)));
+    CHECK(contains(processor_refusal({{"image_processor_type", type}, {key, value}}),
+                   fmt::format("key '{}'", key)));
   }
   CHECK_FALSE(refused_for("use_square_size", false));
   CHECK_FALSE(refused_for("pad_size", nullptr));

@@ -1,10 +1,10 @@
 #include "runtime/data/image/image_resize.h"
 
 #include <doctest/doctest.h>
-#include <xxhash.h>
 
 #include "runtime/base/json.h"
 #include "runtime/base/philox.h"
+#include "tests/support/digest.h"
 
 using namespace longsight;
 using namespace longsight::data;
@@ -25,10 +25,6 @@ Image fixture_image(ImageSize size, u64 seed) {
   return image;
 }
 
-std::string digest(const Image& image) {
-  return fmt::format("{:016x}", XXH64(image.rgb.data(), image.rgb.size(), 0));
-}
-
 }  // namespace
 
 TEST_CASE("resized images are Pillow's to the bit, with the pass order of Pillow 13 and of Pillow 12") {
@@ -43,8 +39,8 @@ TEST_CASE("resized images are Pillow's to the bit, with the pass order of Pillow
     const Image image = fixture_image(from, c[5].get<u64>());
     const Image resized = resize_image(image, to, filter);
     CHECK(resized.size() == to);
-    CHECK(digest(resized) == c[6].get<std::string>());
-    CHECK(digest(resize_image(image, to, filter, PassOrder::pillow_12)) == c[7].get<std::string>());
+    CHECK(test::digest(resized) == c[6].get<std::string>());
+    CHECK(test::digest(resize_image(image, to, filter, PassOrder::pillow_12)) == c[7].get<std::string>());
     order_matters += c[6] != c[7];
   }
   CHECK(order_matters > 40);

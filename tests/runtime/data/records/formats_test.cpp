@@ -12,7 +12,7 @@ using namespace longsight::data;
 
 namespace {
 
-const std::string kFolder = "tests/goldens/data_formats/";
+const std::string kGoldenFormats = "tests/goldens/data_formats/";
 const ConversationTags kRenamed{.messages = "dialog",
                                 .role = "who",
                                 .content = "says",
@@ -52,7 +52,7 @@ std::vector<std::string> contents_of_data(const DataSpec& spec) {
 }
 
 DataSpec spec(DataKind kind, const std::string& file) {
-  return {.kind = kind, .files = {kFolder + file}, .images = kFolder + "pictures"};
+  return {.kind = kind, .files = {kGoldenFormats + file}, .images = kGoldenFormats + "pictures"};
 }
 
 }  // namespace
@@ -71,14 +71,14 @@ TEST_CASE("the same data in messages, LLaVA, ShareGPT and WebDataset give the sa
   DataSpec renamed = spec(DataKind::sharegpt, "sharegpt_renamed.json");
   renamed.tags = kRenamed;
   CHECK(contents_of_data(renamed) == reference);
-  CHECK(contents_of_data(
-            {.kind = DataKind::webdataset, .files = {kFolder + "shards/train-{000..001}.tar"}}) == reference);
-  CHECK(contents_of_data({.kind = DataKind::webdataset, .files = {kFolder + "shards/train-*.tar"}}) ==
+  CHECK(contents_of_data({.kind = DataKind::webdataset,
+                          .files = {kGoldenFormats + "shards/train-{000..001}.tar"}}) == reference);
+  CHECK(contents_of_data({.kind = DataKind::webdataset, .files = {kGoldenFormats + "shards/train-*.tar"}}) ==
         reference);
 }
 
 TEST_CASE("a file says by its first record what it is") {
-  const auto kind = [](const std::string& file) { return guess_data_spec(kFolder + file).kind; };
+  const auto kind = [](const std::string& file) { return guess_data_spec(kGoldenFormats + file).kind; };
   CHECK(kind("messages.jsonl") == DataKind::messages);
   CHECK(kind("llava.json") == DataKind::llava);
   CHECK(kind("llava.jsonl") == DataKind::llava);
@@ -88,20 +88,20 @@ TEST_CASE("a file says by its first record what it is") {
   CHECK(kind("alpaca.json") == DataKind::text);
   CHECK(kind("shards/train-000.tar") == DataKind::webdataset);
   CHECK(failure_of([&] { kind("sharegpt_renamed.json"); }) ==
-        Failure{ExitCode::bad_data, kFolder +
+        Failure{ExitCode::bad_data, kGoldenFormats +
                                         "sharegpt_renamed.json: its first record does not say what it is; "
                                         "name the kind: messages, llava, sharegpt or text"});
 }
 
 TEST_CASE("texts without pictures: all of one learned, questions with history, Alpaca") {
-  const auto text = open_chat_data({.kind = DataKind::text, .files = {kFolder + "text.jsonl"}});
+  const auto text = open_chat_data({.kind = DataKind::text, .files = {kGoldenFormats + "text.jsonl"}});
   REQUIRE(text->size() == 2);
   CHECK(text->sample(0).plain);
   CHECK(content_of(text->sample(0)) == "\n2 true:(All of this is learned.)\n");
   CHECK(!text->sample(1).plain);
   CHECK(content_of(text->sample(1)) ==
         "\n0 false:(Count.)\n1 false:(1 + 1?)\n2 true:(2)\n1 false:(2 + 2?)\n2 true:(4)\n");
-  const auto alpaca = open_chat_data({.kind = DataKind::text, .files = {kFolder + "alpaca.json"}});
+  const auto alpaca = open_chat_data({.kind = DataKind::text, .files = {kGoldenFormats + "alpaca.json"}});
   REQUIRE(alpaca->size() == 2);
   CHECK(content_of(alpaca->sample(0)) == "\n1 false:(Translate to French.\ncat)\n2 true:(chat)\n");
   CHECK(content_of(alpaca->sample(1)) == "\n1 false:(Name a colour.)\n2 true:(Green.)\n");
@@ -109,17 +109,17 @@ TEST_CASE("texts without pictures: all of one learned, questions with history, A
 
 TEST_CASE("a sample is found by file and line, an element also by its number") {
   const auto where = [](const DataSpec& s, i64 index) { return open_chat_data(s)->where(index); };
-  CHECK(where(spec(DataKind::messages, "messages.jsonl"), 2) == kFolder + "messages.jsonl:3");
-  CHECK(where(spec(DataKind::llava, "llava.json"), 1) == kFolder + "llava.json:16, element 2");
+  CHECK(where(spec(DataKind::messages, "messages.jsonl"), 2) == kGoldenFormats + "messages.jsonl:3");
+  CHECK(where(spec(DataKind::llava, "llava.json"), 1) == kGoldenFormats + "llava.json:16, element 2");
   CHECK(where(spec(DataKind::llava, "llava_one_line.json"), 3) ==
-        kFolder + "llava_one_line.json:1, element 4");
-  CHECK(where({.kind = DataKind::webdataset, .files = {kFolder + "shards/train-*.tar"}}, 2) ==
-        kFolder + "shards/train-001.tar:samples/none");
+        kGoldenFormats + "llava_one_line.json:1, element 4");
+  CHECK(where({.kind = DataKind::webdataset, .files = {kGoldenFormats + "shards/train-*.tar"}}, 2) ==
+        kGoldenFormats + "shards/train-001.tar:samples/none");
 }
 
 namespace {
 
-const std::string kWord = "; write \\<image> where the word is meant";
+const std::string kEscapeHint = "; write \\<image> where the word is meant";
 
 // What is said about the second of two records, without its place in front.
 class Second {
@@ -156,11 +156,11 @@ TEST_CASE("LLaVA samples that are wrong are refused with line and element") {
     return R"({"conversations": [{"from": "human", "value": ")" + question +
            R"("}, {"from": "gpt", "value": "a"}])" + more + "}";
   };
-  CHECK(llava.refusal(turns("<image>")) == "1 <image> in the messages, but 0 images" + kWord);
+  CHECK(llava.refusal(turns("<image>")) == "1 <image> in the messages, but 0 images" + kEscapeHint);
   CHECK(llava.refusal(turns("q", R"(, "image": "a.png")")) ==
         "0 <image> in the messages, but 1 images; write <image> into a text of the user where each stands");
   CHECK(llava.refusal(turns("<image><image>", R"(, "image": ["a.png"])")) ==
-        "2 <image> in the messages, but 1 images" + kWord);
+        "2 <image> in the messages, but 1 images" + kEscapeHint);
   CHECK(llava.refusal(turns("<image>", R"(, "image": 5)")) == "5 is not the path of an image");
   CHECK(llava.refusal(turns("<image>", R"(, "image": "http://x.org/a.png")")) ==
         "the URL http://x.org/a.png is not supported, nothing is fetched: put the image into a file and give "
@@ -204,7 +204,7 @@ TEST_CASE("ShareGPT samples that are wrong are refused, with the names that its 
         "conversation must be a list of {\"human\", \"assistant\"}");
   CHECK(sharegpt.refusal(R"({"conversation": [{"human": "q"}]})") == "turn 1: no \"assistant\"");
   CHECK(sharegpt.refusal(R"({"conversation": [{"human": "<image>", "assistant": "a"}], "images": []})") ==
-        "1 <image> in the messages, but 0 images" + kWord);
+        "1 <image> in the messages, but 0 images" + kEscapeHint);
   CHECK(sharegpt.refusal(R"({"system": 5, "conversation": [{"human": "q", "assistant": "a"}]})") ==
         "\"system\": expected a string, got 5");
 }
@@ -244,7 +244,7 @@ TEST_CASE("texts that are wrong are refused, and pictures among them") {
   CHECK(text.refusal(R"({"query": "q", "response": "a", "images": ["a.png"]})") ==
         "\"images\" in data of kind text; use messages, llava or sharegpt for pictures");
   CHECK(text.refusal(R"({"query": "<image>", "response": "a"})") ==
-        "1 <image> in the messages, but 0 images" + kWord);
+        "1 <image> in the messages, but 0 images" + kEscapeHint);
 }
 
 TEST_CASE("loss: false leaves a turn out in every format that has turns") {
@@ -282,7 +282,7 @@ TEST_CASE("all that is wrong is reported in the order of the samples, and counte
 
 TEST_CASE("a check of pictures looks at their headers or decodes them to the end") {
   const ScratchFolder folder;
-  const std::string png = contents_of(kFolder + "pictures/red.png");
+  const std::string png = contents_of(kGoldenFormats + "pictures/red.png");
   folder.write("cut.png", png.substr(0, png.size() - 30));
   folder.write("text.png", "no picture");
   const auto with = [&](const std::string& picture, MediaCheck media) {

@@ -18,9 +18,9 @@ namespace {
 const char* const kAnswer = R"({"role": "assistant", "content": "Yes."})";
 
 // A folder with a.png, sub/b.png and data.jsonl.
-class Data {
+class Messages {
  public:
-  Data() {
+  Messages() {
     std::filesystem::create_directory(folder_ / "sub");
     folder_.write("a.png", "x");
     folder_.write("sub/b.png", "x");
@@ -59,7 +59,7 @@ std::vector<std::string> image_paths(const ChatSample& sample) {
   return paths;
 }
 
-std::string user(const std::string& content) {
+std::string user_turn(const std::string& content) {
   return R"({"role": "user", "content": )" + content + "}, " + kAnswer;
 }
 
@@ -82,7 +82,7 @@ TEST_CASE("the golden samples are read in order, with their images") {
 }
 
 TEST_CASE("<image> in a text takes the next of the images, and the text stays as it is written") {
-  const Data data;
+  const Messages data;
   const ChatSample sample = data.one(
       R"({"id": 5, "images": ["a.png", "sub/b.png", "a.png"], "messages": [{"role": "user",
           "content": "<image>\nFirst <image>, then\n<image>"}, {"role": "assistant", "content": "ok"}]})"
@@ -94,7 +94,7 @@ TEST_CASE("<image> in a text takes the next of the images, and the text stays as
 }
 
 TEST_CASE("parts name their images, or take them from the list") {
-  const Data data;
+  const Messages data;
   const ChatSample sample = data.one(
       R"({"images": ["sub/b.png"], "messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"},
           {"type": "text", "text": "x"}, {"type": "image"}, {"type": "image_url", "image_url": {"url": "a.png"}},
@@ -107,7 +107,7 @@ TEST_CASE("parts name their images, or take them from the list") {
 }
 
 TEST_CASE("loss: false leaves an answer out") {
-  const Data data;
+  const Messages data;
   const ChatSample sample = data.one(R"({"messages": [{"role": "user", "content": "q", "loss": false},
       {"role": "assistant", "content": "a", "loss": false}, {"role": "user", "content": "q"},
       {"role": "assistant", "content": "a"}]})");
@@ -116,28 +116,29 @@ TEST_CASE("loss: false leaves an answer out") {
 }
 
 TEST_CASE("a count of <image> that is not the count of images is found when the file is opened") {
-  const Data data;
-  CHECK(data.refusal(user("\"<image> and <image>\""), R"(, "images": ["a.png"])") ==
+  const Messages data;
+  CHECK(data.refusal(user_turn("\"<image> and <image>\""), R"(, "images": ["a.png"])") ==
         data.bad("2 <image> in the messages, but 1 images; write \\<image> where the word is meant"));
-  CHECK(data.refusal(user("\"none\""), R"(, "images": ["a.png"])") ==
+  CHECK(data.refusal(user_turn("\"none\""), R"(, "images": ["a.png"])") ==
         data.bad("0 <image> in the messages, but 1 images; write <image> into a text of the user where each "
                  "stands"));
-  CHECK(data.refusal(user("\"<image>\"")) ==
+  CHECK(data.refusal(user_turn("\"<image>\"")) ==
         data.bad("1 <image> in the messages, but 0 images; write \\<image> where the word is meant"));
 }
 
 TEST_CASE("samples that say nothing useful are refused with file and line") {
-  const Data data;
+  const Messages data;
   CHECK(data.refusal("") == data.bad("messages is empty"));
   CHECK(data.refusal(R"({"role": "user", "content": "q"})") ==
         data.bad("no assistant message, nothing to learn"));
   CHECK(data.refusal(R"({"role": "assistant", "content": "a", "loss": false})") ==
         data.bad("every assistant message has loss: false, nothing to learn"));
-  CHECK(data.refusal(user("\"\"")) == data.bad("message 1: empty content"));
-  CHECK(data.refusal(user("[]")) == data.bad("message 1: empty content"));
-  CHECK(data.refusal(user("5")) == data.bad("message 1: content must be a text or a list of parts, not 5"));
-  CHECK(data.refusal(user("[\"x\", 5]")) == data.bad("message 1, part 2: expected an object, got 5"));
-  CHECK(data.refusal(user(R"([{"type": "audio"}])")) ==
+  CHECK(data.refusal(user_turn("\"\"")) == data.bad("message 1: empty content"));
+  CHECK(data.refusal(user_turn("[]")) == data.bad("message 1: empty content"));
+  CHECK(data.refusal(user_turn("5")) ==
+        data.bad("message 1: content must be a text or a list of parts, not 5"));
+  CHECK(data.refusal(user_turn("[\"x\", 5]")) == data.bad("message 1, part 2: expected an object, got 5"));
+  CHECK(data.refusal(user_turn(R"([{"type": "audio"}])")) ==
         data.bad("message 1, part 1: part type \"audio\" is not supported; valid: \"text\", \"image\", "
                  "\"image_url\", \"video\""));
   CHECK(data.refusal(R"({"role": "uesr", "content": "q"}, )" + std::string(kAnswer)) ==
@@ -161,12 +162,12 @@ TEST_CASE("samples that say nothing useful are refused with file and line") {
 }
 
 TEST_CASE("images stay under the folder of the file, and are files") {
-  const Data data;
+  const Messages data;
   const ScratchFolder other;
   other.write("c.png", "x");
   std::filesystem::create_symlink(other / "c.png", data.folder() / "link.png");
   const auto refused = [&data](const std::string& path) {
-    return data.refusal(user(R"([{"type": "image", "image": ")" + path + R"("}])"));
+    return data.refusal(user_turn(R"([{"type": "image", "image": ")" + path + R"("}])"));
   };
   CHECK(refused("sub/../a.png").code == ExitCode::done);
   CHECK(refused(other / "c.png").message ==
@@ -189,13 +190,13 @@ TEST_CASE("images stay under the folder of the file, and are files") {
 
   // With a media folder of its own.
   const std::string path =
-      data.write(R"({"messages": [)" + user(R"([{"type": "image", "image": "c.png"}])") + "]}");
+      data.write(R"({"messages": [)" + user_turn(R"([{"type": "image", "image": "c.png"}])") + "]}");
   CHECK(image_paths(MessagesFile(path, other.path()).sample(0)) == std::vector<std::string>{other / "c.png"});
   CHECK(failure_of([&] { MessagesFile file(path, other / "none"); }).code == ExitCode::missing_input);
 }
 
 TEST_CASE("a picture may stand in the data itself") {
-  const Data data;
+  const Messages data;
   const ChatSample sample = data.one(
       R"({"images": ["data:image/png;base64,Zm9v", "a.png"], "messages": [{"role": "user", "content": [
           {"type": "text", "text": "<image><image>"},
@@ -207,7 +208,7 @@ TEST_CASE("a picture may stand in the data itself") {
   CHECK(*content(2) == "bar");
   CHECK(sample.media[2].frames[0].path == "the image in the data, number 2");
   const auto refused = [&](const std::string& uri) {
-    return data.refusal(user(R"([{"type": "image", "image": ")" + uri + R"("}])")).message;
+    return data.refusal(user_turn(R"([{"type": "image", "image": ")" + uri + R"("}])")).message;
   };
   CHECK(refused("data:image/png;base64,Zm9vY") ==
         "message 1, part 1: the image in the data is not valid base64: Zm9vY");
@@ -222,7 +223,7 @@ TEST_CASE("a picture may stand in the data itself") {
 }
 
 TEST_CASE("a video is the list of its frames") {
-  const Data data;
+  const Messages data;
   const ChatSample sample = data.one(
       R"({"images": ["a.png"], "messages": [{"role": "user", "content": [
           {"type": "video", "video": ["a.png", "sub/b.png", "data:image/png;base64,Zm9v"], "fps": 2.5},
@@ -251,12 +252,12 @@ TEST_CASE("a video is the list of its frames") {
   REQUIRE(listed.messages[0].parts.size() == 4);
   CHECK(listed.messages[0].parts[1].text == "\nand ");
   CHECK(listed.messages[0].parts[3].kind == PartKind::video);
-  CHECK(data.refusal(user("\"<video>\"")) ==
+  CHECK(data.refusal(user_turn("\"<video>\"")) ==
         data.bad("1 <video> in the messages, but 0 videos; write \\<video> where the word is meant"));
-  CHECK(data.refusal(user("\"<video>\""), R"(, "videos": ["a.mp4"])") ==
+  CHECK(data.refusal(user_turn("\"<video>\""), R"(, "videos": ["a.mp4"])") ==
         data.bad("video 1: video \"a.mp4\": films are not read; write their frames into files and give the "
                  "list of the paths"));
-  const auto refused = [&](const std::string& part) { return data.refusal(user("[" + part + "]")); };
+  const auto refused = [&](const std::string& part) { return data.refusal(user_turn("[" + part + "]")); };
   CHECK(refused(R"({"type": "video", "video": "a.mp4"})") ==
         data.bad("message 1, part 1: video \"a.mp4\": films are not read; write their frames into files and "
                  "give the "
@@ -272,7 +273,7 @@ TEST_CASE("a video is the list of its frames") {
 }
 
 TEST_CASE("a file that is empty, malformed or not there") {
-  const Data data;
+  const Messages data;
   CHECK(failure_of([&] { MessagesFile file(data.write("\n\n")); }) ==
         data.bad((data.folder() / "data.jsonl") + ": no samples"));
   const Failure broken = failure_of([&] { check_samples(MessagesFile(data.write("\n{\"messages\": "))); });

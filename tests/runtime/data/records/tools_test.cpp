@@ -18,7 +18,7 @@ ChatSample read(DataKind kind, std::string record, const ConversationTags& tags 
   return open_chat_data({.kind = kind, .files = {folder.write("d.jsonl", record)}, .tags = tags})->sample(0);
 }
 
-std::string refusal(DataKind kind, const std::string& record) {
+std::string record_refusal(DataKind kind, const std::string& record) {
   const Failure failure = failure_of([&] { read(kind, record); });
   CHECK(failure.code == ExitCode::bad_data);
   const auto at = failure.message.find("d.jsonl:1: ");
@@ -52,7 +52,7 @@ TEST_CASE("a system text beside the messages is a system message in front, in ev
   CHECK(system_of(read(DataKind::messages, twice)) == "S");
   std::string other = twice;
   other.replace(other.find("\"S\""), 3, "\"T\"");
-  CHECK(refusal(DataKind::messages, other) ==
+  CHECK(record_refusal(DataKind::messages, other) ==
         "message 1: its system text is not the one of \"system\" beside the messages; keep one of them");
 }
 
@@ -72,11 +72,12 @@ TEST_CASE("tools come in the order of the record, without the nulls that Arrow f
     CAPTURE(none);
     CHECK(read(DataKind::messages, turns(std::string("\"tools\": ") + none)).tools.is_null());
   }
-  CHECK(refusal(DataKind::messages, turns(R"("tools": {"name": "f"})")) ==
+  CHECK(record_refusal(DataKind::messages, turns(R"("tools": {"name": "f"})")) ==
         "\"tools\": expected a list of functions, got an object");
-  CHECK(refusal(DataKind::messages, turns(R"("tools": ["f"])")) ==
+  CHECK(record_refusal(DataKind::messages, turns(R"("tools": ["f"])")) ==
         "\"tools\": number 1: expected an object, got \"f\"");
-  CHECK(contains(refusal(DataKind::messages, turns(R"("tools": "[{]")")), "tools:1:3: not valid JSON"));
+  CHECK(
+      contains(record_refusal(DataKind::messages, turns(R"("tools": "[{]")")), "tools:1:3: not valid JSON"));
 }
 
 TEST_CASE("calls of tools and what they gave") {
@@ -95,8 +96,8 @@ TEST_CASE("calls of tools and what they gave") {
   CHECK(sample.messages[3].template_keys.dump() == R"({"reasoning_content":"so"})");
   CHECK(sample.messages[0].template_keys.is_null());
   const auto bad = [](const std::string& message) {
-    return refusal(DataKind::messages,
-                   R"({"messages": [)" + message + R"(, {"role": "assistant", "content": "a"}]})");
+    return record_refusal(DataKind::messages,
+                          R"({"messages": [)" + message + R"(, {"role": "assistant", "content": "a"}]})");
   };
   CHECK(bad(R"({"role": "user", "content": "q", "tool_calls": [{"name": "f"}]})") ==
         "message 1: \"tool_calls\" are for assistant messages only");
@@ -129,8 +130,8 @@ TEST_CASE("ShareGPT data with tools: function_call and observation, under other 
       {"from": "result", "value": "4"}, {"from": "gpt", "value": "a"}]})",
              {.function = "call", .observation = "result", .tools = "functions_"}));
   const auto bad = [](const std::string& value) {
-    return refusal(DataKind::sharegpt,
-                   R"({"conversations": [{"from": "function_call", "value": ")" + value + "\"}]}");
+    return record_refusal(DataKind::sharegpt,
+                          R"({"conversations": [{"from": "function_call", "value": ")" + value + "\"}]}");
   };
   CHECK(contains(bad("f(x)"), "turn 1: a function call:1:"));
   CHECK(bad("[]") == "turn 1: an empty list of function calls");

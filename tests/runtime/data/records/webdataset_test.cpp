@@ -27,7 +27,7 @@ std::string text_of_media(const MediaFile& file) {
 }
 
 // One shard; what is said about it without its name in front.
-class Shard {
+class TarShard {
  public:
   std::string write(const std::string& bytes) const { return folder_.write("s.tar", bytes + tar_end()); }
   std::string refusal(const std::string& bytes) const {
@@ -46,7 +46,7 @@ class Shard {
 }  // namespace
 
 TEST_CASE("consecutive members with the same name up to the first dot are a sample") {
-  const Shard shard;
+  const TarShard shard;
   const WebDataset data(
       {shard.write(tar_member("d.x/a.img2.jpg", "second") +
                    tar_member("d.x/a.json", kQuestion + R"(, "images": ["d.x/a.img2.jpg"]})") +
@@ -63,7 +63,7 @@ TEST_CASE("consecutive members with the same name up to the first dot are a samp
 }
 
 TEST_CASE("links, devices and pipes in a shard are refused by name, but not those of the archiver") {
-  const Shard shard;
+  const TarShard shard;
   const std::string picture = tar_member("a.json", kQuestion + "}") + tar_member("a.jpg", "1");
   CHECK(shard.refusal(tar_member("a.json", kQuestion + "}") + tar_block({.name = "a.jpg", .type = '2'})) ==
         " the member a.jpg is a link to , whose content is not here; write the archive with the files "
@@ -75,7 +75,7 @@ TEST_CASE("links, devices and pipes in a shard are refused by name, but not thos
 }
 
 TEST_CASE("pictures that a record does not name are taken in the order of the archive") {
-  const Shard shard;
+  const TarShard shard;
   const auto sample = [&](const std::string& json) {
     return WebDataset({shard.write(tar_member("a.img2.jpg", "1") + tar_member("a.img10.jpg", "2") +
                                    tar_member("a.json", json) + tar_member("a.b.c.png", "3"))})
@@ -99,7 +99,7 @@ TEST_CASE("pictures that a record does not name are taken in the order of the ar
 TEST_CASE("a record of a shard reaches no file, and a member's name none either") {
   const ScratchFolder outside;
   outside.write("secret", "x");
-  const Shard shard;
+  const TarShard shard;
   for (const std::string& way : path_escapes(outside.path())) {
     CAPTURE(way);
     const std::string json = Json{
@@ -121,7 +121,7 @@ TEST_CASE("a record of a shard reaches no file, and a member's name none either"
 }
 
 TEST_CASE("samples of a shard that are wrong are refused by shard and name") {
-  const Shard shard;
+  const TarShard shard;
   const std::string good = tar_member("a.jpg", "x") + tar_member("a.json", kQuestion + "}");
   CHECK(shard.refusal(good + tar_member("b.json", kQuestion + "}")) ==
         "b: 1 <image> in the messages, but 0 images; write \\<image> where the word is meant");
@@ -160,7 +160,7 @@ TEST_CASE("samples of a shard that are wrong are refused by shard and name") {
 }
 
 TEST_CASE("a data set that is read by a program of its own is refused") {
-  const Shard shard;
+  const TarShard shard;
   const std::string path = shard.write(tar_member("a.json", R"({"text": "t"})"));
   CHECK(WebDataset({path}).size() == 1);
   std::filesystem::create_directory(shard.folder() / ".nv-meta");

@@ -18,15 +18,15 @@ using namespace longsight::data;
 
 namespace {
 
-const char* const kFolder = "tests/goldens/llava-clip-llama/model";
+const char* const kTokenizers = "tests/goldens/llava-clip-llama/model";
 
-Json base() {
-  return read_json_file(std::string(kFolder) + "/tokenizer.json");
+Json base_tokenizer() {
+  return read_json_file(std::string(kTokenizers) + "/tokenizer.json");
 }
 
 // The message of the error that reading `patch` over the base tokenizer gives; empty if there is none.
-std::string refusal(const Json& patch) {
-  Json json = base();
+std::string patch_refusal(const Json& patch) {
+  Json json = base_tokenizer();
   json.merge_patch(patch);
   try {
     BpeTokenizer(json, Json::object(), "t.json");
@@ -49,14 +49,14 @@ TEST_CASE("ids and decoded text equal those of the tokenizers library, for every
   for (const Json& one : cases) {
     const std::string name = one["name"];
     CAPTURE(name);
-    Json json = base();
+    Json json = base_tokenizer();
     json.merge_patch(one["patch"]);
     check_texts(BpeTokenizer(json, Json::object(), name), one);
   }
 }
 
 TEST_CASE("token spans cover the text, one behind the other") {
-  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kFolder);
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kTokenizers);
   EncodeCache cache;
   const std::string text = "USER: <image>\nnaïve 😀 test</s> a much longer word: " + std::string(100, 'e');
   const Encoding encoding = tokenizer.encode(text, cache);
@@ -77,7 +77,7 @@ TEST_CASE("token spans cover the text, one behind the other") {
 }
 
 TEST_CASE("spans count bytes of the text as it was before NFC, stripping and prefix spaces") {
-  Json json = base();
+  Json json = base_tokenizer();
   json.merge_patch(Json::parse(
       R"({"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": true}})"));
   json["added_tokens"].push_back(
@@ -98,7 +98,7 @@ TEST_CASE("spans count bytes of the text as it was before NFC, stripping and pre
 TEST_CASE(
     "of equal merges the leftmost comes first, and a merge undone by a better one is not made, in short and "
     "long words") {
-  Json json = base();
+  Json json = base_tokenizer();
   json["pre_tokenizer"] =
       Json::parse(R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})");
   json["model"]["merges"] = Json::parse(R"([["b", "c"], ["a", "b"], ["a", "a"]])");
@@ -126,8 +126,8 @@ TEST_CASE(
 }
 
 TEST_CASE("a cache serves several tokenizers one after the other, and threads with a cache each agree") {
-  const BpeTokenizer one = BpeTokenizer::from_folder(kFolder);
-  Json json = base();
+  const BpeTokenizer one = BpeTokenizer::from_folder(kTokenizers);
+  Json json = base_tokenizer();
   json["model"]["merges"] = Json::array();
   const BpeTokenizer bytes(json, Json::object(), "t");
   EncodeCache cache;
@@ -150,7 +150,7 @@ TEST_CASE("a cache serves several tokenizers one after the other, and threads wi
 }
 
 TEST_CASE("names of special tokens come from tokenizer_config.json") {
-  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kFolder);
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kTokenizers);
   CHECK(tokenizer.bos() == 1);
   CHECK(tokenizer.eos() == 2);
   CHECK(tokenizer.pad() == 781);
@@ -160,7 +160,7 @@ TEST_CASE("names of special tokens come from tokenizer_config.json") {
   CHECK(tokenizer.token(780) == "<image>");
   CHECK(tokenizer.is_special(780));
   CHECK(!tokenizer.is_special(100));
-  const BpeTokenizer as_object(base(),
+  const BpeTokenizer as_object(base_tokenizer(),
                                Json::parse(R"({"bos_token": {"content": "</s>"}, "pad_token": null})"), "t");
   CHECK(as_object.bos() == 2);
   CHECK(!as_object.pad());
@@ -170,9 +170,9 @@ TEST_CASE(
     "tokenizer_config.json wins about tokens around a text, and about added tokens, as in transformers") {
   const auto ids = [](const char* config) {
     EncodeCache cache;
-    return BpeTokenizer(base(), Json::parse(config), "t").encode("a<new>", cache).ids;
+    return BpeTokenizer(base_tokenizer(), Json::parse(config), "t").encode("a<new>", cache).ids;
   };
-  const i64 a = base()["model"]["vocab"]["a"];
+  const i64 a = base_tokenizer()["model"]["vocab"]["a"];
   CHECK(ids("{}").front() == 1);
   const std::string more = R"("added_tokens_decoder": {"782": {"content": "<new>", "special": true}})";
   CHECK(ids(("{" + more + "}").c_str()) == std::vector<i64>{1, a, 782});
@@ -189,24 +189,24 @@ TEST_CASE("special tokens that only tokenizer_config.json names are tokens, as t
   const Json config = Json::parse(
       R"({"unk_token": "<odd>", "image_token": "<pic>", "bos_token": {"content": "<s>", "lstrip": false},
           "additional_special_tokens": ["<|loc|>", "<image>"], "extra_special_tokens": {"a": "a"}})");
-  const BpeTokenizer tokenizer(base(), config, "t");
+  const BpeTokenizer tokenizer(base_tokenizer(), config, "t");
   CHECK(tokenizer.id_of("<odd>") == 782);  // behind the largest id, in the order of roles
   CHECK(tokenizer.id_of("<pic>") == 783);
   CHECK(tokenizer.id_of("<|loc|>") == 784);
   CHECK(tokenizer.vocab_size() == 785);
-  const i64 a = base()["model"]["vocab"]["a"];
+  const i64 a = base_tokenizer()["model"]["vocab"]["a"];
   EncodeCache cache;
   CHECK(tokenizer.encode("<|loc|>a<odd>", cache).ids == std::vector<i64>{1, 784, a, 782});
   CHECK(tokenizer.is_special(a));  // a piece keeps its id
   CHECK(tokenizer.is_special(784));
-  CHECK(tokenizer.fingerprint() != BpeTokenizer(base(), Json::object(), "t").fingerprint());
+  CHECK(tokenizer.fingerprint() != BpeTokenizer(base_tokenizer(), Json::object(), "t").fingerprint());
 }
 
 TEST_CASE("beside a tokenizer.json its post-processor says what stands around a text") {
   const auto with = [](const Json& more) {
     const ScratchFolder folder;
-    std::filesystem::copy_file(std::string(kFolder) + "/tokenizer.json", folder / "tokenizer.json");
-    Json config = read_json_file(std::string(kFolder) + "/tokenizer_config.json");
+    std::filesystem::copy_file(std::string(kTokenizers) + "/tokenizer.json", folder / "tokenizer.json");
+    Json config = read_json_file(std::string(kTokenizers) + "/tokenizer_config.json");
     config.update(more);
     folder.write("tokenizer_config.json", config.dump());
     EncodeCache cache;
@@ -225,7 +225,7 @@ TEST_CASE("beside a tokenizer.json its post-processor says what stands around a 
 }
 
 TEST_CASE("decoding skips special tokens when asked, and refuses ids that no token has") {
-  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kFolder);
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kTokenizers);
   EncodeCache cache;
   const std::vector<i64> ids = tokenizer.encode("Yes 😀.</s>", cache).ids;
   CHECK(tokenizer.decode(ids, true) == "Yes 😀.");
@@ -235,13 +235,13 @@ TEST_CASE("decoding skips special tokens when asked, and refuses ids that no tok
 }
 
 TEST_CASE("text that is not UTF-8 is refused with the place") {
-  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kFolder);
+  const BpeTokenizer tokenizer = BpeTokenizer::from_folder(kTokenizers);
   EncodeCache cache;
   CHECK_THROWS_WITH_AS(tokenizer.encode("abc\xFF", cache), "text is not UTF-8 at byte 3", Error);
 }
 
 TEST_CASE("a byte without a token is the unknown token, or an error if there is none") {
-  Json json = base();
+  Json json = base_tokenizer();
   json["pre_tokenizer"] =
       Json::parse(R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})");
   json["model"]["merges"] = Json::array();
@@ -261,35 +261,40 @@ TEST_CASE("a byte without a token is the unknown token, or an error if there is 
 }
 
 TEST_CASE("a tokenizer.json with parts that are not supported or do not fit is refused by name") {
-  CHECK(refusal(Json::object()).empty());
-  CHECK(contains(refusal({{"model", {{"type", "Unigram"}}}}), "t.json: model type Unigram"));
-  CHECK(contains(refusal({{"model", {{"byte_fallback", true}}}}), "byte_fallback behind a ByteLevel"));
-  CHECK(contains(refusal({{"model", {{"dropout", 0.1}}}}), "dropout 0.1"));
-  CHECK(refusal({{"model", {{"dropout", 0.0}, {"continuing_subword_prefix", ""}}}}).empty());
-  CHECK(contains(refusal({{"model", {{"end_of_word_suffix", "</w>"}}}}), "end_of_word_suffix \"</w>\""));
-  CHECK(contains(refusal({{"model", {{"unk_token", "nothing"}}}}), "unk_token \"nothing\""));
-  CHECK(contains(refusal({{"normalizer", {{"type", "Lowercase"}}}}), "normalizer: type Lowercase"));
-  CHECK(contains(refusal({{"normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKC"}}}}}}}),
-                 "NFKC"));
-  CHECK(contains(refusal({{"pre_tokenizer", {{"type", "Whitespace"}}}}), "pre_tokenizer: type Whitespace"));
-  CHECK(contains(refusal({{"decoder", {{"type", "WordPiece"}}}}), "decoder: type WordPiece"));
-  CHECK(contains(refusal({{"post_processor", {{"type", "RobertaProcessing"}}}}), "RobertaProcessing"));
-  CHECK(contains(refusal({{"post_processor",
-                           {{"type", "TemplateProcessing"},
-                            {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}},
-                            {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {7000}}}}}}}}}),
-                 "\"<s>\" has the id 7000, which no token has"));
-  CHECK(contains(refusal({{"model", {{"merges", {{"a"}}}}}}), "merge 0 ([\"a\"]) is not a pair"));
-  CHECK(contains(refusal({{"model", {{"merges", {"a b c"}}}}}), "is not a pair"));
-  CHECK(contains(refusal({{"model", {{"merges", {"a \u4f60"}}}}}), "which is not in the vocab"));
-  CHECK(contains(refusal({{"model", {{"merges", {"q q"}}}}}), "needs \"qq\", which is not in the vocab"));
-  CHECK(contains(refusal({{"model", {{"vocab", {{"new", 5}}}}}}), "have the same id 5"));
-  CHECK(contains(refusal({{"model", {{"vocab", {{"new", -1}}}}}}), "has the id -1, outside of 0"));
-  CHECK(contains(refusal({{"model", {{"vocab", {{"new", 1 << 30}}}}}}), "outside of 0"));
-  CHECK(contains(refusal({{"model", {{"vocab", {{"new", 1.5}}}}}}), "\"new\": 1.5 is not a token id"));
-  CHECK(contains(refusal({{"added_tokens", {{{"id", 9}, {"content", "<s>"}}}}}), "\"<s>\""));
-  CHECK(contains(refusal({{"added_tokens", {{{"id", 1}}}}}), "needs content and id"));
-  CHECK(contains(refusal({{"model", nullptr}}), "not a tokenizer.json"));
+  CHECK(patch_refusal(Json::object()).empty());
+  CHECK(contains(patch_refusal({{"model", {{"type", "Unigram"}}}}), "t.json: model type Unigram"));
+  CHECK(contains(patch_refusal({{"model", {{"byte_fallback", true}}}}), "byte_fallback behind a ByteLevel"));
+  CHECK(contains(patch_refusal({{"model", {{"dropout", 0.1}}}}), "dropout 0.1"));
+  CHECK(patch_refusal({{"model", {{"dropout", 0.0}, {"continuing_subword_prefix", ""}}}}).empty());
+  CHECK(
+      contains(patch_refusal({{"model", {{"end_of_word_suffix", "</w>"}}}}), "end_of_word_suffix \"</w>\""));
+  CHECK(contains(patch_refusal({{"model", {{"unk_token", "nothing"}}}}), "unk_token \"nothing\""));
+  CHECK(contains(patch_refusal({{"normalizer", {{"type", "Lowercase"}}}}), "normalizer: type Lowercase"));
+  CHECK(
+      contains(patch_refusal({{"normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKC"}}}}}}}),
+               "NFKC"));
+  CHECK(contains(patch_refusal({{"pre_tokenizer", {{"type", "Whitespace"}}}}),
+                 "pre_tokenizer: type Whitespace"));
+  CHECK(contains(patch_refusal({{"decoder", {{"type", "WordPiece"}}}}), "decoder: type WordPiece"));
+  CHECK(contains(patch_refusal({{"post_processor", {{"type", "RobertaProcessing"}}}}), "RobertaProcessing"));
+  CHECK(contains(
+      patch_refusal({{"post_processor",
+                      {{"type", "TemplateProcessing"},
+                       {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}},
+                       {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {7000}}}}}}}}}),
+      "\"<s>\" has the id 7000, which no token has"));
+  CHECK(contains(patch_refusal({{"model", {{"merges", {{"a"}}}}}}), "merge 0 ([\"a\"]) is not a pair"));
+  CHECK(contains(patch_refusal({{"model", {{"merges", {"a b c"}}}}}), "is not a pair"));
+  CHECK(contains(patch_refusal({{"model", {{"merges", {"a \u4f60"}}}}}), "which is not in the vocab"));
+  CHECK(
+      contains(patch_refusal({{"model", {{"merges", {"q q"}}}}}), "needs \"qq\", which is not in the vocab"));
+  CHECK(contains(patch_refusal({{"model", {{"vocab", {{"new", 5}}}}}}), "have the same id 5"));
+  CHECK(contains(patch_refusal({{"model", {{"vocab", {{"new", -1}}}}}}), "has the id -1, outside of 0"));
+  CHECK(contains(patch_refusal({{"model", {{"vocab", {{"new", 1 << 30}}}}}}), "outside of 0"));
+  CHECK(contains(patch_refusal({{"model", {{"vocab", {{"new", 1.5}}}}}}), "\"new\": 1.5 is not a token id"));
+  CHECK(contains(patch_refusal({{"added_tokens", {{{"id", 9}, {"content", "<s>"}}}}}), "\"<s>\""));
+  CHECK(contains(patch_refusal({{"added_tokens", {{{"id", 1}}}}}), "needs content and id"));
+  CHECK(contains(patch_refusal({{"model", nullptr}}), "not a tokenizer.json"));
 }
 
 TEST_CASE("a folder without tokenizer.json is a missing input") {

@@ -20,14 +20,14 @@ std::string field(char number, const std::string& content) {
          content;
 }
 
-std::string bytes_of(const std::vector<std::uint32_t>& units) {
+std::string model_bytes(const std::vector<std::uint32_t>& units) {
   return {reinterpret_cast<const char*>(units.data()), units.size() * 4};
 }
 
 // A model with a normaliser's table of these units, and a byte or more of texts behind them.
 std::string model(const std::vector<std::uint32_t>& units, const std::string& texts) {
-  return field(3,
-               field(2, bytes_of({static_cast<std::uint32_t>(units.size() * 4)}) + bytes_of(units) + texts));
+  return field(
+      3, field(2, model_bytes({static_cast<std::uint32_t>(units.size() * 4)}) + model_bytes(units) + texts));
 }
 
 bool is_sound(const std::string& serialised) {
@@ -84,7 +84,8 @@ TEST_CASE("a table may only lead to places within it") {
   CHECK_FALSE(is_sound(model(good, "")));
   CHECK_FALSE(is_sound(model(good, "a")));  // no end
   CHECK_FALSE(is_sound(field(3, field(2, "abc"))));
-  CHECK_FALSE(is_sound(field(3, field(2, bytes_of({1U << 31, 0, 0})))));
-  CHECK_FALSE(is_sound(field(3, field(2, bytes_of({8, 0}) + std::string(3, '\0')))));  // shorter than it says
-  CHECK_FALSE(is_sound(field(5, field(2, "abc"))));  // the way back has one too
+  CHECK_FALSE(is_sound(field(3, field(2, model_bytes({1U << 31, 0, 0})))));
+  CHECK_FALSE(
+      is_sound(field(3, field(2, model_bytes({8, 0}) + std::string(3, '\0')))));  // shorter than it says
+  CHECK_FALSE(is_sound(field(5, field(2, "abc"))));                               // the way back has one too
 }

@@ -11,14 +11,14 @@ using namespace longsight::data;
 
 namespace {
 
-const std::string kFolder = "tests/goldens/tokenizer/sentencepiece";
+const std::string kSentencePieces = "tests/goldens/tokenizer/sentencepiece";
 
 // A folder with the golden model and its added tokens, and this tokenizer_config.json.
 class Folder {
  public:
   explicit Folder(const std::string& config) {
     for (const char* name : {"tokenizer.model", "added_tokens.json"})
-      scratch_.write(name, contents_of(kFolder + "/" + name));
+      scratch_.write(name, contents_of(kSentencePieces + "/" + name));
     scratch_.write("tokenizer_config.json", config);
   }
   std::unique_ptr<Tokenizer> read() const { return read_tokenizer(scratch_.path()); }
@@ -54,7 +54,7 @@ TEST_CASE("ids equal those of the sentencepiece library between special tokens")
 }
 
 TEST_CASE("a folder with only a tokenizer.model takes names from the model, and adds BOS") {
-  const auto tokenizer = read_tokenizer(kFolder);
+  const auto tokenizer = read_tokenizer(kSentencePieces);
   CHECK(tokenizer->vocab_size() == 482);
   CHECK(tokenizer->bos() == 1);
   CHECK(tokenizer->eos() == 2);

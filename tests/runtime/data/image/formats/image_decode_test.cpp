@@ -10,10 +10,10 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "runtime/base/json.h"
 #include "runtime/io/safetensors.h"
+#include "tests/support/digest.h"
 #include "tests/support/failure.h"
 #include "tests/support/scratch_folder.h"
 
@@ -29,10 +29,6 @@ std::vector<std::uint8_t> bytes_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   REQUIRE_MESSAGE(file.good(), path);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::string digest(const Image& image) {
-  return fmt::format("{:016x}", XXH64(image.rgb.data(), image.rgb.size(), 0));
 }
 
 // The error that a call throws; an internal error with the text "nothing" if it throws none.
@@ -89,10 +85,11 @@ TEST_CASE("pictures of every kind decode as in Pillow, from a file and from memo
     const Image image = decode_image_file(kDecode + name);
     const ImageSize size{want["height"].get<i64>(), want["width"].get<i64>()};
     CHECK(image.size() == size);
-    CHECK(digest(image) == want["drop"].get<std::string>());
+    CHECK(test::digest(image) == want["drop"].get<std::string>());
     const std::vector<std::uint8_t> bytes = bytes_of(kDecode + name);
-    CHECK(digest(decode_image(bytes, name, {.alpha = Alpha::white})) == want["white"].get<std::string>());
-    CHECK(digest(decode_image(bytes, name, {.exif_orientation = false})) ==
+    CHECK(test::digest(decode_image(bytes, name, {.alpha = Alpha::white})) ==
+          want["white"].get<std::string>());
+    CHECK(test::digest(decode_image(bytes, name, {.exif_orientation = false})) ==
           want["stored"].get<std::string>());
     CHECK(read_image_size(kDecode + name) == size);
     CHECK(read_image_size(bytes, name) == size);
@@ -109,8 +106,8 @@ TEST_CASE("the format is told by the first bytes, not by the name") {
   std::filesystem::create_directories(folder);
   const auto renamed = folder / "picture.png";
   std::filesystem::copy_file(kDecode + "baseline_444.jpg", renamed);
-  CHECK(digest(decode_image_file(renamed.string())) ==
-        digest(decode_image_file(kDecode + "baseline_444.jpg")));
+  CHECK(test::digest(decode_image_file(renamed.string())) ==
+        test::digest(decode_image_file(kDecode + "baseline_444.jpg")));
   std::filesystem::remove_all(folder);
 }
 
@@ -181,7 +178,7 @@ TEST_CASE(
         }
         if (hashes[i].is_null()) continue;  // of a part of libjpeg that differs from version to version
         const auto image = unless_refused([&] { return decode_image(broken, name); });
-        CHECK((image ? digest(*image).substr(0, 8) : "") == hashes[i].get<std::string>());
+        CHECK((image ? test::digest(*image).substr(0, 8) : "") == hashes[i].get<std::string>());
         if (image) CHECK(read_image_size(broken, name) == image->size());
       }
     }
