@@ -57,8 +57,6 @@ report() {
 }
 trap report EXIT
 
-source scripts/mpi_environment.sh
-
 if $setup; then
   begin "packages (scripts/setup.sh)"
   scripts/setup.sh
@@ -78,7 +76,7 @@ end
 
 begin "training on $ranks ranks ($run)"
 if $fresh; then rm -rf "$run"; fi
-mpirun -n "$ranks" --bind-to none $longsight train configs/emoji.yaml "parallel.sequence=$ranks" "${overrides[@]}"
+launch/run.sh -n "$ranks" configs/emoji.yaml "parallel.sequence=$ranks" "${overrides[@]}"
 end
 
 begin "captions of held-out emoji"

@@ -10,6 +10,7 @@
 #include "launch/doctor/sizes.h"
 #include "launch/measure.h"
 #include "launch/output.h"
+#include "launch/planning/units.h"
 #include "launch/training/run_lock.h"
 #include "launch/within.h"
 #include "runtime/base/clock.h"
@@ -86,7 +87,7 @@ Findings try_folder(const std::string& probe, const std::string& folder) {
   }
   if (const std::optional<i64> free = free_bytes(probe); free && *free < kLeastFree)
     findings.push_back(
-        wrong(fmt::format("{}: {} are free", folder, size_text(*free)),
+        wrong(fmt::format("{}: {} are free", folder, planning::bytes_text(*free)),
               "a checkpoint takes 12 bytes a trained parameter, a model 4 a parameter: make room"));
   try {
     const RunLock lock(probe);
@@ -106,7 +107,10 @@ Findings check_folder(const std::string& folder, parallel::ProcessGroup& world, 
   Findings findings;
   if (world.rank() == 0) {
     probe = existing(folder) + "/.longsight-doctor-XXXXXX";
-    if (::mkdtemp(probe.data()) == nullptr) {
+    if (std::error_code ignored; fs::exists(folder, ignored) && !fs::is_directory(folder, ignored)) {
+      findings.push_back(wrong(folder + " is a file", "choose another output.dir"));
+      probe.clear();
+    } else if (::mkdtemp(probe.data()) == nullptr) {
       findings.push_back(wrong(fmt::format("cannot write {}: {}", folder, std::strerror(errno)),
                                "choose another output.dir, or let this user write there"));
       probe.clear();

@@ -16,6 +16,7 @@
 #include "launch/doctor/sizes.h"
 #include "launch/measure.h"
 #include "launch/output.h"
+#include "launch/planning/units.h"
 #include "launch/within.h"
 #include "runtime/base/clock.h"
 
@@ -152,15 +153,17 @@ Finding judge_host_name(const Resolution& r) {
 
 Finding judge_shared_memory(const SharedMemory& m) {
   constexpr i64 kOfRank = 16 * kMiB;  // segments of Open MPI's vader and its collectives, generously
-  Finding finding{.name = "shared memory", .text = fmt::format("/dev/shm has {}", size_text(m.total))};
+  Finding finding{.name = "shared memory",
+                  .text = fmt::format("/dev/shm has {}", planning::bytes_text(m.total))};
   const i64 needed = m.ranks * kOfRank;
   if (!m.there) {
     finding = {Verdict::wrong, finding.name, "there is no /dev/shm",
                "mount it: mount -t tmpfs tmpfs /dev/shm; ranks of a node cannot talk without it"};
   } else if (m.free < needed) {
     finding.verdict = Verdict::wrong;
-    finding.text += fmt::format(", {} are free; {} rank{} of this node may need {}", size_text(m.free),
-                                m.ranks, m.ranks == 1 ? "" : "s", size_text(needed));
+    finding.text +=
+        fmt::format(", {} are free; {} rank{} of this node may need {}", planning::bytes_text(m.free),
+                    m.ranks, m.ranks == 1 ? "" : "s", planning::bytes_text(needed));
     finding.remedy =
         "ranks die of SIGBUS when it is full: remove what dead jobs left there, start the container with "
         "--shm-size=1g, or mount it with more (mount -o remount,size=1g /dev/shm)";
@@ -175,7 +178,8 @@ Finding judge_temporary_folder(const TemporaryFolder& t) {
     finding = {Verdict::wrong, finding.name, fmt::format("{}: {}", t.path, t.error),
                "mpirun keeps its session there: make it writable, or set TMPDIR to a folder that is"};
   } else if (t.free < kLeast) {
-    finding = {Verdict::wrong, finding.name, fmt::format("{} has only {} left", t.path, size_text(t.free)),
+    finding = {Verdict::wrong, finding.name,
+               fmt::format("{} has only {} left", t.path, planning::bytes_text(t.free)),
                "mpirun keeps its session there, and data packed by gzip are unpacked there: make room, or "
                "set TMPDIR to a folder that has some"};
   }
@@ -218,18 +222,19 @@ Finding judge_memory(const Memory& m) {
   constexpr i64 kLeast = kGiB;
   Finding finding{.name = "memory"};
   i64 left = m.available;
-  finding.text = fmt::format("{}, {} available", size_text(m.total), size_text(m.available));
+  finding.text =
+      fmt::format("{}, {} available", planning::bytes_text(m.total), planning::bytes_text(m.available));
   if (m.group_limit) {
     const i64 used = m.group_used.value_or(0);
     left = std::min(left, *m.group_limit - used);
-    finding.text +=
-        fmt::format("; this container or job may use {}, of which {} are left", size_text(*m.group_limit),
-                    size_text(std::max<i64>(0, *m.group_limit - used)));
+    finding.text += fmt::format("; this container or job may use {}, of which {} are left",
+                                planning::bytes_text(*m.group_limit),
+                                planning::bytes_text(std::max<i64>(0, *m.group_limit - used)));
   }
   if (m.strict_commit) {
     left = std::min(left, m.commit_left);
     finding.text += fmt::format("; the kernel promises no more than it has (vm.overcommit_memory 2): {} left",
-                                size_text(std::max<i64>(0, m.commit_left)));
+                                planning::bytes_text(std::max<i64>(0, m.commit_left)));
     finding.verdict = Verdict::note;
     finding.remedy = "runs reserve more than they touch: sysctl vm.overcommit_memory=0, if you may";
   }

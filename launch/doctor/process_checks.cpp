@@ -9,6 +9,7 @@
 
 #include "launch/doctor/checks.h"
 #include "launch/doctor/sizes.h"
+#include "launch/planning/units.h"
 
 namespace longsight::launch::doctor {
 namespace {
@@ -35,24 +36,24 @@ Findings judge_limits(const Limits& l) {
   const std::string forever =
       " in the shell, container or job script that starts the ranks (for good: /etc/security/limits.conf)";
   if (l.address_space && *l.address_space < 2 * l.memory)
-    wrong(fmt::format("addresses are limited to {} (ulimit -v)", size_text(*l.address_space)),
+    wrong(fmt::format("addresses are limited to {} (ulimit -v)", planning::bytes_text(*l.address_space)),
           "a run reserves more addresses than it uses memory: ulimit -v unlimited" + forever);
   if (l.data && *l.data < l.memory)
-    wrong(fmt::format("memory of data is limited to {} (ulimit -d)", size_text(*l.data)),
+    wrong(fmt::format("memory of data is limited to {} (ulimit -d)", planning::bytes_text(*l.data)),
           "ulimit -d unlimited" + forever);
   if (l.open_files && *l.open_files < kFewFiles)
     wrong(fmt::format("{} files may be open (ulimit -n)", *l.open_files),
           "shards, sockets of other ranks and pictures need more: ulimit -n 4096" + forever);
   if (l.file_size)
-    wrong(fmt::format("files may not be larger than {} (ulimit -f)", size_text(*l.file_size)),
+    wrong(fmt::format("files may not be larger than {} (ulimit -f)", planning::bytes_text(*l.file_size)),
           "checkpoints are, and fail to be written: ulimit -f unlimited" + forever);
   if (l.processes && *l.processes < kFewProcesses)
     wrong(fmt::format("this user may have {} processes and threads (ulimit -u)", *l.processes),
           "ranks have several threads each: ulimit -u 4096" + forever);
   if (l.infiniband && l.locked && *l.locked < kGiB)
-    wrong(
-        fmt::format("{} may be locked in memory (ulimit -l), and there is InfiniBand", size_text(*l.locked)),
-        "it cannot register its buffers and is not used: ulimit -l unlimited" + forever);
+    wrong(fmt::format("{} may be locked in memory (ulimit -l), and there is InfiniBand",
+                      planning::bytes_text(*l.locked)),
+          "it cannot register its buffers and is not used: ulimit -l unlimited" + forever);
   if (findings.empty()) {
     findings.push_back({.name = "limits",
                         .text = l.open_files

@@ -6,6 +6,8 @@
 #include <fmt/ranges.h>
 #include <xxhash.h>
 
+#include "parallel/groups/rank_text.h"
+
 namespace longsight::parallel {
 namespace {
 
@@ -36,7 +38,7 @@ std::string ranks_that(int ranks, Same&& same) {
   for (int r = 0; r < ranks; ++r) {
     if (same(r)) list.push_back(r);
   }
-  return fmt::format("rank{} {}", list.size() == 1 ? "" : "s", fmt::join(list, ", "));
+  return ranks_text(list);
 }
 
 // A sequence of fields, hashed without ambiguity: every text is preceded by its length.

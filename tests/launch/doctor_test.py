@@ -59,6 +59,8 @@ class DoctorTest(JobTest):
     def test_a_folder_that_cannot_be_written_is_found(self):
         found = self.findings("--dir", "/proc/here", ranks=2, code=70)
         self.assertIn("cannot write /proc/here", self.wrong(found, "folder")[0]["finding"])
+        found = self.findings("--dir", "configs/tiny.yaml", code=70)
+        self.assertEqual(self.wrong(found, "folder")[0]["finding"], "configs/tiny.yaml is a file")
 
     def test_limits_of_the_process_are_found(self):
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

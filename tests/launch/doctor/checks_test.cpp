@@ -65,7 +65,7 @@ TEST_CASE("shared memory must hold what the ranks of a node send") {
 
 TEST_CASE("a temporary folder that is full or cannot be written is wrong") {
   check(judge_temporary_folder({.path = "/tmp", .free = kGiB}), Verdict::ok);
-  check(judge_temporary_folder({.path = "/tmp", .free = kMiB}), Verdict::wrong, "1 MiB left");
+  check(judge_temporary_folder({.path = "/tmp", .free = kMiB}), Verdict::wrong, "1.00 MiB left");
   check(judge_temporary_folder({.path = "/tmp", .error = "Permission denied", .free = kGiB}), Verdict::wrong,
         "TMPDIR");
 }
@@ -94,7 +94,7 @@ TEST_CASE("the memory that counts is the least that anything allows") {
   check(judge_memory({.total = 64 * kGiB, .available = kGiB / 2}), Verdict::wrong);
   check(
       judge_memory({.total = 64 * kGiB, .available = 60 * kGiB, .group_limit = 8 * kGiB, .group_used = kGiB}),
-      Verdict::ok, "may use 8.0 GiB, of which 7.0 GiB are left");
+      Verdict::ok, "may use 8.00 GiB, of which 7.00 GiB are left");
   check(judge_memory({.total = 64 * kGiB,
                       .available = 60 * kGiB,
                       .group_limit = 2 * kGiB,
