@@ -13,7 +13,7 @@ namespace {
 void refuse_unknown_command(const CLI::App& app, const std::vector<std::string>& arguments) {
   const CLI::App* at = &app;
   for (const std::string& argument : arguments) {
-    if (at->get_require_subcommand_min() == 0 || argument.starts_with('-')) return;
+    if (at->get_subcommands({}).empty() || argument.starts_with('-')) return;
     std::vector<std::string> names;
     const CLI::App* next = nullptr;
     for (const CLI::App* command : at->get_subcommands({})) {
@@ -53,6 +53,9 @@ Command Command::add_command(const std::string& name, const std::string& help) c
 }
 void Command::require_command() const {
   app_->require_subcommand(1);
+}
+bool Command::has_command() const {
+  return !app_->get_subcommands().empty();
 }
 
 Option Command::add_option(const std::string& name, std::string& value, const std::string& help) const {

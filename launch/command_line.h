@@ -37,6 +37,7 @@ class Command {
 
   Command add_command(const std::string& name, const std::string& help) const;
   void require_command() const;  // one of those below it
+  bool has_command() const;      // one of those below it was chosen, once the line is parsed
 
   // `name` is "--like-this", or without dashes a positional argument; a vector takes any number of values.
   // The variable keeps its value where the option is not given, and has to outlive the parsing.

@@ -257,6 +257,7 @@ struct ParallelSection {
   FusionSection fusion;
   OrAuto<std::string> zero;
   std::vector<RuleSection> rules;
+  std::string hardware;  // profile that plans are counted with; empty: one that is assumed
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("sequence", s.sequence);
@@ -265,11 +266,12 @@ struct ParallelSection {
     visit("fusion", s.fusion);
     visit("zero", s.zero);
     visit("rules", s.rules);
+    visit("hardware", s.hardware);
   }
 };
 
 struct MemorySection {
-  OrAuto<std::string> budget;
+  OrAuto<std::string> budget;  // none, or a size
   OrAuto<std::string> recompute;
   OrAuto<i64> micro_batch_tokens;
   template <class S, class V>

@@ -71,6 +71,7 @@ std::vector<InputPath> input_paths(Config& c) {
   add("model.vision_from", c.model.vision_from);
   add("model.language_from", c.model.language_from);
   add("model.adapter", c.model.adapter);
+  add("parallel.hardware", c.parallel.hardware);
   add("data.index", c.data.index);
   if (c.data.chat.ends_with(".jinja")) add("data.chat", c.data.chat);
   for (const auto& [key, sources] :

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <fstream>
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -20,6 +21,13 @@ double peak_memory_mib() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+double resident_memory_mib() {
+  std::ifstream file("/proc/self/statm");
+  double all = 0, resident = 0;  // pages
+  file >> all >> resident;
+  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1048576;
 }
 
 std::string host_name() {

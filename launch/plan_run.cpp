@@ -1,7 +1,9 @@
 #include "launch/plan_run.h"
 
+#include "launch/node_memory.h"
 #include "launch/planning/plan_rules.h"
 #include "launch/planning/units.h"
+#include "parallel/groups/agreement.h"
 
 namespace longsight::launch {
 namespace {
@@ -42,9 +44,10 @@ planning::PlanOptions plan_options(const LoadedConfig& loaded) {
   if (!memory.recompute.is_auto())
     options.recompute =
         parallel::recompute_from_name(*memory.recompute.value, place(loaded.document, "memory.recompute"));
-  if (!memory.budget.is_auto())
+  if (!memory.budget.is_auto() && *memory.budget.value != "none")
     options.memory_budget =
         planning::bytes_from_text(*memory.budget.value, place(loaded.document, "memory.budget"));
+  options.micro_batch_tokens = memory.micro_batch_tokens.value;
   for (std::size_t i = 0; i < p.rules.size(); ++i) {
     const std::string key = fmt::format("parallel.rules.{}", i);
     options.rules.push_back(
@@ -59,6 +62,7 @@ void check_parallel(const LoadedConfig& loaded, const model::Vlm& model, i64 ran
   const planning::PlanOptions options = plan_options(loaded);
   if (options.sequence)
     with_place(doc, "parallel.sequence", [&] { parallel::make_mesh(ranks, *options.sequence); });
+  planning::require_complete(hardware_of(loaded), ranks);
   // Rule by rule: what one more of them breaks is its own fault.
   const planning::ModelFacts facts = planning::model_facts(model.config());
   planning::PlanOptions so_far = options;
@@ -70,14 +74,24 @@ void check_parallel(const LoadedConfig& loaded, const model::Vlm& model, i64 ran
   }
 }
 
-planning::PlanResult plan_run(const LoadedConfig& loaded, model::Vlm& model, i64 ranks,
-                              std::span<const model::Sample> samples,
-                              const planning::HardwareProfile& hardware) {
-  check_parallel(loaded, model, ranks);
-  planning::PlanRequest request{
-      .model = model, .world = ranks, .hardware = hardware, .batch = {}, .options = plan_options(loaded)};
-  request.batch.tokens_per_step = loaded.config.train.tokens_per_step;
-  request.batch.micro_batch_tokens = loaded.config.memory.micro_batch_tokens.value_or(0);
+planning::HardwareProfile hardware_of(const LoadedConfig& loaded) {
+  const std::string& file = loaded.config.parallel.hardware;
+  return file.empty() ? planning::HardwareProfile{} : planning::read_hardware(file);
+}
+
+AutoBudget budget_of_nodes(const Job& job) {
+  const i64 ranks = job.node == nullptr ? 1 : job.node->size();
+  return {.bytes = memory_of_each_rank(job.world, ranks, job.stream),
+          .source = fmt::format("memory.budget auto: {} of a node's ranks share what it has left", ranks)};
+}
+
+AutoBudget budget_of_hardware(const planning::HardwareProfile& hardware) {
+  return {.bytes = share_of_memory(hardware.memory, 1),
+          .source = fmt::format("memory.budget auto: 90 % of {}", planning::bytes_text(hardware.memory))};
+}
+
+std::vector<planning::SampleStatistics> statistics_of(std::span<const model::Sample> samples) {
+  std::vector<planning::SampleStatistics> all;
   for (const model::Sample& s : samples) {
     planning::SampleStatistics statistics{
         .tokens = s.tokens(), .images = 0, .supervised = supervised_tokens(s), .patches = 0};
@@ -85,9 +99,36 @@ planning::PlanResult plan_run(const LoadedConfig& loaded, model::Vlm& model, i64
       statistics.images += image->layout().tiles;
       statistics.patches += image->layout().patches();
     }
-    request.batch.samples.push_back(statistics);
+    all.push_back(statistics);
   }
-  return make_plan(request);
+  return all;
+}
+
+planning::PlanRequest plan_request(const LoadedConfig& loaded, model::Vlm& model, i64 ranks,
+                                   std::vector<planning::SampleStatistics> samples,
+                                   const AutoBudget& budget) {
+  check_parallel(loaded, model, ranks);
+  planning::PlanRequest request{.model = model,
+                                .world = ranks,
+                                .hardware = hardware_of(loaded),
+                                .samples = std::move(samples),
+                                .options = plan_options(loaded)};
+  if (loaded.config.memory.budget.is_auto()) {
+    request.options.memory_budget = budget.bytes;
+    request.options.budget_source = budget.source;
+  }
+  return request;
+}
+
+void require_same_plan(const parallel::Plan& plan, parallel::ProcessGroup& world) {
+  if (world.size() == 1) return;
+  parallel::require_agreement({{"the plan", plan.text()}}, ExitCode::usage,
+                              "give every node the same hardware profile (parallel.hardware)", world, {});
+}
+
+planning::PlanResult plan_run(const LoadedConfig& loaded, model::Vlm& model, i64 ranks,
+                              std::span<const model::Sample> samples, const AutoBudget& budget) {
+  return make_plan(plan_request(loaded, model, ranks, statistics_of(samples), budget));
 }
 
 }  // namespace longsight::launch

@@ -36,6 +36,7 @@ void add_inspect(Command app, Run& run);
 void add_data(Command app, Run& run);
 void add_doctor(Command app, Run& run);
 void add_bench(Command app, Run& run);
-void add_bench_images(Command bench, Run& run);  // a part of bench
+void add_bench_images(Command bench, Run& run);  // parts of bench
+void add_bench_step(Command bench, Run& run);
 
 }  // namespace longsight::launch

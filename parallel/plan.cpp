@@ -63,16 +63,20 @@ std::string runs_of(const std::vector<AttentionKind>& blocks) {
 
 std::string Plan::text() const {
   return fmt::format(
-      "mesh data {} x sequence {}; vision attention: {}; language attention: {}; fusion exchange: {}{}",
+      "mesh data {} x sequence {}; vision attention: {}; language attention: {}; fusion exchange: {}{}{}",
       mesh.data, mesh.sequence, runs_of(vision), runs_of(language), name_of(fusion),
-      recompute == Recompute::none ? "" : fmt::format("; recompute: {}", name_of(recompute)));
+      recompute == Recompute::none ? "" : fmt::format("; recompute: {}", name_of(recompute)),
+      micro_batch_tokens == 0 ? "" : fmt::format("; micro-batches of at most {} tokens", micro_batch_tokens));
 }
 
 Plan uniform_plan(Mesh mesh, i64 vision_blocks, AttentionKind vision, i64 language_blocks,
                   AttentionKind language, FusionKind fusion) {
-  return {mesh, std::vector<AttentionKind>(static_cast<std::size_t>(vision_blocks), vision),
-          std::vector<AttentionKind>(static_cast<std::size_t>(language_blocks), language), fusion,
-          Recompute::none};
+  return {mesh,
+          std::vector<AttentionKind>(static_cast<std::size_t>(vision_blocks), vision),
+          std::vector<AttentionKind>(static_cast<std::size_t>(language_blocks), language),
+          fusion,
+          Recompute::none,
+          0};
 }
 
 }  // namespace longsight::parallel

@@ -44,6 +44,7 @@ struct Plan {
   std::vector<AttentionKind> language;  // one per block of the language model
   FusionKind fusion = FusionKind::owner;
   Recompute recompute = Recompute::none;
+  i64 micro_batch_tokens = 0;  // most tokens of a micro-batch (deal_samples); 0: one per data group and step
 
   std::string text() const;
 };

@@ -15,6 +15,7 @@
 #include "launch/doctor/checks.h"
 #include "launch/doctor/sizes.h"
 #include "launch/measure.h"
+#include "launch/node_memory.h"
 #include "launch/output.h"
 #include "launch/planning/units.h"
 #include "launch/within.h"
@@ -24,17 +25,6 @@ namespace longsight::launch::doctor {
 namespace {
 
 constexpr double kLongestLookup = 15;  // for a name server, seconds
-
-i64 meminfo(const std::string& key) {
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
-    std::string name;
-    i64 kib = 0;
-    if (words >> name >> kib && name == key + ":") return kib * 1024;
-  }
-  return 0;
-}
 
 std::string cpuinfo(const std::string& key) {
   std::ifstream file("/proc/cpuinfo");

@@ -1,18 +1,74 @@
-// What one rank's device and its links can do, as the planner counts: rates of a rank, in units per second.
+// What one rank's device and its links can do, as the planner counts.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
+
+#include "runtime/base/number.h"
 
 namespace longsight::planning {
 
+// Of calls that do so much work: small ones reach less.
+struct Rate {
+  double size = 0;  // FLOPs or bytes of a call
+  double rate = 0;  // a second
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("size", s.size);
+    visit("rate", s.rate);
+  }
+  friend bool operator==(const Rate&, const Rate&) = default;
+};
+
+// Of one call. Between two sizes the rate follows a straight line over the logarithms of both; beyond them it
+// is that of the nearest. `rates` ascend in size; there is one at least.
+double seconds_of(double work, const std::vector<Rate>& rates);
+
+struct Link {
+  double bandwidth = 0;  // bytes per second that a rank sends while it receives as many
+  double latency = 0;    // seconds per message
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("bandwidth", s.bandwidth);
+    visit("latency", s.latency);
+  }
+  friend bool operator==(const Link&, const Link&) = default;
+};
+
 struct HardwareProfile {
   std::string name = "one CPU core";
-  std::string source = "assumed, not measured";  // how the figures came about; printed with every prediction
-  double gemm_flops = 60e9;                      // f32 matrix products of a layer's size
-  double attention_flops = 30e9;                 // tiles with online softmax
-  double memory_bandwidth = 8e9;                 // bytes per second of element-wise passes
-  double link_bandwidth = 4e9;  // bytes per second that a rank sends while it receives as many
-  double latency = 5e-6;        // seconds per message
+  std::string origin = "assumed";               // "measured", "published"
+  std::string source = "nothing was measured";  // how the figures came about; printed with every prediction
+  i64 ranks_per_node = 0;                       // 0: all are on one
+  i64 memory = 0;                               // bytes of a rank; 0: not known
+  std::vector<Rate> gemm{{0, 60e9}};            // FLOP/s of matrix products
+  std::vector<Rate> attention{{0, 30e9}};       // FLOP/s of tiles with online softmax
+  std::vector<Rate> copy{{0, 8e9}};             // bytes per second of element-wise passes
+  std::optional<Link> link = Link{4e9, 5e-6};   // to the ranks of its node; none: not known
+  std::optional<Link> network = {};             // to other nodes; none: not known
+  template <class S, class V>
+  static void fields(S& s, V&& visit) {
+    visit("name", s.name);
+    visit("origin", s.origin);
+    visit("source", s.source);
+    visit("ranks_per_node", s.ranks_per_node);
+    visit("memory", s.memory);
+    visit("gemm", s.gemm);
+    visit("attention", s.attention);
+    visit("copy", s.copy);
+    visit("link", s.link);
+    visit("network", s.network);
+  }
+
+  // "8 x A100 (published, not measured here: ...)".
+  std::string text() const;
 };
+
+// A profile as configs/hardware/ has them. Missing or wrong values are usage errors with file, line and key.
+HardwareProfile read_hardware(const std::string& path);
+
+// usage where it does not say what so many ranks need: links between them.
+void require_complete(const HardwareProfile&, i64 ranks);
 
 }  // namespace longsight::planning

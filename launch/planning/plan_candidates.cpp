@@ -1,6 +1,8 @@
 #include "launch/planning/plan_candidates.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
 
 namespace longsight::planning {
 
@@ -19,6 +21,15 @@ std::vector<AttentionKind> candidates(Tower tower, const TowerFacts& shape,
 }
 
 }  // namespace
+
+std::vector<i64> sequence_degrees(const PlanRequest& request) {
+  if (request.options.sequence) return {*request.options.sequence};
+  std::vector<i64> all;
+  for (i64 d = 1; d <= request.world; ++d) {
+    if (request.world % d == 0) all.push_back(d);
+  }
+  return all;
+}
 
 bool any_open(const std::vector<BlockRequest>& requests) {
   return std::any_of(requests.begin(), requests.end(), [](const BlockRequest& r) { return !r.attention; });
@@ -46,28 +57,96 @@ std::size_t choose(const PlanRequest& request, const std::vector<Candidate>& all
   return best;
 }
 
-std::vector<Candidate> ranked(const PlanRequest& request, const BlockRequests& requests,
-                              const TypicalStep& step) {
-  // The towers are not chosen apart: the cuts of both decide what fusion moves.
-  std::vector<Candidate> all;
+namespace {
+
+// The steps of one mesh, by the limit of their micro-batches.
+class Steps {
+ public:
+  Steps(const PlanRequest& request, const Mesh& mesh) : request_(request), mesh_(mesh) {}
+
+  const TypicalStep& of(i64 limit) { return steps_.try_emplace(limit, request_, mesh_, limit).first->second; }
+
+  void set(Candidate& candidate, const MemorySetting& setting) {
+    setting.apply(candidate.plan);
+    candidate.step = of(setting.micro_batch_tokens).predict(candidate.plan);
+  }
+
+ private:
+  const PlanRequest& request_;
+  Mesh mesh_;
+  std::map<i64, TypicalStep> steps_;
+};
+
+// The towers are not chosen apart: the cuts of both decide what fusion moves.
+std::vector<Candidate> all_with(const PlanRequest& request, const BlockRequests& requests, const Mesh& mesh,
+                                const MemorySetting& setting, Steps& steps) {
+  const TypicalStep& step = steps.of(setting.micro_batch_tokens);
   const ModelFacts facts = model_facts(request.model.config());
+  std::vector<Candidate> all;
   for (AttentionKind vision : candidates(Tower::vision, facts.vision, requests.vision, step)) {
     for (AttentionKind language : candidates(Tower::language, facts.language, requests.language, step)) {
-      Plan plan{step.mesh(), filled(requests.vision, vision), filled(requests.language, language),
-                request.options.fusion, request.options.recompute.value_or(Recompute::none)};
-      Candidate candidate{vision, language, plan, step.predict(plan)};
-      // Each level takes longer and keeps less: the first that fits will do.
-      while (!request.options.recompute && !fits(request, candidate) && plan.recompute != Recompute::block) {
-        candidate.too_large.emplace_back(plan.recompute, candidate.step.memory.total());
-        plan.recompute = static_cast<Recompute>(static_cast<int>(plan.recompute) + 1);
-        candidate.plan = plan;
-        candidate.step = step.predict(plan);
-      }
-      all.push_back(std::move(candidate));
+      all.push_back({.open_vision = vision,
+                     .open_language = language,
+                     .plan = {.mesh = mesh,
+                              .vision = filled(requests.vision, vision),
+                              .language = filled(requests.language, language),
+                              .fusion = request.options.fusion},
+                     .step = {}});
+      steps.set(all.back(), setting);
     }
+  }
+  return all;
+}
+
+// The fastest setting that fits, for a candidate that with the first one does not; where none does, that
+// which needs least.
+void make_fit(const PlanRequest& request, const std::vector<std::vector<MemorySetting>>& settings,
+              Steps& steps, Candidate& candidate) {
+  const MemorySetting& first = settings.front().front();
+  candidate.too_large.emplace_back(first, candidate.step.memory.total());
+  Candidate tried = candidate, best = candidate;
+  steps.set(best, settings.back().back());
+  const bool possible = fits(request, best);
+  for (const auto& levels : settings) {
+    for (const MemorySetting& setting : levels) {
+      if (!possible || &setting == &first) continue;
+      steps.set(tried, setting);
+      if (fits(request, tried)) {
+        if (tried.step.seconds < best.step.seconds) best = tried;
+        break;
+      }
+      candidate.too_large.emplace_back(setting, tried.step.memory.total());
+    }
+    // Smaller micro-batches would take longer, and save what is not needed.
+    if (fits(request, tried) && tried.plan.recompute == levels.front().recompute) break;
+  }
+  candidate.plan = best.plan;
+  candidate.step = best.step;
+}
+
+}  // namespace
+
+std::vector<Candidate> ranked(const PlanRequest& request, const BlockRequests& requests, const Mesh& mesh) {
+  Steps steps(request, mesh);
+  const auto settings = memory_settings(request, mesh);
+  std::vector<Candidate> all = all_with(request, requests, mesh, settings.front().front(), steps);
+  std::vector<Candidate*> fastest_first;
+  for (Candidate& c : all) fastest_first.push_back(&c);
+  std::stable_sort(fastest_first.begin(), fastest_first.end(),
+                   [](const Candidate* a, const Candidate* b) { return a->step.seconds < b->step.seconds; });
+  double fastest = std::numeric_limits<double>::infinity();  // that fits
+  for (Candidate* c : fastest_first) {
+    if (!fits(request, *c) && c->step.seconds < fastest) make_fit(request, settings, steps, *c);
+    if (fits(request, *c)) fastest = std::min(fastest, c->step.seconds);
   }
   std::swap(all.front(), all[choose(request, all)]);
   return all;
+}
+
+std::vector<Candidate> with_setting(const PlanRequest& request, const BlockRequests& requests,
+                                    const Mesh& mesh, const MemorySetting& setting) {
+  Steps steps(request, mesh);
+  return all_with(request, requests, mesh, setting, steps);
 }
 
 }  // namespace longsight::planning

@@ -1,6 +1,7 @@
 // What `auto` may choose from at one sequence degree, and which of it is best.
 #pragma once
 
+#include "launch/planning/memory_settings.h"
 #include "launch/planning/plan_rules.h"
 #include "launch/planning/typical_step.h"
 
@@ -12,8 +13,11 @@ struct Candidate {
   AttentionKind open_language = AttentionKind::local;
   Plan plan;
   StepPrediction step;
-  std::vector<std::pair<Recompute, i64>> too_large = {};  // levels that keep more, and the bytes they need
+  std::vector<std::pair<MemorySetting, i64>> too_large = {};  // settings that keep more, and what they need
 };
+
+// Ranks that may share a sequence: what is asked for, or all that divide the world, ascending.
+std::vector<i64> sequence_degrees(const PlanRequest&);
 
 // Whether the configuration leaves any block open.
 bool any_open(const std::vector<BlockRequest>& requests);
@@ -25,7 +29,12 @@ bool fits(const PlanRequest&, const Candidate&);  // into the memory budget
 // Index of the fastest that fits; if none fits, of the one that needs least memory; of equals the first.
 std::size_t choose(const PlanRequest&, const std::vector<Candidate>&);
 
-// All that is possible at the step's degree, the best first.
-std::vector<Candidate> ranked(const PlanRequest&, const BlockRequests&, const TypicalStep&);
+// All that is possible on this mesh, the best first. What is slower than one that fits, even without saving
+// memory, is not made to fit.
+std::vector<Candidate> ranked(const PlanRequest&, const BlockRequests&, const Mesh&);
+
+// The same with one memory setting; not ordered.
+std::vector<Candidate> with_setting(const PlanRequest&, const BlockRequests&, const Mesh&,
+                                    const MemorySetting&);
 
 }  // namespace longsight::planning

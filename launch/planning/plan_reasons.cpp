@@ -184,8 +184,6 @@ std::string sequence_reason(const PlanRequest& request, const Considered& consid
   const i64 degree = all[chosen].plan.mesh.sequence;
   if (request.options.sequence) return "asked for by parallel.sequence";
   if (request.world == 1) return "one rank";
-  if (!request.batch.known())
-    return "nothing is known about the length of samples: all ranks share each sequence";
   if (!fits(request, all[chosen])) return "no degree fits into the memory budget: this one needs least";
   std::string too_large;
   const Candidate* next = nullptr;
@@ -208,15 +206,15 @@ std::string sequence_reason(const PlanRequest& request, const Considered& consid
   return text;
 }
 
-std::string recompute_reason(const PlanRequest& request, const Considered& considered) {
-  if (request.options.recompute) return "asked for by memory.recompute";
+std::string memory_reason(const PlanRequest& request, const Considered& considered) {
+  if (request.options.recompute && (request.options.micro_batch_tokens || request.samples.size() == 1))
+    return "asked for by memory.recompute";
   const Candidate& best = considered.here.front();
-  if (best.plan.recompute == Recompute::none)
-    return request.options.memory_budget == 0 ? "no memory budget" : "all that backward needs fits";
+  if (request.options.memory_budget == 0) return "no memory budget";
+  if (best.too_large.empty()) return "all that backward needs fits";
   std::string less;
-  for (const auto& [level, bytes] : best.too_large)
-    less +=
-        fmt::format("{}{} needs {}", less.empty() ? "" : ", ", parallel::name_of(level), bytes_text(bytes));
+  for (const auto& [setting, bytes] : best.too_large)
+    less += fmt::format("{}{} needs {}", less.empty() ? "" : ", ", setting.text(), bytes_text(bytes));
   return fmt::format("the memory budget is {}: {}", bytes_text(request.options.memory_budget), less);
 }
 
@@ -224,6 +222,40 @@ std::vector<BlockDecision> block_decisions(const PlanRequest& request, const Blo
                                            const Considered& considered, const TypicalStep& step) {
   return Decisions(request, requests, considered.here, step).take();
 }
+
+namespace {
+
+// What an alternative does about memory, where the plan does something else.
+std::string setting_text(const Plan& chosen, const Plan& other) {
+  if (chosen.recompute == other.recompute && chosen.micro_batch_tokens == other.micro_batch_tokens) return "";
+  return ", recompute " + MemorySetting{other.micro_batch_tokens, other.recompute}.text();
+}
+
+// What would have been faster, had it fit.
+void add_settings(const PlanRequest& request, const Candidate& best, std::vector<Rejected>& all) {
+  for (const auto& [setting, bytes] : best.too_large) {
+    Plan plan = best.plan;
+    setting.apply(plan);
+    const StepPrediction step = TypicalStep(request, plan.mesh, plan.micro_batch_tokens).predict(plan);
+    all.push_back(rejected("recompute " + setting.text(), step, compared(request, best.step, step)));
+  }
+}
+
+// Where most of the time goes to links, and for which part.
+void add_link_warning(const StepPrediction& step, std::vector<std::string>& warnings) {
+  constexpr double kMost = 0.5;
+  const bool network = step.network_seconds > step.link_seconds;
+  const double on_links = step.link_seconds + step.network_seconds;
+  if (on_links <= kMost * step.seconds) return;
+  const auto most = std::max_element(step.exchange_by_part.begin(), step.exchange_by_part.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  warnings.push_back(fmt::format(
+      "{:.0f} % of the step goes to exchanges, most of it to the {}: {} of {} are moved for {}",
+      100 * on_links / step.seconds, network ? "network between nodes" : "links between the ranks of a node",
+      bytes_text(most->second), bytes_text(step.exchange_bytes), most->first));
+}
+
+}  // namespace
 
 std::vector<Rejected> rejected_alternatives(const PlanRequest& request, const BlockRequests& requests,
                                             const Considered& considered, const TypicalStep& step) {
@@ -233,20 +265,20 @@ std::vector<Rejected> rejected_alternatives(const PlanRequest& request, const Bl
     if (i == considered.chosen) continue;
     const Candidate& other = considered.degrees[i];
     const Mesh& mesh = other.plan.mesh;
-    const std::string reason = request.batch.known() ? compared(request, best.step, other.step)
-                                                     : "nothing is known about the length of samples";
-    all.push_back(
-        rejected(fmt::format("sequence {} (data {}): vision {}, language {}", mesh.sequence, mesh.data,
-                             kinds_text(other.plan.vision), kinds_text(other.plan.language)),
-                 other.step, reason));
+    all.push_back(rejected(fmt::format("sequence {} (data {}): vision {}, language {}{}", mesh.sequence,
+                                       mesh.data, kinds_text(other.plan.vision),
+                                       kinds_text(other.plan.language), setting_text(best.plan, other.plan)),
+                           other.step, compared(request, best.step, other.step)));
   }
+  add_settings(request, best, all);
   const i64 ranks = step.mesh().sequence;
   const auto add_tower = [&](Tower tower, const TowerFacts& shape, const std::vector<BlockRequest>& asked,
                              std::vector<AttentionKind> Plan::*blocks) {
     if (!any_open(asked)) return;
     for (const Candidate* other : alternatives(tower, considered.here)) {
       all.push_back(
-          rejected(fmt::format("{} attention {}", shape.name, parallel::name_of(open_kind(tower, *other))),
+          rejected(fmt::format("{} attention {}{}", shape.name, parallel::name_of(open_kind(tower, *other)),
+                               setting_text(best.plan, other->plan)),
                    other->step, compared(request, best.step, other->step)));
     }
     for (const Strategy& s : without_heads(tower, shape, ranks)) {
@@ -278,14 +310,14 @@ std::vector<std::string> plan_warnings(const PlanRequest& request, const Candida
   };
   heads(Tower::vision, m.vision, chosen.plan.vision);
   heads(Tower::language, m.language, chosen.plan.language);
-  const i64 budget = request.options.memory_budget, needed = chosen.step.memory.total();
-  if (budget > 0 && needed > budget) {
+  if (const i64 empty = step.ranks_without_tokens(chosen.plan); empty > 0)
     warnings.push_back(
-        fmt::format("a rank needs {}, more than the memory budget of {}: {}smaller micro-batches, or more "
-                    "ranks that share a sequence",
-                    bytes_text(needed), bytes_text(budget),
-                    chosen.plan.recompute == Recompute::block ? "" : "memory.recompute, "));
-  }
+        fmt::format("{} of {} ranks of a sequence group hold no token of the step and wait", empty, ranks));
+  if (const i64 empty = step.ranks_without_pictures(chosen.plan); empty > 0)
+    warnings.push_back(
+        fmt::format("{} of {} ranks of a sequence group hold no picture's rows and wait in the vision tower",
+                    empty, ranks));
+  add_link_warning(chosen.step, warnings);
   if (const i64 idle = step.idle_groups(); idle > 0) {
     warnings.push_back(fmt::format("{} of {} data groups have no samples in a step of {}", idle,
                                    chosen.plan.mesh.data, step.summary().samples));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "launch/planning/memory_settings.h"
 #include "launch/planning/units.h"
 
 namespace longsight::planning {
@@ -95,6 +96,29 @@ std::string figures(const std::vector<std::pair<std::string, std::string>>& part
   return text;
 }
 
+std::string tokens_text(const PlanResult& r) {
+  return fmt::format("{:.0f} tokens/s", static_cast<double>(r.batch.tokens) / r.step.seconds);
+}
+
+// Bars of parts of the budget, or of all that is needed where that is more.
+std::string memory_chart(const PlanResult& r) {
+  constexpr i64 kWidth = 50;
+  const i64 total = r.step.memory.total(), whole = std::max(total, r.memory_budget);
+  std::string text = fmt::format("memory of the fullest rank: {}", bytes_text(total));
+  if (r.memory_budget > 0)
+    text += fmt::format(", {:.0f} % of the budget of {} ({})",
+                        100 * static_cast<double>(total) / static_cast<double>(r.memory_budget),
+                        bytes_text(r.memory_budget), r.budget_source);
+  std::vector<Row> rows;
+  const auto add = [&](const std::string& name, i64 bytes, char mark) {
+    const auto length = static_cast<std::size_t>(ceil_div(bytes * kWidth, whole));
+    rows.push_back({name, bytes_text(bytes), std::string(length, mark)});
+  };
+  for (const auto& [part, bytes] : r.step.memory.parts()) add(part, bytes, '#');
+  if (r.memory_budget > total) add("free", r.memory_budget - total, '.');
+  return text + "\n" + aligned(rows, "  ");
+}
+
 }  // namespace
 
 std::string plan_table(const PlanResult& r, const TableOptions& options) {
@@ -102,22 +126,23 @@ std::string plan_table(const PlanResult& r, const TableOptions& options) {
       fmt::format("{}\n  sequence {}: {}\n", r.plan.mesh.text(), r.plan.mesh.sequence, r.sequence_reason);
   text += fmt::format("  ranges: vision {}, language {}; fusion exchange {}\n", r.vision_split,
                       r.language_split, parallel::name_of(r.plan.fusion));
-  text += fmt::format("  recompute {}: {}\n", parallel::name_of(r.plan.recompute), r.recompute_reason);
+  text += fmt::format("  recompute {}: {}\n",
+                      MemorySetting{r.plan.micro_batch_tokens, r.plan.recompute}.text(), r.memory_reason);
   text += block_table(r);
 
-  std::vector<std::pair<std::string, std::string>> memory, exchange, seconds;
-  for (const auto& [part, bytes] : r.step.memory.parts()) memory.emplace_back(part, bytes_text(bytes));
+  std::vector<std::pair<std::string, std::string>> exchange, seconds;
   for (const auto& [part, bytes] : r.step.exchange_by_part) exchange.emplace_back(part, bytes_text(bytes));
   for (const auto& [part, value] : r.step.seconds_by_part) seconds.emplace_back(part, seconds_text(value));
   text +=
-      fmt::format("a step{}: {} samples, {} tokens, {} images in {} micro-batch{}, the longest {} tokens\n",
-                  r.batch.assumed ? " (assumed)" : "", r.batch.samples, r.batch.tokens, r.batch.images,
+      fmt::format("a step: {} sample{}, {} tokens, {} images in {} micro-batch{}, the longest {} tokens\n",
+                  r.batch.samples, r.batch.samples == 1 ? "" : "s", r.batch.tokens, r.batch.images,
                   r.batch.micro_batches, r.batch.micro_batches == 1 ? "" : "es", r.batch.longest_micro_batch);
-  text += aligned({{"memory, fullest rank", bytes_text(r.step.memory.total()), figures(memory)},
-                   {"exchanged, all ranks", bytes_text(r.step.exchange_bytes), figures(exchange)},
-                   {"predicted time", seconds_text(r.step.seconds), figures(seconds)}},
+  text += aligned({{"exchanged, all ranks", bytes_text(r.step.exchange_bytes), figures(exchange)},
+                   {"predicted time", seconds_text(r.step.seconds), figures(seconds)},
+                   {"predicted speed", tokens_text(r)}},
                   "  ");
-  text += fmt::format("  hardware: {} ({})\n", r.hardware.name, r.hardware.source);
+  text += fmt::format("  hardware: {}\n", r.hardware.text());
+  text += memory_chart(r);
   if (options.rejected && !r.rejected.empty()) {
     text += "not chosen\n";
     std::vector<Row> rows{{"alternative", "time", "exchanged", "memory", "reason"}};
@@ -130,6 +155,44 @@ std::string plan_table(const PlanResult& r, const TableOptions& options) {
   for (const std::string& warning : r.warnings) text += "warning: " + warning + "\n";
   return text;
 }
+
+std::string longest_table(const LongestSequence& longest) {
+  std::string text = fmt::format("the longest sequence: {} tokens, of them {} images\n  limit: {}\n",
+                                 longest.tokens, longest.plan.batch.images, longest.limit);
+  std::vector<Row> rows;
+  if (!longest.levels.empty()) rows.push_back({"recompute", "longest", "time of its step"});
+  for (const LongestSequence::Level& level : longest.levels)
+    rows.push_back({parallel::name_of(level.recompute),
+                    level.tokens == 0 ? "none fits" : fmt::format("{} tokens", level.tokens),
+                    level.tokens == 0 ? "" : seconds_text(level.seconds)});
+  return text + aligned(rows, "  ") + "its plan: " + plan_table(longest.plan);
+}
+
+nlohmann::ordered_json longest_json(const LongestSequence& longest) {
+  nlohmann::ordered_json json{{"max_tokens", longest.tokens}, {"limit", longest.limit}};
+  json["by_recompute"] = nlohmann::ordered_json::array();
+  for (const LongestSequence::Level& level : longest.levels)
+    json["by_recompute"].push_back({{"recompute", parallel::name_of(level.recompute)},
+                                    {"max_tokens", level.tokens},
+                                    {"predicted_seconds", level.seconds}});
+  json["plan"] = plan_json(longest.plan);
+  return json;
+}
+
+namespace {
+
+nlohmann::ordered_json rates_json(const std::vector<Rate>& rates) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const Rate& r : rates) all.push_back({{"size", r.size}, {"rate", r.rate}});
+  return all;
+}
+
+nlohmann::ordered_json link_json(const std::optional<Link>& link) {
+  if (!link) return nullptr;
+  return {{"bandwidth", link->bandwidth}, {"latency", link->latency}};
+}
+
+}  // namespace
 
 nlohmann::ordered_json plan_json(const PlanResult& r) {
   using Json = nlohmann::ordered_json;
@@ -153,10 +216,17 @@ nlohmann::ordered_json plan_json(const PlanResult& r) {
   json["memory"] = Json::object();
   for (const auto& [part, bytes] : r.step.memory.parts()) json["memory"][part] = bytes;
   json["memory"]["total"] = r.step.memory.total();
+  json["memory_budget"] = r.memory_budget;
+  json["memory_reason"] = r.memory_reason;
+  json["micro_batch_tokens"] = r.plan.micro_batch_tokens;
   json["exchange_bytes"] = r.step.exchange_bytes;
   json["exchange"] = Json::object();
   for (const auto& [part, bytes] : r.step.exchange_by_part) json["exchange"][part] = bytes;
   json["predicted_seconds"] = r.step.seconds;
+  json["link_seconds"] = r.step.link_seconds;
+  json["network_seconds"] = r.step.network_seconds;
+  json["predicted_tokens_per_second"] = static_cast<double>(r.batch.tokens) / r.step.seconds;
+  json["flops"] = r.flops;
   json["seconds"] = Json::object();
   for (const auto& [part, seconds] : r.step.seconds_by_part) json["seconds"][part] = seconds;
   json["rejected"] = Json::array();
@@ -168,19 +238,22 @@ nlohmann::ordered_json plan_json(const PlanResult& r) {
                                 {"reason", other.reason}});
   }
   json["hardware"] = {{"name", r.hardware.name},
+                      {"origin", r.hardware.origin},
                       {"source", r.hardware.source},
-                      {"gemm_flops", r.hardware.gemm_flops},
-                      {"attention_flops", r.hardware.attention_flops},
-                      {"memory_bandwidth", r.hardware.memory_bandwidth},
-                      {"link_bandwidth", r.hardware.link_bandwidth},
-                      {"latency", r.hardware.latency}};
-  json["batch"] = {{"assumed", r.batch.assumed},
-                   {"samples", r.batch.samples},
+                      {"ranks_per_node", r.hardware.ranks_per_node},
+                      {"memory", r.hardware.memory},
+                      {"gemm", rates_json(r.hardware.gemm)},
+                      {"attention", rates_json(r.hardware.attention)},
+                      {"copy", rates_json(r.hardware.copy)},
+                      {"link", link_json(r.hardware.link)},
+                      {"network", link_json(r.hardware.network)}};
+  json["batch"] = {{"samples", r.batch.samples},
                    {"tokens", r.batch.tokens},
                    {"images", r.batch.images},
                    {"micro_batches", r.batch.micro_batches},
                    {"longest_micro_batch", r.batch.longest_micro_batch}};
   json["warnings"] = r.warnings;
+  json["refusal"] = r.refusal;
   return json;
 }
 

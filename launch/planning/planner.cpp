@@ -1,7 +1,6 @@
 #include "launch/planning/planner.h"
 
-#include <limits>
-
+#include "launch/planning/fitting.h"
 #include "launch/planning/plan_reasons.h"
 
 namespace longsight::planning {
@@ -11,21 +10,9 @@ void check_request(const PlanRequest& r) {
   check(r.model.parameters().allocated(), "a plan for a model whose parameters are nowhere");
   check(r.model.config().text.layers > 0, "a plan for a model without language blocks");
   check(r.options.memory_budget >= 0, "a memory budget of {} bytes", r.options.memory_budget);
-  for (double rate : {r.hardware.gemm_flops, r.hardware.attention_flops, r.hardware.memory_bandwidth,
-                      r.hardware.link_bandwidth}) {
-    require(rate > 0 && rate < std::numeric_limits<double>::infinity(), ExitCode::usage,
-            "hardware profile \"{}\": every rate must be positive", r.hardware.name);
-  }
-  require(r.hardware.latency >= 0 && r.hardware.latency < std::numeric_limits<double>::infinity(),
-          ExitCode::usage, "hardware profile \"{}\": latency must not be negative", r.hardware.name);
-}
-
-std::vector<i64> degrees(const PlanRequest& request) {
-  std::vector<i64> all;
-  for (i64 d = 1; d <= request.world; ++d) {
-    if (request.world % d == 0) all.push_back(d);
-  }
-  return all;
+  require(!r.samples.empty(), ExitCode::usage,
+          "nothing is known about the length of samples: name data.train, or give --tokens N and --images K");
+  require_complete(r.hardware, r.world);
 }
 
 std::string split_of(const Plan& plan, const std::vector<AttentionKind>& blocks, const char* between,
@@ -36,16 +23,13 @@ std::string split_of(const Plan& plan, const std::vector<AttentionKind>& blocks,
 
 // The best of each degree that may be tried, and which of them is taken.
 Considered consider(const PlanRequest& request, const BlockRequests& requests) {
-  const std::vector<i64> tried =
-      request.options.sequence ? std::vector<i64>{*request.options.sequence} : degrees(request);
   Considered considered;
   std::vector<std::vector<Candidate>> all;
-  for (i64 degree : tried) {
-    all.push_back(
-        ranked(request, requests, TypicalStep(request, parallel::make_mesh(request.world, degree))));
+  for (i64 degree : sequence_degrees(request)) {
+    all.push_back(ranked(request, requests, parallel::make_mesh(request.world, degree)));
     considered.degrees.push_back(all.back().front());
   }
-  considered.chosen = request.batch.known() ? choose(request, considered.degrees) : tried.size() - 1;
+  considered.chosen = choose(request, considered.degrees);
   considered.here = std::move(all[considered.chosen]);
   return considered;
 }
@@ -57,18 +41,39 @@ PlanResult make_plan(const PlanRequest& request) {
   const BlockRequests requests = block_requests(model_facts(request.model.config()), request.options);
   const Considered considered = consider(request, requests);
   const Candidate& best = considered.here.front();
-  const TypicalStep step(request, best.plan.mesh);
+  const TypicalStep step(request, best.plan.mesh, best.plan.micro_batch_tokens);
   return {.plan = best.plan,
           .hardware = request.hardware,
           .batch = step.summary(),
+          .memory_budget = request.options.memory_budget,
+          .budget_source = request.options.budget_source,
           .sequence_reason = sequence_reason(request, considered),
-          .recompute_reason = recompute_reason(request, considered),
+          .memory_reason = memory_reason(request, considered),
           .vision_split = split_of(best.plan, best.plan.vision, "between images", "equal rows"),
           .language_split = split_of(best.plan, best.plan.language, "between samples", "equal tokens"),
           .blocks = block_decisions(request, requests, considered, step),
           .step = best.step,
+          .flops = step.flops(),
           .rejected = rejected_alternatives(request, requests, considered, step),
-          .warnings = plan_warnings(request, best, step)};
+          .warnings = plan_warnings(request, best, step),
+          .refusal = fits(request, best) ? "" : what_would_fit(request, requests, best)};
+}
+
+StepPrediction predict_step(const PlanRequest& request, const Plan& plan) {
+  check_request(request);
+  return TypicalStep(request, plan.mesh, plan.micro_batch_tokens).predict(plan);
+}
+
+double predicted_seconds(const PlanResult& result, double flops) {
+  double once = 0;  // a step
+  for (const auto& [part, seconds] : result.step.seconds_by_part) {
+    if (part == "gradients" || part == "optimizer") once += seconds;
+  }
+  return once + (result.step.seconds - once) * flops / result.flops;
+}
+
+void require_fits(const PlanResult& result) {
+  require(result.refusal.empty(), ExitCode::usage, "{}", result.refusal);
 }
 
 }  // namespace longsight::planning

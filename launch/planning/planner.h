@@ -37,7 +37,9 @@ struct PlanOptions {
   FusionKind fusion = FusionKind::owner;
   std::vector<Rule> rules = {};
   std::optional<Recompute> recompute = {};
-  i64 memory_budget = 0;  // bytes per rank; 0: no limit
+  std::optional<i64> micro_batch_tokens = {};  // most tokens of a micro-batch; 0: one per data group and step
+  i64 memory_budget = 0;                       // bytes per rank; 0: no limit
+  std::string budget_source = "memory.budget";
 };
 
 // One sample of the data, as far as costs depend on it.
@@ -49,21 +51,12 @@ struct SampleStatistics {
   auto operator<=>(const SampleStatistics&) const = default;
 };
 
-// The samples of a typical optimizer step.
-struct BatchStatistics {
-  std::vector<SampleStatistics> samples;  // empty: nothing is known about lengths
-  i64 tokens_per_step = 0;                // where nothing is known: one sample of so many tokens is assumed
-  i64 micro_batch_tokens = 0;  // upper bound of a micro-batch; 0: each data group packs its samples into one
-
-  bool known() const { return !samples.empty(); }
-};
-
 struct PlanRequest {
   // Its parameters are allocated, on any backend: a trace is enough. Borrowed.
   model::Vlm& model;
   i64 world = 1;
   HardwareProfile hardware = {};
-  BatchStatistics batch = {};
+  std::vector<SampleStatistics> samples = {};  // of a typical optimizer step; one at least
   PlanOptions options = {};
 };
 
@@ -92,6 +85,8 @@ struct Rejected {
 struct StepPrediction {
   double seconds = 0;
   std::vector<std::pair<std::string, double>> seconds_by_part;  // of the slowest data group
+  double link_seconds = 0;                                      // of these, exchanges within nodes
+  double network_seconds = 0;                                   // and between them
   i64 exchange_bytes = 0;                                       // from rank to rank, all ranks of the world
   std::vector<std::pair<std::string, i64>> exchange_by_part;
   MemoryByPart memory;  // of the fullest rank
@@ -99,7 +94,6 @@ struct StepPrediction {
 
 // The step that was counted.
 struct PlannedBatch {
-  bool assumed = false;  // nothing was known about lengths
   i64 samples = 0;
   i64 tokens = 0;
   i64 images = 0;
@@ -111,17 +105,32 @@ struct PlanResult {
   Plan plan;
   HardwareProfile hardware = {};
   PlannedBatch batch;
+  i64 memory_budget = 0;  // bytes per rank; 0: no limit
+  std::string budget_source;
   std::string sequence_reason;
-  std::string recompute_reason;
+  std::string memory_reason;                 // of recompute and micro-batches
   std::string vision_split, language_split;  // where the ranges of a tower are cut
   std::vector<BlockDecision> blocks;
   StepPrediction step;
+  double flops = 0;  // of the step, all ranks, without what is computed again
   std::vector<Rejected> rejected;
   std::vector<std::string> warnings;
+  std::string refusal;  // the plan does not fit into the budget, and what would; empty: it fits
 };
 
 // Throws usage for requests that cannot be: a degree that does not divide the world, a rule that names no
-// block, `images` for the language model. Samples that their images do not fit in are bad_data.
+// block, `images` for the language model, no samples, hardware without a link that is needed. Samples that
+// their images do not fit in are bad_data.
 PlanResult make_plan(const PlanRequest& request);
+
+// What a plan of one's own would cost for the request; plan.mesh is of the request's world.
+StepPrediction predict_step(const PlanRequest& request, const Plan& plan);
+
+// Of another step of the plan, that computes so many FLOPs (as PlanResult::flops): its passes take longer or
+// shorter with them, the sum of gradients and the update do not.
+double predicted_seconds(const PlanResult& result, double flops);
+
+// Throws usage with the refusal of a plan that has one.
+void require_fits(const PlanResult& result);
 
 }  // namespace longsight::planning

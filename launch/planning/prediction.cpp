@@ -25,17 +25,9 @@ Cost& part_of(CostByPart& parts, const std::string& name) {
 }
 
 // The ops of one rank.
-CostByPart work_of(const model::PassTrace& trace) {
+CostByPart work_of(const model::PassTrace& trace, const HardwareProfile& hardware) {
   CostByPart parts;
-  for (const Work& call : trace.work.calls()) {
-    Cost& part = part_of(parts, call.part);
-    const bool attention = std::string_view(call.op).starts_with("attention");
-    if (call.flops == 0) {
-      part.touched_bytes += call.bytes;
-    } else {
-      (attention ? part.attention_flops : part.gemm_flops) += call.flops;
-    }
-  }
+  for (const Work& call : trace.work.calls()) part_of(parts, call.part).add_call(call, hardware);
   return parts;
 }
 
@@ -43,11 +35,11 @@ CostByPart work_of(const model::PassTrace& trace) {
 using KnownWires = std::map<std::pair<const void*, i64>, Wire>;
 
 // Exchanges of the group; those of equal counts are counted once.
-void add_wire(CostByPart& parts, const model::PassTrace& trace, KnownWires& known) {
+void add_wire(CostByPart& parts, const model::PassTrace& trace, i64 node, KnownWires& known) {
   const auto& entries = trace.schedule.entries();
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const auto [wire, added] = known.try_emplace(entries[i].counts.identity());
-    if (added) wire->second = wire_of(entries[i].counts, size_of(entries[i].dtype));
+    if (added) wire->second = wire_of(entries[i].counts, size_of(entries[i].dtype), node);
     part_of(parts, trace.parts[i]).wire += wire->second;
   }
 }
@@ -92,18 +84,40 @@ MemoryByPart memory_of(const model::PassTrace& trace, const model::PassInputs& i
 
 // ---- sums
 
+void Cost::add_call(const Work& call, const HardwareProfile& h) {
+  const bool attention = std::string_view(call.op).starts_with("attention"), touches = call.flops == 0;
+  const double work = touches ? call.bytes : call.flops;
+  (touches ? touched_bytes : attention ? attention_flops : gemm_flops) += work;
+  if (work > 0) compute_seconds += seconds_of(work, touches ? h.copy : attention ? h.attention : h.gemm);
+}
+
 void Cost::add(const Cost& other, double times) {
   gemm_flops += times * other.gemm_flops;
   attention_flops += times * other.attention_flops;
   touched_bytes += times * other.touched_bytes;
+  compute_seconds += times * other.compute_seconds;
   const auto whole = static_cast<i64>(times);
-  wire += {whole * other.wire.total, whole * other.wire.fullest, whole * other.wire.messages};
+  wire += {.total = whole * other.wire.total,
+           .fullest = whole * other.wire.fullest,
+           .messages = whole * other.wire.messages,
+           .fullest_between = whole * other.wire.fullest_between,
+           .messages_between = whole * other.wire.messages_between};
+}
+
+double Cost::link_seconds(const HardwareProfile& h) const {
+  if (!h.link) return 0;
+  return number(wire.fullest - wire.fullest_between) / h.link->bandwidth +
+         number(wire.messages - wire.messages_between) * h.link->latency;
+}
+
+double Cost::network_seconds(const HardwareProfile& h) const {
+  if (!h.network) return 0;
+  return number(wire.fullest_between) / h.network->bandwidth +
+         number(wire.messages_between) * h.network->latency;
 }
 
 double Cost::seconds(const HardwareProfile& h) const {
-  return gemm_flops / h.gemm_flops + attention_flops / h.attention_flops +
-         touched_bytes / h.memory_bandwidth + number(wire.fullest) / h.link_bandwidth +
-         number(wire.messages) * h.latency;
+  return compute_seconds + link_seconds(h) + network_seconds(h);
 }
 
 double seconds_of(const CostByPart& parts, const HardwareProfile& h) {
@@ -136,13 +150,17 @@ namespace {
 struct RankFigures {
   CostByPart work, wires;  // its ops; the exchanges of the whole group, which each rank knows
   MemoryByPart memory;
+  double useful_flops = 0;
 };
 
-RankFigures traced_figures(model::Vlm& model, const model::PassInputs& inputs, model::PassMemory& traced,
-                           KnownWires* known) {
+RankFigures traced_figures(model::Vlm& model, const model::PassInputs& inputs,
+                           const HardwareProfile& hardware, model::PassMemory& traced, KnownWires* known) {
   const model::PassTrace trace = trace_pass(model, inputs, true, traced, "sequence", false);
-  RankFigures figures{.work = work_of(trace), .wires = {}, .memory = memory_of(trace, inputs)};
-  if (known != nullptr) add_wire(figures.wires, trace, *known);
+  RankFigures figures{.work = work_of(trace, hardware),
+                      .wires = {},
+                      .memory = memory_of(trace, inputs),
+                      .useful_flops = trace.useful_flops()};
+  if (known != nullptr) add_wire(figures.wires, trace, hardware.ranks_per_node, *known);
   return figures;
 }
 
@@ -154,12 +172,12 @@ void add_difference(CostByPart& sum, const CostByPart& more, const CostByPart& l
 
 // The figures of all blocks from traces of one or two of each class. Activations and work add up, scratch
 // does not.
-RankFigures figures_of(model::Vlm& model, model::PassInputs& inputs, model::PassMemory& traced,
-                       KnownWires* known) {
+RankFigures figures_of(model::Vlm& model, model::PassInputs& inputs, const HardwareProfile& hardware,
+                       model::PassMemory& traced, KnownWires* known) {
   const std::vector<BlockClass> classes = block_classes(model, inputs);
   const auto shortened = [&](i64 twice) {
     const ShortenedPass some(inputs, classes, twice);
-    return traced_figures(model, inputs, traced, known);
+    return traced_figures(model, inputs, hardware, traced, known);
   };
   const RankFigures once = shortened(-1);
   RankFigures all = once;
@@ -169,6 +187,7 @@ RankFigures figures_of(model::Vlm& model, model::PassInputs& inputs, model::Pass
     const RankFigures twice = shortened(static_cast<i64>(c));
     add_difference(all.work, twice.work, once.work, number(others));
     add_difference(all.wires, twice.wires, once.wires, number(others));
+    all.useful_flops += number(others) * (twice.useful_flops - once.useful_flops);
     all.memory.activations += others * (twice.memory.activations - once.memory.activations);
     all.memory.scratch = std::max(all.memory.scratch, twice.memory.scratch);
   }
@@ -186,7 +205,7 @@ PassPrediction predict_pass(model::Vlm& model, const parallel::BatchShape& batch
   for (i64 rank : fullest_ranks(inputs, batch)) {
     const bool first = wires.empty();
     if (rank != inputs.rank) inputs = counted_inputs(batch, model, plan, rank);
-    RankFigures figures = figures_of(model, inputs, traced, first ? &known : nullptr);
+    RankFigures figures = figures_of(model, inputs, hardware, traced, first ? &known : nullptr);
     for (const auto& [name, cost] : figures.work) {
       Cost& slowest = part_of(prediction.parts, name);
       if (cost.seconds(hardware) >= slowest.seconds(hardware)) slowest = cost;
@@ -206,18 +225,24 @@ MemoryByPart resident_memory(const ParameterRegistry& p, i64 world) {
           .communication = world > 1 ? parallel::ProcessGroup::reduction_scratch_bytes : 0};
 }
 
-Cost gradient_sum_cost(const ParameterRegistry& p, i64 world) {
+Cost gradient_sum_cost(const ParameterRegistry& p, i64 world, const HardwareProfile& h) {
   Cost cost;
-  cost.wire = parallel::all_reduce_wire(p.gradients().elements(), world, size_of(p.dtype()));
-  cost.touched_bytes = 3 * number(cost.wire.fullest);
+  cost.wire =
+      parallel::all_reduce_wire(p.gradients().elements(), world, size_of(p.dtype()), h.ranks_per_node);
+  cost.add_call({.op = "sum", .bytes = 3 * number(cost.wire.fullest)}, h);
   return cost;
 }
 
-Cost optimizer_cost(const ParameterRegistry& p) {
+Cost optimizer_cost(const ParameterRegistry& p, const HardwareProfile& h) {
   Cost cost;
   // The norm reads the gradient; AdamW reads and writes value and moments, and reads the gradient.
-  cost.touched_bytes = 8 * number(p.gradients().bytes());
+  cost.add_call({.op = "adamw", .bytes = 8 * number(p.gradients().bytes())}, h);
   return cost;
+}
+
+double useful_flops(model::Vlm& model, const parallel::BatchShape& batch, model::PassMemory& traced) {
+  model::PassInputs inputs = counted_inputs(batch, model, one_rank_plan(model), 0);
+  return figures_of(model, inputs, {}, traced, nullptr).useful_flops;
 }
 
 }  // namespace longsight::planning

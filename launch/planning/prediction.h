@@ -16,11 +16,16 @@ namespace longsight::planning {
 struct Cost {
   double gemm_flops = 0;
   double attention_flops = 0;
-  double touched_bytes = 0;  // of ops that are no products
+  double touched_bytes = 0;    // of ops that are no products
+  double compute_seconds = 0;  // that all of these take, call by call
   parallel::Wire wire = {};
 
-  double seconds(const HardwareProfile&) const;
-  void add(const Cost& other, double times = 1);  // times: a whole number
+  void add_call(const Work&, const HardwareProfile&);
+
+  double link_seconds(const HardwareProfile&) const;     // of what moves within nodes,
+  double network_seconds(const HardwareProfile&) const;  // and between them: one behind the other
+  double seconds(const HardwareProfile&) const;          // all three
+  void add(const Cost& other, double times = 1);         // times: a whole number
 };
 
 // By part of the program, in the order in which they begin: vision, connector, fusion, language, loss.
@@ -58,7 +63,10 @@ PassPrediction predict_pass(model::Vlm&, const parallel::BatchShape&, const para
 MemoryByPart resident_memory(const ParameterRegistry&, i64 world);
 
 // Once a step: the sum of gradients over all ranks, and AdamW on every rank's copy.
-Cost gradient_sum_cost(const ParameterRegistry&, i64 world);
-Cost optimizer_cost(const ParameterRegistry&);
+Cost gradient_sum_cost(const ParameterRegistry&, i64 world, const HardwareProfile&);
+Cost optimizer_cost(const ParameterRegistry&, const HardwareProfile&);
+
+// FLOPs of a pass on all ranks together, without what is computed again: those of one rank that has it all.
+double useful_flops(model::Vlm&, const parallel::BatchShape&, model::PassMemory& traced);
 
 }  // namespace longsight::planning

@@ -40,28 +40,15 @@ parallel::BatchShape pack_statistics(std::span<const SampleStatistics> samples, 
   return shape;
 }
 
-namespace {
-
-SampleStatistics assumed_sample(const PlanRequest& request) {
+TypicalStep::TypicalStep(const PlanRequest& request, const Mesh& mesh, i64 limit)
+    : request_(request), mesh_(mesh) {
   const TileFacts tile = model_facts(request.model.config()).tile;
-  const i64 tokens = request.batch.tokens_per_step, visual = tile.features_of(tile.patches_per_tile);
-  require(tokens >= 1, ExitCode::usage,
-          "nothing is known about the length of samples: set train.tokens_per_step");
-  const i64 images = request.model.config().has_vision() && visual > 0 && tokens > visual ? 1 : 0;
-  return {.tokens = tokens, .images = images, .supervised = (tokens - images * visual) / 2, .patches = 0};
-}
-
-}  // namespace
-
-TypicalStep::TypicalStep(const PlanRequest& request, const Mesh& mesh) : request_(request), mesh_(mesh) {
-  const TileFacts tile = model_facts(request.model.config()).tile;
-  std::vector<SampleStatistics> samples = request.batch.samples;
-  if (samples.empty()) samples = {assumed_sample(request)};
+  const std::vector<SampleStatistics>& samples = request.samples;
   std::vector<i64> tokens;
   for (const SampleStatistics& s : samples) tokens.push_back(s.tokens);
-  summary_ = {.assumed = !request.batch.known(), .samples = static_cast<i64>(samples.size())};
+  summary_.samples = static_cast<i64>(samples.size());
   std::map<std::vector<SampleStatistics>, std::size_t> known;
-  for (const auto& group : parallel::deal_samples(tokens, mesh.data, request.batch.micro_batch_tokens)) {
+  for (const auto& group : parallel::deal_samples(tokens, mesh.data, limit)) {
     groups_.emplace_back();
     for (const std::vector<i64>& members : group) {
       std::vector<SampleStatistics> packed;
@@ -80,6 +67,44 @@ TypicalStep::TypicalStep(const PlanRequest& request, const Mesh& mesh) : request
 
 i64 TypicalStep::idle_groups() const {
   return std::count_if(groups_.begin(), groups_.end(), [](const auto& group) { return group.empty(); });
+}
+
+namespace {
+
+// Ranks whose range of a stream is empty in every layout.
+i64 empty_ranks(const std::vector<parallel::Layout>& layouts, i64 ranks,
+                parallel::Cuts parallel::Layout::*stream) {
+  i64 empty = 0;
+  for (i64 r = 0; r < ranks; ++r)
+    empty += std::all_of(layouts.begin(), layouts.end(),
+                         [&](const parallel::Layout& layout) { return (layout.*stream).rows(r) == 0; });
+  return empty;
+}
+
+}  // namespace
+
+i64 TypicalStep::ranks_without_pictures(const Plan& plan) const {
+  std::vector<parallel::Layout> layouts;
+  for (const parallel::BatchShape& shape : shapes_)
+    if (shape.frame.images.count() > 0) layouts.push_back(make_layout(plan, shape.frame));
+  return layouts.empty() ? 0 : empty_ranks(layouts, mesh_.sequence, &parallel::Layout::vision);
+}
+
+i64 TypicalStep::ranks_without_tokens(const Plan& plan) const {
+  std::vector<parallel::Layout> layouts;
+  for (const parallel::BatchShape& shape : shapes_) layouts.push_back(make_layout(plan, shape.frame));
+  return empty_ranks(layouts, mesh_.sequence, &parallel::Layout::language);
+}
+
+double TypicalStep::flops() const {
+  model::PassMemory traced(Backend::trace);
+  std::vector<double> passes;
+  for (const parallel::BatchShape& shape : shapes_)
+    passes.push_back(useful_flops(request_.model, shape, traced));
+  double sum = 0;
+  for (const auto& group : groups_)
+    for (std::size_t shape : group) sum += passes[shape];
+  return sum;
 }
 
 StepPrediction TypicalStep::predict(const Plan& plan) const {
@@ -111,6 +136,11 @@ StepPrediction TypicalStep::predict(const Plan& plan) const {
     if (seconds <= slowest) continue;
     slowest = seconds;
     step.seconds_by_part.clear();
+    step.link_seconds = step.network_seconds = 0;
+    for (const auto& [part, cost] : sum) {
+      step.link_seconds += cost.link_seconds(h);
+      step.network_seconds += cost.network_seconds(h);
+    }
     for (const char* part : {"vision", "connector", "fusion", "language", "loss"}) {
       const auto found =
           std::find_if(sum.begin(), sum.end(), [&](const auto& named) { return named.first == part; });
@@ -123,7 +153,10 @@ StepPrediction TypicalStep::predict(const Plan& plan) const {
   step.memory.scratch = fullest.scratch;
   step.memory.loss_chunk = fullest.loss_chunk;
 
-  const Cost gradients = gradient_sum_cost(parameters, mesh_.world), optimizer = optimizer_cost(parameters);
+  const Cost gradients = gradient_sum_cost(parameters, mesh_.world, h),
+             optimizer = optimizer_cost(parameters, h);
+  step.link_seconds += gradients.link_seconds(h);
+  step.network_seconds += gradients.network_seconds(h);
   step.seconds_by_part.emplace_back("gradients", gradients.seconds(h));
   step.seconds_by_part.emplace_back("optimizer", optimizer.seconds(h));
   for (const auto& [part, seconds] : step.seconds_by_part) step.seconds += seconds;

@@ -14,15 +14,20 @@ parallel::BatchShape pack_statistics(std::span<const SampleStatistics> samples, 
 
 class TypicalStep {
  public:
-  // Throws usage where nothing is known about lengths, not even the tokens of a step. `request` is borrowed.
-  TypicalStep(const PlanRequest& request, const Mesh& mesh);
+  // `limit`: most tokens of a micro-batch, 0: one per data group. `request` is borrowed.
+  TypicalStep(const PlanRequest& request, const Mesh& mesh, i64 limit);
 
   const Mesh& mesh() const { return mesh_; }
   const PlannedBatch& summary() const { return summary_; }
   i64 idle_groups() const;  // data groups without samples
+  // Ranks of a sequence group that hold no row of any picture, or no token, in a whole step.
+  i64 ranks_without_pictures(const Plan& plan) const;
+  i64 ranks_without_tokens(const Plan& plan) const;
 
-  // plan.mesh is the step's.
+  // plan.mesh and plan.micro_batch_tokens are the step's.
   StepPrediction predict(const Plan& plan) const;
+  // Of all ranks, without what is computed again: the same for every plan.
+  double flops() const;
 
  private:
   const PlanRequest& request_;

@@ -7,7 +7,7 @@
 namespace longsight::launch {
 
 nlohmann::ordered_json metrics_line(i64 step, const StepBatch& batch, const StepFigures& figures,
-                                    const OptimizerSection& optimizer, const planning::PlanResult& planned) {
+                                    const OptimizerSection& optimizer) {
   nlohmann::ordered_json line;
   line["step"] = step;
   line["epoch"] = figures.epoch;
@@ -31,8 +31,8 @@ nlohmann::ordered_json metrics_line(i64 step, const StepBatch& batch, const Step
   line["data_seconds"] = figures.data_seconds;
   line["comm_seconds"] = figures.comm_seconds;
   line["memory_mib"] = peak_memory_mib();
-  line["predicted_seconds"] = planned.step.seconds;
-  line["predicted_memory_mib"] = static_cast<double>(planned.step.memory.total()) / 1048576;
+  line["predicted_seconds"] = figures.predicted_seconds;
+  line["predicted_memory_mib"] = figures.predicted_memory_mib;
   return line;
 }
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/config.h"
-#include "launch/planning/planner.h"
 #include "launch/training/train_step.h"
+#include "parallel/plan.h"
 
 namespace longsight::launch {
 
@@ -21,10 +21,12 @@ struct StepFigures {
   i64 tokens_seen = 0;
   i64 skipped = 0;  // steps without an update
   i64 spikes = 0;   // steps whose loss or gradient norm stood out
+  // What the plan had predicted for it.
+  double predicted_seconds = 0;
+  double predicted_memory_mib = 0;  // of the process, with what it has before it reads a model
 };
 
-nlohmann::ordered_json metrics_line(i64 step, const StepBatch&, const StepFigures&, const OptimizerSection&,
-                                    const planning::PlanResult&);
+nlohmann::ordered_json metrics_line(i64 step, const StepBatch&, const StepFigures&, const OptimizerSection&);
 
 // `threads` of each rank, `hosts` they run on; `steps` of the run.
 nlohmann::ordered_json run_facts(const LoadedConfig&, const parallel::Plan&, i64 steps,

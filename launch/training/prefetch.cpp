@@ -23,7 +23,7 @@ void Prefetch::start(std::vector<model::Sample> given) {
   next_ = std::async(std::launch::async, [this, given = std::move(given)] {
     try {
       const std::vector<model::Sample> samples = given.empty() ? data_.next() : given;
-      return deal_step(samples, model_, plan_, rank_, run_.memory.micro_batch_tokens.value_or(0));
+      return deal_step(samples, model_, plan_, rank_, plan_.micro_batch_tokens);
     } catch (const Error& error) {
       throw late_error(run_, error);
     }

@@ -21,6 +21,7 @@
 #include "launch/training/failures.h"
 #include "launch/training/guard.h"
 #include "launch/training/metrics.h"
+#include "launch/training/prediction_errors.h"
 #include "launch/training/prefetch.h"
 #include "launch/training/resume.h"
 #include "launch/training/saving.h"
@@ -43,6 +44,7 @@ class Trainer {
  public:
   Trainer(Job& job, const LoadedConfig& loaded, bool force)
       : job_(job), loaded_(loaded), force_(force), shape_(open_run_shape(loaded)) {
+    budget_ = budget_of_nodes(job);
     // What can be known to be wrong is said before weights are read and a folder is made.
     const TrainSection& t = loaded.config.train;
     loaded.document.require_at(!loaded.config.output.dir.empty(), "output.dir", "name the folder of the run");
@@ -73,7 +75,9 @@ class Trainer {
     const Config& config = loaded_.config;
     // Those of the very first step, wherever this run begins: the plan follows from them.
     std::vector<model::Sample> first = data_->next();
-    const planning::PlanResult planned = plan_run(loaded_, *run_.model, job_.world.size(), first);
+    const planning::PlanResult planned = plan_run(loaded_, *run_.model, job_.world.size(), first, budget_);
+    require_fits(planned);
+    require_same_plan(planned.plan, job_.world);
     parallel::MeshGroups groups(planned.plan.mesh, job_.world);
     StepRunner runner(*run_.model, planned.plan, groups, job_.stream);
     TrainState state{.model = *run_.model,
@@ -123,6 +127,9 @@ class Trainer {
       figures.result = train_step(state, batch, options(check, figures.lr), runner, job_.stream);
       figures.seconds = steady_seconds() - start;
       figures.comm_seconds = groups.counters().seconds;
+      figures.predicted_seconds = predicted_seconds(planned, figures.result.flops);
+      figures.predicted_memory_mib =
+          resident_before_ + static_cast<double>(planned.step.memory.total()) / 1048576;
       watch(state, figures, runner.own_flops());
       std::optional<Error> fault;
       if (!figures.result.finite) fault = not_finite(runner, state, batch, figures.result, progress);
@@ -130,7 +137,7 @@ class Trainer {
       if (!fault) count(state, figures, progress);
       if (!fault && job_.leads()) {
         failures_.attempt("writing metrics.jsonl", [&] {
-          folder_->append_metrics(metrics_line(step, batch, figures, config.train.optimizer, planned));
+          folder_->append_metrics(metrics_line(step, batch, figures, config.train.optimizer));
         });
         progress.update(step, fmt::format("loss {:.4f}, {:.0f} tokens/s,", figures.result.loss,
                                           static_cast<double>(batch.tokens) / figures.seconds));
@@ -395,6 +402,7 @@ class Trainer {
                     static_cast<double>(data_->samples_per_epoch());
     figures.skipped = state.skipped;
     if (!job_.leads()) return;
+    prediction_errors_.add(state.step, figures, peak_memory_mib());
     const std::string spike = spikes_.add(figures.result.loss, figures.result.gradient_norm);
     figures.spikes = spikes_.spikes();
     if (spike.empty()) return;
@@ -459,8 +467,10 @@ class Trainer {
                           fmt::format("the folder was removed while the run wrote to it, and something else "
                                       "has its name: see {}",
                                       folder_->path())));
+    if (!prediction_errors_.empty()) log_info("{}", prediction_errors_.text());
     if (written)
       attempt("writing run.json", [&] {
+        if (!prediction_errors_.empty()) run_facts_["prediction"] = prediction_errors_.json();
         run_facts_["finished"] = utc_now();
         folder_->write_text("run.json", json_text(run_facts_, 2) + "\n");
       });
@@ -479,9 +489,8 @@ class Trainer {
     for (const HeldOutSet& set : eval_) {
       EvalResult result;
       try {
-        const auto all =
-            evaluate_loss(set, *run_.model, runner, loaded_.config.memory.micro_batch_tokens.value_or(0),
-                          job_.world, job_.stream, stop);
+        const auto all = evaluate_loss(set, *run_.model, runner, runner.plan().micro_batch_tokens, job_.world,
+                                       job_.stream, stop);
         if (!all) return std::nullopt;
         result = *all;
       } catch (const EvaluationFailed& error) {
@@ -503,9 +512,11 @@ class Trainer {
     return best;
   }
 
+  double resident_before_ = resident_memory_mib();  // MiB; before a model is read
   Job& job_;
   const LoadedConfig& loaded_;
   bool force_ = false;
+  AutoBudget budget_;
   Beginning beginning_;
   bool stopped_ = false;  // before it began
   RunModel shape_;        // its configuration is that of the data
@@ -518,8 +529,9 @@ class Trainer {
   double best_loss_ = kNoLoss;  // on the set of output.keep_best
   Failures failures_{job_.leads()};
   Guard guard_{loaded_.config.train.guard, job_.leads()};
-  SpikeWatch spikes_;  // of rank 0
-  i64 compared_ = 0;   // the last step behind which the ranks were the same
+  SpikeWatch spikes_;                   // of rank 0
+  PredictionErrors prediction_errors_;  // of rank 0
+  i64 compared_ = 0;                    // the last step behind which the ranks were the same
   std::optional<RunFolder> folder_;
   nlohmann::ordered_json run_facts_;  // run.json
   // What checkpoints say.

@@ -2,6 +2,7 @@
 // data.
 #include <cmath>
 
+#include "launch/layouts.h"
 #include "launch/output.h"
 #include "launch/plan_run.h"
 #include "launch/run_model.h"
@@ -17,9 +18,6 @@
 namespace longsight::launch {
 namespace {
 
-using parallel::AttentionKind;
-using parallel::FusionKind;
-
 struct AuditOptions {
   std::string config, layouts = "plan", dtype = "f64";
   i64 batches = 1;
@@ -33,32 +31,6 @@ struct Worst {
   std::string parameter;
   std::string layout;  // where it was
 };
-
-// A plan to try; each of the configured rules still holds in the plan's own layout only.
-std::vector<parallel::Plan> layouts_to_try(const AuditOptions& o, const parallel::Plan& own,
-                                           const model::Vlm& model) {
-  if (o.layouts == "plan") return {own};
-  std::vector<parallel::Plan> plans;
-  const i64 world = own.mesh.world;
-  const i64 vision = model.vision().blocks(), language = model.language().blocks();
-  for (i64 sequence = 1; sequence <= world; ++sequence) {
-    if (world % sequence != 0) continue;
-    const parallel::Mesh mesh = parallel::make_mesh(world, sequence);
-    if (sequence == 1) {
-      plans.push_back(parallel::uniform_plan(mesh, vision, AttentionKind::local, language,
-                                             AttentionKind::local, FusionKind::owner));
-      continue;
-    }
-    for (AttentionKind v : different_for(parallel::Tower::vision)) {
-      for (AttentionKind l : different_for(parallel::Tower::language)) {
-        for (FusionKind f : {FusionKind::owner, FusionKind::gather})
-          plans.push_back(parallel::uniform_plan(mesh, vision, v, language, l, f));
-      }
-    }
-  }
-  for (parallel::Plan& plan : plans) plan.recompute = own.recompute;
-  return plans;
-}
 
 double relative(double a, double b, double size) {
   const double error = std::abs(a - b) / size;
@@ -105,7 +77,6 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
   RunModel run = open_run_model(loaded, dtype, true, true);
   model::Vlm& model = *run.model;
   const auto data = open_training_data(loaded, run, job.open_data);
-  const i64 limit = loaded.config.memory.micro_batch_tokens.value_or(0);
   Worst worst;
   i64 layouts = 0;
   OwnedTensor expected(dtype, model.parameters().gradients().shape());
@@ -141,12 +112,13 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
       layouts = 1;
       continue;
     }
-    const auto plans = layouts_to_try(o, planned.plan, model);
+    const std::vector<parallel::Plan> plans =
+        o.layouts == "all" ? all_layouts(planned.plan, model) : std::vector{planned.plan};
     layouts = static_cast<i64>(plans.size());
     for (const parallel::Plan& plan : plans) {
       parallel::MeshGroups groups(plan.mesh, job.world);
       StepRunner runner(model, plan, groups, job.stream);
-      const StepBatch step = deal_step(samples, model, plan, job.world.rank(), limit);
+      const StepBatch step = deal_step(samples, model, plan, job.world.rank(), plan.micro_batch_tokens);
       fill_zero(model.parameters().gradients(), job.stream);
       runner.run(step);
       const double got = runner.read().loss;

@@ -1,96 +1,41 @@
-// longsight bench: matrix products, attention, exchanges and whole training steps on synthetic data.
+// longsight bench: matrix products, attention, exchanges, and what the planner counts with; whole steps are
+// in bench_step.cpp, pictures in bench_images.cpp.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 
+#include "launch/calibration/calibrate.h"
 #include "launch/measure.h"
-#include "launch/plan_run.h"
-#include "launch/training/train_step.h"
+#include "launch/output.h"
 #include "launch/verb.h"
-#include "model/files/checkpoint.h"
-#include "model/inputs/synthetic.h"
+#include "launch/verbs/bench_shared.h"
 #include "runtime/base/clock.h"
-#include "runtime/base/json.h"
+#include "runtime/base/fields.h"
+#include "runtime/base/log.h"
+#include "runtime/base/philox.h"
+#include "runtime/io/atomic_file.h"
 #include "runtime/ops/attention.h"
 #include "runtime/tensor/host_values.h"
 
 namespace longsight::launch {
 namespace {
 
-using Line = nlohmann::ordered_json;
-
-std::vector<float> random_values(i64 count, std::string_view name, double deviation = 1) {
-  const Philox random(1, name);
-  std::vector<float> values;
-  for (i64 i = 0; i < count; ++i)
-    values.push_back(static_cast<float>(deviation * (2 * random.uniform(static_cast<u64>(i)) - 1)));
-  return values;
-}
-
-void print(const Line& line, bool json) {
-  if (json) {
-    fmt::print("{}\n", json_text(line));
-    return;
-  }
-  for (const auto& [key, value] : line.items())
-    fmt::print("{:24} {}\n", key,
-               value.is_number_float() ? fmt::format("{:.4g}", value.get<double>()) : json_text(value));
-}
-
-// Best rate of plain dnnl_sgemm over layer-like and square shapes, in GFLOP/s: the peak that shares are given
-// of.
-double gemm_peak(double seconds_each = 0.25) {
-  struct Case {
-    i64 m, n, k;
-  };
-  double best = 0;
-  for (const Case& c : {Case{1024, 1024, 1024}, Case{2048, 2048, 1024}, Case{4096, 1024, 1024}}) {
-    const std::vector<float> a = random_values(c.m * c.k, "a"), b = random_values(c.n * c.k, "b");
-    std::vector<float> y(static_cast<std::size_t>(c.m * c.n));
-    const double begin = steady_seconds();
-    while (steady_seconds() - begin < seconds_each) {
-      const double start = steady_seconds();
-      check(dnnl_sgemm('N', 'T', c.m, c.n, c.k, 1.F, a.data(), c.k, b.data(), c.k, 0.F, y.data(), c.n) ==
-                dnnl_success,
-            "sgemm");
-      best = std::max(best, 2.0 * static_cast<double>(c.m) * static_cast<double>(c.n) *
-                                static_cast<double>(c.k) / (steady_seconds() - start) / 1e9);
-    }
-  }
-  return best;
-}
-
-struct Common {
-  i64 threads = 0;
-  bool json = false;
-  void add(Command verb) {
-    verb.add_option("--threads", threads, "of this rank (default: its share of the cores)");
-    verb.add_flag("--json", json, "one line of JSON, last on stdout");
-  }
-  void apply() const {
-    require(threads >= 0, ExitCode::usage, "--threads {}: at least 1", threads);
-    if (threads > 0) omp_set_num_threads(narrow<int>(threads));
-  }
-};
-
 void add_gemm(Command app, Run& run) {
   const Command verb = app.add_command("gemm", "Rate of dnnl_sgemm");
-  auto c = std::make_shared<Common>();
+  auto c = std::make_shared<BenchOptions>();
   c->add(verb);
   verb.callback([c, &run] {
     run = [c](Job& job) {
       c->apply();
       const double rate = gemm_peak(1.0);
-      if (job.leads()) print({{"threads", omp_get_max_threads()}, {"gflops", rate}}, c->json);
+      if (job.leads()) print_figures({{"threads", omp_get_max_threads()}, {"gflops", rate}}, c->json);
       return ExitCode::done;
     };
   });
 }
 
-struct AttentionOptions : Common {
+struct AttentionOptions : BenchOptions {
   i64 tokens = 8192, heads = 6, kv_heads = 6, width = 64, repeats = 5;
   i64 shortest = 0, longest = 0, window = 0, prefix = 0;
   bool full = false;
@@ -165,24 +110,24 @@ void bench_attention(AttentionOptions o, bool leads) {
       4.0 * static_cast<double>(ops::visible_pairs(spans)) * static_cast<double>(o.width * o.heads);
   const double f = median(forward), b = median(backward);
   if (!leads) return;
-  print({{"tokens", o.tokens},
-         {"sequences", spans.size()},
-         {"mask", o.full ? "none" : "causal"},
-         {"window", o.window},
-         {"prefix", o.prefix},
-         {"heads", o.heads},
-         {"kv_heads", o.kv_heads},
-         {"width", o.width},
-         {"threads", omp_get_max_threads()},
-         {"seconds", f + b},
-         {"forward_seconds", f},
-         {"backward_seconds", b},
-         {"gflops", 3.5 * flops / (f + b) / 1e9},
-         {"forward_gflops", flops / f / 1e9},
-         {"backward_gflops", 2.5 * flops / b / 1e9},
-         {"gemm_peak_gflops", peak},
-         {"share_of_peak", 3.5 * flops / (f + b) / 1e9 / peak}},
-        o.json);
+  print_figures({{"tokens", o.tokens},
+                 {"sequences", spans.size()},
+                 {"mask", o.full ? "none" : "causal"},
+                 {"window", o.window},
+                 {"prefix", o.prefix},
+                 {"heads", o.heads},
+                 {"kv_heads", o.kv_heads},
+                 {"width", o.width},
+                 {"threads", omp_get_max_threads()},
+                 {"seconds", f + b},
+                 {"forward_seconds", f},
+                 {"backward_seconds", b},
+                 {"gflops", 3.5 * flops / (f + b) / 1e9},
+                 {"forward_gflops", flops / f / 1e9},
+                 {"backward_gflops", 2.5 * flops / b / 1e9},
+                 {"gemm_peak_gflops", peak},
+                 {"share_of_peak", 3.5 * flops / (f + b) / 1e9 / peak}},
+                o.json);
 }
 
 void add_attention(Command app, Run& run) {
@@ -207,7 +152,7 @@ void add_attention(Command app, Run& run) {
   });
 }
 
-struct ExchangeOptions : Common {
+struct ExchangeOptions : BenchOptions {
   double mib = 8;
   i64 repeats = 20;
 };
@@ -237,127 +182,32 @@ void add_exchange(Command app, Run& run) {
       const double m = median(seconds);
       const double sent = static_cast<double>((ranks - 1) * each * 4);
       if (job.leads())
-        print({{"ranks", ranks},
-               {"mib_per_pair", o->mib},
-               {"seconds", m},
-               {"gb_per_second_and_rank", sent / m / 1e9}},
-              o->json);
+        print_figures({{"ranks", ranks},
+                       {"mib_per_pair", o->mib},
+                       {"seconds", m},
+                       {"gb_per_second_and_rank", sent / m / 1e9}},
+                      o->json);
       return ExitCode::done;
     };
   });
 }
 
-struct BenchStep : Common {
-  std::string model;
-  i64 tokens = 2048, images = 8, steps = 5;
-  std::vector<std::string> overrides;
+struct CalibrateOptions {
+  bool calibrate = false;
+  std::string out;
 };
 
-// One sample: images at equal distances, text between them, all text supervised.
-model::Sample synthetic_sample(const model::ModelConfig& config, i64 tokens, i64 images) {
-  require(images == 0 || config.has_vision(), ExitCode::usage,
-          "--images {} for a model without a vision tower", images);
-  const data::ImageLayout layout = model::synthetic_layout(config, 32, 32);
-  const i64 visual = images > 0 ? config.features(layout) : 0, gap = images > 0 ? tokens / images : tokens;
-  require(tokens > 0 && images >= 0 && (images == 0 || gap >= visual), ExitCode::usage,
-          "{} tokens cannot hold {} images of {}", tokens, images, visual);
-  model::Sample sample{.id = "synthetic", .ids = {}, .labels = {}, .images = {}};
-  const Philox random(1, "text");
-  for (i64 t = 0; t < tokens; ++t) {
-    const bool placeholder = images > 0 && t / gap < images && t % gap < visual;
-    i64 id = static_cast<i64>(random.below(static_cast<u64>(config.text.vocab), static_cast<u64>(t)));
-    while (config.is_placeholder(id)) id = (id + 1) % config.text.vocab;
-    sample.ids.push_back(placeholder ? config.image_token : id);
-    sample.labels.push_back(placeholder ? -100 : id);
-  }
-  for (i64 i = 0; i < images; ++i)
-    sample.images.push_back(model::synthetic_image(config, layout, 1, fmt::format("image {}", i)));
-  return sample;
-}
-
-// Of a whole step: three times the forward pass. The head is counted for every token, also where it has no
-// label; that is how scripts/peers counts.
-double step_flops(model::Vlm& model, const model::Sample& sample) {
-  const model::ModelConfig& config = model.config();
-  const model::MicroBatch packed = model::pack({&sample, 1}, config);
-  const model::PassInputs inputs = make_inputs(packed, model, one_rank_plan(model), 0);
-  model::PassMemory traced(Backend::trace);
-  const double unlabelled = static_cast<double>(sample.tokens() - packed.geometry.supervised());
-  return 3 * (trace_pass(model, inputs, false, traced, "sequence").useful_flops() +
-              unlabelled * 2 * static_cast<double>(config.text.width * config.text.vocab));
-}
-
-ExitCode bench_step(Job& job, const BenchStep& o) {
-  o.apply();
-  const double process_start = steady_seconds();
-  const LoadedConfig loaded = load_config("", o.overrides);
-  model::Vlm model(model::read_config(o.model));
-  model.parameters().allocate(DType::F32, true);
-  model.parameters().initialise(1);
-  const std::vector<model::Sample> samples{synthetic_sample(model.config(), o.tokens, o.images)};
-  const planning::PlanResult planned = plan_run(loaded, model, job.world.size(), samples);
-  parallel::MeshGroups groups(planned.plan.mesh, job.world);
-  StepRunner runner(model, planned.plan, groups, job.stream);
-  TrainState state{.model = model, .optimizer = parallel::AdamW(model.parameters())};
-  const StepBatch batch = deal_step(samples, model, planned.plan, job.world.rank(), 0);
-  const StepOptions options{
-      .adamw = {.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01}};
-  std::vector<double> seconds;
-  double loss = 0, communication = 0, first_step = 0;
-  for (i64 i = -2; i < o.steps; ++i) {
-    groups.reset_counters();
-    job.world.barrier(job.stream);
-    const double start = steady_seconds();
-    const StepResult result = train_step(state, batch, options, runner, job.stream);
-    require(result.finite, ExitCode::non_finite, "step {}: loss {} and gradient norm {}", state.step + 1,
-            result.loss, result.gradient_norm);
-    loss = result.loss;
-    job.world.barrier(job.stream);
-    if (i == -2) first_step = steady_seconds() - process_start;
-    if (i < 0) continue;
-    seconds.push_back(steady_seconds() - start);
-    communication = groups.counters().seconds;
-  }
-  const double rss = peak_memory_mib();
-  const i64 saved = job.world.all_reduce_max(runner.memory().saved.high_water(), job.stream);
-  const i64 scratch = job.world.all_reduce_max(runner.memory().scratch.high_water(), job.stream);
-  const double peak = job.world.all_reduce_sum(gemm_peak(), job.stream);
+ExitCode run_calibrate(Job& job, const CalibrateOptions& o) {
+  if (!o.out.empty() && job.leads()) require_writable_file(o.out);
+  const std::string profile = to_yaml(calibrate(job));
   if (!job.leads()) return ExitCode::done;
-  const double m = median(seconds), gflops = step_flops(model, samples.front()) / m / 1e9;
-  print({{"model", o.model},
-         {"tokens", o.tokens},
-         {"images", o.images},
-         {"ranks", job.world.size()},
-         {"threads", omp_get_max_threads()},
-         {"plan", planned.plan.text()},
-         {"seconds", m},
-         {"seconds_min", *std::min_element(seconds.begin(), seconds.end())},
-         {"seconds_max", *std::max_element(seconds.begin(), seconds.end())},
-         {"tokens_per_second", static_cast<double>(o.tokens) / m},
-         {"gflops", gflops},
-         {"gemm_peak_gflops", peak},
-         {"share_of_peak", gflops / peak},
-         {"peak_rss_mib", rss},
-         {"activation_mib", static_cast<double>(saved) / 1048576},
-         {"scratch_mib", static_cast<double>(scratch) / 1048576},
-         {"comm_seconds", communication},
-         {"seconds_to_first_step", first_step},
-         {"loss", loss}},
-        o.json);
+  if (o.out.empty()) {
+    print_line(profile.substr(0, profile.find_last_not_of('\n') + 1));
+  } else {
+    io::write_file(o.out, profile);
+    log_info("{}: for plan --hardware and parallel.hardware", o.out);
+  }
   return ExitCode::done;
-}
-
-void add_step(Command app, Run& run) {
-  const Command verb =
-      app.add_command("step", "A whole training step on synthetic data, f32, random weights");
-  auto o = std::make_shared<BenchStep>();
-  o->add(verb);
-  verb.add_option("--model", o->model, "folder with config.json, or the file").required();
-  verb.add_option("--tokens", o->tokens, "of the one sample, visual tokens included");
-  verb.add_option("--images", o->images, "in it");
-  verb.add_option("--steps", o->steps, "timed steps after two to warm up; the median is printed").positive();
-  verb.add_option("overrides", o->overrides, "configuration, key.path=value");
-  verb.callback([o, &run] { run = [o](Job& job) { return bench_step(job, *o); }; });
 }
 
 }  // namespace
@@ -365,11 +215,21 @@ void add_step(Command app, Run& run) {
 void add_bench(Command app, Run& run) {
   const Command verb =
       app.add_command("bench", "Measure matrix products, attention, exchanges, training steps, images");
-  verb.require_command();
+  auto o = std::make_shared<CalibrateOptions>();
+  verb.add_flag("--calibrate", o->calibrate,
+                "a hardware profile of this machine, with what is between the ranks that measure it");
+  verb.add_option("--out", o->out, "file for the profile (default: stdout)");
+  verb.callback([verb, o, &run] {
+    const bool command = verb.has_command();
+    require(o->calibrate != command, ExitCode::usage,
+            "bench: either --calibrate or one of gemm, attention, exchange, step, images");
+    require(o->calibrate || o->out.empty(), ExitCode::usage, "bench --out: the file of --calibrate");
+    if (o->calibrate) run = [o](Job& job) { return run_calibrate(job, *o); };
+  });
   add_gemm(verb, run);
   add_attention(verb, run);
   add_exchange(verb, run);
-  add_step(verb, run);
+  add_bench_step(verb, run);
   add_bench_images(verb, run);
 }
 

@@ -68,10 +68,9 @@ ExitCode run_eval(Job& job, const EvalOptions& o) {
   parallel::MeshGroups groups(planned.plan.mesh, job.world);
   StepRunner runner(*run.model, planned.plan, groups, job.stream);
   for (const HeldOutSet& set : sets) {
-    const EvalResult result =
-        evaluate_loss(set, *run.model, runner, loaded.config.memory.micro_batch_tokens.value_or(0), job.world,
-                      job.stream, job.stop_requested)
-            .value();
+    const EvalResult result = evaluate_loss(set, *run.model, runner, planned.plan.micro_batch_tokens,
+                                            job.world, job.stream, job.stop_requested)
+                                  .value();
     if (job.leads()) print_line(o.json ? json_text(json_of(set.name, result)) : text_of(set.name, result));
     // The sum over all ranks, so all of them stop here.
     require(std::isfinite(result.loss), ExitCode::non_finite,

@@ -59,9 +59,9 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   parallel::MeshGroups groups(planned.plan.mesh, job.world);
   const parallel::Mesh& mesh = planned.plan.mesh;
   const i64 data_rank = mesh.data_rank(job.world.rank());
-  const i64 limit = loaded.config.memory.micro_batch_tokens.value_or(0);
   StepRunner runner(*model, planned.plan, groups, job.stream);
-  const StepBatch step = deal_step(batch.samples, *model, planned.plan, job.world.rank(), limit);
+  const StepBatch step =
+      deal_step(batch.samples, *model, planned.plan, job.world.rank(), planned.plan.micro_batch_tokens);
 
   const i64 vocab = model->config().text.vocab, width = model->config().text.width;
   OwnedTensor logits(dtype, {o.logits ? batch.rows * batch.columns : 0, vocab});

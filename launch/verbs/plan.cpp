@@ -1,7 +1,13 @@
 // longsight plan: what a run would do, without doing it.
 
+#include <algorithm>
+
+#include <unistd.h>
+
+#include "launch/node_memory.h"
 #include "launch/output.h"
 #include "launch/plan_run.h"
+#include "launch/planning/fitting.h"
 #include "launch/planning/plan_report.h"
 #include "launch/run_model.h"
 #include "launch/samples/training_data.h"
@@ -14,43 +20,17 @@ namespace {
 
 struct PlanOptions {
   std::string config, hardware;
-  std::optional<i64> ranks;
-  bool json = false;
+  std::optional<i64> ranks, tokens, images, samples;
+  bool max_tokens = false, json = false;
   std::vector<std::string> overrides;
 };
 
-struct HardwareFile {
-  planning::HardwareProfile profile;
-  template <class S, class V>
-  static void fields(S& f, V&& visit) {
-    visit("name", f.profile.name);
-    visit("source", f.profile.source);
-    visit("gemm_flops", f.profile.gemm_flops);
-    visit("attention_flops", f.profile.attention_flops);
-    visit("memory_bandwidth", f.profile.memory_bandwidth);
-    visit("link_bandwidth", f.profile.link_bandwidth);
-    visit("latency", f.profile.latency);
-  }
-};
-
-planning::HardwareProfile read_hardware(const std::string& path) {
-  HardwareFile file;
-  const YamlDocument doc = YamlDocument::read_file(path);
-  read_fields(doc, file);
-  for (const auto& [key, value] : {std::pair<const char*, double>{"gemm_flops", file.profile.gemm_flops},
-                                   {"attention_flops", file.profile.attention_flops},
-                                   {"memory_bandwidth", file.profile.memory_bandwidth},
-                                   {"link_bandwidth", file.profile.link_bandwidth}}) {
-    doc.require_at(value > 0, key, "{} must be positive", value);
-  }
-  return file.profile;
-}
-
 // A run, or a model's config.json: what any run of such a model would be.
 LoadedConfig load_target(const PlanOptions& o) {
-  if (!o.config.ends_with(".json")) return load_config(o.config, o.overrides);
-  LoadedConfig loaded = load_config("", o.overrides);
-  loaded.config.model.config = o.config;
+  const bool of_model = o.config.ends_with(".json");
+  LoadedConfig loaded = load_config(of_model ? "" : o.config, o.overrides);
+  if (of_model) loaded.config.model.config = o.config;
+  if (!o.hardware.empty()) loaded.config.parallel.hardware = o.hardware;
   return loaded;
 }
 
@@ -92,22 +72,73 @@ std::string model_text(const model::Vlm& model) {
   return text + table;
 }
 
-ExitCode run_plan(Job& job, const PlanOptions& o) {
-  const LoadedConfig loaded = load_target(o);
-  require(o.ranks.value_or(1) >= 1, ExitCode::usage, "--ranks {}: at least 1", o.ranks.value_or(1));
-  const RunModel run = open_run_shape(loaded);  // shapes are enough: the plan traces
-  run.model->parameters().allocate(DType::F32, true, Backend::trace);
-  // Without data in the configuration, or data to read, a step of equal lengths is assumed and the plan says
-  // so.
-  std::vector<model::Sample> samples;
-  if (!loaded.config.data.train.empty()) samples = open_training_data(loaded, run, job.open_data)->next();
-  const planning::PlanResult result =
-      plan_run(loaded, *run.model, o.ranks.value_or(job.world.size()), samples,
-               o.hardware.empty() ? planning::HardwareProfile{} : read_hardware(o.hardware));
-  if (!job.leads()) return ExitCode::done;
-  std::string text = o.json ? json_text(plan_json(result)) : model_text(*run.model) + plan_table(result);
+void check_options(const PlanOptions& o) {
+  for (const auto& [name, value] :
+       {std::pair("--ranks", o.ranks), std::pair("--tokens", o.tokens), std::pair("--samples", o.samples)})
+    require(value.value_or(1) >= 1, ExitCode::usage, "{} {}: at least 1", name, value.value_or(1));
+  require(o.images.value_or(0) >= 0, ExitCode::usage, "--images {}: not negative", o.images.value_or(0));
+  require(!o.max_tokens || (!o.tokens && !o.samples), ExitCode::usage,
+          "--max-tokens looks for the length of one sequence: without --tokens and --samples");
+  require(o.tokens || o.max_tokens || (!o.images && !o.samples), ExitCode::usage,
+          "--images and --samples say more of a sample of --tokens N");
+}
+
+// Samples that are alike, of pictures of the model's usual size; all their text has a label.
+std::vector<planning::SampleStatistics> given_lengths(const PlanOptions& o, const model::ModelConfig& model) {
+  const planning::TileFacts tile = planning::model_facts(model).tile;
+  const i64 images = o.images.value_or(0);
+  require(images == 0 || model.has_vision(), ExitCode::usage,
+          "--images {} for a model without a vision tower", images);
+  const i64 each = tile.features_of(tile.patches_per_tile), visual = images * each;
+  const i64 tokens = o.tokens.value_or(visual + 2);
+  require(visual < tokens, ExitCode::usage,
+          "--tokens {}: {} images of {} visual tokens, and text, do not fit into that", tokens, images, each);
+  return std::vector<planning::SampleStatistics>(
+      static_cast<std::size_t>(o.samples.value_or(1)),
+      {.tokens = tokens, .images = images, .supervised = tokens - visual - 1, .patches = 0});
+}
+
+std::vector<planning::SampleStatistics> lengths(Job& job, const PlanOptions& o, const LoadedConfig& loaded,
+                                                const RunModel& run) {
+  if (o.tokens || o.max_tokens) return given_lengths(o, run.model->config());
+  loaded.document.require_at(
+      !loaded.config.data.train.empty(), "data.train",
+      "nothing is known about the length of samples: name data, or give --tokens N, of them --images K");
+  return statistics_of(open_training_data(loaded, run, job.open_data)->next());
+}
+
+// Of the profile's devices; without one, of this machine, which as many ranks share as it has processors.
+AutoBudget budget(Job& job, const LoadedConfig& loaded, i64 ranks) {
+  if (!loaded.config.parallel.hardware.empty()) return budget_of_hardware(hardware_of(loaded));
+  if (ranks == job.world.size()) return budget_of_nodes(job);
+  const i64 sharing = std::min<i64>(ranks, ::sysconf(_SC_NPROCESSORS_ONLN));
+  return {
+      .bytes = share_of_memory(memory_left().value_or(0), sharing),
+      .source = fmt::format("memory.budget auto: what this machine has left, for {} of the ranks", sharing)};
+}
+
+void print(const std::string& table, const nlohmann::ordered_json& json, const PlanOptions& o) {
+  std::string text = o.json ? json_text(json) : table;
   if (text.ends_with('\n')) text.pop_back();
   print_line(text);
+}
+
+ExitCode run_plan(Job& job, const PlanOptions& o) {
+  check_options(o);
+  const LoadedConfig loaded = load_target(o);
+  const RunModel run = open_run_shape(loaded);  // shapes are enough: the plan traces
+  run.model->parameters().allocate(DType::F32, true, Backend::trace);
+  const i64 ranks = o.ranks.value_or(job.world.size());
+  const planning::PlanRequest request =
+      plan_request(loaded, *run.model, ranks, lengths(job, o, loaded, run), budget(job, loaded, ranks));
+  if (o.max_tokens) {
+    const planning::LongestSequence longest = longest_sequence(request);
+    if (job.leads()) print(model_text(*run.model) + longest_table(longest), longest_json(longest), o);
+    return ExitCode::done;
+  }
+  const planning::PlanResult result = make_plan(request);
+  if (job.leads()) print(model_text(*run.model) + plan_table(result), plan_json(result), o);
+  require_fits(result);
   return ExitCode::done;
 }
 
@@ -119,7 +150,13 @@ void add_plan(Command app, Run& run) {
   auto o = std::make_shared<PlanOptions>();
   verb.add_option("config", o->config, "YAML configuration, or the config.json of a model").required();
   verb.add_option("--ranks", o->ranks, "ranks to plan for (default: those that run this command)");
-  verb.add_option("--hardware", o->hardware, "YAML hardware profile");
+  verb.add_option("--hardware", o->hardware, "YAML hardware profile (configs/hardware)");
+  verb.add_option("--tokens", o->tokens, "length of a sample, visual tokens included, instead of the data's");
+  verb.add_option("--images", o->images,
+                  "in each sample, of the model's size (448 x 448 where it takes any)");
+  verb.add_option("--samples", o->samples, "of a step, alike (default 1)");
+  verb.add_flag("--max-tokens", o->max_tokens,
+                "the longest sequence that memory.budget allows, with --images in it");
   verb.add_flag("--json", o->json, "one line of JSON");
   verb.add_option("overrides", o->overrides, "key.path=value");
   verb.callback([o, &run] { run = [o](Job& job) { return run_plan(job, *o); }; });

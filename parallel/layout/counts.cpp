@@ -244,27 +244,63 @@ Wire& Wire::operator+=(const Wire& other) {
   total += other.total;
   fullest += other.fullest;
   messages += other.messages;
+  fullest_between += other.fullest_between;
+  messages_between += other.messages_between;
   return *this;
 }
 
-Wire wire_of(const Counts& elements, i64 element_bytes) {
+namespace {
+
+// What a rank exchanges with its own node.
+struct Nearby {
+  i64 sent = 0, received = 0;  // elements
+  i64 receivers = 0, senders = 0;
+};
+
+Nearby within_node(const Counts& elements, i64 rank, i64 node) {
+  Nearby near;
+  const i64 first = rank / node * node, last = std::min(first + node, elements.ranks());
+  for (i64 peer = first; peer < last; ++peer) {
+    if (peer == rank) continue;
+    const i64 sent = elements.at(rank, peer), received = elements.at(peer, rank);
+    near.sent += sent;
+    near.received += received;
+    near.receivers += sent > 0;
+    near.senders += received > 0;
+  }
+  return near;
+}
+
+}  // namespace
+
+Wire wire_of(const Counts& elements, i64 element_bytes, i64 node) {
   Wire wire;
   for (i64 r = 0; r < elements.ranks(); ++r) {
     const i64 kept = elements.at(r, r), itself = kept > 0 ? 1 : 0;
     const i64 sent = elements.total_sent_by(r) - kept, received = elements.total_received_by(r) - kept;
     wire.total += sent * element_bytes;
     wire.fullest = std::max({wire.fullest, sent * element_bytes, received * element_bytes});
-    wire.messages =
-        std::max({wire.messages, elements.receivers_of(r) - itself, elements.senders_to(r) - itself});
+    const i64 receivers = elements.receivers_of(r) - itself, senders = elements.senders_to(r) - itself;
+    wire.messages = std::max({wire.messages, receivers, senders});
+    if (node == 0) continue;
+    const Nearby near = within_node(elements, r, node);
+    wire.fullest_between = std::max({wire.fullest_between, (sent - near.sent) * element_bytes,
+                                     (received - near.received) * element_bytes});
+    wire.messages_between =
+        std::max({wire.messages_between, receivers - near.receivers, senders - near.senders});
   }
   return wire;
 }
 
-Wire all_reduce_wire(i64 elements, i64 ranks, i64 element_bytes) {
+Wire all_reduce_wire(i64 elements, i64 ranks, i64 element_bytes, i64 node) {
   if (ranks == 1 || elements == 0) return {};
-  const i64 bytes = elements * element_bytes;
-  return {2 * (ranks - 1) * bytes, 2 * (ranks - 1) * ceil_div(elements, ranks) * element_bytes,
-          2 * (ranks - 1)};
+  const i64 bytes = elements * element_bytes, slice = ceil_div(elements, ranks) * element_bytes;
+  const i64 far = node == 0 ? 0 : ranks - std::min(node, ranks);  // ranks of other nodes
+  return {.total = 2 * (ranks - 1) * bytes,
+          .fullest = 2 * (ranks - 1) * slice,
+          .messages = 2 * (ranks - 1),
+          .fullest_between = 2 * far * slice,
+          .messages_between = 2 * far};
 }
 
 }  // namespace longsight::parallel

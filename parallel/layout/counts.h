@@ -63,13 +63,17 @@ struct Wire {
   i64 total = 0;     // of all ranks
   i64 fullest = 0;   // sent or received, the larger, by the rank where that is largest
   i64 messages = 0;  // of the rank that has most
+  // Of these, what crosses from node to node, on the rank that has most of it.
+  i64 fullest_between = 0;
+  i64 messages_between = 0;
 
   Wire& operator+=(const Wire& other);
   friend bool operator==(const Wire&, const Wire&) = default;
 };
-Wire wire_of(const Counts& elements, i64 element_bytes);
+// `node`: ranks of a node, neighbours, of whom rank 0 is the first; 0: all are on one.
+Wire wire_of(const Counts& elements, i64 element_bytes, i64 node = 0);
 // A sum over `ranks` of `elements` each, as ProcessGroup::all_reduce_sum moves them: slices to their ranks,
 // sums to all.
-Wire all_reduce_wire(i64 elements, i64 ranks, i64 element_bytes);
+Wire all_reduce_wire(i64 elements, i64 ranks, i64 element_bytes, i64 node = 0);
 
 }  // namespace longsight::parallel

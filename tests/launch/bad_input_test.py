@@ -120,7 +120,16 @@ train: {train}
                      "train", name, ranks=3)
         self.refused(USAGE, "2 does not divide 3 ranks", "plan", name, "--ranks", "3")
 
+    def test_a_hardware_profile_that_is_wrong_is_named(self):
+        self.train(MISSING, "parallel.hardware: nowhere.yaml", "parallel.hardware=nowhere.yaml")
+        profile = self.write("h.yaml", "name: x\norigin: measured\nsource: y\ngemm: [{rate: 1e9}]\ncopy: [{rate: 0}]\n")
+        self.refused(USAGE, ["attention: missing", "h.yaml"], "plan", "configs/tiny.yaml", "--hardware", profile)
+        self.train(USAGE, ["attention: missing", "h.yaml"], "parallel.hardware=h.yaml")
+
     def test_a_command_line_that_makes_no_sense_is_refused(self):
+        self.refused(USAGE, ["bench: either --calibrate or one of gemm"], "bench")
+        self.refused(USAGE, ["bench: either --calibrate or one of gemm"], "bench", "--calibrate", "gemm")
+        self.refused(USAGE, 'unknown command "gem"', "bench", "gem")
         self.refused(USAGE, ['unknown command "trian"', 'did you mean "train"?'], "trian", "configs/tiny.yaml")
         self.refused(USAGE, ['unknown command "tokenzer"', 'did you mean "tokenizer"?'], "data", "tokenzer")
         self.refused(USAGE, "--nonsense", "train", "configs/tiny.yaml", "--nonsense")

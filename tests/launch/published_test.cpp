@@ -69,7 +69,7 @@ TEST_CASE("published models are planned on every number of ranks up to 32 that s
     for (i64 ranks = 1; ranks <= 32; ++ranks) {
       CAPTURE(ranks);
       planning::PlanRequest request{.model = shape, .world = ranks};
-      request.batch.tokens_per_step = 16384;
+      request.samples = {{.tokens = 16384, .images = shape.config().has_vision() ? 1 : 0, .supervised = 100}};
       request.options.sequence = ranks;
       request.options.language = parallel::AttentionKind::ulysses;
       const planning::PlanResult result = make_plan(request);
@@ -93,6 +93,7 @@ TEST_CASE("published models are planned on every number of ranks up to 32 that s
 
 TEST_CASE("plan takes the config.json of a model and says how well uneven heads fill the ranks") {
   const std::string text = run_verb(add_plan, {"plan", "configs/models/qwen2-vl-7b.json", "--ranks", "8",
+                                               "--tokens", "8192", "--images", "4", "memory.budget=none",
                                                "parallel.sequence=8", "parallel.language.attention=ulysses"})
                                .out;
   CHECK(contains(text, "28 / 4"));
@@ -100,9 +101,10 @@ TEST_CASE("plan takes the config.json of a model and says how well uneven heads 
   CHECK(contains(text, "qwen2_vl: 8291375616 parameters"));
   CHECK(contains(text, "visual.blocks.{0-31}.attn"));
   CHECK(contains(text, "28 heads, 4 of keys and values"));
-  const Json json = Json::parse(run_verb(add_plan, {"plan", "configs/models/internvl3-1b.json", "--ranks",
-                                                    "4", "parallel.sequence=4", "--json"})
-                                    .out);
+  const Json json =
+      Json::parse(run_verb(add_plan, {"plan", "configs/models/internvl3-1b.json", "--ranks", "4", "--tokens",
+                                      "8192", "memory.budget=none", "parallel.sequence=4", "--json"})
+                      .out);
   CHECK(json["mesh"]["sequence"] == 4);
   CHECK(json["blocks"].size() > 48);
 }

@@ -506,7 +506,7 @@ class RunFolderTest(TrainingTest):
             self.assertEqual(json.loads(self.done("eval", run, "--json").stdout)["loss"], said)
         self.done("generate", "--model", run, "--prompt", "x", "--max-tokens", "1")
         self.done("export", run, run + "-out")
-        self.done("plan", run + "/model/config.json")
+        self.done("plan", run + "/model/config.json", "--tokens", "64")
 
 
 if __name__ == "__main__":

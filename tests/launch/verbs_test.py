@@ -164,6 +164,106 @@ class VerbsTest(JobTest):
             self.assertTrue(other)
         self.assertIn("language_attention", self.done("plan", "configs/tiny.yaml").stdout)
 
+    def test_a_model_alone_is_planned_with_the_lengths_that_are_given(self):
+        config = "configs/models/tiny.json"
+        h100 = ["--hardware", "configs/hardware/h100.yaml", "--ranks", "16"]
+        nothing = self.run_longsight("plan", config, *h100)
+        self.assertEqual(nothing.code, 64, nothing.stderr)
+        self.assertIn("nothing is known about the length of samples", nothing.errors()[0])
+        plan = self.json_line("plan", config, *h100, "--tokens", "4096", "--images", "16", "--samples", "3", "--json")
+        self.assertEqual([plan["batch"][key] for key in ["samples", "tokens", "images"]], [3, 3 * 4096, 3 * 16])
+        self.assertEqual(plan["mesh"]["world"], 16)
+        self.assertEqual(plan["memory_budget"], 72_000_000_000)  # nine tenths of 80 GB
+        self.assertLess(plan["memory"]["total"], plan["memory_budget"])
+        self.assertGreater(plan["network_seconds"], 0)  # two nodes
+        self.assertIn("published, not measured here", self.done("plan", config, *h100, "--tokens", "4096").stdout)
+
+        budget = ["memory.budget=40MiB", "--images", "16"]
+        longest = self.json_line("plan", config, *h100, "--max-tokens", *budget, "--json")
+        self.assertEqual(longest["plan"]["batch"]["images"], 16)
+        self.assertLess(longest["plan"]["memory"]["total"], 40 * 2**20)
+        self.assertEqual([level["recompute"] for level in longest["by_recompute"]], ["none", "mlp", "attention", "block"])
+        self.assertEqual(longest["max_tokens"], longest["by_recompute"][-1]["max_tokens"])
+        # As a plan of its own it fits; of a tenth more tokens it is printed, and refused.
+        self.done("plan", config, *h100, *budget, "--tokens", str(longest["max_tokens"]))
+        longer = self.run_longsight("plan", config, *h100, *budget, "--tokens", str(longest["max_tokens"] * 11 // 10))
+        self.assertEqual(longer.code, 64)
+        self.assertIn("memory of the fullest rank", longer.stdout)
+        self.assertIn("What would fit: ", longer.errors()[0])
+        self.assertIn("32 ranks of as much memory", longer.errors()[0])
+
+        for says, options in [("--tokens 20: 16 images of", ["--tokens", "20", "--images", "16"]),
+                              ("--max-tokens looks for", ["--tokens", "4096", "--max-tokens"]),
+                              ("--tokens 0", ["--tokens", "0"]), ("of --tokens N", ["--images", "3"]),
+                              ("depends on memory.budget", ["--max-tokens", "memory.budget=none"])]:
+            result = self.run_longsight("plan", config, *h100, *options)
+            self.assertEqual(result.code, 64, result.stderr)
+            self.assertIn(says, result.errors()[0])
+
+    def test_a_calibrated_profile_is_what_plans_and_runs_predict_with(self):
+        self.done("bench", "--calibrate", "--out", "here.yaml", ranks=2)
+        plan = self.json_line("plan", "configs/tiny.yaml", "--ranks", "2", "--hardware", "here.yaml", "--json")
+        profile = plan["hardware"]
+        self.assertEqual(profile["origin"], "measured")
+        self.assertIn("2 ranks", profile["source"])
+        for kind in ["gemm", "attention", "copy"]:
+            rates = profile[kind]
+            self.assertEqual(rates, sorted(rates, key=lambda rate: rate["size"]))
+            # From a hundred million to a hundred thousand million a second: any processor of these years.
+            self.assertTrue(all(1e7 < rate["rate"] < 1e13 for rate in rates), rates)
+        self.assertTrue(1e-8 < profile["link"]["latency"] < 1e-2, profile)
+        self.assertTrue(1e7 < profile["link"]["bandwidth"] < 1e12, profile)
+        self.assertIsNone(profile["network"])
+
+        lines = self.train("run", "parallel.hardware=here.yaml", "data.eval=[]", ranks=2)
+        planned = json.loads(self.read("run/plan.json"))
+        self.assertEqual(planned["hardware"], profile)
+        # The first step is the one that was planned: what it computes is known to the last FLOP.
+        first = lines[0]
+        self.assertAlmostEqual(first["gflops"] * first["seconds"] * 1e9 / planned["flops"], 1, delta=1e-9)
+        self.assertAlmostEqual(first["predicted_seconds"] / planned["predicted_seconds"], 1, delta=1e-9)
+        self.assertGreater(first["predicted_memory_mib"], planned["memory"]["total"] / 2**20)
+        prediction = json.loads(self.read("run/run.json"))["prediction"]
+        self.assertEqual(prediction["steps"], 2)
+        errors = [line["predicted_seconds"] / line["seconds"] - 1 for line in lines[1:]]
+        self.assertAlmostEqual(prediction["median_error"], sum(errors) / 2, delta=1e-9)
+        self.assertAlmostEqual(prediction["worst_error"], max(errors, key=abs), delta=1e-9)
+
+        alone = re.sub(r"link:\n( .*\n)+", "", self.read("here.yaml").decode())  # as one rank measures it
+        self.write("alone.yaml", alone)
+        self.done("plan", "configs/tiny.yaml", "--hardware", "alone.yaml")
+        result = self.run_longsight("plan", "configs/tiny.yaml", "--ranks", "2", "--hardware", "alone.yaml")
+        self.assertEqual(result.code, 64)
+        self.assertIn("no link between ranks", result.errors()[0])
+
+    def test_a_benchmark_of_all_layouts_prints_predicted_beside_measured(self):
+        step = ["bench", "step", "--model", "configs/models/tiny.json", "--tokens", "96", "--images", "2", "--steps", "2"]
+        line = self.json_line(*step, "--layouts", "all", "--json", ranks=2)
+        self.assertEqual(len(line["layouts"]), 1 + 4 * 4 * 2)
+        for layout in line["layouts"]:
+            for key in ["seconds", "exchange_mib", "activation_mib"]:
+                self.assertGreater(layout["predicted_" + key], 0)
+                self.assertGreater(layout[key], 0)
+            self.assertEqual(layout["activation_mib"], layout["predicted_activation_mib"], layout["plan"])
+            self.assertAlmostEqual(layout["time_error"], layout["predicted_seconds"] / layout["seconds"] - 1)
+        plan = self.json_line(*step, "--json", "memory.recompute=block", ranks=2)
+        self.assertIn("recompute: block", plan["plan"])
+        self.assertGreater(plan["predicted_memory_mib"], 0)
+
+    def test_a_budget_that_is_too_small_is_refused_before_a_step_and_auto_is_what_the_node_has(self):
+        budget = "memory.budget=1MiB"
+        result = self.run_longsight("train", "configs/tiny.yaml", "output.dir=run", budget, ranks=2)
+        self.assertEqual(result.code, 64, result.stderr)
+        self.assertIn("more than the memory budget of 1.00 MiB", result.errors()[0])
+        self.assertFalse(os.path.exists(self.path("run")))
+        self.train("auto", "train.steps=1", "data.eval=[]", ranks=2)
+        planned = json.loads(self.read("auto/plan.json"))
+        with open("/proc/meminfo") as file:
+            total = int(re.search(r"MemTotal: +(\d+)", file.read()).group(1)) * 1024
+        self.assertLess(0, planned["memory_budget"])
+        self.assertLessEqual(planned["memory_budget"], 0.45 * total)
+        self.assertEqual(json.loads(self.read("auto/plan.json"))["refusal"], "")
+
     def test_an_export_of_an_export_has_the_same_bits(self):
         self.done("export", MODEL, "once", "--dtype", "f32")
         self.done("export", "once", "twice", "--dtype", "f32")

@@ -81,14 +81,42 @@ inline std::vector<SampleStatistics> random_samples(std::mt19937& random, const 
   return samples;
 }
 
+// The samples of a step, and how they are packed.
+struct BatchStatistics {
+  std::vector<SampleStatistics> samples;
+  std::optional<i64> micro_batch_tokens = {};
+};
+
 // Samples of equal length, `tokens` in all.
 inline BatchStatistics equal_samples(i64 tokens, i64 tokens_per_sample, i64 images_per_sample,
                                      i64 supervised_per_sample) {
   const auto count = static_cast<std::size_t>(std::max<i64>(1, tokens / tokens_per_sample));
   return {.samples = std::vector<SampleStatistics>(
-              count, {tokens_per_sample, images_per_sample, supervised_per_sample}),
-          .tokens_per_step = tokens,
-          .micro_batch_tokens = 0};
+              count, {tokens_per_sample, images_per_sample, supervised_per_sample})};
+}
+
+// A request, and the model that it borrows.
+struct Asked {
+  TracedModel model;
+  PlanRequest request;
+};
+
+inline Asked request_of(TracedModel model, i64 world, BatchStatistics batch, PlanOptions options = {}) {
+  PlanRequest request{.model = *model,
+                      .world = world,
+                      .hardware = {},
+                      .samples = std::move(batch.samples),
+                      .options = std::move(options)};
+  if (batch.micro_batch_tokens) request.options.micro_batch_tokens = batch.micro_batch_tokens;
+  return {std::move(model), std::move(request)};
+}
+
+inline PlanResult make_plan(const Asked& asked) {
+  return planning::make_plan(asked.request);
+}
+
+inline BatchStatistics of(std::vector<SampleStatistics> samples) {
+  return {.samples = std::move(samples)};
 }
 
 }  // namespace longsight::planning

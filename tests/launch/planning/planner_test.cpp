@@ -17,31 +17,6 @@ using namespace longsight::parallel;
 
 namespace {
 
-// A request, and the model that it borrows.
-struct Asked {
-  TracedModel model;
-  PlanRequest request;
-};
-
-Asked request_of(TracedModel model, i64 world, BatchStatistics batch, PlanOptions options = {}) {
-  PlanRequest request{.model = *model,
-                      .world = world,
-                      .hardware = {},
-                      .batch = std::move(batch),
-                      .options = std::move(options)};
-  return {std::move(model), std::move(request)};
-}
-
-PlanResult make_plan(const Asked& asked) {
-  return planning::make_plan(asked.request);
-}
-
-BatchStatistics of(std::vector<SampleStatistics> samples) {
-  BatchStatistics batch;
-  batch.samples = std::move(samples);
-  return batch;
-}
-
 // One long sample: nothing to gain from data groups.
 BatchStatistics one_long() {
   return of({{65536, 4, 200}});
@@ -181,22 +156,17 @@ TEST_CASE("many short samples are spread over data groups, one long sample over 
   CHECK(mentions(lonely, "language attention gather"));
 }
 
-TEST_CASE("where nothing is known about lengths, the whole world shares each sequence") {
-  BatchStatistics unknown;
-  unknown.tokens_per_step = 2048;
-  const PlanResult result = make_plan(request_of(llava_shape(16, 32, 32), 8, unknown));
-  CHECK(result.plan.mesh.sequence == 8);
-  CHECK(contains(result.sequence_reason, "nothing is known"));
-  CHECK(result.batch.assumed);
-  CHECK(result.batch.tokens == 2048);
-  CHECK(failure_of([] { make_plan(request_of(llava_shape(16, 32, 32), 8, {})); }).code == ExitCode::usage);
-  // Even where the one sample that is assumed would be faster alone.
-  Asked slow_links = request_of(tiny_shape(4, 8, 8), 8, unknown);
-  slow_links.request.batch.tokens_per_step = 16;
-  slow_links.request.hardware.latency = 1;
-  CHECK(make_plan(slow_links).plan.mesh.sequence == 8);
-  slow_links.request.batch.samples = {{16, 1, 3}};
-  CHECK(make_plan(slow_links).plan.mesh.sequence == 1);
+TEST_CASE("without lengths of samples there is no plan, and the message asks for them") {
+  const Failure nothing = failure_of([] { make_plan(request_of(tiny_shape(4, 8, 8), 8, {})); });
+  CHECK(nothing.code == ExitCode::usage);
+  CHECK(contains(nothing.message, "nothing is known about the length of samples"));
+  CHECK(contains(nothing.message, "--tokens"));
+}
+
+TEST_CASE("slow links keep a short sample on one rank") {
+  Asked asked = request_of(tiny_shape(4, 8, 8), 8, of({{16, 1, 3}}));
+  asked.request.hardware.link->latency = 1;
+  CHECK(make_plan(asked).plan.mesh.sequence == 1);
 }
 
 TEST_CASE("a step lasts as long as on its slowest data group") {
@@ -229,12 +199,13 @@ TEST_CASE("a memory budget makes ranks share sequences that alone would be faste
   CHECK(tight.plan.mesh.sequence > 1);
   CHECK(tight.step.memory.total() <= options.memory_budget);
   CHECK(contains(tight.sequence_reason, "over the memory budget: degree 1"));
-  CHECK(tight.warnings.empty());
+  CHECK(tight.refusal.empty());
+  require_fits(tight);
   options.memory_budget = 1;
   const PlanResult hopeless = make_plan(request_of(m, 8, longer, options));
   CHECK(contains(hopeless.sequence_reason, "needs least"));
-  REQUIRE(hopeless.warnings.size() == 1);
-  CHECK(contains(hopeless.warnings[0], "more than the memory budget of 1 B"));
+  CHECK(contains(hopeless.refusal, "more than the memory budget of 1 B (memory.budget)"));
+  CHECK(failure_of([&] { require_fits(hopeless); }) == Failure{ExitCode::usage, hopeless.refusal});
 }
 
 TEST_CASE("a memory budget decides how much backward computes again") {
@@ -246,7 +217,7 @@ TEST_CASE("a memory budget decides how much backward computes again") {
     options.recompute = level;
     const PlanResult result = make_plan(request_of(m, 1, batch, options));
     CHECK(result.plan.recompute == level);
-    CHECK(result.recompute_reason == "asked for by memory.recompute");
+    CHECK(result.memory_reason == "asked for by memory.recompute");
     if (!steps.empty()) {
       CHECK(result.step.memory.total() < steps.back().memory.total());
       CHECK(result.step.seconds > steps.back().seconds);
@@ -255,15 +226,133 @@ TEST_CASE("a memory budget decides how much backward computes again") {
     options = {.memory_budget = result.step.memory.total()};
     const PlanResult chosen = make_plan(request_of(m, 1, batch, options));
     CHECK(chosen.plan.recompute == level);
-    CHECK(chosen.warnings.empty());
-    CHECK(contains(chosen.recompute_reason,
+    CHECK(chosen.refusal.empty());
+    CHECK(contains(chosen.memory_reason,
                    level == Recompute::none ? "all that backward needs fits" : "none needs"));
   }
   PlanOptions hopeless;
   hopeless.memory_budget = steps.back().memory.total() - 1;
   const PlanResult result = make_plan(request_of(m, 1, batch, hopeless));
   CHECK(result.plan.recompute == Recompute::block);
-  CHECK(result.warnings.size() == 1);
+  CHECK_FALSE(result.refusal.empty());
+}
+
+TEST_CASE("of what fits the fastest is taken: smaller micro-batches before what is computed again") {
+  const TracedModel m = tiny_shape(4, 8, 8);
+  const std::vector<SampleStatistics> samples(8, {400, 1, 10});
+  const auto plan_of = [&](std::optional<i64> limit, std::optional<Recompute> recompute, i64 budget = 0) {
+    PlanOptions options;
+    options.recompute = recompute;
+    options.memory_budget = budget;
+    return make_plan(request_of(m, 1, {samples, limit}, options));
+  };
+  const PlanResult whole = plan_of(0, Recompute::none), halves = plan_of(1600, Recompute::none),
+                   single = plan_of(400, Recompute::none), least = plan_of(400, Recompute::block);
+  CHECK(whole.step.memory.total() > halves.step.memory.total());
+  CHECK(halves.step.memory.total() > single.step.memory.total());
+  CHECK(single.step.memory.total() > least.step.memory.total());
+
+  const PlanResult free = plan_of({}, {});
+  CHECK(free.plan.micro_batch_tokens == 0);
+  CHECK(free.plan.recompute == Recompute::none);
+  CHECK(free.batch.micro_batches == 1);
+  CHECK(free.memory_reason == "no memory budget");
+  const PlanResult tight = plan_of({}, {}, whole.step.memory.total() - 1);
+  CHECK(tight.plan.micro_batch_tokens == 1600);
+  CHECK(tight.batch.micro_batches == 2);
+  CHECK(tight.plan.recompute == Recompute::none);
+  CHECK(tight.step.memory.total() == halves.step.memory.total());
+  CHECK(contains(tight.memory_reason, fmt::format("none needs {}", bytes_text(whole.step.memory.total()))));
+  // What would have been faster is listed with its price.
+  bool told = false;
+  for (const Rejected& r : tight.rejected)
+    told = told || (r.alternative == "recompute none" && r.memory_bytes == whole.step.memory.total() &&
+                    r.predicted_seconds == whole.step.seconds);
+  CHECK(told);
+  const PlanResult tighter = plan_of({}, {}, single.step.memory.total() - 1);
+  CHECK(tighter.plan.recompute != Recompute::none);
+  CHECK(tighter.refusal.empty());
+  const PlanResult tightest = plan_of({}, {}, least.step.memory.total());
+  CHECK(tightest.plan.micro_batch_tokens == 400);
+  CHECK(tightest.plan.recompute == Recompute::block);
+  CHECK(tightest.refusal.empty());
+  CHECK_FALSE(plan_of({}, {}, least.step.memory.total() - 1).refusal.empty());
+  // What is asked for stays.
+  CHECK(plan_of(0, {}, whole.step.memory.total() - 1).batch.micro_batches == 1);
+  const PlanResult kept = plan_of({}, Recompute::none, single.step.memory.total());
+  CHECK(kept.plan.recompute == Recompute::none);
+  CHECK(kept.plan.micro_batch_tokens == 400);
+}
+
+TEST_CASE("ranks that hold nothing and links that take most of the time are warned of") {
+  const TracedModel m = tiny_shape(4, 8, 8);
+  PlanOptions options;
+  options.sequence = 4;
+  options.vision = AttentionKind::images;
+  const auto warns = [](const PlanResult& r, const std::string& of_what) {
+    return std::any_of(r.warnings.begin(), r.warnings.end(),
+                       [&](const std::string& warning) { return contains(warning, of_what); });
+  };
+  // One picture cannot be shared between pictures; four can.
+  const PlanResult one = make_plan(request_of(m, 4, of({{4000, 1, 10}}), options));
+  CHECK(warns(one, "3 of 4 ranks of a sequence group hold no picture's rows"));
+  CHECK_FALSE(warns(make_plan(request_of(m, 4, of({{4000, 4, 10}}), options)), "no picture's rows"));
+  options.vision = {};
+  CHECK(warns(make_plan(request_of(m, 4, of({{3, 0, 1}}), options)),
+              "1 of 4 ranks of a sequence group hold no token"));
+  CHECK_FALSE(warns(one, "hold no token"));
+
+  Asked slow = request_of(m, 4, of({{4000, 4, 10}}), options);
+  CHECK_FALSE(warns(make_plan(slow), "links between the ranks of a node"));
+  slow.request.hardware.link->bandwidth = 1e5;
+  CHECK(warns(make_plan(slow), "links between the ranks of a node"));
+  slow.request.hardware.link->bandwidth = 4e9;
+  slow.request.hardware.ranks_per_node = 2;
+  slow.request.hardware.network = Link{1e5, 0};
+  CHECK(warns(make_plan(slow), "network between nodes"));
+}
+
+TEST_CASE("a plan that does not fit says what would") {
+  const TracedModel m = tiny_shape(4, 8, 8);
+  PlanOptions options;
+  options.recompute = Recompute::block;
+  const auto asked = [&](i64 world, i64 budget) {
+    options.memory_budget = budget;
+    return make_plan(request_of(m, world, of({{40000, 1, 10}}), options));
+  };
+  const i64 of_two = asked(2, 0).step.memory.total();
+  CHECK(contains(asked(1, of_two).refusal, "2 ranks of as much memory that share each sequence"));
+  CHECK(asked(2, of_two).refusal.empty());
+  const i64 stays = m->parameters().values().bytes() + 3 * m->parameters().gradients().bytes();
+  CHECK(contains(asked(1, stays).refusal,
+                 fmt::format("Parameters, gradients and moments alone take {}", bytes_text(stays))));
+}
+
+TEST_CASE(
+    "the passes of another step take longer with its FLOPs, the sum of gradients and the update do not") {
+  PlanResult planned;
+  planned.flops = 1e9;
+  planned.step.seconds = 10;
+  planned.step.seconds_by_part = {{"vision", 2}, {"language", 5}, {"gradients", 2}, {"optimizer", 1}};
+  CHECK(predicted_seconds(planned, 1e9) == 10);
+  CHECK(predicted_seconds(planned, 2e9) == 17);
+  CHECK(predicted_seconds(planned, 0) == 3);
+}
+
+TEST_CASE(
+    "FLOPs of a step are the same on any number of ranks, and what is computed again is not among them") {
+  const TracedModel m = tiny_shape(4, 8, 4);
+  std::vector<double> flops;
+  for (const i64 world : {1, 2, 3}) {
+    for (const Recompute level : {Recompute::none, Recompute::block}) {
+      PlanOptions options;
+      options.sequence = world;
+      options.recompute = level;
+      flops.push_back(make_plan(request_of(m, world, of({{90, 2, 20}, {31, 0, 7}}), options)).flops);
+    }
+  }
+  for (double f : flops) CHECK(f == flops.front());
+  CHECK(flops.front() > 0);
 }
 
 TEST_CASE(
@@ -470,7 +559,27 @@ TEST_CASE("the table joins blocks that differ in their number only") {
   CHECK(contains(text, "\n  vision.0-22.mlp "));
   CHECK(contains(text, "\n  language.0-31 "));
   CHECK(contains(text, "28 / 4      ulysses   88 %      asked for by parallel.language.attention"));
-  CHECK(contains(text, "assumed, not measured"));
+  CHECK(contains(text, "one CPU core (assumed: nothing was measured)"));
+}
+
+TEST_CASE("memory is drawn by part, as shares of the budget or of what is needed") {
+  PlanResult result = make_plan(request_of(tiny_shape(4, 8, 8), 1, of({{400, 1, 10}})));
+  MemoryByPart& memory = result.step.memory;
+  memory = {.parameters = 200 << 20, .gradients = 100 << 20, .activations = 1};
+  result.memory_budget = i64{400} << 20;
+  result.budget_source = "memory.budget";
+  const std::string text = plan_table(result);
+  // 50 columns are 400 MiB; a part that needs anything has a mark.
+  CHECK(
+      contains(text, "memory of the fullest rank: 300 MiB, 75 % of the budget of 400 MiB (memory.budget)\n"));
+  CHECK(contains(text, "  parameters     200 MiB  " + std::string(25, '#') + "\n"));
+  CHECK(contains(text, "  gradients      100 MiB  " + std::string(13, '#') + "\n"));
+  CHECK(contains(text, "  optimizer      0 B\n"));
+  CHECK(contains(text, "  activations    1 B      #\n"));
+  CHECK(contains(text, "  free           100 MiB  " + std::string(13, '.') + "\n"));
+  result.memory_budget = 0;
+  CHECK(contains(plan_table(result), "  parameters     200 MiB  " + std::string(34, '#') + "\n"));
+  CHECK_FALSE(contains(plan_table(result), "  free"));
 }
 
 TEST_CASE("figures are written with three digits and a unit") {

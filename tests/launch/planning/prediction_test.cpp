@@ -265,6 +265,42 @@ TEST_CASE("a gradient sum moves each slice to its rank and each sum to all") {
   CHECK(all_reduce_wire(100, 1, 4) == Wire{});
   // 4 ranks: 3 slices of 25 elements out, and the sum of its own slice to 3 ranks, by each of 4.
   CHECK(all_reduce_wire(100, 4, 4) == Wire{.total = 4 * 2 * 75 * 4, .fullest = 2 * 75 * 4, .messages = 6});
+  // On nodes of two, two of the three others are on the other one.
+  CHECK(all_reduce_wire(100, 4, 4, 2) == Wire{.total = 4 * 2 * 75 * 4,
+                                              .fullest = 2 * 75 * 4,
+                                              .messages = 6,
+                                              .fullest_between = 2 * 50 * 4,
+                                              .messages_between = 4});
+  CHECK(all_reduce_wire(100, 4, 4, 8) == all_reduce_wire(100, 4, 4));
+}
+
+TEST_CASE(
+    "seconds are those of each call by its size, of the links within nodes and of the network between") {
+  HardwareProfile h;
+  h.gemm = {{1e6, 1e9}, {1e8, 4e9}};
+  h.attention = {{0, 5e8}};
+  h.copy = {{0, 1e8}};
+  h.link = Link{1e3, 0.25};
+  h.network = Link{100, 2};
+  Cost cost;
+  cost.add_call({.op = "linear", .flops = 1e7}, h);  // in the middle of the logarithms: 2e9 a second
+  CHECK(cost.compute_seconds == doctest::Approx(5e-3));
+  cost.add_call({.op = "linear", .flops = 1e5}, h);  // below the smallest: its rate
+  CHECK(cost.compute_seconds == doctest::Approx(5e-3 + 1e-4));
+  cost.add_call({.op = "linear", .flops = 8e8}, h);
+  cost.add_call({.op = "attention_backward", .flops = 1e9, .bytes = 7}, h);
+  cost.add_call({.op = "rms_norm", .bytes = 5e7}, h);
+  CHECK(cost.compute_seconds == doctest::Approx(5e-3 + 1e-4 + 0.2 + 2 + 0.5));
+  CHECK(cost.gemm_flops == 1e7 + 1e5 + 8e8);
+  CHECK(cost.attention_flops == 1e9);
+  CHECK(cost.touched_bytes == 5e7);
+  cost.wire = {.total = 1, .fullest = 5000, .messages = 7, .fullest_between = 2000, .messages_between = 4};
+  CHECK(cost.link_seconds(h) == doctest::Approx(3 + 3 * 0.25));
+  CHECK(cost.network_seconds(h) == doctest::Approx(20 + 4 * 2.));
+  CHECK(cost.seconds(h) == doctest::Approx(cost.compute_seconds + 3.75 + 28));
+  Cost twice;
+  twice.add(cost, 2);
+  CHECK(twice.seconds(h) == doctest::Approx(2 * cost.seconds(h)));
 }
 
 TEST_CASE("frozen blocks have no backward exchange") {

@@ -50,6 +50,24 @@ void check_is(const Counts& counts, const Table& table) {
   }
   CHECK(counts.total() == total);
   CHECK(wire_of(counts, 8) == wire);
+  for (const i64 node : {1, 2, 3, 100}) {
+    Wire between = wire;
+    for (i64 r = 0; r < ranks; ++r) {
+      i64 sent = 0, received = 0, receivers = 0, senders = 0;
+      for (i64 peer = 0; peer < ranks; ++peer) {
+        if (peer / node == r / node) continue;
+        const i64 there = table[static_cast<std::size_t>(r)][static_cast<std::size_t>(peer)],
+                  back = table[static_cast<std::size_t>(peer)][static_cast<std::size_t>(r)];
+        sent += there;
+        received += back;
+        receivers += there > 0;
+        senders += back > 0;
+      }
+      between.fullest_between = std::max({between.fullest_between, 8 * sent, 8 * received});
+      between.messages_between = std::max({between.messages_between, receivers, senders});
+    }
+    CHECK(wire_of(counts, 8, node) == between);
+  }
 }
 
 Table transposed(const Table& table) {

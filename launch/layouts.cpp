@@ -1,0 +1,33 @@
+#include "launch/layouts.h"
+
+namespace longsight::launch {
+
+std::vector<parallel::Plan> all_layouts(const parallel::Plan& own, const model::Vlm& model) {
+  using parallel::AttentionKind;
+  using parallel::FusionKind;
+  std::vector<parallel::Plan> plans;
+  const auto add = [&](const parallel::Mesh& mesh, AttentionKind vision, AttentionKind language,
+                       FusionKind fusion) {
+    plans.push_back(parallel::uniform_plan(mesh, model.vision().blocks(), vision, model.language().blocks(),
+                                           language, fusion));
+    plans.back().recompute = own.recompute;
+    plans.back().micro_batch_tokens = own.micro_batch_tokens;
+  };
+  const i64 world = own.mesh.world;
+  for (i64 sequence = 1; sequence <= world; ++sequence) {
+    if (world % sequence != 0) continue;
+    const parallel::Mesh mesh = parallel::make_mesh(world, sequence);
+    if (sequence == 1) {
+      add(mesh, AttentionKind::local, AttentionKind::local, FusionKind::owner);
+      continue;
+    }
+    for (AttentionKind v : different_for(parallel::Tower::vision)) {
+      for (AttentionKind l : different_for(parallel::Tower::language)) {
+        for (FusionKind f : {FusionKind::owner, FusionKind::gather}) add(mesh, v, l, f);
+      }
+    }
+  }
+  return plans;
+}
+
+}  // namespace longsight::launch

@@ -1,0 +1,25 @@
+// What a plan may do to need less memory, each with its price in time. Another lever is one more member here,
+// and one more loop where they are listed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "launch/planning/planner.h"
+
+namespace longsight::planning {
+
+struct MemorySetting {
+  i64 micro_batch_tokens = 0;  // as the plan's
+  Recompute recompute = Recompute::none;
+
+  void apply(Plan& plan) const;
+  std::string text() const;  // "recompute mlp, micro-batches of 4096"
+};
+
+// What the configuration leaves open, by micro-batches: one per data group first, then of half as many tokens
+// each, down to every sample by itself. Of each the levels of recompute, that which keeps most first: the
+// first that fits is the fastest of them. The very last needs least.
+std::vector<std::vector<MemorySetting>> memory_settings(const PlanRequest&, const Mesh&);
+
+}  // namespace longsight::planning
