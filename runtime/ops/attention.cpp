@@ -72,7 +72,7 @@ void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionPr
   check_attention(q, k, v, problem);
   check_like(o, q, "o");
   check_per_head(lse, q, "lse");
-  dispatch(q.matrix.dtype, [&](auto zero) {
+  dispatch_statistics(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     const ArenaScope scope(scratch);
     const auto& kernels = host::tile_kernels<T>();
@@ -103,7 +103,7 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
   check_per_head(delta, q, "delta");
   check_per_head(lse, q, "lse");
   if (k.heads == 0) return;
-  dispatch(q.matrix.dtype, [&](auto zero) {
+  dispatch_statistics(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     const ArenaScope scope(scratch);
     const auto& kernels = host::tile_kernels<T>();

@@ -218,7 +218,7 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
 }
 
 void attention_delta(const Matrix& delta, const Heads& d_o, const Heads& o) {
-  dispatch(d_o.matrix.dtype, [&](auto zero) {
+  dispatch_statistics(d_o.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     const HeadRows<T> left(d_o), right(o);
     T* out = delta.host<T>();
