@@ -40,7 +40,7 @@ double relative(double a, double b, double size) {
 // max|a - b| / max(max|b|, 1e-3 G), b the one-rank gradient, G the largest |b| over all parameters.
 void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, const std::string& layout,
              Worst& worst) {
-  dispatch(parameters.dtype(), [&](auto zero) {
+  dispatch_statistics(parameters.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const std::vector<T> a = read_values<T>(got, {}), b = read_values<T>(expected, {});
     double largest = 0;

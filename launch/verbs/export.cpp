@@ -33,7 +33,7 @@ void check_finite(const model::Vlm& model, DType dtype, const std::string& sourc
               "{}: {} holds {}, and a model with it computes nothing: take an earlier save, or copy it anew",
               source, p[id].name, x);
       const float written = dtype == DType::F16    ? f32_from_f16(f16_from_f32(x))
-                            : dtype == DType::BF16 ? f32_from_bf16(bf16_from_f32(x))
+                            : dtype == DType::BF16 ? static_cast<float>(bf16(x))
                                                    : x;
       require(std::isfinite(written), ExitCode::usage,
               "--dtype {}: {} holds {}, beyond the range of {}; use {}f32", name_of(dtype), p[id].name, x,

@@ -14,19 +14,25 @@ void check_number(const char* op, const char* what, Tensor x) {
 }  // namespace
 
 void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment, Tensor scale,
-                const AdamWOptions& options, Stream stream) {
+                const AdamWOptions& options, Stream stream, Tensor copy) {
   const i64 n = value.elements();
+  check(value.dtype() == statistics_of(value.dtype()),
+        "adamw_step: values in {}: the step would be rounded away", name_of(value.dtype()));
   for (const Tensor* x : {&gradient, &first_moment, &second_moment}) {
     check(x->elements() == n && x->dtype() == value.dtype(), "adamw_step: {} {} beside {} {}",
           name_of(x->dtype()), x->shape(), name_of(value.dtype()), value.shape());
+  }
+  if (copy) {
+    check(copy.elements() == n && copy.dtype() == DType::BF16, "adamw_step: a copy of {} {} beside {} {}",
+          name_of(copy.dtype()), copy.shape(), name_of(value.dtype()), value.shape());
   }
   check_number("adamw_step", "the scale", scale);
   check(options.step >= 1, "adamw_step: step {}", options.step);
   execute(stream,
           {"adamw_step", 0,
-           bytes_of(
-               {value, value, gradient, gradient, first_moment, first_moment, second_moment, second_moment})},
-          [&] { host::adamw_step(value, gradient, first_moment, second_moment, scale, options); });
+           bytes_of({value, value, gradient, gradient, first_moment, first_moment, second_moment,
+                     second_moment, copy})},
+          [&] { host::adamw_step(value, gradient, first_moment, second_moment, scale, options, copy); });
 }
 
 void sum_of_squares(Tensor sum, Tensor x, Stream stream) {

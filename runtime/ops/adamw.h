@@ -14,13 +14,15 @@ struct AdamWOptions {
   i64 step = 1;  // of these parameters, from 1
 };
 
-// value, first_moment and second_moment [n] are updated; gradient [n] is read, multiplied by scale [1] (f64),
-// and then set to zero for the next step. Where the scale is NaN nothing is changed but the gradient, which
-// is zeroed: a step that must not be taken.
+// value, first_moment and second_moment [n] (f32 or f64) are updated, and with `copy` [n] (bf16) the rounded
+// values are written there in the same pass; gradient [n] is read, multiplied by scale [1] (f64), and then
+// set to zero for the next step. Where the scale is NaN nothing is changed but the gradient, which is zeroed:
+// a step that must not be taken.
 void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor second_moment, Tensor scale,
-                const AdamWOptions&, Stream);
+                const AdamWOptions&, Stream, Tensor copy = {});
 
-// sum [1] (f64) += the squares of x. Same bits for every thread count; NaN and infinity come through.
+// sum [1] (f64) += the squares of x (f32 or f64). Same bits for every thread count; NaN and infinity come
+// through.
 void sum_of_squares(Tensor sum, Tensor x, Stream);
 
 // scale [1] (f64) = what gradients are multiplied by whose squares sum up to squares [1] (f64), as

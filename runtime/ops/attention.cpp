@@ -35,9 +35,9 @@ void check_like(const Heads& x, const Heads& like, const char* name) {
 }
 
 void check_per_head(const Matrix& x, const Heads& like, const char* name) {
-  check(x.rows == like.rows() && x.cols == like.heads && x.dtype == like.matrix.dtype,
+  check(x.rows == like.rows() && x.cols == like.heads && x.dtype == statistics_of(like.matrix.dtype),
         "attention: {} is {} [{}, {}], expected {} [{}, {}]", name, name_of(x.dtype), x.rows, x.cols,
-        name_of(like.matrix.dtype), like.rows(), like.heads);
+        name_of(statistics_of(like.matrix.dtype)), like.rows(), like.heads);
 }
 
 void check_attention(const Heads& q, const Heads& k, const Heads& v, const AttentionProblem& problem) {
@@ -109,6 +109,7 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
     const auto& kernels = host::tile_kernels<T>();
     host::BackwardScratch memory;
     if (takes_tiles(stream)) memory = host::backward_scratch<T>(kernels, q, problem, scratch);
+    memory.dq_sums = host::dq_sums<T>(dq, scratch);
     // Five products: of the scores once more, and of the gradients of q, k, v and the probabilities.
     execute(stream,
             {.op = "attention_backward",

@@ -41,6 +41,9 @@ struct AttentionProblem {
   double scale = 1;  // of the scores, before the softmax
 };
 
+// q, k, v, o and their gradients are of one type T, lse and delta of its statistics' type; all is computed in
+// that type, and results of type T are rounded once.
+
 // o [Tq, H, D] and lse [Tq, H] (log of the sum of exponentials, natural) are overwritten. A query that sees
 // no key gets o = 0 and lse = -infinity. q [Tq, H, D]; k, v [Tk, Hkv, D]. H may be 0, and any row count.
 void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionProblem&, Arena& scratch,

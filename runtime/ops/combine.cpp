@@ -6,7 +6,8 @@
 namespace longsight::ops {
 
 bool combines(DType dtype) {
-  return dtype == DType::F32 || dtype == DType::F64 || dtype == DType::I32 || dtype == DType::I64;
+  return dtype == DType::F32 || dtype == DType::F64 || dtype == DType::BF16 || dtype == DType::I32 ||
+         dtype == DType::I64;
 }
 
 void combine(Tensor y, std::span<const Tensor> terms, Combination combination, Stream stream) {

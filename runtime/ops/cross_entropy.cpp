@@ -29,15 +29,21 @@ void loss_over_chunks(Tensor loss, const ProjectedLoss& p, bool gradient, Arena&
                       F&& after_chunk) {
   const i64 rows = p.x.rows(), chunk = std::min(p.chunk_rows, std::max<i64>(rows, 1));
   const ArenaScope scope(scratch);
-  const Tensor logits = scratch.take(p.x.dtype(), {chunk, p.weight.rows()}, "loss.logits");
+  const DType sums = statistics_of(p.x.dtype());
+  const Tensor logits = scratch.take(sums, {chunk, p.weight.rows()}, "loss.logits");
+  // What the products of backward read is of the activations' type.
+  const Tensor d_logits = sums == p.x.dtype() || !gradient
+                              ? logits
+                              : scratch.take(p.x.dtype(), {chunk, p.weight.rows()}, "loss.d_logits");
   const Tensor losses = scratch.take(DType::F64, {chunk}, "loss.rows");
   for (i64 first = 0; first < rows; first += chunk) {
     const Tensor part = logits.row_range(0, std::min(chunk, rows - first));
     const IndexList targets = p.targets.range(first, part.rows());
     linear(part, p.x.row_range(first, part.rows()), p.weight, {}, stream);
-    execute(stream, {.op = "row_losses", .bytes = (gradient ? 2 : 1) * bytes_of({part})},
-            [&] { host::row_losses(loss, part, losses, targets.host(), p.scale, gradient); });
-    after_chunk(part, first);
+    const Tensor d_part = d_logits.row_range(0, part.rows());
+    execute(stream, {.op = "row_losses", .bytes = bytes_of({part, gradient ? d_part : Tensor()})},
+            [&] { host::row_losses(loss, part, losses, targets.host(), p.scale, gradient, d_part); });
+    after_chunk(d_part, first);
   }
 }
 
@@ -54,7 +60,8 @@ void projected_loss_with_gradient(Tensor loss, Tensor dx, Tensor d_weight, const
   check(dx.shape() == p.x.shape() && dx.dtype() == p.x.dtype(),
         "projected loss: gradient {} {} of hidden states {} {}", name_of(dx.dtype()), dx.shape(),
         name_of(p.x.dtype()), p.x.shape());
-  check(!d_weight || (d_weight.shape() == p.weight.shape() && d_weight.dtype() == p.weight.dtype()),
+  check(!d_weight ||
+            (d_weight.shape() == p.weight.shape() && d_weight.dtype() == statistics_of(p.weight.dtype())),
         "projected loss: gradient {} {} of the weight {} {}", name_of(d_weight.dtype()), d_weight.shape(),
         name_of(p.weight.dtype()), p.weight.shape());
   loss_over_chunks(loss, p, true, scratch, stream, [&](const Tensor& d_logits, i64 first) {

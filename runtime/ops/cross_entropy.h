@@ -19,6 +19,8 @@ struct ProjectedLoss {
 // loss [1] (f64) += the sum over rows of -log softmax(x W^T)[target], unscaled. S may be 0.
 void projected_loss(Tensor loss, const ProjectedLoss&, Arena& scratch, Stream);
 // The same, and dx [S, C] overwritten with, d_weight [V, C] (may be empty) added to, scale * gradient.
+// d_weight and the logits are of the statistics' type of x; the gradient of the logits is rounded to that of
+// x before its products.
 void projected_loss_with_gradient(Tensor loss, Tensor dx, Tensor d_weight, const ProjectedLoss&,
                                   Arena& scratch, Stream);
 

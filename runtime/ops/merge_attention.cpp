@@ -10,7 +10,7 @@ void merge_attention(Heads o, Matrix lse, Heads part, Matrix part_lse, Stream st
     return a.rows == b.rows && a.cols == b.cols && a.dtype == b.dtype;
   };
   check(alike(o.matrix, part.matrix) && o.heads == part.heads && alike(lse, part_lse) &&
-            lse.rows == o.rows() && lse.cols == o.heads && lse.dtype == o.matrix.dtype,
+            lse.rows == o.rows() && lse.cols == o.heads && lse.dtype == statistics_of(o.matrix.dtype),
         "merge_attention: {} [{}, {}, {}] and [{}, {}, {}], log-sums [{}, {}] and [{}, {}]",
         name_of(o.matrix.dtype), o.rows(), o.heads, o.width, part.rows(), part.heads, part.width, lse.rows,
         lse.cols, part_lse.rows, part_lse.cols);

@@ -22,7 +22,7 @@ void check_vector(const char* op, const char* what, const Tensor& v, i64 size, D
 void rms_norm(Tensor y, Tensor rstd, Tensor x, Tensor gain, double eps, Stream stream, double offset) {
   const i64 rows = x.rows(), width = x.row_size();
   check_rows("rms_norm", y, x);
-  check_vector("rms_norm", "rstd", rstd, rows, x.dtype());
+  check_vector("rms_norm", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("rms_norm", "the gain", gain, width, x.dtype());
   execute(stream, {"rms_norm", 0, bytes_of({y, rstd, x, gain})},
           [&] { host::rms_norm(y, rstd, x, gain, eps, offset); });
@@ -31,7 +31,7 @@ void rms_norm(Tensor y, Tensor rstd, Tensor x, Tensor gain, double eps, Stream s
 void rms_norm_again(Tensor y, Tensor x, Tensor rstd, Tensor gain, Stream stream, double offset) {
   const i64 rows = x.rows(), width = x.row_size();
   check_rows("rms_norm_again", y, x);
-  check_vector("rms_norm_again", "rstd", rstd, rows, x.dtype());
+  check_vector("rms_norm_again", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("rms_norm_again", "the gain", gain, width, x.dtype());
   execute(stream, {"rms_norm_again", 0, bytes_of({y, x, rstd, gain})},
           [&] { host::rms_norm_again(y, x, rstd, gain, offset); });
@@ -42,9 +42,10 @@ void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rst
   const i64 rows = x.rows(), width = x.row_size();
   check_rows("rms_norm_backward", dx, x);
   check_rows("rms_norm_backward", dy, x);
-  check_vector("rms_norm_backward", "rstd", rstd, rows, x.dtype());
+  check_vector("rms_norm_backward", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("rms_norm_backward", "the gain", gain, width, x.dtype());
-  if (d_gain) check_vector("rms_norm_backward", "the gain's gradient", d_gain, width, x.dtype());
+  if (d_gain)
+    check_vector("rms_norm_backward", "the gain's gradient", d_gain, width, statistics_of(x.dtype()));
   execute(stream, {"rms_norm_backward", 0, bytes_of({dx, dx, d_gain, dy, x, rstd, gain})},
           [&] { host::rms_norm_backward(dx, d_gain, dy, x, rstd, gain, offset); });
 }
@@ -53,8 +54,8 @@ void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tenso
                 Stream stream) {
   const i64 rows = x.rows(), width = x.row_size();
   check_rows("layer_norm", y, x);
-  check_vector("layer_norm", "the mean", mean, rows, x.dtype());
-  check_vector("layer_norm", "rstd", rstd, rows, x.dtype());
+  check_vector("layer_norm", "the mean", mean, rows, statistics_of(x.dtype()));
+  check_vector("layer_norm", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("layer_norm", "the gain", gain, width, x.dtype());
   check_vector("layer_norm", "the bias", bias, width, x.dtype());
   execute(stream, {"layer_norm", 0, bytes_of({y, mean, rstd, x, gain, bias})},
@@ -64,8 +65,8 @@ void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tenso
 void layer_norm_again(Tensor y, Tensor x, Tensor mean, Tensor rstd, Tensor gain, Tensor bias, Stream stream) {
   const i64 rows = x.rows(), width = x.row_size();
   check_rows("layer_norm_again", y, x);
-  check_vector("layer_norm_again", "the mean", mean, rows, x.dtype());
-  check_vector("layer_norm_again", "rstd", rstd, rows, x.dtype());
+  check_vector("layer_norm_again", "the mean", mean, rows, statistics_of(x.dtype()));
+  check_vector("layer_norm_again", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("layer_norm_again", "the gain", gain, width, x.dtype());
   check_vector("layer_norm_again", "the bias", bias, width, x.dtype());
   execute(stream, {"layer_norm_again", 0, bytes_of({y, x, mean, rstd, gain, bias})},
@@ -77,11 +78,13 @@ void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Ten
   const i64 rows = x.rows(), width = x.row_size();
   check_rows("layer_norm_backward", dx, x);
   check_rows("layer_norm_backward", dy, x);
-  check_vector("layer_norm_backward", "the mean", mean, rows, x.dtype());
-  check_vector("layer_norm_backward", "rstd", rstd, rows, x.dtype());
+  check_vector("layer_norm_backward", "the mean", mean, rows, statistics_of(x.dtype()));
+  check_vector("layer_norm_backward", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("layer_norm_backward", "the gain", gain, width, x.dtype());
-  if (d_gain) check_vector("layer_norm_backward", "the gain's gradient", d_gain, width, x.dtype());
-  if (d_bias) check_vector("layer_norm_backward", "the bias's gradient", d_bias, width, x.dtype());
+  if (d_gain)
+    check_vector("layer_norm_backward", "the gain's gradient", d_gain, width, statistics_of(x.dtype()));
+  if (d_bias)
+    check_vector("layer_norm_backward", "the bias's gradient", d_bias, width, statistics_of(x.dtype()));
   execute(stream, {"layer_norm_backward", 0, bytes_of({dx, dx, d_gain, d_bias, dy, x, mean, rstd, gain})},
           [&] { host::layer_norm_backward(dx, d_gain, d_bias, dy, x, mean, rstd, gain); });
 }

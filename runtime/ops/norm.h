@@ -1,5 +1,6 @@
 // Layer norm and RMS norm over the last dimension (LayerNorm: Ba et al. 2016; RMSNorm: Zhang and Sennrich
-// 2019).
+// 2019). x, y, gain, bias and their rows' gradients are of one type T; mean, rstd, d_gain and d_bias of its
+// statistics' type.
 #pragma once
 
 #include "runtime/tensor/matrix.h"

@@ -12,6 +12,13 @@ void check_index(const char* op, Matrix rows, const IndexList& index, i64 patche
         index.limit(), patches);
 }
 
+// Of f32 that is read and `rows` that are written.
+double moved_bytes(Matrix rows) {
+  Matrix read = rows;
+  read.dtype = DType::F32;
+  return bytes_of({read, rows});
+}
+
 }  // namespace
 
 void patch_rows(Matrix rows, Tensor pixels, i64 patch, const IndexList& index, Stream stream) {
@@ -21,7 +28,7 @@ void patch_rows(Matrix rows, Tensor pixels, i64 patch, const IndexList& index, S
         patch);
   const i64 height = pixels.extent(1), width = pixels.extent(2);
   check_index("patch_rows", rows, index, height / patch * (width / patch));
-  execute(stream, {"patch_rows", 0, bytes_of({rows, rows})},
+  execute(stream, {"patch_rows", 0, moved_bytes(rows)},
           [&] { host::patch_rows(rows, pixels, patch, index.host()); });
 }
 
@@ -29,7 +36,7 @@ void ready_patch_rows(Matrix rows, Tensor patches, const IndexList& index, Strea
   check(patches.shape().rank() == 2 && patches.extent(1) == rows.cols,
         "ready_patch_rows: patches {} for rows of {}", patches.shape(), rows.cols);
   check_index("ready_patch_rows", rows, index, patches.extent(0));
-  execute(stream, {"ready_patch_rows", 0, bytes_of({rows, rows})},
+  execute(stream, {"ready_patch_rows", 0, moved_bytes(rows)},
           [&] { host::ready_patch_rows(rows, patches, index.host()); });
 }
 

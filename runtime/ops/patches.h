@@ -8,7 +8,8 @@
 namespace longsight::ops {
 
 // rows [n, 3 P P] = those patches of pixels [3, H, W] (f32) that `index` [n] names in raster order, each in
-// (channel, y, x) order. A rest of H and W behind the last whole patch is not seen. rows may be f32 or f64.
+// (channel, y, x) order. A rest of H and W behind the last whole patch is not seen. rows may be f32, f64 or
+// bf16.
 void patch_rows(Matrix rows, Tensor pixels, i64 patch, const IndexList& index, Stream);
 
 // The same where patches come ready: rows [n, K] = patches [N, K] (f32) at `index`.

@@ -10,7 +10,7 @@ void rope(Heads x, Tensor cos, Tensor sin, Turn turn, Stream stream) {
   check(x.width % 2 == 0, "rope: heads of odd width {}", x.width);
   for (const Tensor* angles : {&cos, &sin}) {
     check(angles->shape().rank() == 2 && angles->rows() == rows && angles->row_size() == half &&
-              angles->dtype() == x.matrix.dtype,
+              angles->dtype() == statistics_of(x.matrix.dtype),
           "rope: angles {} {} for {} rows of {} heads of width {} in {}", name_of(angles->dtype()),
           angles->shape(), rows, x.heads, x.width, name_of(x.matrix.dtype));
   }

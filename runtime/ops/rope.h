@@ -8,7 +8,8 @@
 
 namespace longsight::ops {
 
-// x [T, H, D] is rotated in place; cos, sin [T, D/2]. `inverse` turns back: the backward of the rotation.
+// x [T, H, D] is rotated in place; cos, sin [T, D/2], of the statistics' type of x. `inverse` turns back: the
+// backward of the rotation.
 enum class Turn { forward, inverse };
 void rope(Heads x, Tensor cos, Tensor sin, Turn, Stream);
 
@@ -24,7 +25,7 @@ struct RopeAngles {
   double factor = 1;                // of cos and sin
 };
 
-// cos and sin [rows, half] are overwritten; computed in f64.
+// cos and sin [rows, half] (f32 or f64) are overwritten; computed in f64.
 void rope_angles(Tensor cos, Tensor sin, const RopeAngles&, Stream);
 
 }  // namespace longsight::ops

@@ -6,8 +6,8 @@
 namespace longsight::ops {
 namespace {
 
-void check_scale(const char* op, Matrix a, Matrix b, Tensor scale) {
-  check(a.rows == b.rows && a.cols == b.cols && a.dtype == b.dtype && scale.dtype() == a.dtype &&
+void check_scale(const char* op, Matrix a, Matrix b, Tensor scale, DType a_type, DType scale_type) {
+  check(a.rows == b.rows && a.cols == b.cols && a.dtype == a_type && scale.dtype() == scale_type &&
             scale.elements() == a.rows,
         "{}: {} [{}, {}] and {} [{}, {}], factors {} {}", op, name_of(a.dtype), a.rows, a.cols,
         name_of(b.dtype), b.rows, b.cols, name_of(scale.dtype()), scale.shape());
@@ -16,14 +16,15 @@ void check_scale(const char* op, Matrix a, Matrix b, Tensor scale) {
 }  // namespace
 
 void scale_rows(Matrix y, Matrix x, Tensor scale, Stream stream) {
-  check_scale("scale_rows", y, x, scale);
+  check_scale("scale_rows", y, x, scale, x.dtype, x.dtype);
   execute(stream, {"scale_rows", 0, bytes_of({y, x, scale})}, [&] { host::scale_rows(y, x, scale); });
 }
 
 void scale_rows_backward(Matrix dx, Tensor d_scale, Matrix dy, Matrix x, Tensor scale, Stream stream) {
-  check_scale("scale_rows_backward", dy, x, scale);
-  if (dx.data != nullptr) check_scale("scale_rows_backward", dx, x, scale);
-  if (d_scale) check_scale("scale_rows_backward", dy, x, d_scale);
+  const DType sums = statistics_of(x.dtype);
+  check_scale("scale_rows_backward", dy, x, scale, sums, x.dtype);
+  if (dx.data != nullptr) check_scale("scale_rows_backward", dx, x, scale, sums, x.dtype);
+  if (d_scale) check_scale("scale_rows_backward", dy, x, d_scale, sums, sums);
   execute(stream, {"scale_rows_backward", 0, bytes_of({dx, dx, d_scale, dy, x, scale})},
           [&] { host::scale_rows_backward(dx, d_scale, dy, x, scale); });
 }

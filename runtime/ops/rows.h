@@ -7,7 +7,7 @@
 namespace longsight::ops {
 
 // An index list made for more rows than the source or the destination has throws. Same bits for every thread
-// count.
+// count. Both matrices are of one type; what is added to (+=) may be of the statistics' type of x.
 void gather_rows(Matrix y, Matrix x, const IndexList& index, Stream);       // y[i] = x[index[i]]
 void scatter_rows(Matrix y, Matrix x, const IndexList& index, Stream);      // y[index[i]] = x[i]; none twice
 void scatter_add_rows(Matrix y, Matrix x, const IndexList& index, Stream);  // y[index[i]] += x[i], in order

@@ -1,7 +1,5 @@
 #include "runtime/tensor/convert.h"
 
-#include <bit>
-#include <cmath>
 #include <cstring>
 
 #include <immintrin.h>
@@ -20,7 +18,7 @@ double load(const void* data, DType dtype, i64 i) {
     case DType::F64:
       return static_cast<const double*>(data)[i];
     case DType::BF16:
-      return f32_from_bf16(static_cast<const std::uint16_t*>(data)[i]);
+      return static_cast<const bf16*>(data)[i];
     default:
       return f32_from_f16(static_cast<const std::uint16_t*>(data)[i]);
   }
@@ -35,7 +33,7 @@ void store(void* data, DType dtype, i64 i, double value) {
       static_cast<double*>(data)[i] = value;
       break;
     case DType::BF16:
-      static_cast<std::uint16_t*>(data)[i] = bf16_from_f32(static_cast<float>(value));
+      static_cast<bf16*>(data)[i] = static_cast<float>(value);
       break;
     default:
       static_cast<std::uint16_t*>(data)[i] = f16_from_f32(static_cast<float>(value));
@@ -45,10 +43,6 @@ void store(void* data, DType dtype, i64 i, double value) {
 
 }  // namespace
 
-float f32_from_bf16(std::uint16_t bits) {
-  return std::bit_cast<float>(std::uint32_t{bits} << 16);
-}
-
 // x86-64-v3, the least that a build runs on, has F16C.
 float f32_from_f16(std::uint16_t bits) {
   return _cvtsh_ss(bits);
@@ -56,12 +50,6 @@ float f32_from_f16(std::uint16_t bits) {
 
 std::uint16_t f16_from_f32(float value) {
   return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT);
-}
-
-std::uint16_t bf16_from_f32(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
-  return static_cast<std::uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
 void convert(void* to, DType to_type, const void* from, DType from_type, i64 count) {

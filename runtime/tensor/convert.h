@@ -1,4 +1,4 @@
-// Conversion between element types, to nearest even.
+// Conversion between element types, to nearest even (bf16: runtime/base/bf16.h).
 #pragma once
 
 #include <cstdint>
@@ -7,10 +7,8 @@
 
 namespace longsight {
 
-float f32_from_bf16(std::uint16_t bits);
 float f32_from_f16(std::uint16_t bits);
-std::uint16_t bf16_from_f32(float value);  // NaN stays NaN
-std::uint16_t f16_from_f32(float value);   // overflow becomes infinity, small values subnormal
+std::uint16_t f16_from_f32(float value);  // overflow becomes infinity, small values subnormal
 
 // `count` elements; the float types convert into each other, integers only into the same type. Buffers do not
 // overlap.

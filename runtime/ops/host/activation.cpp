@@ -28,7 +28,7 @@ void activation_backward(Matrix dx, Matrix dy, Matrix x, Activation kind) {
         const T* d = upstream + r * dy.stride;
         const T* v = in + r * x.stride;
 #pragma omp simd
-        for (i64 c = 0; c < x.cols; ++c) o[c] = d[c] * f.both(v[c]).slope;
+        for (i64 c = 0; c < x.cols; ++c) o[c] = d[c] * f.both(Statistics<T>(v[c])).slope;
       });
     });
   });
@@ -45,7 +45,7 @@ void gated(Matrix h, Matrix gate_up, Activation kind) {
         const T* gate = in + r * gate_up.stride;
         const T* up = gate + h.cols;
 #pragma omp simd
-        for (i64 c = 0; c < h.cols; ++c) o[c] = f.value(gate[c]) * up[c];
+        for (i64 c = 0; c < h.cols; ++c) o[c] = f.value(Statistics<T>(gate[c])) * up[c];
       });
     });
   });
@@ -70,8 +70,8 @@ void gated_backward(Matrix d_gate_up, Matrix h, Matrix dh, Matrix gate_up, Activ
         if (forward != nullptr) {
 #pragma omp simd
           for (i64 c = 0; c < width; ++c) {
-            const auto g = f.both(gate[c]);
-            const T u = up[c], upstream_c = d[c];
+            const auto g = f.both(Statistics<T>(gate[c]));
+            const Statistics<T> u = up[c], upstream_c = d[c];
             forward[c] = g.value * u;
             d_gate[c] = upstream_c * u * g.slope;
             d_up[c] = upstream_c * g.value;
@@ -79,8 +79,8 @@ void gated_backward(Matrix d_gate_up, Matrix h, Matrix dh, Matrix gate_up, Activ
         } else {
 #pragma omp simd
           for (i64 c = 0; c < width; ++c) {
-            const auto g = f.both(gate[c]);
-            const T u = up[c], upstream_c = d[c];
+            const auto g = f.both(Statistics<T>(gate[c]));
+            const Statistics<T> u = up[c], upstream_c = d[c];
             d_gate[c] = upstream_c * u * g.slope;
             d_up[c] = upstream_c * g.value;
           }

@@ -112,11 +112,12 @@ decltype(auto) with_activation(Activation activation, F&& f) {
   return f(NoActivation{});
 }
 
-// y = f(x) for `count` neighbours; y may be x.
+// y = f(x) for `count` neighbours, computed as statistics are; y may be x.
 template <class F, class T>
 void apply_activation(F, T* y, const T* x, i64 count) {
+  using S = Statistics<T>;
 #pragma omp simd
-  for (i64 i = 0; i < count; ++i) y[i] = F::value(x[i]);
+  for (i64 i = 0; i < count; ++i) y[i] = F::value(S(x[i]));
 }
 
 }  // namespace longsight::ops::host

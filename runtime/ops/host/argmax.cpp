@@ -11,7 +11,7 @@ template <class T>
 i64 largest(const T* x, i64 count) {
   i64 best = 0;
   for (i64 i = 0; i < count; ++i) {
-    if (!std::isfinite(x[i])) return -1;
+    if (!std::isfinite(Statistics<T>(x[i]))) return -1;
     if (x[i] > x[best]) best = i;
   }
   return best;

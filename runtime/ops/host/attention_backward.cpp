@@ -38,6 +38,7 @@ struct KeyTiles {
   }
   bool none() const { return prefix == 0 && begin == end; }
   bool hold(i64 tile) const { return tile < prefix || (begin <= tile && tile < end); }
+  i64 count() const { return prefix + end - begin; }
   i64 before(i64 tile) const {
     return std::min(tile, prefix) + std::clamp<i64>(tile - begin, 0, end - begin);
   }
@@ -61,7 +62,14 @@ BackwardScratch backward_scratch(const TileKernels<T>& kernels, const Heads& q,
   return {.units = SpanItems::memory(problem.spans, scratch),
           .query_tiles = SpanItems::memory(problem.spans, scratch),
           .turns = scratch.take(DType::I64, {q.heads, query_tiles}, "attention.turns"),
-          .tiles = scratch.take(dtype_of<T>(), {omp_get_max_threads(), per_thread}, "attention.tiles")};
+          .tiles = scratch.take(dtype_of<Statistics<T>>(), {omp_get_max_threads(), per_thread},
+                                "attention.tiles")};
+}
+
+template <class T>
+Heads dq_sums(const Heads& dq, Arena& scratch) {
+  if constexpr (std::is_same_v<T, Statistics<T>>) return dq;
+  return scratch.take(dtype_of<Statistics<T>>(), {dq.rows(), dq.heads, dq.width}, "attention.dq");
 }
 
 template <class T>
@@ -83,9 +91,11 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
   std::fill(turns, turns + heads * query_tiles.size(), 0);
   const int threads = static_cast<int>(scratch.tiles.rows());
   const i64 per_thread = scratch.tiles.row_size();
-  T* const memory = scratch.tiles.host<T>();
+  using S = Statistics<T>;
+  S* const memory = scratch.tiles.host<S>();
   const HeadRows<T> q_rows(q), k_rows(k), v_rows(v), do_rows(d_o), dq_rows(dq), dk_rows(dk), dv_rows(dv);
-  const T *const lse_data = lse.host<T>(), *const delta_data = delta.host<T>();
+  const HeadRows<S> sum_rows(scratch.dq_sums);
+  const S *const lse_data = lse.host<S>(), *const delta_data = delta.host<S>();
   std::atomic<i64> next = 0;
 
   // Keys of one tile, and the query heads that use their KV head.
@@ -131,6 +141,7 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
     i64 head, tile;
     i64* turn;   // visits to these queries so far
     i64 before;  // that come before this one
+    bool last;   // no other comes behind it
     QueryTile<T> data;
   };
   // The first visit of the unit from this head and tile of queries on.
@@ -148,6 +159,7 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
                    .tile = tile,
                    .turn = turns + head * query_tiles.size() + query_tiles.first(unit.span) + tile,
                    .before = seen.before(unit.tile),
+                   .last = seen.before(unit.tile) + 1 == seen.count(),
                    .data = {.queries = unit.queries.rows(tile),
                             .mask = mask_from(unit.mask, first, unit.keys.begin(unit.tile)),
                             .first = false,
@@ -161,7 +173,9 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
                             .lse_stride = lse.stride,
                             .delta_stride = delta.stride,
                             .dq = dq_rows.at(row, head),
-                            .dq_stride = dq_rows.stride}};
+                            .dq_sum = sum_rows.at(row, head),
+                            .dq_stride = dq_rows.stride,
+                            .dq_sum_stride = sum_rows.stride}};
     }
   };
   const auto first_visit = [&](const Unit& unit) { return visit_from(unit, unit.begin_head, 0); };
@@ -176,7 +190,7 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
     }
   };
 
-  const auto run_unit = [&](const Unit& unit, const std::optional<Unit>& next_unit, T* mine) {
+  const auto run_unit = [&](const Unit& unit, const std::optional<Unit>& next_unit, S* mine) {
     if (unit.tile == 0) clear_blind(unit);
     std::optional<Visit> visit = first_visit(unit);
     if (!visit) {
@@ -193,7 +207,7 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
       kernels.visit_queries(unit.data, visit->data, !after && next_unit ? &next_unit->data : nullptr,
                             next_visit ? &next_visit->data : nullptr, mine);
       wait_for(*visit->turn, visit->before);
-      kernels.write_dq(unit.data, visit->data, visit->before > 0, mine);
+      kernels.write_dq(unit.data, visit->data, visit->before > 0, visit->last, mine);
       std::atomic_ref<i64>(*visit->turn).store(visit->before + 1, std::memory_order_release);
       visit = after;
     }
@@ -202,7 +216,7 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
 
 #pragma omp parallel num_threads(threads)
   {
-    T* const mine = memory + omp_get_thread_num() * per_thread;
+    S* const mine = memory + omp_get_thread_num() * per_thread;
     // As in forward, a thread takes its next unit before it works on the one it has. It works in the order of
     // the units, so the first unfinished one is always being worked on and waits for none.
     std::optional<Unit> now, then;
@@ -220,16 +234,17 @@ void run_backward(const TileKernels<T>& kernels, const Heads& dq, const Heads& d
 void attention_delta(const Matrix& delta, const Heads& d_o, const Heads& o) {
   dispatch(d_o.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
+    using S = Statistics<T>;
     const HeadRows<T> left(d_o), right(o);
-    T* out = delta.host<T>();
+    S* out = delta.host<S>();
     const i64 width = d_o.width;
 #pragma omp parallel for
     for (i64 t = 0; t < d_o.rows(); ++t) {
       for (i64 h = 0; h < d_o.heads; ++h) {
         const T *a = left.at(t, h), *b = right.at(t, h);
-        T sum = 0;
+        S sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (i64 c = 0; c < width; ++c) sum += a[c] * b[c];
+        for (i64 c = 0; c < width; ++c) sum += S(a[c]) * S(b[c]);
         out[t * delta.stride + h] = sum;
       }
     }
@@ -238,11 +253,19 @@ void attention_delta(const Matrix& delta, const Heads& d_o, const Heads& o) {
 
 template BackwardScratch backward_scratch(const TileKernels<float>&, const Heads&, const AttentionProblem&,
                                           Arena&);
+template BackwardScratch backward_scratch(const TileKernels<bf16>&, const Heads&, const AttentionProblem&,
+                                          Arena&);
 template BackwardScratch backward_scratch(const TileKernels<double>&, const Heads&, const AttentionProblem&,
                                           Arena&);
+template Heads dq_sums<float>(const Heads&, Arena&);
+template Heads dq_sums<bf16>(const Heads&, Arena&);
+template Heads dq_sums<double>(const Heads&, Arena&);
 template void run_backward<float>(const TileKernels<float>&, const Heads&, const Heads&, const Heads&,
                                   const Heads&, const Matrix&, const Matrix&, const Heads&, const Heads&,
                                   const Heads&, const AttentionProblem&, const BackwardScratch&);
+template void run_backward<bf16>(const TileKernels<bf16>&, const Heads&, const Heads&, const Heads&,
+                                 const Heads&, const Matrix&, const Matrix&, const Heads&, const Heads&,
+                                 const Heads&, const AttentionProblem&, const BackwardScratch&);
 template void run_backward<double>(const TileKernels<double>&, const Heads&, const Heads&, const Heads&,
                                    const Heads&, const Matrix&, const Matrix&, const Heads&, const Heads&,
                                    const Heads&, const AttentionProblem&, const BackwardScratch&);

@@ -28,8 +28,8 @@ struct BackwardScratch {
   }
 };
 
-template <class T>
-void begin_keys(const KeyTile<T>& tile, T* scratch) {
+template <class In, class T = Statistics<In>>
+void begin_keys(const KeyTile<In>& tile, T* scratch) {
   using Scratch = BackwardScratch<T>;
   const Scratch at(scratch, tile.width);
   copy_transposed<T>(at.k_transposed, tile.k, tile.k_stride, tile.keys, tile.width,
@@ -77,9 +77,9 @@ LONGSIGHT_INLINE void softmax_gradient(const BackwardScratch<T>& at, i64 queries
   }
 }
 
-template <class T>
-void visit_queries(const KeyTile<T>& own, const QueryTile<T>& tile, const KeyTile<T>* next_keys,
-                   const QueryTile<T>* next_queries, T* scratch) {
+template <class In, class T = Statistics<In>>
+void visit_queries(const KeyTile<In>& own, const QueryTile<In>& tile, const KeyTile<In>* next_keys,
+                   const QueryTile<In>* next_queries, T* scratch) {
   constexpr i64 ld = kBackwardKeys;
   using Scratch = BackwardScratch<T>;
   constexpr i64 key_panel = Scratch::kKeyPanel, query_panel = Scratch::kQueryPanel;
@@ -92,8 +92,8 @@ void visit_queries(const KeyTile<T>& own, const QueryTile<T>& tile, const KeyTil
     at.lse[i] = tile.lse[i * tile.lse_stride] * static_cast<T>(kLog2e);
     at.delta[i] = tile.delta[i * tile.delta_stride];
   }
-  Upcoming<T> upcoming(width);
-  upcoming.add(tile.dq, tile.dq_stride, queries);
+  Upcoming upcoming(width);
+  upcoming.add(tile.dq_sum, tile.dq_sum_stride, queries);
   if (tile.last) {
     upcoming.add(own.dk, own.dk_stride, keys);
     upcoming.add(own.dv, own.dv_stride, keys);
@@ -132,26 +132,32 @@ void visit_queries(const KeyTile<T>& own, const QueryTile<T>& tile, const KeyTil
   tile_rows<T, ld>(at.dq, query_panel, at.d_scores, queries, at.k, key_panel, width, upcoming, keys_of);
 }
 
-template <class T>
-void write_dq(const KeyTile<T>& own, const QueryTile<T>& tile, bool add, const T* scratch) {
+template <class In, class T = Statistics<In>>
+void write_dq(const KeyTile<In>& own, const QueryTile<In>& tile, bool add, bool last, const T* scratch) {
   using Scratch = BackwardScratch<T>;
   const Scratch at(const_cast<T*>(scratch), own.width);
-  const auto one = [](i64) { return T(1); };
-  if (add) {
-    write_rows<true>(tile.dq, tile.dq_stride, at.dq, Scratch::kQueryPanel, tile.queries, own.width, one);
+  const auto write = [&](auto* to, i64 stride) {
+    if (add) {
+      write_sum(to, stride, tile.dq_sum, tile.dq_sum_stride, at.dq, Scratch::kQueryPanel, tile.queries,
+                own.width);
+    } else {
+      write_rows(to, stride, at.dq, Scratch::kQueryPanel, tile.queries, own.width, [](i64) { return T(1); });
+    }
+  };
+  if (last) {
+    write(tile.dq, tile.dq_stride);
   } else {
-    write_rows<false>(tile.dq, tile.dq_stride, at.dq, Scratch::kQueryPanel, tile.queries, own.width, one);
+    write(tile.dq_sum, tile.dq_sum_stride);
   }
 }
 
-template <class T>
-void finish_keys(const KeyTile<T>& own, const T* scratch) {
+template <class In, class T = Statistics<In>>
+void finish_keys(const KeyTile<In>& own, const T* scratch) {
   using Scratch = BackwardScratch<T>;
   const Scratch at(const_cast<T*>(scratch), own.width);
-  write_rows<false>(own.dk, own.dk_stride, at.dk, Scratch::kKeyPanel, own.keys, own.width,
-                    [scale = static_cast<T>(own.scale)](i64) { return scale; });
-  write_rows<false>(own.dv, own.dv_stride, at.dv, Scratch::kKeyPanel, own.keys, own.width,
-                    [](i64) { return T(1); });
+  write_rows(own.dk, own.dk_stride, at.dk, Scratch::kKeyPanel, own.keys, own.width,
+             [scale = static_cast<T>(own.scale)](i64) { return scale; });
+  write_rows(own.dv, own.dv_stride, at.dv, Scratch::kKeyPanel, own.keys, own.width, [](i64) { return T(1); });
 }
 
 }  // namespace

@@ -7,8 +7,8 @@ namespace longsight::ops::host {
 namespace {
 
 // to (panels, `panel` elements apart) = factor * rows of `width`; columns beyond the width become zero.
-template <class T>
-void copy_rows(T* to, i64 panel, const T* from, i64 stride, i64 rows, i64 width, T factor) {
+template <class T, class In>
+void copy_rows(T* to, i64 panel, const In* from, i64 stride, i64 rows, i64 width, T factor) {
   constexpr i64 L = kLanes<T>;
   const i64 whole = width / L, rest = width % L;
   for (i64 r = 0; r < rows; ++r, from += stride, to += L) {
@@ -17,21 +17,30 @@ void copy_rows(T* to, i64 panel, const T* from, i64 stride, i64 rows, i64 width,
   }
 }
 
-// rows = (or += , with kAdd) factor(row) * panels.
-template <bool kAdd, class T, class Factor>
-LONGSIGHT_INLINE void write_rows(T* to, i64 stride, const T* from, i64 panel, i64 rows, i64 width,
+// rows = factor(row) * panels.
+template <class Out, class T, class Factor>
+LONGSIGHT_INLINE void write_rows(Out* to, i64 stride, const T* from, i64 panel, i64 rows, i64 width,
                                  Factor factor) {
   constexpr i64 L = kLanes<T>;
   const i64 whole = width / L, rest = width % L;
   for (i64 r = 0; r < rows; ++r, to += stride, from += L) {
     const T f = factor(r);
-    for (i64 c = 0; c < whole; ++c) {
-      const Vec<T> x = f * load(from + c * panel);
-      store<T>(to + c * L, kAdd ? load(to + c * L) + x : x);
-    }
+    for (i64 c = 0; c < whole; ++c) store(to + c * L, f * load(from + c * panel));
+    if (rest > 0) store_tail(to + whole * L, f * load(from + whole * panel), rest);
+  }
+}
+
+// rows = sum + panels; the rows may be the sum.
+template <class Out, class T>
+LONGSIGHT_INLINE void write_sum(Out* to, i64 stride, const T* sum, i64 sum_stride, const T* from, i64 panel,
+                                i64 rows, i64 width) {
+  constexpr i64 L = kLanes<T>;
+  const i64 whole = width / L, rest = width % L;
+  for (i64 r = 0; r < rows; ++r, to += stride, sum += sum_stride, from += L) {
+    for (i64 c = 0; c < whole; ++c) store(to + c * L, load(sum + c * L) + load(from + c * panel));
     if (rest > 0) {
-      const Vec<T> x = f * load(from + whole * panel);
-      store_tail<T>(to + whole * L, kAdd ? load_tail(to + whole * L, rest, whole > 0) + x : x, rest);
+      const Vec<T> x = load_tail(sum + whole * L, rest, whole > 0) + load(from + whole * panel);
+      store_tail(to + whole * L, x, rest);
     }
   }
 }
@@ -89,8 +98,8 @@ constexpr i64 few_of(i64 rows) {
   return rows % kLanes<T> <= kFew<T> ? rows % kLanes<T> : 0;
 }
 // to (transposed) = factor * rows; lanes beyond the rows become zero.
-template <class T>
-void copy_transposed(T* to, const T* from, i64 stride, i64 rows, i64 width, T factor) {
+template <class T, class In>
+void copy_transposed(T* to, const In* from, i64 stride, i64 rows, i64 width, T factor) {
   constexpr i64 L = kLanes<T>;
   const i64 few = few_of<T>(rows);
   rows -= few;

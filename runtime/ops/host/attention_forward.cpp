@@ -14,7 +14,8 @@ ForwardScratch forward_scratch(const TileKernels<T>& kernels, const Heads& q, co
   if (q.heads == 0) return {};
   const i64 per_thread = elements_per_thread(kernels.forward_scratch(q.width));
   return {.units = SpanItems::memory(problem.spans, scratch),
-          .tiles = scratch.take(dtype_of<T>(), {omp_get_max_threads(), per_thread}, "attention.tiles")};
+          .tiles = scratch.take(dtype_of<Statistics<T>>(), {omp_get_max_threads(), per_thread},
+                                "attention.tiles")};
 }
 
 template <class T>
@@ -28,9 +29,10 @@ void run_forward(const TileKernels<T>& kernels, const Heads& o, const Matrix& ls
                         [&](const AttentionSpan& span) { return Tiling(span.q_rows, limit).count * heads; });
   const int threads = static_cast<int>(scratch.tiles.rows());
   const i64 per_thread = scratch.tiles.row_size();
-  T* const memory = scratch.tiles.host<T>();
+  using S = Statistics<T>;
+  S* const memory = scratch.tiles.host<S>();
   const HeadRows<T> o_rows(o), q_rows(q), k_rows(k), v_rows(v);
-  T* const lse_data = lse.host<T>();
+  S* const lse_data = lse.host<S>();
 
   const auto tile_of = [&](i64 unit) {
     const std::size_t s = units.span_of(unit);
@@ -63,7 +65,7 @@ void run_forward(const TileKernels<T>& kernels, const Heads& o, const Matrix& ls
   std::atomic<i64> next = 0;
 #pragma omp parallel num_threads(threads)
   {
-    T* const mine = memory + omp_get_thread_num() * per_thread;
+    S* const mine = memory + omp_get_thread_num() * per_thread;
     // A thread takes its next unit before it works on the one it has: the rows of short sequences come from
     // far away.
     std::optional<ForwardTile<T>> now, then;
@@ -80,10 +82,14 @@ void run_forward(const TileKernels<T>& kernels, const Heads& o, const Matrix& ls
 
 template ForwardScratch forward_scratch(const TileKernels<float>&, const Heads&, const AttentionProblem&,
                                         Arena&);
+template ForwardScratch forward_scratch(const TileKernels<bf16>&, const Heads&, const AttentionProblem&,
+                                        Arena&);
 template ForwardScratch forward_scratch(const TileKernels<double>&, const Heads&, const AttentionProblem&,
                                         Arena&);
 template void run_forward<float>(const TileKernels<float>&, const Heads&, const Matrix&, const Heads&,
                                  const Heads&, const Heads&, const AttentionProblem&, const ForwardScratch&);
+template void run_forward<bf16>(const TileKernels<bf16>&, const Heads&, const Matrix&, const Heads&,
+                                const Heads&, const Heads&, const AttentionProblem&, const ForwardScratch&);
 template void run_forward<double>(const TileKernels<double>&, const Heads&, const Matrix&, const Heads&,
                                   const Heads&, const Heads&, const AttentionProblem&, const ForwardScratch&);
 

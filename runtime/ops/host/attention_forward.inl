@@ -108,8 +108,8 @@ struct KeySteps {
   Range now;  // keys of this step
   i64 size, end, then_begin, then_end;
 
-  template <class T>
-  explicit KeySteps(const ForwardTile<T>& tile) : then_begin(tile.begin), then_end(tile.end) {
+  template <class In>
+  explicit KeySteps(const ForwardTile<In>& tile) : then_begin(tile.begin), then_end(tile.end) {
     if (tile.prefix > 0) {
       start(0, tile.prefix);
     } else {
@@ -136,8 +136,8 @@ struct KeySteps {
   }
 };
 
-template <class T>
-void forward(const ForwardTile<T>& tile, const ForwardTile<T>* next, T* scratch) {
+template <class In, class T = Statistics<In>>
+void forward(const ForwardTile<In>& tile, const ForwardTile<In>* next, T* scratch) {
   constexpr i64 L = kLanes<T>, ld = kForwardQueries;
   using Scratch = ForwardScratch<T>;
   const Scratch at(scratch, tile.width);
@@ -159,8 +159,8 @@ void forward(const ForwardTile<T>& tile, const ForwardTile<T>* next, T* scratch)
     copy_rows<T>(at.v, Scratch::kKeyPanel, tile.v + now.begin * tile.v_stride, tile.v_stride, keys,
                  tile.width, 1);
     steps.advance();
-    Upcoming<T> upcoming(tile.width);
-    const auto add_keys = [&](const ForwardTile<T>& of, const Range& range) {
+    Upcoming upcoming(tile.width);
+    const auto add_keys = [&](const ForwardTile<In>& of, const Range& range) {
       upcoming.add(of.k + range.begin * of.k_stride, of.k_stride, range.end - range.begin);
       upcoming.add(of.v + range.begin * of.v_stride, of.v_stride, range.end - range.begin);
     };
@@ -202,8 +202,8 @@ void forward(const ForwardTile<T>& tile, const ForwardTile<T>* next, T* scratch)
                         [&](i64 first, i64 count) { return keys_seen(mask, first, count, keys); });
   }
 
-  write_rows<false>(tile.o, tile.o_stride, at.sum_v, Scratch::kQueryPanel, queries, tile.width,
-                    [&](i64 i) { return at.sum[i] == 0 ? T(0) : 1 / at.sum[i]; });
+  write_rows(tile.o, tile.o_stride, at.sum_v, Scratch::kQueryPanel, queries, tile.width,
+             [&](i64 i) { return at.sum[i] == 0 ? T(0) : 1 / at.sum[i]; });
   for (i64 i = 0; i < queries; ++i) {
     const double sum = static_cast<double>(at.sum[i]);
     tile.lse[i * tile.lse_stride] = static_cast<T>(

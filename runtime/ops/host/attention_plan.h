@@ -100,6 +100,7 @@ struct BackwardScratch {
   Tensor units, query_tiles;  // [spans + 1]
   Tensor turns;               // [heads, tiles of queries]
   Tensor tiles;               // [threads, elements]
+  Heads dq_sums = {};         // [Tq, H, D]: where dq is added up over the tiles of keys
 };
 template <class T>
 ForwardScratch forward_scratch(const TileKernels<T>& kernels, const Heads& q, const AttentionProblem& problem,
@@ -107,6 +108,10 @@ ForwardScratch forward_scratch(const TileKernels<T>& kernels, const Heads& q, co
 template <class T>
 BackwardScratch backward_scratch(const TileKernels<T>& kernels, const Heads& q,
                                  const AttentionProblem& problem, Arena& scratch);
+
+// dq itself, or, where it is rounded, memory of its statistics' type.
+template <class T>
+Heads dq_sums(const Heads& dq, Arena& scratch);
 
 // attention() and attention_backward() with the kernels given.
 template <class T>

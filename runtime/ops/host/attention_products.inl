@@ -14,13 +14,14 @@ constexpr i64 kPace = kLanes<T> < 8 ? kLanes<T> : 8;
 // Rows that are copied soon. The products bring them into the second-level cache evenly, along their depth:
 // many at once would wait for each other. They lie a whole model row apart, which no hardware prefetcher
 // follows.
-template <class T>
 class Upcoming {
  public:
   explicit Upcoming(i64 width) : width_(width) {}
-  void add(const T* rows, i64 stride, i64 count) {
+  template <class In>
+  void add(const In* rows, i64 stride, i64 count) {
     if (count <= 0) return;
-    blocks_[held_++] = {rows, stride, count};
+    constexpr i64 bytes = sizeof(In);
+    blocks_[held_++] = {reinterpret_cast<const char*>(rows), stride * bytes, width_ * bytes, count};
     rows_ += count;
   }
   // Over so many calls of step().
@@ -30,17 +31,17 @@ class Upcoming {
   }
   LONGSIGHT_INLINE void step() {
     for (due_ += rows_; due_ >= steps_; due_ -= steps_) {
-      for (i64 c = 0; c < width_; c += kLine) __builtin_prefetch(now_.rows + c, 0, 2);
+      for (i64 b = 0; b < now_.width; b += kLine) __builtin_prefetch(now_.rows + b, 0, 2);
       now_.rows += now_.stride;
       if (--now_.count == 0) open();
     }
   }
 
  private:
-  static constexpr i64 kLine = 64 / static_cast<i64>(sizeof(T));
+  static constexpr i64 kLine = 64;
   struct Block {
-    const T* rows;
-    i64 stride, count;
+    const char* rows;
+    i64 stride, width, count;  // in bytes, and rows
   };
   void open() {
     if (at_ < held_) {
@@ -76,7 +77,7 @@ LONGSIGHT_INLINE void accumulate(Vec<T> (&sum)[M][N], const T* a, const T* b, i6
 // c (scores) = a (panels) * b (transposed).
 template <class T, int M, int N, i64 kLd>
 void product_scores(T* c, i64, const T* a, i64 a_panel, const T* b, i64 b_panel, i64 depth,
-                    Upcoming<T>& upcoming) {
+                    Upcoming& upcoming) {
   constexpr i64 L = kLanes<T>;
   Vec<T> sum[M][N] = {};
   for (; depth >= L; depth -= L, a += a_panel, b += L * L) {
@@ -95,7 +96,7 @@ void product_scores(T* c, i64, const T* a, i64 a_panel, const T* b, i64 b_panel,
 // c (panels) = or, with kAdd, += a (scores)^T * b (panels).
 template <class T, bool kAdd, int M, int N, i64 kLd>
 void product_columns(T* c, i64 c_panel, const T* a, i64, const T* b, i64 b_panel, i64 depth,
-                     Upcoming<T>& upcoming) {
+                     Upcoming& upcoming) {
   constexpr i64 L = kLanes<T>;
   Vec<T> sum[M][N] = {};
   for (; depth >= kPace<T>; depth -= kPace<T>, a += kPace<T> * kLd, b += kPace<T> * L) {
@@ -115,7 +116,7 @@ void product_columns(T* c, i64 c_panel, const T* a, i64, const T* b, i64 b_panel
 // c (panels) = a (scores) * b (panels).
 template <class T, int M, int N, i64 kLd>
 void product_rows(T* c, i64 c_panel, const T* a, i64, const T* b, i64 b_panel, i64 depth,
-                  Upcoming<T>& upcoming) {
+                  Upcoming& upcoming) {
   constexpr i64 L = kLanes<T>;
   Vec<T> sum[M][N] = {};
   for (; depth >= kPace<T>; depth -= kPace<T>, a += kPace<T>, b += kPace<T> * L) {
@@ -131,7 +132,7 @@ void product_rows(T* c, i64 c_panel, const T* a, i64, const T* b, i64 b_panel, i
 
 template <class T>
 using Product = void (*)(T* c, i64 c_panel, const T* a, i64 a_panel, const T* b, i64 b_panel, i64 depth,
-                         Upcoming<T>& upcoming);
+                         Upcoming& upcoming);
 template <class T>
 struct ProductTable {
   Product<T> one[kStrip + 1] = {};  // by rows, N = 1
@@ -206,7 +207,7 @@ LONGSIGHT_INLINE void few_scores(T* c, const T* a, i64 a_panel, i64 rows, const 
 // undefined.
 template <class T, i64 kLd, class F>
 LONGSIGHT_INLINE void tile_scores(T* c, const T* a, i64 a_panel, i64 rows, const T* b, i64 columns, i64 depth,
-                                  Upcoming<T>& upcoming, F needed) {
+                                  Upcoming& upcoming, F needed) {
   constexpr i64 L = kLanes<T>;
   const auto& table = kProducts<T, kLd>.scores;
   const i64 few = few_of<T>(columns), vectors = vectors_of(columns - few, L), b_panel = depth * L;
@@ -229,7 +230,7 @@ LONGSIGHT_INLINE void tile_scores(T* c, const T* a, i64 a_panel, i64 rows, const
 // that a strip of columns has.
 template <class T, i64 kLd, class F>
 LONGSIGHT_INLINE void tile_columns(T* c, i64 c_panel, bool add, const T* a, i64 columns, const T* b,
-                                   i64 b_panel, i64 width, Upcoming<T>& upcoming, F needed) {
+                                   i64 b_panel, i64 width, Upcoming& upcoming, F needed) {
   constexpr i64 L = kLanes<T>;
   const auto& table = add ? kProducts<T, kLd>.added_columns : kProducts<T, kLd>.columns;
   const i64 vectors = vectors_of(width, L);
@@ -250,7 +251,7 @@ LONGSIGHT_INLINE void tile_columns(T* c, i64 c_panel, bool add, const T* a, i64 
 // c [rows, width] = a [rows, depth] b [depth, width]; `needed`: the depth that a strip of rows has.
 template <class T, i64 kLd, class F>
 LONGSIGHT_INLINE void tile_rows(T* c, i64 c_panel, const T* a, i64 rows, const T* b, i64 b_panel, i64 width,
-                                Upcoming<T>& upcoming, F needed) {
+                                Upcoming& upcoming, F needed) {
   constexpr i64 L = kLanes<T>;
   const auto& table = kProducts<T, kLd>.rows;
   const i64 vectors = vectors_of(width, L);

@@ -54,6 +54,28 @@ template <class T>
 LONGSIGHT_INLINE void store(T* to, Vec<T> x) {
   __builtin_memcpy(to, &x, sizeof x);
 }
+
+// bf16 in memory is a vector of float: its upper halves, rounded as bf16.h does.
+typedef std::uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
+LONGSIGHT_INLINE Vec<float> widened(Halves x) {
+  return reinterpret_cast<Vec<float>>(__builtin_convertvector(x, Simd<float>::Bits) << 16);
+}
+LONGSIGHT_INLINE Halves rounded(Vec<float> x) {
+  using Bits = Simd<float>::Bits;
+  const Bits bits = reinterpret_cast<Bits>(x);
+  const Bits nearest = bits + 0x7FFFU + (bits >> 16 & 1U), quiet_nan = bits | 0x400000U;
+  return __builtin_convertvector(((bits & 0x7FFFFFFFU) > 0x7F800000U ? quiet_nan : nearest) >> 16, Halves);
+}
+LONGSIGHT_INLINE Vec<float> load(const bf16* from) {
+  Halves x;
+  __builtin_memcpy(&x, from, sizeof x);
+  return widened(x);
+}
+LONGSIGHT_INLINE void store(bf16* to, Vec<float> x) {
+  const Halves halves = rounded(x);
+  __builtin_memcpy(to, &halves, sizeof halves);
+}
+
 template <class T>
 LONGSIGHT_INLINE Vec<T> splat(T x) {
   return x - Vec<T>{};
@@ -73,13 +95,19 @@ constexpr i64 clamped(i64 x, i64 low, i64 high) {
 
 // The last `count` < L elements of a row at from; the other lanes become zero. Where whole vectors lie before
 // them (`inner`), one that ends with the row is read and shifted.
-template <class T>
-LONGSIGHT_INLINE Vec<T> load_tail(const T* from, i64 count, bool inner) {
+template <class In, class T = Statistics<In>>
+LONGSIGHT_INLINE Vec<T> load_tail(const In* from, i64 count, bool inner) {
   constexpr i64 L = kLanes<T>;
   if (!inner) {
-    Vec<T> x{};
-    for (i64 i = 0; i < count; ++i) x[i] = from[i];
-    return x;
+    if constexpr (std::is_same_v<In, bf16>) {
+      Halves x{};
+      for (i64 i = 0; i < count; ++i) x[i] = from[i].bits;
+      return widened(x);
+    } else {
+      Vec<T> x{};
+      for (i64 i = 0; i < count; ++i) x[i] = from[i];
+      return x;
+    }
   }
   typename Simd<T>::Integer index{};
   for (int i = 0; i < static_cast<int>(L); ++i) index[i] = i;
@@ -89,6 +117,10 @@ LONGSIGHT_INLINE Vec<T> load_tail(const T* from, i64 count, bool inner) {
 template <class T>
 LONGSIGHT_INLINE void store_tail(T* to, Vec<T> x, i64 count) {
   for (i64 i = 0; i < count; ++i) to[i] = x[i];
+}
+LONGSIGHT_INLINE void store_tail(bf16* to, Vec<float> x, i64 count) {
+  const Halves halves = rounded(x);
+  for (i64 i = 0; i < count; ++i) to[i].bits = halves[i];
 }
 
 // Base 2 and no case for large x: half the operations of exp_of (host_math.h), and attention needs no more.

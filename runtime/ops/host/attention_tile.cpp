@@ -3,6 +3,7 @@
 namespace longsight::ops::host {
 
 extern const TileKernels<float> kAvx2TilesF32, kAvx512TilesF32;
+extern const TileKernels<bf16> kAvx2TilesBF16, kAvx512TilesBF16;
 extern const TileKernels<double> kAvx2TilesF64, kAvx512TilesF64;
 
 bool supported(InstructionSet set) {
@@ -17,6 +18,10 @@ const TileKernels<float>& tile_kernels(InstructionSet set) {
   return set == InstructionSet::avx512 ? kAvx512TilesF32 : kAvx2TilesF32;
 }
 template <>
+const TileKernels<bf16>& tile_kernels(InstructionSet set) {
+  return set == InstructionSet::avx512 ? kAvx512TilesBF16 : kAvx2TilesBF16;
+}
+template <>
 const TileKernels<double>& tile_kernels(InstructionSet set) {
   return set == InstructionSet::avx512 ? kAvx512TilesF64 : kAvx2TilesF64;
 }
@@ -26,6 +31,7 @@ const TileKernels<T>& tile_kernels() {
   return tile_kernels<T>(supported(InstructionSet::avx512) ? InstructionSet::avx512 : InstructionSet::avx2);
 }
 template const TileKernels<float>& tile_kernels();
+template const TileKernels<bf16>& tile_kernels();
 template const TileKernels<double>& tile_kernels();
 
 }  // namespace longsight::ops::host

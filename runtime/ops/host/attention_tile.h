@@ -3,7 +3,7 @@
 // time.
 #pragma once
 
-#include "runtime/base/number.h"
+#include "runtime/tensor/dtype.h"
 
 namespace longsight::ops::host {
 
@@ -21,7 +21,8 @@ struct TileMask {
 };
 inline constexpr i64 kNoWindow = i64{1} << 40;
 
-// In all tiles rows are `stride` apart.
+// In all tiles rows are `stride` apart. What is stored as T is computed with as its statistics: brought to
+// that type when it is copied into the scratch, and rounded once when it is written.
 
 // Queries of one head, with the keys that any of them sees: [0, prefix) and [begin, end) of those at k and v.
 template <class T>
@@ -32,7 +33,8 @@ struct ForwardTile {
   double scale;
   const T *q, *k, *v;
   i64 q_stride, k_stride, v_stride;
-  T *o, *lse;
+  T* o;
+  Statistics<T>* lse;
   i64 o_stride, lse_stride;
 };
 
@@ -53,29 +55,33 @@ struct QueryTile {
   i64 queries;
   TileMask mask;
   bool first, last;  // visit of the key tile
-  const T *q, *d_o, *lse, *delta;
+  const T *q, *d_o;
+  const Statistics<T>*lse, *delta;
   i64 q_stride, d_o_stride, lse_stride, delta_stride;
   T* dq;
-  i64 dq_stride;
+  Statistics<T>* dq_sum;  // over the visits before the last: dq itself, where that is of the type
+  i64 dq_stride, dq_sum_stride;
 };
 
-// Scratch is counted in elements of T, 64-byte aligned, and belongs to one thread.
+// Scratch is counted in elements of S, 64-byte aligned, and belongs to one thread.
 template <class T>
 struct TileKernels {
+  using S = Statistics<T>;
   i64 (*forward_scratch)(i64 width);
   // o and lse of the tile are overwritten. What `next`, or null, will read is brought nearer meanwhile.
-  void (*forward)(const ForwardTile<T>&, const ForwardTile<T>* next, T* scratch);
+  void (*forward)(const ForwardTile<T>&, const ForwardTile<T>* next, S* scratch);
 
   // Backward: begin_keys, then for each query tile visit_queries and write_dq, then finish_keys. The next
   // queries are those of the next visit, the next keys those of the tile behind this one, where they are
   // known.
   i64 (*backward_scratch)(i64 width);
-  void (*begin_keys)(const KeyTile<T>&, T* scratch);
+  void (*begin_keys)(const KeyTile<T>&, S* scratch);
   void (*visit_queries)(const KeyTile<T>&, const QueryTile<T>&, const KeyTile<T>* next_keys,
-                        const QueryTile<T>* next_queries, T* scratch);
-  // dq = or, with `add`, += what the visit before found.
-  void (*write_dq)(const KeyTile<T>&, const QueryTile<T>&, bool add, const T* scratch);
-  void (*finish_keys)(const KeyTile<T>&, const T* scratch);  // dk and dv are overwritten
+                        const QueryTile<T>* next_queries, S* scratch);
+  // What the visit before found is written into dq_sum or, with `add`, added to it; at the last visit of
+  // these queries the sum goes into dq instead.
+  void (*write_dq)(const KeyTile<T>&, const QueryTile<T>&, bool add, bool last, const S* scratch);
+  void (*finish_keys)(const KeyTile<T>&, const S* scratch);  // dk and dv are overwritten
 };
 
 enum class InstructionSet { avx2, avx512 };

@@ -2,7 +2,8 @@
 //   kVectorBytes: bytes of a vector register;
 //   kStrip: rows of a micro-kernel, so that kStrip x 2 accumulators fit into the registers.
 // The .inl files use the compiler's vectors and their own functions only, all in an unnamed namespace:
-// nothing that is compiled for one instruction set can be linked into the other.
+// nothing that is compiled for one instruction set can be linked into the other. T is the type that is
+// computed with, In that of the tensors.
 //
 // Layouts of a tile, L lanes to a vector:
 //   panels      x[c][row][L]: lane of row is column c * L + lane. As left side of a product a row gives its
@@ -19,10 +20,14 @@
 namespace longsight::ops::host {
 namespace {
 
-template <class T>
-constexpr TileKernels<T> kTileKernels = {ForwardScratch<T>::size, forward<T>,       BackwardScratch<T>::size,
-                                         begin_keys<T>,           visit_queries<T>, write_dq<T>,
-                                         finish_keys<T>};
+template <class In>
+constexpr TileKernels<In> kTileKernels = {ForwardScratch<Statistics<In>>::size,
+                                          forward<In>,
+                                          BackwardScratch<Statistics<In>>::size,
+                                          begin_keys<In>,
+                                          visit_queries<In>,
+                                          write_dq<In>,
+                                          finish_keys<In>};
 
 }  // namespace
 }  // namespace longsight::ops::host

@@ -12,5 +12,6 @@ constexpr int kStrip = 6;  // 12 accumulators of 16 registers
 
 namespace longsight::ops::host {
 extern const TileKernels<float> kAvx2TilesF32 = kTileKernels<float>;
+extern const TileKernels<bf16> kAvx2TilesBF16 = kTileKernels<bf16>;
 extern const TileKernels<double> kAvx2TilesF64 = kTileKernels<double>;
 }  // namespace longsight::ops::host

@@ -15,5 +15,6 @@ constexpr int kStrip = 12;  // 24 accumulators of 32 registers
 
 namespace longsight::ops::host {
 extern const TileKernels<float> kAvx512TilesF32 = kTileKernels<float>;
+extern const TileKernels<bf16> kAvx512TilesBF16 = kTileKernels<bf16>;
 extern const TileKernels<double> kAvx512TilesF64 = kTileKernels<double>;
 }  // namespace longsight::ops::host

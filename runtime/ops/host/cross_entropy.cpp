@@ -39,19 +39,28 @@ double row_loss(T* row, i64 size, i64 target, double scale) {
   return std::log(total) - score;
 }
 
+template <class T>
+void round_row(bf16* to, const T* from, i64 size) {
+#pragma omp simd
+  for (i64 c = 0; c < size; ++c) to[c] = static_cast<float>(from[c]);
+}
+
 }  // namespace
 
 void row_losses(Tensor total, Tensor logits, Tensor losses, std::span<const i64> targets, double scale,
-                bool gradient) {
+                bool gradient, Tensor d_logits) {
   const i64 rows = logits.rows(), ids = logits.row_size();
   double* const out = losses.host<double>();
-  dispatch(logits.dtype(), [&](auto zero) {
+  dispatch_statistics(logits.dtype(), [&](auto zero) {
     using T = decltype(zero);
     T* const data = logits.host<T>();
+    bf16* const rounded = gradient && d_logits.dtype() == DType::BF16 ? d_logits.host<bf16>() : nullptr;
     const auto all_rows = [&](auto with_gradient) {
       parallel_items(rows, rows * ids, [&](i64 r) {
-        out[r] = row_loss<decltype(with_gradient)::value>(data + r * ids, ids,
-                                                          targets[static_cast<std::size_t>(r)], scale);
+        T* const row = data + r * ids;
+        out[r] =
+            row_loss<decltype(with_gradient)::value>(row, ids, targets[static_cast<std::size_t>(r)], scale);
+        if (rounded != nullptr) round_row(rounded + r * ids, row, ids);
       });
     };
     gradient ? all_rows(std::true_type()) : all_rows(std::false_type());

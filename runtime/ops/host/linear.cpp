@@ -4,37 +4,43 @@
 #include "runtime/ops/host/gemm.h"
 
 namespace longsight::ops::host {
-void linear(Matrix y, Matrix x, Tensor weight, const LinearOptions& options) {
-  const bool activates = options.activation != Activation::none;
-  dispatch(y.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    Gemm<T> product{.m = y.rows, .n = y.cols, .k = x.cols};
-    product.a = x.host<T>();
-    product.lda = x.stride;
-    product.b = weight.host<T>();
-    product.ldb = x.cols;
-    product.b_transposed = true;
-    product.c = y.host<T>();
-    product.ldc = y.stride;
-    if (options.residual) {
-      product.addend = options.residual.host<T>();
-      product.ld_addend = options.residual.stride;
-    }
-    if (options.bias) product.bias = options.bias.host<T>();
-    if (!activates) {
-      gemm(product);
-      return;
-    }
-    // The activation reads each block of y while it is still in the cache.
-    const Matrix out = options.activated;
-    T* const activated = out.host<T>();
-    with_activation(options.activation, [&](auto f) {
-      gemm(product, [&, f](i64 row, i64 rows) {
-        for (i64 r = row; r < row + rows; ++r) {
-          apply_activation(f, activated + r * out.stride, product.c + r * product.ldc, product.n);
-        }
-      });
+namespace {
+
+template <class T, class Y>
+void linear_as(Matrix y, Matrix x, Tensor weight, const LinearOptions& options) {
+  Gemm<T, Y> product{.m = y.rows, .n = y.cols, .k = x.cols};
+  product.a = x.host<T>();
+  product.lda = x.stride;
+  product.b = weight.host<T>();
+  product.ldb = x.cols;
+  product.b_transposed = true;
+  product.c = y.host<Y>();
+  product.ldc = y.stride;
+  if (options.residual) {
+    product.addend = options.residual.host<Y>();
+    product.ld_addend = options.residual.stride;
+  }
+  if (options.bias) product.bias = options.bias.host<T>();
+  if (options.activation == Activation::none) return gemm(product);
+  // The activation reads each block of y while it is still in the cache.
+  const Matrix out = options.activated;
+  Y* const activated = out.host<Y>();
+  with_activation(options.activation, [&](auto f) {
+    gemm(product, [&, f](i64 row, i64 rows) {
+      for (i64 r = row; r < row + rows; ++r) {
+        apply_activation(f, activated + r * out.stride, product.c + r * product.ldc, product.n);
+      }
     });
+  });
+}
+
+}  // namespace
+
+void linear(Matrix y, Matrix x, Tensor weight, const LinearOptions& options) {
+  dispatch(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if (y.dtype == x.dtype) return linear_as<T, T>(y, x, weight, options);
+    linear_as<T, Statistics<T>>(y, x, weight, options);
   });
 }
 
@@ -61,15 +67,16 @@ void linear_backward_weight(Tensor dw, Tensor db, Matrix dy, Matrix x) {
   dispatch(dy.dtype, [&](auto zero) {
     using T = decltype(zero);
     // Without dw the product has no columns and leaves the sums alone.
-    Gemm<T> product{.m = dy.cols, .n = dw ? x.cols : 0, .k = dy.rows};
+    using S = Statistics<T>;
+    Gemm<T, S> product{.m = dy.cols, .n = dw ? x.cols : 0, .k = dy.rows};
     product.a = dy.host<T>();
     product.lda = dy.stride;
     product.a_transposed = true;
-    if (db) product.a_sums = db.host<T>();
+    if (db) product.a_sums = db.host<S>();
     if (dw) {
       product.b = x.host<T>();
       product.ldb = x.stride;
-      product.c = dw.host<T>();
+      product.c = dw.host<S>();
       product.ldc = x.cols;
       product.addend = product.c;
       product.ld_addend = product.ldc;

@@ -13,21 +13,23 @@ namespace {
 // --- RMS norm ---
 
 template <class T>
-void scale_row(T* y, const T* x, T rstd, const T* gain, T offset, i64 width) {
+void scale_row(T* y, const T* x, Statistics<T> rstd, const T* gain, Statistics<T> offset, i64 width) {
 #pragma omp simd
   for (i64 c = 0; c < width; ++c) y[c] = x[c] * rstd * (gain[c] + offset);
 }
 
 template <class T>
-void rms_backward_row(T* dx, T* d_gain, const T* dy, const T* x, T rstd, const T* gain, T offset, i64 width) {
-  T dot = 0;  // of the gradient of the normalised row with the row
+void rms_backward_row(T* dx, Statistics<T>* d_gain, const T* dy, const T* x, Statistics<T> rstd,
+                      const T* gain, Statistics<T> offset, i64 width) {
+  using S = Statistics<T>;
+  S dot = 0;  // of the gradient of the normalised row with the row
 #pragma omp simd reduction(+ : dot)
   for (i64 c = 0; c < width; ++c) dot += dy[c] * (gain[c] + offset) * x[c];
-  const T pull = dot * rstd * rstd * rstd / static_cast<T>(width);
+  const S pull = dot * rstd * rstd * rstd / static_cast<S>(width);
 #pragma omp simd
   for (i64 c = 0; c < width; ++c) {
-    const T dc = dy[c], xc = x[c];
-    dx[c] += rstd * dc * (gain[c] + offset) - xc * pull;
+    const S dc = dy[c], xc = x[c];
+    dx[c] = dx[c] + (rstd * dc * (gain[c] + offset) - xc * pull);
     d_gain[c] += dc * xc * rstd;
   }
 }
@@ -35,26 +37,28 @@ void rms_backward_row(T* dx, T* d_gain, const T* dy, const T* x, T rstd, const T
 // --- layer norm ---
 
 template <class T>
-void normalise_row(T* y, const T* x, T mean, T rstd, const T* gain, const T* bias, i64 width) {
+void normalise_row(T* y, const T* x, Statistics<T> mean, Statistics<T> rstd, const T* gain, const T* bias,
+                   i64 width) {
 #pragma omp simd
   for (i64 c = 0; c < width; ++c) y[c] = (x[c] - mean) * rstd * gain[c] + bias[c];
 }
 
 template <class T>
-void layer_backward_row(T* dx, T* d_gain, T* d_bias, const T* dy, const T* x, T mean, T rstd, const T* gain,
-                        i64 width) {
-  T sum = 0, dot = 0;  // of the gradient of the normalised row: with ones, and with the normalised row
+void layer_backward_row(T* dx, Statistics<T>* d_gain, Statistics<T>* d_bias, const T* dy, const T* x,
+                        Statistics<T> mean, Statistics<T> rstd, const T* gain, i64 width) {
+  using S = Statistics<T>;
+  S sum = 0, dot = 0;  // of the gradient of the normalised row: with ones, and with the normalised row
 #pragma omp simd reduction(+ : sum, dot)
   for (i64 c = 0; c < width; ++c) {
-    const T g = dy[c] * gain[c];
+    const S g = dy[c] * gain[c];
     sum += g;
     dot += g * ((x[c] - mean) * rstd);
   }
-  const T mean_sum = sum / static_cast<T>(width), mean_dot = dot / static_cast<T>(width);
+  const S mean_sum = sum / static_cast<S>(width), mean_dot = dot / static_cast<S>(width);
 #pragma omp simd
   for (i64 c = 0; c < width; ++c) {
-    const T dc = dy[c], normal = (x[c] - mean) * rstd;
-    dx[c] += rstd * (dc * gain[c] - mean_sum - normal * mean_dot);
+    const S dc = dy[c], normal = (x[c] - mean) * rstd;
+    dx[c] = dx[c] + rstd * (dc * gain[c] - mean_sum - normal * mean_dot);
     d_gain[c] += dc * normal;
     d_bias[c] += dc;
   }
@@ -64,21 +68,21 @@ struct PartialSums {};
 
 // Calls row(r, partial) for each row, where `partial` [vectors * width] belongs to the row's block; then adds
 // the partial vectors to targets[v] [width], block by block. A target may be null.
-template <class T, int kVectors, class F>
-void sum_over_rows(i64 rows, i64 width, T* const (&targets)[kVectors], F&& row) {
+template <class S, int kVectors, class F>
+void sum_over_rows(i64 rows, i64 width, S* const (&targets)[kVectors], F&& row) {
   const RowBlocks blocks(rows);
-  T* const partials = static_cast<T*>(
-      thread_buffer<PartialSums>(blocks.count * kVectors * width * static_cast<i64>(sizeof(T))));
+  S* const partials = static_cast<S*>(
+      thread_buffer<PartialSums>(blocks.count * kVectors * width * static_cast<i64>(sizeof(S))));
   parallel_items(blocks.count, rows * width, [&](i64 b) {
-    T* partial = partials + b * kVectors * width;
-    std::fill(partial, partial + kVectors * width, T(0));
+    S* partial = partials + b * kVectors * width;
+    std::fill(partial, partial + kVectors * width, S(0));
     for (i64 r = blocks.first(b); r < blocks.last(b); ++r) row(r, partial);
   });
   for (int v = 0; v < kVectors; ++v) {
     if (targets[v] == nullptr) continue;
-    T* const target = targets[v];
+    S* const target = targets[v];
     for (i64 b = 0; b < blocks.count; ++b) {
-      const T* partial = partials + (b * kVectors + v) * width;
+      const S* partial = partials + (b * kVectors + v) * width;
 #pragma omp simd
       for (i64 c = 0; c < width; ++c) target[c] += partial[c];
     }
@@ -91,15 +95,17 @@ void rms_norm(Tensor y, Tensor rstd, Tensor x, Tensor gain, double eps, double o
   const i64 rows = x.rows(), width = x.row_size();
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    T *const out = y.host<T>(), *const saved = rstd.host<T>();
+    using S = Statistics<T>;
+    T* const out = y.host<T>();
+    S* const saved = rstd.host<S>();
     const T *const in = x.host<T>(), *const scale = gain.host<T>();
     parallel_items(rows, rows * width, [&](i64 r) {
       const T* v = in + r * width;
-      T squares = 0;
+      S squares = 0;
 #pragma omp simd reduction(+ : squares)
-      for (i64 c = 0; c < width; ++c) squares += v[c] * v[c];
-      saved[r] = T(1) / std::sqrt(squares / static_cast<T>(width) + static_cast<T>(eps));
-      scale_row(out + r * width, v, saved[r], scale, static_cast<T>(offset), width);
+      for (i64 c = 0; c < width; ++c) squares += S(v[c]) * S(v[c]);
+      saved[r] = S(1) / std::sqrt(squares / static_cast<S>(width) + static_cast<S>(eps));
+      scale_row(out + r * width, v, saved[r], scale, static_cast<S>(offset), width);
     });
   });
 }
@@ -108,10 +114,12 @@ void rms_norm_again(Tensor y, Tensor x, Tensor rstd, Tensor gain, double offset)
   const i64 rows = x.rows(), width = x.row_size();
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
+    using S = Statistics<T>;
     T* const out = y.host<T>();
-    const T *const in = x.host<T>(), *const saved = rstd.host<T>(), *const scale = gain.host<T>();
+    const T *const in = x.host<T>(), *const scale = gain.host<T>();
+    const S* const saved = rstd.host<S>();
     parallel_items(rows, rows * width, [&](i64 r) {
-      scale_row(out + r * width, in + r * width, saved[r], scale, static_cast<T>(offset), width);
+      scale_row(out + r * width, in + r * width, saved[r], scale, static_cast<S>(offset), width);
     });
   });
 }
@@ -121,13 +129,14 @@ void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rst
   const i64 rows = x.rows(), width = x.row_size();
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
+    using S = Statistics<T>;
     T* const out = dx.host<T>();
-    const T *const upstream = dy.host<T>(), *const in = x.host<T>(), *const saved = rstd.host<T>(),
-                   *const scale = gain.host<T>();
-    T* const targets[1] = {d_gain ? d_gain.host<T>() : nullptr};
-    sum_over_rows<T, 1>(rows, width, targets, [&](i64 r, T* partial) {
+    const T *const upstream = dy.host<T>(), *const in = x.host<T>(), *const scale = gain.host<T>();
+    const S* const saved = rstd.host<S>();
+    S* const targets[1] = {d_gain ? d_gain.host<S>() : nullptr};
+    sum_over_rows<S, 1>(rows, width, targets, [&](i64 r, S* partial) {
       rms_backward_row(out + r * width, partial, upstream + r * width, in + r * width, saved[r], scale,
-                       static_cast<T>(offset), width);
+                       static_cast<S>(offset), width);
     });
   });
 }
@@ -136,19 +145,21 @@ void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tenso
   const i64 rows = x.rows(), width = x.row_size();
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    T *const out = y.host<T>(), *const means = mean.host<T>(), *const saved = rstd.host<T>();
+    using S = Statistics<T>;
+    T* const out = y.host<T>();
+    S *const means = mean.host<S>(), *const saved = rstd.host<S>();
     const T *const in = x.host<T>(), *const scale = gain.host<T>(), *const shift = bias.host<T>();
     parallel_items(rows, rows * width, [&](i64 r) {
       const T* v = in + r * width;
-      T sum = 0;
+      S sum = 0;
 #pragma omp simd reduction(+ : sum)
       for (i64 c = 0; c < width; ++c) sum += v[c];
-      const T m = sum / static_cast<T>(width);
-      T squares = 0;
+      const S m = sum / static_cast<S>(width);
+      S squares = 0;
 #pragma omp simd reduction(+ : squares)
       for (i64 c = 0; c < width; ++c) squares += (v[c] - m) * (v[c] - m);
       means[r] = m;
-      saved[r] = T(1) / std::sqrt(squares / static_cast<T>(width) + static_cast<T>(eps));
+      saved[r] = S(1) / std::sqrt(squares / static_cast<S>(width) + static_cast<S>(eps));
       normalise_row(out + r * width, v, m, saved[r], scale, shift, width);
     });
   });
@@ -158,9 +169,10 @@ void layer_norm_again(Tensor y, Tensor x, Tensor mean, Tensor rstd, Tensor gain,
   const i64 rows = x.rows(), width = x.row_size();
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
+    using S = Statistics<T>;
     T* const out = y.host<T>();
-    const T *const in = x.host<T>(), *const means = mean.host<T>(), *const saved = rstd.host<T>();
-    const T *const scale = gain.host<T>(), *const shift = bias.host<T>();
+    const T *const in = x.host<T>(), *const scale = gain.host<T>(), *const shift = bias.host<T>();
+    const S *const means = mean.host<S>(), *const saved = rstd.host<S>();
     parallel_items(rows, rows * width, [&](i64 r) {
       normalise_row(out + r * width, in + r * width, means[r], saved[r], scale, shift, width);
     });
@@ -172,11 +184,12 @@ void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Ten
   const i64 rows = x.rows(), width = x.row_size();
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
+    using S = Statistics<T>;
     T* const out = dx.host<T>();
-    const T *const upstream = dy.host<T>(), *const in = x.host<T>(), *const means = mean.host<T>();
-    const T *const saved = rstd.host<T>(), *const scale = gain.host<T>();
-    T* const targets[2] = {d_gain ? d_gain.host<T>() : nullptr, d_bias ? d_bias.host<T>() : nullptr};
-    sum_over_rows<T, 2>(rows, width, targets, [&](i64 r, T* partial) {
+    const T *const upstream = dy.host<T>(), *const in = x.host<T>(), *const scale = gain.host<T>();
+    const S *const means = mean.host<S>(), *const saved = rstd.host<S>();
+    S* const targets[2] = {d_gain ? d_gain.host<S>() : nullptr, d_bias ? d_bias.host<S>() : nullptr};
+    sum_over_rows<S, 2>(rows, width, targets, [&](i64 r, S* partial) {
       layer_backward_row(out + r * width, partial, partial + width, upstream + r * width, in + r * width,
                          means[r], saved[r], scale, width);
     });

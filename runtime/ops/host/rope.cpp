@@ -10,17 +10,18 @@ void rope(Heads x, Tensor cos, Tensor sin, Turn turn) {
   const i64 half = x.width / 2, rows = x.rows();
   dispatch(x.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
+    using S = Statistics<T>;
     T* const data = x.matrix.host<T>();
-    const T *const cosines = cos.host<T>(), *const sines = sin.host<T>();
-    const T sign = turn == Turn::forward ? T(1) : T(-1);
+    const S *const cosines = cos.host<S>(), *const sines = sin.host<S>();
+    const S sign = turn == Turn::forward ? S(1) : S(-1);
     parallel_items(rows, rows * x.matrix.cols, [&](i64 r) {
-      const T *c = cosines + r * half, *s = sines + r * half;
+      const S *c = cosines + r * half, *s = sines + r * half;
       for (i64 h = 0; h < x.heads; ++h) {
         T* first = data + r * x.matrix.stride + h * x.width;
         T* second = first + half;
 #pragma omp simd
         for (i64 i = 0; i < half; ++i) {
-          const T a = first[i], b = second[i], turned = sign * s[i];
+          const S a = first[i], b = second[i], turned = sign * s[i];
           first[i] = a * c[i] - b * turned;
           second[i] = b * c[i] + a * turned;
         }
@@ -31,7 +32,7 @@ void rope(Heads x, Tensor cos, Tensor sin, Turn turn) {
 
 void rope_angles(Tensor cos, Tensor sin, const RopeAngles& angles) {
   const i64 half = angles.half;
-  dispatch(cos.dtype(), [&](auto zero) {
+  dispatch_statistics(cos.dtype(), [&](auto zero) {
     using T = decltype(zero);
     T *const cosines = cos.host<T>(), *const sines = sin.host<T>();
     parallel_items(angles.rows, 16 * angles.rows * half, [&](i64 row) {

@@ -20,6 +20,16 @@ void copy_rows(Matrix y, Matrix x, i64 count, To&& to, From&& from) {
                  [&](i64 i) { std::memcpy(row_of(y, to(i)), row_of(x, from(i)), bytes); });
 }
 
+// Calls f with the elements of y and of x, of whose type or statistics' type y is.
+template <class F>
+void dispatch_sum(Matrix y, Matrix x, F&& f) {
+  dispatch(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if (y.dtype == x.dtype) return f(y.host<T>(), static_cast<const T*>(x.host<T>()));
+    f(y.host<Statistics<T>>(), static_cast<const T*>(x.host<T>()));
+  });
+}
+
 }  // namespace
 
 void gather_rows(Matrix y, Matrix x, std::span<const i64> index) {
@@ -33,19 +43,16 @@ void scatter_rows(Matrix y, Matrix x, std::span<const i64> index) {
 }
 
 void scatter_add_rows(Matrix y, Matrix x, std::span<const i64> index) {
-  dispatch(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const out = y.host<T>();
-    const T* const in = x.host<T>();
+  dispatch_sum(y, x, [&](auto* out, const auto* in) {
     // Threads share out the columns, in units of a cache line or more: an index may come twice.
     constexpr i64 kUnit = 16;
     parallel_ranges(ceil_div(x.cols, kUnit), x.rows * x.cols, [&](i64 first_unit, i64 units) {
       const i64 first = first_unit * kUnit, last = std::min(x.cols, (first_unit + units) * kUnit);
       for (i64 r = 0; r < x.rows; ++r) {
-        T* to = out + index[static_cast<std::size_t>(r)] * y.stride;
-        const T* from = in + r * x.stride;
+        auto* to = out + index[static_cast<std::size_t>(r)] * y.stride;
+        const auto* from = in + r * x.stride;
 #pragma omp simd
-        for (i64 c = first; c < last; ++c) to[c] += from[c];
+        for (i64 c = first; c < last; ++c) to[c] = to[c] + from[c];
       }
     });
   });
@@ -57,15 +64,12 @@ void copy_matrix(Matrix to, Matrix from) {
 }
 
 void add_matrix(Matrix y, Matrix x) {
-  dispatch(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const out = y.host<T>();
-    const T* const in = x.host<T>();
+  dispatch_sum(y, x, [&](auto* out, const auto* in) {
     parallel_items(x.rows, x.rows * x.cols, [&](i64 r) {
-      T* to = out + r * y.stride;
-      const T* from = in + r * x.stride;
+      auto* to = out + r * y.stride;
+      const auto* from = in + r * x.stride;
 #pragma omp simd
-      for (i64 c = 0; c < x.cols; ++c) to[c] += from[c];
+      for (i64 c = 0; c < x.cols; ++c) to[c] = to[c] + from[c];
     });
   });
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -89,26 +90,23 @@ struct Inputs {
 struct Results {
   Results(DType dtype, const Problem& p)
       : o(dtype, {p.q_rows(), p.heads, p.width}),
-        lse(dtype, {p.q_rows(), p.heads}),
-        delta(dtype, {p.q_rows(), p.heads}),
+        lse(statistics_of(dtype), {p.q_rows(), p.heads}),
+        delta(statistics_of(dtype), {p.q_rows(), p.heads}),
         dq(dtype, {p.q_rows(), p.heads, p.width}),
         dk(dtype, {p.k_rows(), p.kv_heads, p.width}),
         dv(dtype, {p.k_rows(), p.kv_heads, p.width}) {
     // What is overwritten may hold anything before.
-    dispatch(dtype, [&](auto zero) {
-      using T = decltype(zero);
-      for (OwnedTensor* x : {&o, &lse, &delta, &dq, &dk, &dv}) {
-        std::fill_n((*x)->host<T>(), (*x)->elements(), std::numeric_limits<T>::quiet_NaN());
-      }
-    });
+    for (OwnedTensor* x : {&o, &lse, &delta, &dq, &dk, &dv})
+      std::memset((*x)->data(), 0xFF, static_cast<std::size_t>((*x)->bytes()));
   }
   std::vector<const OwnedTensor*> all() const { return {&o, &lse, &delta, &dq, &dk, &dv}; }
   OwnedTensor o, lse, delta, dq, dk, dv;
 };
 
-// Forward and backward through the kernels of one instruction set.
+// Forward and backward through the kernels of one instruction set; backward with `delta` where it is given.
 template <class T>
-Results compute(const Problem& p, const Inputs& in, host::InstructionSet set) {
+Results compute(const Problem& p, const Inputs& in, host::InstructionSet set,
+                const OwnedTensor* delta = nullptr) {
   Results out(dtype_of<T>(), p);
   Arena scratch("test");
   const host::TileKernels<T>& kernels = host::tile_kernels<T>(set);
@@ -118,11 +116,16 @@ Results compute(const Problem& p, const Inputs& in, host::InstructionSet set) {
                          p.attention(),
                          host::forward_scratch<T>(kernels, in.q.view(), p.attention(), scratch));
   }
-  attention_delta(out.delta.view(), in.d_o.view(), out.o.view(), {});
+  if (delta != nullptr) {
+    copy(out.delta, *delta, {});
+  } else {
+    attention_delta(out.delta.view(), in.d_o.view(), out.o.view(), {});
+  }
   const ArenaScope scope(scratch);
+  auto memory = host::backward_scratch<T>(kernels, in.q.view(), p.attention(), scratch);
+  memory.dq_sums = host::dq_sums<T>(out.dq.view(), scratch);
   host::run_backward<T>(kernels, out.dq.view(), out.dk.view(), out.dv.view(), in.d_o.view(), out.delta.view(),
-                        out.lse.view(), in.q.view(), in.k.view(), in.v.view(), p.attention(),
-                        host::backward_scratch<T>(kernels, in.q.view(), p.attention(), scratch));
+                        out.lse.view(), in.q.view(), in.k.view(), in.v.view(), p.attention(), memory);
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <omp.h>
 
 #include "tests/runtime/ops/attention_reference.h"
+#include "tests/support/gradient_check.h"
 
 using namespace longsight;
 using namespace longsight::ops;
@@ -109,6 +110,34 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("attention in bf16 computes what f32 does and rounds each result once") {
+  for (const Problem& p : problems()) {
+    CAPTURE(p.width);
+    CAPTURE(p.heads);
+    const Inputs in(DType::BF16, p), wide(DType::F32, p);
+    copy(wide.q, in.q, {});
+    copy(wide.k, in.k, {});
+    copy(wide.v, in.v, {});
+    copy(wide.d_o, in.d_o, {});
+    for (const host::InstructionSet set : instruction_sets()) {
+      const Results got = compute<bf16>(p, in, set);
+      // Delta is that of the rounded o, as backward finds it.
+      const OwnedTensor stored_o(DType::F32, got.o->shape()), delta(DType::F32, got.delta->shape());
+      copy(stored_o, got.o, {});
+      attention_delta(delta.view(), wide.d_o.view(), stored_o.view(), {});
+      CHECK(relative_error(values_of(got.delta), values_of(delta)) < 1e-6);
+      const Results exact = compute<float>(p, wide, set, &got.delta);
+      for (std::size_t r = 0; r < 6; ++r) {
+        CAPTURE(kNames[r]);
+        const OwnedTensor &x = *got.all()[r], expected(x->dtype(), x->shape());
+        copy(expected, *exact.all()[r], {});
+        // Bits: the operations are the same ones, in the same order.
+        CHECK(std::memcmp(x->data(), expected->data(), static_cast<std::size_t>(x->bytes())) == 0);
+      }
+    }
+  }
+}
+
 namespace {
 
 void check_central_differences(std::vector<AttentionSpan> spans) {
@@ -191,7 +220,7 @@ TEST_CASE("scores of ten thousand neither overflow nor lose more than their own 
   }
 }
 
-TEST_CASE("attention has the same bits for one, two and three threads") {
+TEST_CASE_TEMPLATE("attention has the same bits for one, two and three threads", T, float, bf16) {
   const Problem shapes[] = {
       {.spans = packed({500, 1, 130}, true), .heads = 5, .kv_heads = 3, .width = 32, .map = {2, 3, 0}},
       {.spans = packed({400}, false),
@@ -203,12 +232,12 @@ TEST_CASE("attention has the same bits for one, two and three threads") {
   };
   const int threads_before = omp_get_max_threads();
   for (const Problem& p : shapes) {
-    const Inputs in(DType::F32, p);
+    const Inputs in(dtype_of<T>(), p);
     omp_set_num_threads(1);
-    const Results one = compute<float>(p, in, instruction_sets().back());
+    const Results one = compute<T>(p, in, instruction_sets().back());
     for (const int threads : {2, 3, 3}) {
       omp_set_num_threads(threads);
-      const Results many = compute<float>(p, in, instruction_sets().back());
+      const Results many = compute<T>(p, in, instruction_sets().back());
       for (std::size_t r = 0; r < 6; ++r) {
         CAPTURE(kNames[r]);
         CHECK(std::memcmp((*one.all()[r])->data(), (*many.all()[r])->data(),
@@ -303,6 +332,16 @@ TEST_CASE("a score that is not finite shows in the result") {
     CHECK(std::isfinite(out.o->host<float>()[4 * 16]));
     CHECK(!std::isfinite(out.dk->host<float>()[0]));
   }
+}
+
+TEST_CASE("a NaN in bf16 shows in the result") {
+  const Problem p = {.spans = packed({40}, false), .heads = 1, .kv_heads = 1, .width = 16};
+  const Inputs in(DType::BF16, p);
+  in.q->host<bf16>()[3 * 16] = bf16::of_bits(0xFFFF);  // as fresh memory of a debug build
+  const Results out = compute<bf16>(p, in, instruction_sets().back());
+  CHECK(std::isnan(float(out.o->host<bf16>()[3 * 16])));
+  CHECK(std::isfinite(float(out.o->host<bf16>()[4 * 16])));
+  CHECK(std::isnan(float(out.dk->host<bf16>()[0])));
 }
 
 TEST_CASE("no heads and no rows are no work") {

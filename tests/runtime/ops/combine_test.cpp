@@ -60,7 +60,7 @@ TEST_CASE("terms of another size or type are refused") {
     CHECK(failure_of([&] { combine(y, terms, Combination::sum, {}); }).code == ExitCode::internal);
   }
   CHECK(failure_of([&] { combine(y, {}, Combination::sum, {}); }).code == ExitCode::internal);
-  CHECK_FALSE(combines(DType::BF16));
+  CHECK_FALSE(combines(DType::F16));
 }
 
 TEST_CASE("the likeliest token is the first of the largest, and none where a logit is not finite") {

@@ -42,7 +42,22 @@ TEST_CASE("A traced product computes nothing and says its work") {
   CHECK(t.trace.flops() == 3 * 2. * 7 * 16 * 24);
 }
 
-TEST_CASE("Traced attention counts the pairs that see each other, and takes the scratch of the host") {
+TEST_CASE("A traced product in bf16 moves half the bytes, but for the gradient of its weight") {
+  Traced t;
+  const auto half = DType::BF16;
+  const Tensor x = t.take({7, 16}, half), weight = t.take({24, 16}, half), bias = t.take({24}, half);
+  const Tensor y = t.take({7, 24}, half), d_weight = t.take({24, 16}), d_bias = t.take({24});
+  linear(y, x, weight, {.bias = bias}, t.trace.stream());
+  linear_backward_input(x, y, weight, Write::overwrite, t.trace.stream());
+  linear_backward_weight(d_weight, d_bias, y, x, t.trace.stream());
+  REQUIRE(t.trace.calls().size() == 3);
+  for (const Work& work : t.trace.calls()) CHECK(work.flops == 2. * 7 * 16 * 24);
+  CHECK(t.trace.calls()[0].bytes == 2. * (7 * 16 + 24 * 16 + 24 + 7 * 24));
+  CHECK(t.trace.calls()[2].bytes == 4. * (2 * 24 * 16 + 24) + 2. * (7 * 24 + 7 * 16));
+}
+
+TEST_CASE_TEMPLATE("Traced attention counts the pairs that see each other, and takes the scratch of the host",
+                   T, float, bf16) {
   const AttentionSpan spans[] = {{0, 300, 0, 300, 0, true}, {300, 5, 300, 5, 0, true}};
   const double pairs = 300. * 301 / 2 + 5. * 6 / 2;
   const AttentionProblem problem{
@@ -53,9 +68,10 @@ TEST_CASE("Traced attention counts the pairs that see each other, and takes the 
   for (const bool traced : {true, false}) {
     Arena& arena = traced ? t.arena : host;
     const Stream stream = traced ? t.trace.stream() : Stream{};
-    const auto take = [&](i64 heads, i64 width) { return arena.take(DType::F32, {305, heads, width}, "x"); };
-    const Tensor q = take(4, 8), k = take(2, 8), v = take(2, 8), o = take(4, 8), lse = take(4, 1);
-    const Tensor dq = take(4, 8), dk = take(2, 8), dv = take(2, 8), delta = take(4, 1);
+    const auto take = [&](i64 heads) { return arena.take(dtype_of<T>(), {305, heads, 8}, "x"); };
+    const auto per_head = [&] { return arena.take(DType::F32, {305, 4}, "x"); };
+    const Tensor q = take(4), k = take(2), v = take(2), o = take(4), lse = per_head();
+    const Tensor dq = take(4), dk = take(2), dv = take(2), delta = per_head();
     if (!traced)
       for (const Tensor& x : {q, k, v}) fill_zero(x, stream);
     attention(o, lse, q, k, v, problem, arena, stream);
@@ -65,6 +81,7 @@ TEST_CASE("Traced attention counts the pairs that see each other, and takes the 
   }
   CHECK(high[true] == high[false]);
   REQUIRE(t.trace.calls().size() == 3);
+  CHECK(t.trace.calls()[0].bytes == 305. * (12 * 8 * sizeof(T) + 4 * sizeof(float)));
   CHECK(t.trace.calls()[0].flops == 4 * pairs * 4 * 8);
   CHECK(t.trace.calls()[2].flops == 10 * pairs * 4 * 8);
   CHECK(t.trace.calls()[2].again == 2 * pairs * 4 * 8);

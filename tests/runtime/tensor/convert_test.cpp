@@ -31,10 +31,9 @@ TEST_CASE("all 65,536 bf16 and f16 values are exact in f32 and come back") {
     const auto bits = static_cast<std::uint16_t>(i);
     const double b = decoded(bits, 7), h = decoded(bits, 10);
     if (std::isnan(b)) {
-      wrong +=
-          !std::isnan(f32_from_bf16(bits)) + !std::isnan(f32_from_bf16(bf16_from_f32(f32_from_bf16(bits))));
+      wrong += !std::isnan(float(bf16::of_bits(bits))) + !std::isnan(float(bf16(float(bf16::of_bits(bits)))));
     } else {
-      wrong += f32_from_bf16(bits) != b || bf16_from_f32(f32_from_bf16(bits)) != bits;
+      wrong += float(bf16::of_bits(bits)) != b || bf16(float(bf16::of_bits(bits))).bits != bits;
     }
     if (std::isnan(h)) {
       wrong += !std::isnan(f32_from_f16(bits)) + !std::isnan(f32_from_f16(f16_from_f32(f32_from_f16(bits))));
@@ -50,10 +49,10 @@ TEST_CASE("between two neighbours the nearer one is taken, and the even one in t
   for (int i = 0; i < 0x7F7F; ++i) {  // every finite bf16 and its neighbour above
     const auto low = static_cast<std::uint16_t>(i), high = static_cast<std::uint16_t>(i + 1);
     const float middle = std::bit_cast<float>(std::uint32_t{low} << 16 | 0x8000);
-    wrong += bf16_from_f32(middle) != (low % 2 == 0 ? low : high);
-    wrong += bf16_from_f32(std::nextafter(middle, 0.0F)) != low;
-    wrong += bf16_from_f32(std::nextafter(middle, std::numeric_limits<float>::infinity())) != high;
-    wrong += bf16_from_f32(-middle) != ((low % 2 == 0 ? low : high) | 0x8000);
+    wrong += bf16(middle).bits != (low % 2 == 0 ? low : high);
+    wrong += bf16(std::nextafter(middle, 0.0F)).bits != low;
+    wrong += bf16(std::nextafter(middle, std::numeric_limits<float>::infinity())).bits != high;
+    wrong += bf16(-middle).bits != ((low % 2 == 0 ? low : high) | 0x8000);
   }
   for (int i = 0; i < 0x7BFF; ++i) {  // every finite f16 and its neighbour above
     const auto low = static_cast<std::uint16_t>(i), high = static_cast<std::uint16_t>(i + 1);
@@ -65,7 +64,7 @@ TEST_CASE("between two neighbours the nearer one is taken, and the even one in t
   CHECK(wrong == 0);
   CHECK(f16_from_f32(65520) == 0x7C00);  // half way to the next power: infinity
   CHECK(f16_from_f32(65519) == 0x7BFF);
-  CHECK(bf16_from_f32(std::numeric_limits<float>::max()) == 0x7F80);
+  CHECK(bf16(std::numeric_limits<float>::max()).bits == 0x7F80);
 }
 
 TEST_CASE("integers convert only into themselves") {

@@ -15,13 +15,14 @@ struct Case {
 
 // A product with all its extras, on strided operands between guards.
 struct Operands {
-  Operands(DType dtype, const Case& size)
+  Operands(DType dtype, const Case& size) : Operands(dtype, dtype, size) {}
+  Operands(DType dtype, DType result, const Case& size)
       : a(dtype, size.a_transposed ? size.k : size.m, size.a_transposed ? size.m : size.k, 5),
         b(dtype, size.b_transposed ? size.n : size.k, size.b_transposed ? size.k : size.n, 7),
-        c(dtype, size.m, size.n, 3),
-        addend(dtype, size.m, size.n, 1),
+        c(result, size.m, size.n, 3),
+        addend(result, size.m, size.n, 1),
         bias(dtype, 1, size.n),
-        sums(dtype, 1, size.m),
+        sums(statistics_of(dtype), 1, size.m),
         shape(size) {
     a.randomise("a");
     b.randomise("b");
@@ -30,21 +31,21 @@ struct Operands {
     sums.randomise("sums");
   }
 
-  template <class T>
-  Gemm<T> problem() const {
-    Gemm<T> p{.m = shape.m, .n = shape.n, .k = shape.k};
+  template <class T, class C = T>
+  Gemm<T, C> problem() const {
+    Gemm<T, C> p{.m = shape.m, .n = shape.n, .k = shape.k};
     p.a = a.view().host<T>();
     p.lda = a.view().stride;
     p.a_transposed = shape.a_transposed;
     p.b = b.view().host<T>();
     p.ldb = b.view().stride;
     p.b_transposed = shape.b_transposed;
-    p.c = c.view().host<T>();
+    p.c = c.view().host<C>();
     p.ldc = c.view().stride;
-    p.addend = addend.view().host<T>();
+    p.addend = addend.view().host<C>();
     p.ld_addend = addend.view().stride;
     p.bias = bias.view().host<T>();
-    if (shape.a_transposed) p.a_sums = sums.view().host<T>();
+    if (shape.a_transposed) p.a_sums = sums.view().host<Statistics<T>>();
     return p;
   }
 
@@ -123,7 +124,7 @@ TEST_CASE("a product of any shape, layout and stride is right and stays inside i
     for (const DType dtype : {DType::F64, DType::F32}) {
       Operands o(dtype, shape);
       const auto sums = shape.a_transposed ? expected_sums(o) : o.sums.values();
-      dispatch(dtype, [&](auto zero) { gemm(o.problem<decltype(zero)>()); });
+      dispatch_statistics(dtype, [&](auto zero) { gemm(o.problem<decltype(zero)>()); });
       // k roundings in a sum of k products, of which few may nearly cancel.
       const double epsilon = dtype == DType::F64 ? 1.2e-16 : 6e-8;
       const double tolerance = epsilon * (16 + static_cast<double>(shape.k) / 4);
@@ -131,6 +132,71 @@ TEST_CASE("a product of any shape, layout and stride is right and stays inside i
       CHECK(relative_error(o.sums.values(), sums) < tolerance);
       CHECK(o.guards_intact());
     }
+  }
+}
+
+TEST_CASE("products of bf16 are right in any shape, by the processor's instructions and through f32") {
+  std::vector<Bf16Products> ways = {Bf16Products::in_f32};
+  if (bf16_products() == Bf16Products::instructions) ways.push_back(Bf16Products::instructions);
+  auto shapes = cases();
+  shapes.push_back({530, 520, 1100, false, true});  // beyond a tile in each direction
+  for (const Case& shape : shapes) {
+    CAPTURE(shape.m);
+    CAPTURE(shape.n);
+    CAPTURE(shape.k);
+    CAPTURE(shape.a_transposed);
+    CAPTURE(shape.b_transposed);
+    for (const Bf16Products way : ways) {
+      CAPTURE(static_cast<int>(way));
+      const auto check_product = [&](auto result) {
+        using C = decltype(result);
+        Operands o(DType::BF16, dtype_of<C>(), shape);
+        const auto sums = shape.a_transposed ? expected_sums(o) : o.sums.values();
+        gemm(o.problem<bf16, C>(), {}, way);
+        const auto expected = expected_product(o), got = o.c.values();
+        double largest = 0, worst = 0;  // beyond one rounding of the result
+        for (std::size_t i = 0; i < got.size(); ++i) {
+          const double unit = std::is_same_v<C, bf16> ? 1.0 / 256 : 0x1p-24;
+          const double excess = std::abs(got[i] - expected[i]) - unit * std::abs(expected[i]);
+          worst = std::max(worst, std::isfinite(excess) ? excess : INFINITY);
+          largest = std::max(largest, std::abs(expected[i]));
+        }
+        const double tolerance = 6e-8 * (16 + static_cast<double>(shape.k) / 4);
+        CHECK(worst <= 1.01 * tolerance * largest);
+        CHECK(relative_error(o.sums.values(), sums) < tolerance);
+        CHECK(o.guards_intact());
+      };
+      check_product(bf16{});
+      check_product(float{});
+    }
+  }
+}
+
+TEST_CASE("products of bf16 have the same bits for every thread count, by either way") {
+  for (const Bf16Products way : {Bf16Products::in_f32, bf16_products()}) {
+    for (const Case& shape : {Case{151, 203, 500, false, true}, Case{151, 203, 500, true, false},
+                              Case{1100, 40, 64, false, true}, Case{20, 30, 5000, true, false}}) {
+      check_same_bits_for_every_thread_count([&] {
+        Operands o(DType::BF16, DType::F32, shape);
+        gemm(o.problem<bf16, float>(), {}, way);
+        auto all = o.c.values();
+        for (const double sum : o.sums.values()) all.push_back(sum);
+        return all;
+      });
+    }
+  }
+}
+
+TEST_CASE("bf16: without an addend the old contents of the product do not matter") {
+  for (const Bf16Products way : {Bf16Products::in_f32, bf16_products()}) {
+    Operands o(DType::BF16, {20, 50, 400});
+    auto p = o.problem<bf16>();
+    p.addend = nullptr;
+    gemm(p, {}, way);
+    const auto once = o.c.values();
+    o.c.fill(std::numeric_limits<double>::quiet_NaN());
+    gemm(p, {}, way);
+    CHECK(o.c.values() == once);
   }
 }
 
