@@ -363,14 +363,15 @@ void add_step(Command app, Run& run) {
 }  // namespace
 
 void add_bench(Command app, Run& run) {
-  const Command verb =
-      app.add_command("bench", "Measure matrix products, attention, exchanges, training steps, images");
+  const Command verb = app.add_command(
+      "bench", "Measure matrix products, attention, exchanges, training steps, images, checkpoints");
   verb.require_command();
   add_gemm(verb, run);
   add_attention(verb, run);
   add_exchange(verb, run);
   add_step(verb, run);
   add_bench_images(verb, run);
+  add_bench_checkpoint(verb, run);
 }
 
 }  // namespace longsight::launch
