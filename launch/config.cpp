@@ -161,6 +161,7 @@ void check_values(const YamlDocument& doc, const Config& c) {
   doc.require_at(c.output.checkpoint_minutes >= 0, "output.checkpoint_minutes", "{} is negative",
                  c.output.checkpoint_minutes);
   doc.require_at(c.output.keep_every >= 0, "output.keep_every", "{} is negative", c.output.keep_every);
+  doc.require_one_of("output.on_save_failure", c.output.on_save_failure, {"go_on", "stop"});
   doc.require_at(c.output.resume.is_auto() || !c.output.resume.value->empty(), "output.resume",
                  "auto, none or the folder of a checkpoint or run");
   doc.require_at(c.output.keep >= 1, "output.keep", "{} must be at least 1", c.output.keep);

@@ -290,7 +290,8 @@ struct OutputSection {
   i64 keep = 2;                    // saves kept besides the final model, and checkpoints
   i64 keep_every = 0;              // steps; checkpoints that stay. 0: none
   std::string keep_best;           // held-out set whose loss says which save is kept in best/; empty: none
-  OrAuto<std::string> resume;      // none, or a checkpoint
+  std::string on_save_failure = "go_on";  // or stop: of a checkpoint, a save or a line that is not written
+  OrAuto<std::string> resume;             // none, or a checkpoint
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("dir", s.dir);
@@ -300,6 +301,7 @@ struct OutputSection {
     visit("keep", s.keep);
     visit("keep_every", s.keep_every);
     visit("keep_best", s.keep_best);
+    visit("on_save_failure", s.on_save_failure);
     visit("resume", s.resume);
   }
 };

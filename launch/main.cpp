@@ -60,7 +60,8 @@ int run(int argc, char** argv, int& rank, int& ranks) {
                   .node = &session.node(),
                   .threads = threads,
                   .open_data = launch::open_on_node(session.node(), {}),
-                  .stop_requested = launch::stop_requested};
+                  .stop_requested = launch::stop_requested,
+                  .nothing_to_save = launch::end_at_once_when_stopped};
   return static_cast<int>(verb(job));
 }
 

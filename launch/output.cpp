@@ -25,15 +25,14 @@ void try_folder(const fs::path& folder, const std::string& path) {
   ::unlink(name.c_str());
 }
 
-// The folder itself, or the nearest above it that is there.
-fs::path existing_folder(const std::string& path) {
+}  // namespace
+
+std::string existing_folder(const std::string& path) {
   fs::path folder = path;
   std::error_code ignored;
   while (!folder.empty() && !fs::exists(folder, ignored)) folder = folder.parent_path();
-  return folder.empty() ? fs::path(".") : folder;
+  return folder.empty() ? "." : folder.string();
 }
-
-}  // namespace
 
 void print_line(std::string_view line) {
   const bool written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() &&

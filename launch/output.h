@@ -17,6 +17,8 @@ void print_line(std::string_view line);
 void require_writable_file(const std::string& path);
 void require_writable_folder(const std::string& path);
 
+// The folder itself, or the nearest above it that is there.
+std::string existing_folder(const std::string& path);
 // Bytes left on the file system of `path`, which is there; nothing where it does not say.
 std::optional<i64> free_bytes(const std::string& path);
 // cannot_write if the file system of the folder `path` (which need not be there yet) has fewer bytes left;

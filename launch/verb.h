@@ -18,7 +18,21 @@ struct Job {
   std::string threads = {};                // how many this rank has and why, for the log
   OpenFile open_data = open_alone();       // collective over the ranks of a node: for what all of them read
   bool (*stop_requested)() = [] { return false; };  // by a signal to this rank
+  void (*nothing_to_save)(bool) = [](bool) {};      // see NothingToSave
   bool leads() const { return world.rank() == 0; }  // writes results and files
+};
+
+// While it lives nothing is half written, and nothing is there to be saved: a signal to stop may end the job
+// at once, with ExitCode::stopped, however long it takes to read data or weights, or to wait for a rank.
+class NothingToSave {
+ public:
+  explicit NothingToSave(const Job& job) : says_(job.nothing_to_save) { says_(true); }
+  ~NothingToSave() { says_(false); }
+  NothingToSave(const NothingToSave&) = delete;
+  NothingToSave& operator=(const NothingToSave&) = delete;
+
+ private:
+  void (*says_)(bool);
 };
 
 // Returns the exit code; errors are thrown.
@@ -36,7 +50,8 @@ void add_inspect(Command app, Run& run);
 void add_data(Command app, Run& run);
 void add_doctor(Command app, Run& run);
 void add_bench(Command app, Run& run);
-void add_bench_images(Command bench, Run& run);  // parts of bench
+void add_bench_checkpoint(Command bench, Run& run);  // parts of bench
+void add_bench_images(Command bench, Run& run);
 void add_bench_step(Command bench, Run& run);
 
 }  // namespace longsight::launch

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds_each=${SECONDS_EACH:-300}
-sections=(templates fuzz pictures late_failures checkpoints watchdog slurm ranks neighbours mutations)
+sections=(templates fuzz pictures late_failures checkpoints kills power_cuts watchdog slurm ranks neighbours mutations)
 
 # Published and random chat templates against jinja2 (needs .venv: scripts/setup.sh --with-peers).
 templates() {
@@ -33,12 +33,30 @@ late_failures() {
   LONGSIGHT_ALL_FAULTS=1 LONGSIGHT_TEST_SECONDS=5 python3 tests/launch/late_failures_test.py
 }
 
-# Runs killed KILLS times (50) in each layout, at every call of a save and on every failure of one: they end as undisturbed ones.
+# Runs that end in every call of a save, on every failure of one, and STOPS times (30) by a signal at a random moment: they end as
+# undisturbed ones. Every layout goes on from the bits of every other one.
 checkpoints() {
   cmake --preset host >/dev/null
   cmake --build --preset host --target longsight failing_io
   source scripts/mpi_environment.sh
-  LONGSIGHT_KILLS="${KILLS:-50}" LONGSIGHT_ALL_FAULTS=1 LONGSIGHT_TEST_SECONDS=60 python3 tests/launch/checkpoint_test.py
+  LONGSIGHT_STOPS="${STOPS:-30}" LONGSIGHT_ALL_FAULTS=1 LONGSIGHT_ALL_LAYOUTS=1 LONGSIGHT_TEST_SECONDS=60 python3 tests/launch/checkpoint_test.py
+}
+
+# Runs on four ranks in three layouts killed KILLS times in all (1,000), a random rank or all of them, at random times: weights,
+# moments, steps and logs are those of an undisturbed run, bit by bit.
+kills() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target longsight failing_io
+  source scripts/mpi_environment.sh
+  LONGSIGHT_KILLS=$(((${KILLS:-1000} + 2) / 3)) LONGSIGHT_SEED="${SEED:-0}" LONGSIGHT_TEST_SECONDS=60 python3 tests/launch/checkpoint_test.py \
+    CheckpointTest.test_killed_at_any_time_it_ends_as_if_it_had_not_been
+}
+
+# The power fails at each operation on a file of a run, CUTS times (50): what was not synced is lost in part, at random.
+power_cuts() {
+  cmake --preset host >/dev/null
+  cmake --build --preset host --target power_loss_test
+  LONGSIGHT_POWER_CUTS="${CUTS:-50}" build/host/tests/power_loss_test
 }
 
 # Ranks stopped STOPS times (20): each is named, and the job ended within 8 s; a thousand steps beside a busy process per core, of

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "launch/planning/block_classes.h"
+#include "parallel/checkpoint/snapshot.h"
 
 namespace longsight::planning {
 namespace {
@@ -137,9 +138,9 @@ i64 MemoryByPart::total() const {
 }
 
 std::vector<std::pair<std::string, i64>> MemoryByPart::parts() const {
-  return {{"parameters", parameters}, {"gradients", gradients},        {"optimizer", optimizer},
-          {"inputs", inputs},         {"activations", activations},    {"scratch", scratch},
-          {"loss_chunk", loss_chunk}, {"communication", communication}};
+  return {{"parameters", parameters}, {"gradients", gradients},         {"optimizer", optimizer},
+          {"inputs", inputs},         {"activations", activations},     {"scratch", scratch},
+          {"loss_chunk", loss_chunk}, {"communication", communication}, {"checkpoint", checkpoint}};
 }
 
 // ---- a pass, a step
@@ -222,7 +223,8 @@ MemoryByPart resident_memory(const ParameterRegistry& p, i64 world) {
   return {.parameters = p.values().bytes(),
           .gradients = trained,
           .optimizer = 2 * trained,
-          .communication = world > 1 ? parallel::ProcessGroup::reduction_scratch_bytes : 0};
+          .communication = world > 1 ? parallel::ProcessGroup::reduction_scratch_bytes : 0,
+          .checkpoint = parallel::Snapshot::bytes(p, world)};
 }
 
 Cost gradient_sum_cost(const ParameterRegistry& p, i64 world, const HardwareProfile& h) {

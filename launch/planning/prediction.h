@@ -42,6 +42,7 @@ struct MemoryByPart {
   i64 scratch = 0;      // most that is taken at once besides, without:
   i64 loss_chunk = 0;   // logits that exist then
   i64 communication = 0;
+  i64 checkpoint = 0;  // the copy of this rank's share, while it is written
 
   i64 total() const;
   std::vector<std::pair<std::string, i64>> parts() const;  // by name, without the total

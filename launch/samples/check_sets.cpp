@@ -298,14 +298,17 @@ void check_sets(DataSets& sets, Job& job) {
   const double start = steady_seconds();
   const Numbering numbering(sets);
   FirstProblems first;
-  Progress progress("checking data", ceil_div(numbering.samples(), job.world.size()), job.leads());
-  const auto mine = look_at_share(sets, {.rank = job.world.rank(),
-                                         .ranks = job.world.size(),
-                                         .decode = decode_of(sets),
-                                         .problem = [&](SampleProblem p) { first.add(std::move(p), skip); },
-                                         .progress = [&](i64 done) { progress.update(done, "samples,"); }});
-  progress.clear();
-  const auto outcomes = gathered(mine, numbering.samples(), job);
+  const auto outcomes = [&] {
+    const NothingToSave samples_are_read(job);
+    Progress progress("checking data", ceil_div(numbering.samples(), job.world.size()), job.leads());
+    const auto mine = look_at_share(sets, {.rank = job.world.rank(),
+                                           .ranks = job.world.size(),
+                                           .decode = decode_of(sets),
+                                           .problem = [&](SampleProblem p) { first.add(std::move(p), skip); },
+                                           .progress = [&](i64 done) { progress.update(done, "samples,"); }});
+    progress.clear();
+    return gathered(mine, numbering.samples(), job);
+  }();
   first = {.refused = gathered(first.refused, job), .skipped = gathered(first.skipped, job)};
   const CheckCounts train = counts_of(numbering, outcomes, false),
                     held_out = counts_of(numbering, outcomes, true);

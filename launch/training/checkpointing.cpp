@@ -104,7 +104,9 @@ bool Checkpointing::finish() {
   }
   const bool committed = whole && job_.leads() && commit(std::move(files));
   temporary_.reset();
-  return job_.world.all_reduce_max(i64{committed}, job_.stream, kExchange) > 0;
+  if (job_.world.all_reduce_max(i64{committed}, job_.stream, kExchange) == 0) return false;
+  written_ = manifest_.step;
+  return true;
 }
 
 bool Checkpointing::commit(std::vector<parallel::CheckpointFile> files) {

@@ -37,6 +37,8 @@ class Checkpointing {
     if (under_way() && busy_ranks == 0) finish();
   }
   bool under_way() const { return writing_.valid(); }
+  // The step of the last one that got its name; -1: none did.
+  i64 written() const { return written_; }
 
   // Of rank 0: that the disk has room for what `steps` steps will leave there. cannot_write.
   i64 bytes_needed(i64 steps) const;
@@ -56,6 +58,7 @@ class Checkpointing {
   Failures& failures_;
   RunFolder* run_ = nullptr;
   std::set<i64> refused_;
+  i64 written_ = -1;
   // Of the one that is being written.
   parallel::Manifest manifest_;
   std::string folder_;  // RUN/checkpoints

@@ -12,6 +12,9 @@ void hold_stop_signals();
 // Starts the thread that notes them. The third SIGINT ends the process.
 void listen_for_stop();
 bool stop_requested();
+// Whether a signal that comes, or has come, ends this process at once, with ExitCode::stopped; the launcher
+// then ends the other ranks. For a run that has nothing to save yet.
+void end_at_once_when_stopped(bool at_once);
 // How often SIGTERM came, which a launcher also sends to the ranks that are left of a job it ends.
 int terminations();
 

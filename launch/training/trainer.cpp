@@ -7,6 +7,7 @@
 
 #include "launch/learning_rate.h"
 #include "launch/measure.h"
+#include "launch/output.h"
 #include "launch/plan_run.h"
 #include "launch/planning/plan_report.h"
 #include "launch/progress.h"
@@ -28,6 +29,7 @@
 #include "launch/training/spikes.h"
 #include "launch/training/train_step.h"
 #include "launch/training/trainable.h"
+#include "launch/training/trained_values.h"
 #include "launch/watchdog/slow_rank.h"
 #include "launch/watchdog/watchdog.h"
 #include "parallel/checkpoint/restore.h"
@@ -52,19 +54,28 @@ class Trainer {
     check_parallel(loaded, *shape_.model, job.world.size());
     check_inputs_outside_output(loaded);
     if (job.leads()) RunFolder::require_usable(loaded.config.output.dir, RunFolder::Begin::goes_on);
-    beginning_ = find_beginning(loaded, job);
+    if (loaded.config.train.watchdog.enabled)
+      watchdog_ = Watchdog::start_before_run(job.leads() ? existing_folder(loaded.config.output.dir) : "",
+                                             loaded.config.train.watchdog.floor, job.world, job.stream);
+    {
+      const NothingToSave checkpoints_are_read(job);
+      beginning_ = find_beginning(loaded, job);
+    }
     if (job.leads()) RunFolder::require_usable(loaded.config.output.dir, beginning_.folder);
-    sets_.emplace(loaded, shape_, WhichSets::both, job.open_data);
-    data_ = open_training_data(*sets_);
-    require_same_inputs(*sets_, shape_.companions, job.world);
+    {
+      const NothingToSave inputs_are_read(job);
+      sets_.emplace(loaded, shape_, WhichSets::both, job.open_data);
+      data_ = open_training_data(*sets_);
+      require_same_inputs(*sets_, shape_.companions, job.world);
+    }
     check_sets(*sets_, job);
     stopped_ = asked_to_stop();
     if (stopped_) return;
     steps_ = begin_training(*data_, *sets_);
     eval_ = open_eval_data(*sets_);
+    const NothingToSave weights_are_read(job);
     run_ = open_run_model(loaded, DType::F32, true);
     check_replicas(run_.model->parameters(), job.world, job.stream);
-    if (job.leads()) saver_.emplace(loaded, run_);
   }
 
   ExitCode run() {
@@ -73,6 +84,7 @@ class Trainer {
       return ExitCode::stopped;
     }
     const Config& config = loaded_.config;
+    if (job_.leads()) saver_.emplace(loaded_, run_);
     // Those of the very first step, wherever this run begins: the plan follows from them.
     std::vector<model::Sample> first = data_->next();
     const planning::PlanResult planned = plan_run(loaded_, *run_.model, job_.world.size(), first, budget_);
@@ -89,7 +101,10 @@ class Trainer {
         job_.stream);
     facts_ = run_facts_of(*sets_, shape_.companions);
     mesh_ = planned.plan.mesh;
-    if (!beginning_.checkpoint.empty()) resume(state);
+    if (!beginning_.checkpoint.empty()) {
+      const NothingToSave checkpoint_is_read(job_);
+      resume(state);
+    }
     if (state.step > 0) {
       first.clear();
       data_->go_behind(state.step);
@@ -100,7 +115,10 @@ class Trainer {
       prefetch.emplace(*data_, config, *run_.model, planned.plan, job_.world.rank(), std::move(first));
     if (job_.leads()) saver_->require_space(steps_ - state.step, checkpoints_->bytes_needed(steps_));
     // A run that cannot begin on some rank leaves no folder behind.
-    if (prefetch) prefetch->wait();
+    if (prefetch) {
+      const NothingToSave pictures_are_read(job_);
+      prefetch->wait();
+    }
     const std::vector<i64> threads =
         job_.world.all_gather(static_cast<i64>(omp_get_max_threads()), job_.stream, "threads");
     const std::vector<std::string> hosts = job_.world.all_gather(host_name(), job_.stream, "hosts");
@@ -108,6 +126,7 @@ class Trainer {
     log_info("{}", planned.plan.text());
     log_info("{}", job_.threads);
 
+    watchdog_.reset();
     if (config.train.watchdog.enabled)
       watchdog_ = Watchdog::start(std::move(heartbeats_), job_.leads() ? folder_->path() : "",
                                   config.train.watchdog.floor, job_.world, job_.stream);
@@ -154,10 +173,13 @@ class Trainer {
       }
       checkpoints_->after_step(figures.result.votes.busy);
       if (!behind_step(runner, state, figures.result.votes, progress)) return end_stopped(state);
+      if (state.step == steps_) break;  // nothing that failed stands in the way of the model
+      const ExitCode failed = failures_.agree_to_stop(job_.world, job_.stream);
+      if (failed != ExitCode::done) return end_failed(state, failed, progress);
     }
     progress.clear();
     checkpoints_->finish();
-    end(runner, progress);
+    if (!end(runner, state, progress)) return end_stopped(state);
     return failures_.agree(job_.world, job_.stream);
   }
 
@@ -238,7 +260,7 @@ class Trainer {
       folder_->write_text("plan.txt", plan_table(planned));
       folder_->write_text("plan.json", json_text(plan_json(planned), 2) + "\n");
       if (loaded_.config.train.watchdog.enabled)
-        heartbeats_ = Heartbeats::make(folder_->path(), job_.world.size());
+        heartbeats_ = Heartbeats::make(folder_->path() + "/" + Heartbeats::kFile, job_.world.size());
       go_on_in_folder();
     } catch (...) {
       folder_->discard();
@@ -368,11 +390,24 @@ class Trainer {
   }
 
   ExitCode end_stopped(const TrainState& state) {
-    const bool saved = checkpoints_->under_way() ? checkpoints_->finish() : checkpoint_step_ == state.step;
-    if (!saved) return failures_.agree(job_.world, job_.stream);
+    checkpoints_->finish();
+    const bool began_here = goes_on() && beginning_.manifest.step == state.step;
+    if (!began_here && checkpoints_->written() != state.step) return failures_.agree(job_.world, job_.stream);
     log_info("stopped behind step {} of {}, with a checkpoint: start again with the same command", state.step,
              steps_);
     return ExitCode::stopped;
+  }
+
+  // output.on_save_failure: stop. Collective.
+  ExitCode end_failed(const TrainState& state, ExitCode code, Progress& progress) {
+    checkpoints_->finish();  // of a later step, it may be whole
+    progress.clear();
+    if (job_.leads())
+      log_error(
+          "stopped behind step {} of {}, as something could not be written (output.on_save_failure: stop): "
+          "checkpoints and saves before it are as they were",
+          state.step, steps_);
+    return code;
   }
 
   // What the step says of hangs and of slow ranks.
@@ -447,10 +482,13 @@ class Trainer {
     return true;
   }
 
-  void end(StepRunner& runner, Progress& progress) {
+  // False: asked to stop, and a checkpoint of the last step is under way: the end comes again.
+  bool end(StepRunner& runner, const TrainState& state, Progress& progress) {
     job_.world.enter(parallel::Phase::end);
     require_finite_weights(run_.model->parameters(), steps_, job_.stream);
     attempt("writing the adapters", [&] { saver_->save_adapter(*folder_); });
+    std::optional<TrainedValues> unmerged;
+    if (run_.model->adapters().any()) unmerged.emplace(run_.model->parameters(), job_.stream);
     // On every rank: what is evaluated is what is written.
     merge_adapters(run_.model->ids(), run_.model->parameters());
     const auto write = [&] { saver_->save_model(*folder_); };
@@ -458,9 +496,14 @@ class Trainer {
     bool written = attempt("writing the model", write);
     if (!written && (written = attempt("writing the model again", write)))
       log_info("the model was written at the second attempt");
-    // The model is there: an evaluation is not worth to train the last steps again.
-    if (evaluate(runner, steps_, progress, [] { return false; }).value())
-      attempt("saving the best", [&] { saver_->save_end_as_best(*folder_); });
+    const StepPlace here = eval_.empty() ? StepPlace{} : place();
+    const std::optional<bool> best = evaluate(runner, steps_, progress, job_.stop_requested);
+    if (!best) {
+      if (unmerged) unmerged->put_back(run_.model->parameters(), job_.stream);
+      if (checkpoint_step_ != steps_) save(state, here);
+      return false;
+    }
+    if (*best) attempt("saving the best", [&] { saver_->save_end_as_best(*folder_); });
     if (job_.leads() && folder_->displaced())
       failures_.add("writing to output.dir",
                     Error(ExitCode::cannot_write,
@@ -474,6 +517,7 @@ class Trainer {
         run_facts_["finished"] = utc_now();
         folder_->write_text("run.json", json_text(run_facts_, 2) + "\n");
       });
+    return true;
   }
 
   // On rank 0, whose files they are; true elsewhere.
@@ -494,7 +538,7 @@ class Trainer {
         if (!all) return std::nullopt;
         result = *all;
       } catch (const EvaluationFailed& error) {
-        failures_.add("evaluation on " + set.name, error);
+        failures_.add("evaluation on " + set.name, error, Failures::Of::evaluation);
         continue;
       }
       progress.clear();
@@ -527,7 +571,7 @@ class Trainer {
   i64 steps_ = 0;                       // of the run
   std::vector<HeldOutSet> eval_;
   double best_loss_ = kNoLoss;  // on the set of output.keep_best
-  Failures failures_{job_.leads()};
+  Failures failures_{job_.leads(), loaded_.config.output.on_save_failure == "stop"};
   Guard guard_{loaded_.config.train.guard, job_.leads()};
   SpikeWatch spikes_;                   // of rank 0
   PredictionErrors prediction_errors_;  // of rank 0
@@ -543,7 +587,7 @@ class Trainer {
   double saved_at_ = 0;       // when
   SlowRank slow_{job_.world.size()};
   std::unique_ptr<Heartbeats> heartbeats_;  // of rank 0, until the watchdog has them
-  std::unique_ptr<Watchdog> watchdog_;      // null: switched off. Last: it uses the folder
+  std::unique_ptr<Watchdog> watchdog_;      // null: switched off. Last: that of the run uses its folder
 };
 
 }  // namespace

@@ -213,8 +213,8 @@ ExitCode run_calibrate(Job& job, const CalibrateOptions& o) {
 }  // namespace
 
 void add_bench(Command app, Run& run) {
-  const Command verb =
-      app.add_command("bench", "Measure matrix products, attention, exchanges, training steps, images");
+  const Command verb = app.add_command(
+      "bench", "Measure matrix products, attention, exchanges, training steps, images, checkpoints");
   auto o = std::make_shared<CalibrateOptions>();
   verb.add_flag("--calibrate", o->calibrate,
                 "a hardware profile of this machine, with what is between the ranks that measure it");
@@ -222,7 +222,7 @@ void add_bench(Command app, Run& run) {
   verb.callback([verb, o, &run] {
     const bool command = verb.has_command();
     require(o->calibrate != command, ExitCode::usage,
-            "bench: either --calibrate or one of gemm, attention, exchange, step, images");
+            "bench: either --calibrate or one of gemm, attention, exchange, step, images, checkpoint");
     require(o->calibrate || o->out.empty(), ExitCode::usage, "bench --out: the file of --calibrate");
     if (o->calibrate) run = [o](Job& job) { return run_calibrate(job, *o); };
   });
@@ -231,6 +231,7 @@ void add_bench(Command app, Run& run) {
   add_exchange(verb, run);
   add_bench_step(verb, run);
   add_bench_images(verb, run);
+  add_bench_checkpoint(verb, run);
 }
 
 }  // namespace longsight::launch

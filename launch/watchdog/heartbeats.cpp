@@ -67,13 +67,12 @@ std::optional<Heartbeat> heartbeat_of(const std::string& text) {
   }
 }
 
-std::unique_ptr<Heartbeats> Heartbeats::make(const std::string& folder, i64 ranks) {
-  io::write_file(folder + "/" + kFile, std::string(static_cast<std::size_t>(ranks * kPage), ' '));
-  return std::make_unique<Heartbeats>(folder, 0, ranks);
+std::unique_ptr<Heartbeats> Heartbeats::make(const std::string& file, i64 ranks) {
+  io::write_file(file, std::string(static_cast<std::size_t>(ranks * kPage), ' '));
+  return std::make_unique<Heartbeats>(file, 0, ranks);
 }
 
-Heartbeats::Heartbeats(const std::string& folder, i64 rank, i64 ranks) : rank_(rank), ranks_(ranks) {
-  const std::string file = folder + "/" + kFile;
+Heartbeats::Heartbeats(const std::string& file, i64 rank, i64 ranks) : rank_(rank), ranks_(ranks) {
   descriptor_ = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
   require(descriptor_ >= 0, ExitCode::cannot_write, "cannot write {}: {}", file, std::strerror(errno));
 }

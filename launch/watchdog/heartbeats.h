@@ -26,12 +26,12 @@ std::optional<Heartbeat> heartbeat_of(const std::string&);  // nothing: it is no
 
 class Heartbeats {
  public:
-  static constexpr const char* kFile = "heartbeats";
+  static constexpr const char* kFile = "heartbeats";  // in the folder of a run
 
-  // FOLDER/heartbeats before the first rank has written, for rank 0. cannot_write.
-  static std::unique_ptr<Heartbeats> make(const std::string& folder, i64 ranks);
-  // Opens the one that is there. cannot_write.
-  Heartbeats(const std::string& folder, i64 rank, i64 ranks);
+  // The file before the first rank has written, for rank 0. cannot_write.
+  static std::unique_ptr<Heartbeats> make(const std::string& file, i64 ranks);
+  // Opens the one that is there; from then on it needs no name. cannot_write.
+  Heartbeats(const std::string& file, i64 rank, i64 ranks);
   ~Heartbeats();
   Heartbeats(const Heartbeats&) = delete;
   Heartbeats& operator=(const Heartbeats&) = delete;

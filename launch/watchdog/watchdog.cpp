@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <random>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -86,7 +87,8 @@ std::unique_ptr<Watchdog> Watchdog::start(std::unique_ptr<Heartbeats> made, cons
   hang = world.all_gather(hang, stream, kStarting).front();
   std::unique_ptr<Watchdog> dog;
   try {
-    if (!made) made = std::make_unique<Heartbeats>(folder, world.rank(), world.size());
+    if (!made)
+      made = std::make_unique<Heartbeats>(folder + "/" + Heartbeats::kFile, world.rank(), world.size());
     dog.reset(new Watchdog(std::move(made), folder, hang, floor, world));
   } catch (const Error& error) {
     log_warn(
@@ -94,9 +96,42 @@ std::unique_ptr<Watchdog> Watchdog::start(std::unique_ptr<Heartbeats> made, cons
         "false",
         error.what());
   }
-  if (world.all_reduce_max(i64{dog == nullptr}, stream, kStarting) > 0) return nullptr;
+  if (!on_all_ranks(dog, world, stream)) return nullptr;
   dog->thread_ = std::thread([watching = dog.get()] { watching->run(); });
   return dog;
+}
+
+std::unique_ptr<Watchdog> Watchdog::start_before_run(const std::string& folder, double floor,
+                                                     parallel::ProcessGroup& world, Stream stream) {
+  check(world.record() != nullptr, "the group {} keeps no record of what its ranks do", world.label());
+  const std::string own =
+      world.rank() == 0
+          ? fmt::format("{}/.longsight-{:08x}", fs::absolute(folder).string(), std::random_device()())
+          : "";
+  std::unique_ptr<Heartbeats> beats;
+  const auto try_to = [&](auto&& open) {
+    try {
+      beats = open();
+    } catch (const Error&) {  // start() will say it
+    }
+  };
+  if (world.rank() == 0) try_to([&] { return Heartbeats::make(own, world.size()); });
+  const std::string file = world.all_gather(own, stream, kStarting).front();
+  if (world.rank() > 0)
+    try_to([&] { return std::make_unique<Heartbeats>(file, world.rank(), world.size()); });
+  std::unique_ptr<Watchdog> dog;
+  if (beats) dog.reset(new Watchdog(std::move(beats), "", "", floor, world));
+  const bool all = on_all_ranks(dog, world, stream);
+  std::error_code ignored;
+  if (world.rank() == 0) fs::remove(file, ignored);  // all have it open
+  if (!all) return nullptr;
+  dog->thread_ = std::thread([watching = dog.get()] { watching->run(); });
+  return dog;
+}
+
+bool Watchdog::on_all_ranks(const std::unique_ptr<Watchdog>& dog, parallel::ProcessGroup& world,
+                            Stream stream) {
+  return world.all_reduce_max(i64{dog == nullptr}, stream, kStarting) == 0;
 }
 
 Watchdog::Watchdog(std::unique_ptr<Heartbeats> heartbeats, const std::string& run_folder,
@@ -110,6 +145,7 @@ Watchdog::Watchdog(std::unique_ptr<Heartbeats> heartbeats, const std::string& ru
       got_on_(steady_seconds()),
       looked_(got_on_),
       deadline_(floor) {
+  if (run_folder.empty()) return;
   descriptor_ = ::open(run_folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   require(descriptor_ >= 0, ExitCode::cannot_write, "{}: {}", run_folder, std::strerror(errno));
   folder_ = fmt::format("/proc/self/fd/{}", descriptor_);
@@ -122,6 +158,7 @@ Watchdog::~Watchdog() {
   }
   ended_.notify_all();
   if (thread_.joinable()) thread_.join();
+  if (descriptor_ < 0) return;
   std::error_code ignored;
   if (rank_ == 0) fs::remove(folder_ + "/" + Heartbeats::kFile, ignored);
   ::close(descriptor_);
@@ -211,7 +248,7 @@ void Watchdog::end_job(const std::vector<LastSeen>& ranks) {
   try {
     within(kMostSecondsToReport, [&] {
       try {
-        report(ranks);
+        shown_.empty() ? report_without_run(ranks) : report(ranks);
       } catch (const std::exception& error) {
         log_error("the job hangs: {}; its records are not written: {}", who_is_behind(ranks), error.what());
       }
@@ -223,13 +260,30 @@ void Watchdog::end_job(const std::vector<LastSeen>& ranks) {
   std::_Exit(static_cast<int>(ExitCode::hang));
 }
 
+namespace {
+
+// Those that can say something.
+bool writes(const LastSeen& rank) {
+  return rank.heard && !rank.beat.ended;
+}
+
+}  // namespace
+
+void Watchdog::report_without_run(const std::vector<LastSeen>& ranks) const {
+  const auto speaker = std::find_if(ranks.begin(), ranks.end(), writes);
+  // The launcher ends all ranks with the first one that ends.
+  if (speaker != ranks.begin() + rank_)
+    return std::this_thread::sleep_for(std::chrono::duration<double>(kSecondsForOthers));
+  log_error("the job hangs before its first step: {}; the same command starts it again",
+            who_is_behind(ranks));
+}
+
 void Watchdog::report(const std::vector<LastSeen>& ranks) const {
   const auto me = static_cast<std::size_t>(rank_);
   const std::string folder = folder_ + "/" + hang_, file = folder + "/report.txt";
   io::ensure_folder(folder);
   io::write_file(record_file(folder, me), record_text(ranks[me].beat, record_.calls()));
   // The launcher ends all ranks with the first one that ends.
-  const auto writes = [](const LastSeen& rank) { return rank.heard && !rank.beat.ended; };
   comes_true(
       [&] {
         for (std::size_t rank = 0; rank < ranks.size(); ++rank) {

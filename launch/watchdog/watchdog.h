@@ -9,7 +9,8 @@
 // waits for one that works does not.
 //
 // Then each rank whose thread still runs writes its record into RUN/hang-N/, the lowest of them who is
-// behind, and all end with exit code 74; the launcher ends those that cannot.
+// behind, and all end with exit code 74; the launcher ends those that cannot. Before the run has a folder the
+// lowest of them says it in the log alone.
 #pragma once
 
 #include <condition_variable>
@@ -26,11 +27,16 @@ namespace longsight::launch {
 
 class Watchdog {
  public:
+  // Collective over `world`, for the time before there is a run folder, from data and weights to the first
+  // samples. `folder`: one of rank 0 that is there and can be written, in which nothing stays. Null, on every
+  // rank, where one of the others does not see it.
+  static std::unique_ptr<Watchdog> start_before_run(const std::string& folder, double floor,
+                                                    parallel::ProcessGroup& world, Stream);
   // Collective over `world`. Of rank 0: `run_folder`, and `made` in it. `floor` in seconds. Null, on every
   // rank, where one of the others cannot write that file; it says so.
   static std::unique_ptr<Watchdog> start(std::unique_ptr<Heartbeats> made, const std::string& run_folder,
                                          double floor, parallel::ProcessGroup& world, Stream);
-  // Rank 0 removes the file.
+  // Of a run: rank 0 removes the file.
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
@@ -45,14 +51,17 @@ class Watchdog {
   };
   static Work work_so_far();
 
+  // No `run_folder`, no `hang`: there is no run yet.
   Watchdog(std::unique_ptr<Heartbeats>, const std::string& run_folder, const std::string& hang, double floor,
            parallel::ProcessGroup& world);
+  static bool on_all_ranks(const std::unique_ptr<Watchdog>&, parallel::ProcessGroup& world, Stream);
   void run();
   void look(double deadline);
   Heartbeat beat(double now, bool ended);
   bool works(const parallel::Standing&, double deadline);
   [[noreturn]] void end_job(const std::vector<LastSeen>&);
   void report(const std::vector<LastSeen>&) const;
+  void report_without_run(const std::vector<LastSeen>&) const;
 
   parallel::FlightRecord& record_;
   int rank_;

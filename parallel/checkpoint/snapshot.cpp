@@ -94,6 +94,12 @@ Snapshot::Snapshot(const ParameterRegistry& parameters, const AdamW& optimizer, 
   }
 }
 
+i64 Snapshot::bytes(const ParameterRegistry& parameters, i64 ranks) {
+  const i64 elements = parameters.gradients().elements();
+  return 3 * share_of(elements, 0, ranks).elements() *
+         size_of(parameters.dtype());  // the first is no smaller
+}
+
 CheckpointFile Snapshot::write(const std::string& folder) const {
   std::vector<io::TensorPlan> plans;
   for (const Piece& piece : pieces_) {

@@ -28,6 +28,10 @@ class Snapshot {
   // Waits for what is queued on the stream.
   Snapshot(const ParameterRegistry&, const AdamW&, i64 rank, i64 ranks, Stream);
 
+  // Of the largest share: values and both moments.
+  static i64 bytes(const ParameterRegistry&, i64 ranks);
+  i64 bytes() const { return values_->bytes() + first_->bytes() + second_->bytes(); }
+
   // Writes the file into the folder, syncs it, and reads it again: what is returned is on the disk.
   // cannot_write. Any thread.
   CheckpointFile write(const std::string& folder) const;

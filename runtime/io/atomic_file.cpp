@@ -7,6 +7,7 @@
 #include <random>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -136,10 +137,15 @@ void write_file(const std::string& path, std::string_view contents) {
 void ensure_folder(const std::string& path) {
   check_path(path);
   std::error_code error;
+  std::vector<std::string> grown;  // folders that get a new one
+  for (std::string at = without_trailing_slashes(path); !fs::exists(at, error) && at != ".";
+       at = grown.back())
+    grown.push_back(folder_of(at));
   fs::create_directories(path, error);
   if (error) fail_write(path, error.value());
   // create_directories is content with what is there, even if it is a file.
   if (!fs::is_directory(path, error)) fail_write(path, ENOTDIR);
+  for (const std::string& folder : grown) sync_folder(folder);
 }
 
 TemporaryFolder::TemporaryFolder(std::string path) : path_(without_trailing_slashes(std::move(path))) {

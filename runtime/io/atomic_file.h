@@ -38,7 +38,7 @@ class AtomicFile {
 // The whole file at once.
 void write_file(const std::string& path, std::string_view contents);
 
-// Makes the folder and those above it that are missing.
+// Makes the folder and those above it that are missing, which are there also after a power cut.
 void ensure_folder(const std::string& path);
 
 // A folder that is filled beside its name (PATH.tmp-<nonce>), and takes the name in commit().

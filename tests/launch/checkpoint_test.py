@@ -22,6 +22,9 @@ from jobs import ROOT, Launch, TrainingTest, processes_of, tensor_bytes  # noqa:
 
 LIBRARY = os.environ.get("LONGSIGHT_FAILING_IO", os.path.join(ROOT, "build", "host", "tests", "libfailing_io.so"))
 KILLS = int(os.environ.get("LONGSIGHT_KILLS", 2))  # of each layout
+STOPS = int(os.environ.get("LONGSIGHT_STOPS", 5))  # by signals, at random moments
+SEED = int(os.environ.get("LONGSIGHT_SEED", 0))
+ALL_LAYOUTS = bool(os.environ.get("LONGSIGHT_ALL_LAYOUTS"))
 ALL_FAULTS = bool(os.environ.get("LONGSIGHT_ALL_FAULTS"))
 USAGE, BAD_DATA, MISSING, CANNOT_WRITE, STOPPED, CORRUPT = 64, 65, 66, 73, 75, 77
 EXACT = ["step", "epoch", "loss", "grad_norm", "lr", "tokens", "visual_tokens", "supervised_tokens", "samples_seen", "tokens_seen",
@@ -74,35 +77,38 @@ class CheckpointTest(TrainingTest):
     # killed
 
     def kill_until_done(self, layout, seed):
-        """Kills random ranks (or all of them at once) at random times until that has been done often enough."""
+        """Kills random ranks (or all of them at once) at random times until that has been done often enough; a run that ends before is
+        followed by another."""
         chance = random.Random(seed)
-        run, overrides = layout.replace(" ", "-"), [*LAYOUTS[layout], "output.checkpoint_every=3", "output.keep_best=tiny_eval"]
-        steps, ranks = 24, 4
-        self.train(run + "-reference", *overrides, ranks=ranks, steps=steps)
-        killed = 0
-        while True:
-            # mpirun alone may hang if a rank is killed while it connects.
-            job = self.launch(run, *overrides, ranks=ranks, steps=steps, command="run.sh")
-            if killed < KILLS:
-                while job.process.poll() is None and not (len(job.ranks()) == ranks and os.path.exists(self.path(run, "metrics.jsonl"))):
-                    time.sleep(0.01)
-                time.sleep(chance.uniform(0, 0.6))
-                pids = job.ranks()
-                # A rank's node, or the power of all.
-                one = chance.random() < 0.5 and pids
-                job.kill([chance.choice(pids)] if one else processes_of(job.mark))
-                killed += bool(pids)
-            code = job.wait()
-            if code == 0:
-                break
-            self.assertIn(code, [137, -9], job.stderr())
-        self.assert_same(run, run + "-reference")
-        return killed, job
+        overrides = [*LAYOUTS[layout], "output.checkpoint_every=3", "output.keep_best=tiny_eval"]
+        name, steps, ranks, killed, number = layout.replace(" ", "-"), 24, 4, 0, 0
+        self.train(name + "-reference", *overrides, ranks=ranks, steps=steps)
+        while killed < KILLS:
+            run, number = f"{name}-{number}", number + 1
+            while True:
+                # mpirun alone may hang if a rank is killed while it connects.
+                job = self.launch(run, *overrides, ranks=ranks, steps=steps, command="run.sh")
+                if killed < KILLS:
+                    while job.process.poll() is None and not (len(job.ranks()) == ranks and os.path.exists(self.path(run, "metrics.jsonl"))):
+                        time.sleep(0.01)
+                    time.sleep(chance.uniform(0, 0.6))
+                    pids = job.ranks()
+                    # A rank's node, or the power of all.
+                    one = chance.random() < 0.5 and pids
+                    job.kill([chance.choice(pids)] if one else processes_of(job.mark))
+                    killed += bool(pids)
+                code = job.wait()
+                if code == 0:
+                    break
+                self.assertIn(code, [137, -9], job.stderr())
+            self.assert_same(run, name + "-reference")
+            shutil.rmtree(self.path(run))
+        return killed, number
 
     def test_killed_at_any_time_it_ends_as_if_it_had_not_been(self):
         with concurrent.futures.ThreadPoolExecutor(len(LAYOUTS)) as pool:
-            results = list(pool.map(self.kill_until_done, LAYOUTS, range(len(LAYOUTS))))
-        print(f"{sum(killed for killed, _ in results)} kills", file=sys.stderr)
+            results = list(pool.map(self.kill_until_done, LAYOUTS, range(SEED, SEED + len(LAYOUTS))))
+        print(f"{sum(killed for killed, _ in results)} kills of {sum(runs for _, runs in results)} runs", file=sys.stderr)
 
     def test_a_run_goes_on_behind_every_step(self):
         """Also with adapters, frozen parts, weighted sets, and in the place between two epochs."""
@@ -129,20 +135,28 @@ class CheckpointTest(TrainingTest):
                         self.assertEqual(os.path.isdir(self.path(run, folder)), os.path.isdir(self.path(name, folder)), folder)
 
     def test_other_ranks_and_layouts_go_on_from_the_same_bits(self):
-        """The next loss is that of the layout that wrote it, to rounding; to the bit on the same one."""
-        every = ["output.checkpoint_every=2", "train.eval_every=0"]
-        for writers, wrote in [(1, 1), (4, 2)]:
-            source = f"from-{writers}"
-            self.train(source, *every, f"parallel.sequence={wrote}", ranks=writers, steps=3)
-            for ranks, sequence in [(1, 1), (2, 1), (2, 2), (4, 2), (4, 4)][::1 if writers == 1 else 3]:
-                run = f"of-{writers}-{ranks}-{sequence}"
-                self.train(run, *every, f"parallel.sequence={sequence}", f"output.resume={source}/checkpoints/step-00000002",
-                           ranks=ranks, steps=3, says=["goes on behind step 2:"])
+        """What they read are the bits that were written. The next loss is that of the layout that wrote it, to rounding; to the bit on
+        the same one."""
+        every = ["output.checkpoint_every=2", "train.eval_every=0", "train.optimizer.schedule=constant"]
+        layouts = [(1, 1), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4)]
+        pairs = [(w, r) for w in layouts for r in layouts] if ALL_LAYOUTS else [*(((1, 1), r) for r in layouts if r != (4, 1)), ((4, 2), (1, 1)), ((4, 2), (4, 2))]
+        for (writers, wrote), (ranks, sequence) in pairs:
+            source = f"from-{writers}-{wrote}"
+            if not os.path.isdir(self.path(source)):
+                self.train(source, *every, f"parallel.sequence={wrote}", ranks=writers, steps=3)
+                self.train(source + "-end", *every, f"parallel.sequence={wrote}", ranks=writers, steps=2)
+            with self.subTest(source=source, ranks=ranks, sequence=sequence):
+                run = f"of-{writers}-{wrote}-{ranks}-{sequence}"
+                begin = [*every, f"parallel.sequence={sequence}", f"output.resume={source}/checkpoints/step-00000002"]
+                self.train(run, *begin, ranks=ranks, steps=3, says=["goes on behind step 2:"])
                 (here,), there = self.lines(run), self.lines(source)[2]
                 self.assertAlmostEqual(here["loss"], there["loss"], delta=1e-5)
                 if (ranks, sequence) == (writers, wrote):
                     self.assertEqual(here, there)
                     self.assertEqual(self.read(run + "/model/model.safetensors"), self.read(source + "/model/model.safetensors"))
+                if ALL_LAYOUTS:  # without a step between
+                    self.train(run + "-end", *begin, ranks=ranks, steps=2)
+                    self.assertEqual(self.read(run + "-end/model/model.safetensors"), self.read(source + "-end/model/model.safetensors"))
 
     def test_the_same_seed_gives_the_same_bits_twice(self):
         for run in ["one", "two"]:
@@ -283,20 +297,23 @@ class CheckpointTest(TrainingTest):
     def faulty(self, run, fault, rank=None, ranks=1, **more):
         names = {"LD_PRELOAD": LIBRARY, "LONGSIGHT_FAIL": fault, "LONGSIGHT_FAIL_UNDER": self.path(run, "checkpoints"), **more}
         arguments = self.arguments(run, "output.checkpoint_every=2", "output.keep=1", "train.eval_every=0", steps=6)
-        if rank is None:
-            return Launch(self, arguments, ranks, names)
-        # On one rank alone: its own part of the command line.
+        return Launch(self, arguments, ranks, names) if rank is None else self.launch_on_one_rank(rank, ranks, names, arguments)
+
+    def launch_on_one_rank(self, rank, ranks, names, arguments):
+        """A variable of the environment on one rank alone: its own part of the command line."""
+        if ranks == 1:
+            return Launch(self, arguments, 1, names)
         preload = ["env", *(f"{key}={value}" for key, value in names.items())]
         parts = [["-n", "1", *(preload if r == rank else []), self.binary, "train", *arguments] for r in range(ranks)]
         command = [self.mpirun, *parts[0], *[word for part in parts[1:] for word in [":", *part]]]
         return Launch(self, None, ranks, {}, command)
 
-    def calls(self, ranks=1):
-        """An undisturbed run, and how often a rank calls what."""
-        job = self.faulty("reference", "", ranks=ranks, LONGSIGHT_FAIL_COUNTS=self.path("counts"))
+    def calls(self, ranks=1, run="reference"):
+        """An undisturbed run, and how often a rank calls what, at most."""
+        job = self.faulty(run, "", ranks=ranks, LONGSIGHT_FAIL_COUNTS=self.path("counts-" + run))
         self.assertEqual(job.wait(), 0, job.stderr())
         found = {}
-        for line in self.read("counts").decode().splitlines():
+        for line in self.read("counts-" + run).decode().splitlines():
             for name, number in re.findall(r"(\w+) (\d+)", line):
                 found[name] = max(found.get(name, 0), int(number))
         return found
@@ -304,6 +321,8 @@ class CheckpointTest(TrainingTest):
     def places(self, calls, each):
         """(operation, k): all of them, or `each` of an operation, evenly spread."""
         for operation, number in calls.items():
+            if operation == "read":
+                continue  # what is written is read again, and nothing hangs on it before its commit
             count = number if ALL_FAULTS else min(each, number)
             for i in range(count):
                 yield operation, 1 + (i * (number - 1) // max(count - 1, 1) if not ALL_FAULTS else i)
@@ -320,16 +339,20 @@ class CheckpointTest(TrainingTest):
                 self.assertEqual(again.wait(), 0, again.stderr())
                 self.assertNotIn("refused", again.stderr())
                 self.assert_same(run, "reference")
-        for rank, fault in [(0, "rename:4:kill"), (1, "fsync:2:kill"), (1, "write:1:kill")]:
-            with self.subTest(rank=rank, fault=fault):
-                run = f"rank-{rank}-{fault}".replace(":", "-")
-                job = self.faulty(run, fault, rank=rank, ranks=2)
-                self.assertEqual(job.wait(), 137, job.stderr())
-                again = self.faulty(run, "", ranks=2)
-                self.assertEqual(again.wait(), 0, again.stderr())
-                self.assertNotIn("refused", again.stderr())
-                self.assertEqual([line["step"] for line in self.lines(run)], [1, 2, 3, 4, 5, 6])
-                tried += 1
+        # One of two ranks; the other one calls less.
+        every = self.places(self.calls(2, "reference-2"), 2)
+        for rank, operation, k in [(r, o, k) for o, k in every for r in [0, 1]] if ALL_FAULTS else [(0, "rename", 4), (1, "fsync", 2), (1, "write", 1)]:
+            with self.subTest(rank=rank, operation=operation, k=k):
+                run = f"rank-{rank}-{operation}-{k}"
+                job = self.faulty(run, f"{operation}:{k}:kill", rank=rank, ranks=2)
+                code = job.wait()
+                self.assertIn(code, [0, 137] if ALL_FAULTS and rank == 1 else [137], job.stderr())
+                if code == 137:
+                    again = self.faulty(run, "", ranks=2)
+                    self.assertEqual(again.wait(), 0, again.stderr())
+                    self.assertNotIn("refused", again.stderr())
+                self.assert_same(run, "reference-2")
+                tried += code == 137
         print(f"{tried} kills within a save", file=sys.stderr)
 
     def test_a_save_that_fails_leaves_the_one_before_and_training_goes_on(self):
@@ -346,6 +369,10 @@ class CheckpointTest(TrainingTest):
                 self.assertTrue(self.checkpoints(run))
                 self.assertEqual([n for n in os.listdir(self.path(run, "checkpoints")) if ".tmp" in n and operation != "unlink"], [])
                 tried += 1
+        # What a signal interrupts is done again.
+        for call in ["write:2", "open:2"]:
+            job = self.faulty(call.replace(":", "-interrupted-"), f"{call}:{errno.EINTR}")
+            self.assertEqual(job.wait(), 0, job.stderr())
         job = self.faulty("full", "", LONGSIGHT_FAIL_FREE="1000000000")
         self.assertEqual(job.wait(), 0, job.stderr())
         job = self.faulty("on-one", "fsync:1:5", rank=1, ranks=2)
@@ -354,7 +381,119 @@ class CheckpointTest(TrainingTest):
         self.assertEqual(self.checkpoints("on-one"), ["step-00000004"])
         print(f"{tried} failed saves", file=sys.stderr)
 
+    def test_a_save_that_fails_stops_the_run_where_that_is_asked_for(self):
+        stop = ["output.on_save_failure=stop", "output.checkpoint_every=2", "output.keep=9", "train.eval_every=0"]
+        says = "as something could not be written (output.on_save_failure: stop)"
+        self.train("reference", *stop, steps=8)
+        self.train("reference-2", *stop, steps=8, ranks=2)
+        # The second checkpoint, by one rank or by both; a line of the log; a save.
+        for name, ranks, rank, under, fault, kept in [
+                ("alone", 1, 0, "checkpoints", f"fsync:9:{errno.EIO}", ["step-00000002"]), ("other", 2, 1, "checkpoints", f"write:2:{errno.ENOSPC}", ["step-00000002"]),
+                ("lines", 1, 0, "metrics.jsonl", f"write:3:{errno.ENOSPC}", ["step-00000002"]), ("save", 2, 0, "saves", f"rename:2:{errno.EIO}", None)]:
+            with self.subTest(name=name):
+                overrides = [*stop, *(["output.save_every=4"] if name == "save" else [])]
+                names = {"LD_PRELOAD": LIBRARY, "LONGSIGHT_FAIL": fault, "LONGSIGHT_FAIL_UNDER": self.path(name, under)}
+                job = self.launch_on_one_rank(rank, ranks, names, self.arguments(name, *overrides, steps=8))
+                self.assertEqual(job.wait(), CANNOT_WRITE, job.stderr())
+                self.assertIn(says, job.stderr())
+                self.assertNotIn("the run goes on", job.stderr())
+                self.assertFalse(os.path.exists(self.path(name, "model")))
+                self.assertIn(len(self.lines(name)), [2, 3, 4, 5, 6])  # the next checkpoint waits for the one that fails
+                self.assertEqual([n for n in os.listdir(self.path(name, "checkpoints")) if ".tmp" in n], [])
+                if kept:
+                    self.assertEqual(self.checkpoints(name)[:1], kept)
+                # The disk is mended: the same command goes on.
+                self.train(name, *overrides, steps=8, ranks=ranks, says=["goes on behind step "])
+                reference = "reference" if ranks == 1 else "reference-2"
+                self.assertEqual(self.read(name + "/model/model.safetensors"), self.read(reference + "/model/model.safetensors"))
+                self.assertEqual(self.lines(name), self.lines(reference))
+
+    def test_what_fails_behind_the_last_step_stands_in_no_models_way(self):
+        job = self.launch_on_one_rank(0, 1, {"LD_PRELOAD": LIBRARY, "LONGSIGHT_FAIL": f"write:1+:{errno.ENOSPC}",
+                                             "LONGSIGHT_FAIL_UNDER": self.path("run/eval.jsonl")},
+                                      self.arguments("run", "output.on_save_failure=stop", "train.eval_every=0", steps=2))
+        self.assertEqual(job.wait(), CANNOT_WRITE, job.stderr())
+        self.assertTrue(os.path.exists(self.path("run/model/model.safetensors")))
+
     # signals
+
+    HOLD = "touch held; while [ ! -e go ] && [ -d /proc/$PPID ]; do sleep 0.01; done"
+
+    def stop_in_a_call(self, run, call, under, *overrides, ranks=1, kind=signal.SIGUSR1, goes=False, steps=4):
+        """A signal to the last rank while a call of a rank waits; `goes`: then the call goes on. The exit code and the seconds to the end."""
+        for left in ["held", "go"]:
+            if os.path.exists(self.path(left)):
+                os.remove(self.path(left))
+        names = {"LD_PRELOAD": LIBRARY, "LONGSIGHT_FAIL": call + ":run", "LONGSIGHT_FAIL_UNDER": self.path(under),
+                 "LONGSIGHT_FAIL_COMMAND": self.HOLD}
+        job = self.launch_on_one_rank(0, ranks, names, self.arguments(run, *overrides, steps=steps))
+        while not os.path.exists(self.path("held")):
+            self.assertIsNone(job.process.poll(), "it ended before that call\n" + job.stderr())
+            time.sleep(0.005)
+        pids = job.by_rank() if ranks > 1 else {0: job.ranks()[0]}
+        job.kill([pids[max(pids)]], kind)
+        start = time.monotonic()
+        time.sleep(0.05)
+        if goes:
+            self.write("go", "")
+        return job, job.wait(), time.monotonic() - start
+
+    def inputs(self):
+        """Of the test's own, so that their paths are no links: the tiny data, whose held-out pictures are in a folder of theirs, and
+        weights to read."""
+        shutil.copytree(self.path("configs/tiny"), self.path("in"))
+        shutil.copytree(self.path("configs/tiny/png"), self.path("in/held"))
+        self.write("in/tiny_eval.jsonl", self.read("in/tiny_eval.jsonl").replace(b"png/", b"held/", 1))
+        shutil.copytree(self.path("goldens/llava-clip-llama/model"), self.path("start"))
+        return ["data.train=[{messages: in/tiny.jsonl}]", "data.eval=[{messages: in/tiny_eval.jsonl}]"]
+
+    def test_before_the_first_step_a_signal_ends_the_job_at_once(self):
+        """However long data or weights take to be read, and though only one of the ranks has been asked."""
+        inputs = self.inputs()
+        self.unfinished("before", *inputs, steps=8)
+        newest = "before/checkpoints/step-00000006"
+        for name, run, call, under, overrides, kind in [
+                ("picture", "none", "read:1", "in/png", [], signal.SIGUSR1), ("samples", "none", "read:1", "in/tiny.jsonl", [], signal.SIGTERM),
+                # The first time, it is looked at what the file holds.
+                ("weights", "none", "read:2", "start/model.safetensors", ["model={from: start}"], signal.SIGUSR1),
+                ("checkpoint", "before", "read:1", newest + "/rank-", [], signal.SIGUSR1),
+                ("values", "before", "read:2", newest + "/rank-", [], signal.SIGUSR1)]:
+            for ranks in [1, 2]:
+                with self.subTest(name=name, ranks=ranks):
+                    before = {n: self.read(newest + "/" + n) for n in os.listdir(self.path(newest))}
+                    job, code, seconds = self.stop_in_a_call(run, call, under, *inputs, "output.checkpoint_every=2", "output.keep=9",
+                                                             *overrides, ranks=ranks, kind=kind, steps=8)
+                    self.assertEqual(code, STOPPED, job.stderr())
+                    if ranks == 1:  # of two the first one, which speaks, is ended by the launcher
+                        self.assertIn("stopped before the first step by " + kind.name, job.stderr())
+                    self.assertLess(seconds, 4)
+                    self.assertFalse(os.path.exists(self.path("none")))
+                    self.assertEqual({n: self.read(newest + "/" + n) for n in os.listdir(self.path(newest))}, before)
+
+    def test_asked_within_a_save_or_an_evaluation_it_stops_behind_that_step(self):
+        inputs = self.inputs()
+        lora = ["model.lora={rank: 2, targets: ['language_model.*.q_proj']}", "model.freeze=[]"]
+        for kind, more in {"plain": [], "lora": lora}.items():
+            common, reference = [*inputs, *more, "output.checkpoint_every=2", "train.eval_every=3"], "reference-" + kind
+            job = self.launch_on_one_rank(0, 1, {"LD_PRELOAD": LIBRARY, "LONGSIGHT_FAIL_UNDER": self.path("in/held"),
+                                                 "LONGSIGHT_FAIL_COUNTS": self.path("counts-" + kind)}, self.arguments(reference, *common, steps=8))
+            self.assertEqual(job.wait(), 0, job.stderr())
+            # The held-out picture is read once in each evaluation: behind steps 3 and 6, and at the end.
+            reads = max(int(n) for n in re.findall(r"read (\d+)", self.read("counts-" + kind).decode()))
+            for name, call, under, steps in [("save", "write:1", f"{kind}-save/checkpoints", [2, 3, 4, 5]), ("evaluation", f"read:{reads - 1}", "in/held", [6]),
+                                             ("end", f"read:{reads}", "in/held", [8])]:
+                run = f"{kind}-{name}"
+                with self.subTest(run=run):
+                    job, code, _ = self.stop_in_a_call(run, call, under, *common, goes=True, steps=8)
+                    self.assertEqual(code, STOPPED, job.stderr())
+                    behind = int(re.search(r"stopped behind step (\d+) of 8, with a checkpoint", job.stderr())[1])
+                    self.assertIn(behind, steps)
+                    self.assertEqual(self.checkpoints(run)[-1], f"step-{behind:08}")
+                    self.train(run, *common, steps=8, says=[f"goes on behind step {behind}:"])
+                    self.assertEqual(tensor_bytes(self.read(run + "/model/model.safetensors")),
+                                     tensor_bytes(self.read(reference + "/model/model.safetensors")))
+                    for lines, keys in [("metrics.jsonl", EXACT), ("eval.jsonl", ["step", "name", "loss", "samples"])]:
+                        self.assertEqual(self.lines(run, lines, keys), self.lines(reference, lines, keys))
 
     def stop(self, run, kind, after, ranks=2, again=False, steps=60, overrides=()):
         """A signal to all ranks, as mpirun forwards it. Returns the exit code."""
@@ -370,25 +509,36 @@ class CheckpointTest(TrainingTest):
         chance = random.Random(5)
         steps, stops = 60, 0
         self.train("reference", "output.checkpoint_every=7", ranks=2, steps=steps)
-        for number in range(2 * KILLS + 1):
+        runs = 1
+        for number in range(STOPS):
             kind = [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT][number % 3]
             job, code = self.stop("run", kind, chance.uniform(0, 0.35), again=number % 2 == 1)
             self.assertIn(code, [0, STOPPED], job.stderr())
             if code == 0:
                 self.assertIn("model written", job.stderr())
-                break
+                runs += 1  # the next launch begins another one
+                continue
             stops += 1
             if "stopped before the first step" not in job.stderr():
                 behind = re.search(r"stopped behind step (\d+) of", job.stderr())
                 self.assertIsNotNone(behind, job.stderr())
                 self.assertEqual(self.checkpoints("run")[-1], f"step-{int(behind[1]):08}")
-        else:
-            self.train("run", "output.checkpoint_every=7", ranks=2, steps=steps)
+        self.train("run", "output.checkpoint_every=7", ranks=2, steps=steps)
         self.assertEqual(self.read("run/model/model.safetensors"), self.read("reference/model/model.safetensors"))
         self.assertEqual(self.lines("run"), self.lines("reference"))
         self.assertEqual(self.lines("run", "eval.jsonl", ["step", "loss"]), self.lines("reference", "eval.jsonl", ["step", "loss"]))
         self.assertGreaterEqual(stops, 2)
-        print(f"{stops} stops", file=sys.stderr)
+        print(f"{stops} stops in {runs} runs", file=sys.stderr)
+
+    def test_without_room_for_a_checkpoint_a_run_that_is_stopped_does_not_say_it_has_one(self):
+        names = {"LD_PRELOAD": LIBRARY, "LONGSIGHT_FAIL": f"mkdir:1+:{errno.ENOSPC}", "LONGSIGHT_FAIL_UNDER": self.path("run/checkpoints")}
+        job = self.launch_on_one_rank(0, 2, names, self.arguments("run", steps=100000))
+        while job.process.poll() is None and not os.path.exists(self.path("run/metrics.jsonl")):
+            time.sleep(0.01)
+        job.kill(job.ranks(), signal.SIGUSR1)
+        self.assertEqual(job.wait(), CANNOT_WRITE, job.stderr())
+        self.assertIn("No space left on device", job.stderr())
+        self.assertNotIn("with a checkpoint", job.stderr())
 
     def test_one_rank_is_enough_and_no_second_signal_changes_anything(self):
         job = self.launch("run", "output.checkpoint_every=1", ranks=3, steps=100000)

@@ -1,9 +1,9 @@
 // A disk that fails, for tests: preloaded into the real binary, it lets one call under a folder fail.
 //   LONGSIGHT_FAIL=OPERATION:K[+]:ERRNO  the K-th call (with +: and all later ones); OPERATION: open (for
-//                                        writing), write, fsync, rename, mkdir, unlink; ERRNO: a number;
-//                                        short: half is written, and what follows fails with ENOSPC;
-//                                        kill: the process ends there, as by a kill -9;
-//                                        or run: it goes well, behind the shell command of
+//                                        writing), read (opened for it), write, fsync, rename, mkdir, unlink;
+//                                        ERRNO: a number; short: half is written, and what follows fails with
+//                                        ENOSPC; kill: the process ends there, as by a kill -9; or run: it
+//                                        goes well, behind the shell command of
 //   LONGSIGHT_FAIL_COMMAND=COMMAND
 //   LONGSIGHT_FAIL_UNDER=PREFIX          of absolute paths
 //   LONGSIGHT_FAIL_FREE=BYTES            are left on every disk
@@ -21,12 +21,13 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace {
 
-enum Operation { kOpen, kWrite, kFsync, kRename, kMkdir, kUnlink, kOperations };
-constexpr const char* kNames[kOperations] = {"open", "write", "fsync", "rename", "mkdir", "unlink"};
+enum Operation { kOpen, kRead, kWrite, kFsync, kRename, kMkdir, kUnlink, kOperations };
+constexpr const char* kNames[kOperations] = {"open", "read", "write", "fsync", "rename", "mkdir", "unlink"};
 
 struct Fault {
   std::string under, counts;
@@ -90,9 +91,10 @@ int happens(Operation operation, const std::string& path) {
   if (operation != f.operation) return 0;
   if (f.run) {
     const char* command = std::getenv("LONGSIGHT_FAIL_COMMAND");
-    if (call == f.nth && command != nullptr &&
-        std::system((std::string("unset LD_PRELOAD; ") + command).c_str()) != 0)
-      std::abort();
+    if (call != f.nth || command == nullptr) return 0;
+    const int status = std::system((std::string("unset LD_PRELOAD; ") + command).c_str());
+    // A launcher that ends the job may end the command first.
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0) std::abort();
     return 0;
   }
   if (f.kill && call == f.nth) ::raise(SIGKILL);
@@ -124,7 +126,7 @@ int open(const char* path, int flags, ...) {
   va_start(arguments, flags);
   const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
-  if (for_writing(flags) && fails(kOpen, absolute(AT_FDCWD, path))) return -1;
+  if (fails(for_writing(flags) ? kOpen : kRead, absolute(AT_FDCWD, path))) return -1;
   return next<int (*)(const char*, int, ...)>("open")(path, flags, mode);
 }
 
@@ -133,7 +135,7 @@ int open64(const char* path, int flags, ...) {
   va_start(arguments, flags);
   const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
-  if (for_writing(flags) && fails(kOpen, absolute(AT_FDCWD, path))) return -1;
+  if (fails(for_writing(flags) ? kOpen : kRead, absolute(AT_FDCWD, path))) return -1;
   return next<int (*)(const char*, int, ...)>("open64")(path, flags, mode);
 }
 

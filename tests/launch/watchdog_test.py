@@ -141,6 +141,20 @@ class WatchdogTest(TrainingTest):
         left = os.listdir(self.path("run"))
         self.assertFalse([name for name in left if name.startswith("hang") or name == "heartbeats"], left)
 
+    @unittest.skipIf(STOPS <= 3, "six times the floor pass before the first step")
+    def test_a_rank_that_stops_before_the_first_step_is_named(self):
+        """In the data check, whose end the others wait for."""
+        self.write("long.jsonl", b'{"text": "a b c d e f g h"}\n' * 300000)
+        job = Launch(self, self.arguments("run", "data.train=[{text: long.jsonl}]", "train.watchdog.floor=1", steps=5), 3, {})
+        while job.process.poll() is None and "data" not in job.stderr() and len(job.listening()) < 3:
+            time.sleep(0.005)
+        time.sleep(0.3)
+        job.kill([job.by_rank()[1]], signal.SIGSTOP)
+        self.assertEqual(job.wait(), HANG, job.stderr())
+        self.assertRegex(job.stderr(), "error: the job hangs before its first step: rank 1 has not been heard of since step 0")
+        self.assertFalse(os.path.exists(self.path("run")))
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith(".longsight")], [])
+
     def test_it_can_be_switched_off(self):
         job = Launch(self, self.arguments("run", "train.watchdog.enabled=false", "train.watchdog.floor=1", steps=100000), 2, {})
         self.wait_for_steps(job, "run", 8)

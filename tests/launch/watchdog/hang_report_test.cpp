@@ -134,9 +134,10 @@ TEST_CASE("a record is lines of JSON: the rank, its threads, a call each") {
 
 TEST_CASE("what a rank writes into the file of heartbeats the others read") {
   const ScratchFolder folder;
-  const auto made = Heartbeats::make(folder.path(), 3);
+  const std::string file = folder / Heartbeats::kFile;
+  const auto made = Heartbeats::make(file, 3);
   Heartbeats& first = *made;
-  Heartbeats last(folder.path(), 2, 3);
+  Heartbeats last(file, 2, 3);
   Heartbeat beat = rank_at(kQkv).beat;
   last.write(beat);
   beat.tick = 6;
@@ -148,8 +149,8 @@ TEST_CASE("what a rank writes into the file of heartbeats the others read") {
   CHECK(read[1].tick == 0);
   CHECK(text_of(read[2]) == text_of(beat));
   CHECK(read[2].standing.call.under_way());
-  // The folder may be removed under it.
-  std::filesystem::remove(folder / Heartbeats::kFile);
+  // The file may be removed under it.
+  std::filesystem::remove(file);
   CHECK(text_of(first.read()[2]) == text_of(beat));
 }
 

@@ -26,15 +26,26 @@ struct End {
   double seconds = 0;
 };
 
+using Start = std::unique_ptr<Watchdog>(const ScratchFolder&, parallel::ProcessGroup&);
+
+std::unique_ptr<Watchdog> in_run(const ScratchFolder& folder, parallel::ProcessGroup& world) {
+  return Watchdog::start(Heartbeats::make(folder / Heartbeats::kFile, 1), folder.path(), kFloor, world, {});
+}
+
+std::unique_ptr<Watchdog> before_run(const ScratchFolder& folder, parallel::ProcessGroup& world) {
+  return Watchdog::start_before_run(folder.path(), kFloor, world, {});
+}
+
 // What becomes of a process that does so, with a deadline of a second, in this folder.
-End watched(const ScratchFolder& folder, const std::function<void(parallel::ProcessGroup&)>& run) {
-  const double start = steady_seconds();
+End watched(const ScratchFolder& folder, const std::function<void(parallel::ProcessGroup&)>& run,
+            Start* start = in_run) {
+  const double began = steady_seconds();
   const pid_t child = ::fork();
   if (child == 0) {
     std::freopen("/dev/null", "w", stderr);
     parallel::SelfGroup world(parallel::kWorldLabel, std::make_shared<parallel::FlightRecord>());
     {
-      const auto dog = Watchdog::start(Heartbeats::make(folder.path(), 1), folder.path(), kFloor, world, {});
+      const auto dog = start(folder, world);
       for (i64 step = 1; step <= 5; ++step) dog->step_done(step, 0.01);
       run(world);
     }
@@ -43,7 +54,7 @@ End watched(const ScratchFolder& folder, const std::function<void(parallel::Proc
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
   REQUIRE(WIFEXITED(status));
-  return {WEXITSTATUS(status), steady_seconds() - start};
+  return {WEXITSTATUS(status), steady_seconds() - began};
 }
 
 void rest(double seconds) {
@@ -104,6 +115,29 @@ TEST_CASE("collectives and phases are signs of life, and a run that ends leaves 
   });
   CHECK(end.code == 0);
   CHECK(folder.entries() == 0);
+}
+
+TEST_CASE(
+    "before there is a run who gets nowhere is ended, who reads or computes is not, and no file is seen") {
+  const ScratchFolder folder;
+  i64 files = 0;
+  const End idle = watched(
+      folder, [](parallel::ProcessGroup&) { rest(60); }, before_run);
+  CHECK(idle.code == 74);
+  CHECK(idle.seconds >= kFloor);
+  CHECK(idle.seconds < 10);
+  files += folder.entries();
+  const End busy = watched(
+      folder,
+      [&](parallel::ProcessGroup& world) {
+        if (folder.entries() > 0) std::_Exit(1);
+        compute(2.5 * kFloor);
+        world.barrier({}, "data check");
+      },
+      before_run);
+  CHECK(busy.code == 0);
+  CHECK(busy.seconds >= 2.5 * kFloor);
+  CHECK(files + folder.entries() == 0);
 }
 
 TEST_CASE("the records of an earlier hang stay") {

@@ -157,6 +157,17 @@ TEST_CASE("the ranks' files have the same size, within a header and one element 
   }
 }
 
+TEST_CASE("the copy of the largest share takes the memory that is predicted") {
+  Model model;
+  for (const i64 ranks : {1, 2, 3, 4, 8, 700}) {
+    CAPTURE(ranks);
+    i64 most = 0;
+    for (i64 rank = 0; rank < ranks; ++rank)
+      most = std::max(most, Snapshot(model.parameters, *model.optimizer, rank, ranks, {}).bytes());
+    CHECK(most == Snapshot::bytes(model.parameters, ranks));
+  }
+}
+
 TEST_CASE("a manifest says again what it was made of") {
   const ScratchFolder scratch;
   Model model;

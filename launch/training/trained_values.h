@@ -1,0 +1,23 @@
+// A copy of the values that are trained, to go back to: merging adapters changes them.
+#pragma once
+
+#include <vector>
+
+#include "runtime/tensor/parameters.h"
+
+namespace longsight::launch {
+
+class TrainedValues {
+ public:
+  TrainedValues(const ParameterRegistry&, Stream);
+  void put_back(const ParameterRegistry&, Stream) const;
+
+ private:
+  struct Copy {
+    ParameterId id;
+    OwnedTensor values;
+  };
+  std::vector<Copy> copies_;
+};
+
+}  // namespace longsight::launch
