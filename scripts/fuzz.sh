@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-targets=(bmp chat_template checkpoint_manifest config_yaml data_record gif gzip image_processor jpeg png safetensors
-  safetensors_index sentencepiece tar tiff tokenizer_json webp)
+targets=(bmp chat_template checkpoint_manifest config_yaml data_index data_record gif gzip image_processor jpeg model_config png
+  safetensors safetensors_index sentencepiece tar tiff tokenizer_json webp)
 
 usage() {
   cat <<EOF

@@ -19,6 +19,24 @@ def entry(dtype, shape, begin, end):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+def data_index():
+    """Behind the letter of the kind: fingerprint, how many numbers, the numbers, a text."""
+    def body(numbers, text=b"", count=None):
+        return struct.pack("<QQ", 1, len(numbers) if count is None else count) + struct.pack(f"<{len(numbers)}q", *numbers) + text
+
+    big = 2**63 - 1
+    lines = [[0, 13, 1, 14, 13, 2], [], [0, 13], [-1, 13, 1], [0, -1, 1], [0, 13, 0], [big, 13, 1], [0, big, 1], [big, big, big],
+             [0, 1 << 24, 1], [0, (1 << 24) + 1, 1], [5, 13, 1], [0, 0, 1], [26, 2, 9]]
+    names = b"a.jsonb.json"
+    members = [512, 13, 0, 6, 1536, 13, 6, 6]
+    tars = [[2, 0, 1, *members], [0], [2, 0, 0, *members], [2, 1, 0, *members], [1, 0, *members], [3, 0, 1, *members], [big, 0, 1], [-1],
+            [2, 0, 1, big, 13, 0, 6, *members[4:]], [2, 0, 1, 512, big, 0, 6, *members[4:]], [2, 0, 1, 512, 13, big, 6, *members[4:]],
+            [2, 0, 1, 512, 13, 0, big, *members[4:]], [2, 0, 1, 512, 13, 12, 1, *members[4:]], [1, 0, *members * 50], [0, *members]]
+    return numbered([b"l" + body(n) for n in lines], "lines") | numbered([b"t" + body(n, names) for n in tars], "tar") | numbered(
+        [b"l" + body([0, 13, 1], count=c) for c in [0, 4, 2**61, 2**64 - 1]], "count") | numbered(
+            [b"", b"l", b"t", b"w", b"wlongsight index 2\n", b"l" + bytes(15)], "short")
+
+
 def safetensors():
     two = {"a": entry("F32", [2], 0, 8), "b": entry("BF16", [2, 2], 8, 16)}
     body = bytes(range(16))

@@ -21,11 +21,13 @@ void bmp(Bytes);
 void chat_template(Bytes);
 void checkpoint_manifest(Bytes);
 void config_yaml(Bytes);
+void data_index(Bytes);   // DATA_FILE.index
 void data_record(Bytes);  // JSONL or an array of records, of any kind
 void gif(Bytes);
 void gzip(Bytes);
 void image_processor(Bytes);  // preprocessor_config.json
 void jpeg(Bytes);
+void model_config(Bytes);  // config.json, of every family
 void png(Bytes);
 void safetensors(Bytes);
 void safetensors_index(Bytes);

@@ -193,6 +193,32 @@ def image_processor():
     ])
 
 
+def model_config():
+    goldens = files("tests/goldens/*/model/config.json", "configs/models/*.json")
+    configs = {name: json.loads(text) for name, text in goldens.items()}
+    changed = {}
+    # Numbers that products of sizes do not survive, and parts that are something else, in a model of each kind.
+    for name, config in {config.get("model_type"): (name, config) for name, config in configs.items()}.values():
+        for i, odd in enumerate([-1, 0, 2**31, 2**62, 1e308, "x", [], None]):
+            inner = {key: {k: odd if isinstance(v, int) else v for k, v in value.items()} if isinstance(value, dict) else value
+                     for key, value in config.items()}
+            changed[f"{name}-inner-{i}"] = json.dumps(inner)
+            changed[f"{name}-outer-{i}"] = json.dumps({k: odd if k != "model_type" and i % 2 else v for k, v in config.items()})
+    rope = [{"rope_type": kind, "factor": factor} for kind in ["linear", "dynamic", "yarn", "llama3", "mrope", "x"] for factor in [0, -1, 1e308]]
+    hostile = [json.dumps({"model_type": kind, **more}) for kind in ["llama", "qwen3", "qwen2_vl"]
+               for more in [{}, *({"rope_scaling": r} for r in rope), {"layer_types": ["x"] * 5000}, {"quantization_config": {}},
+                            {"num_hidden_layers": 2**40}, {"mrope_section": [2**62] * 3}]]
+    return goldens | {name: text.encode() for name, text in changed.items()} | numbered(ODD_JSON, "odd") | numbered(hostile)
+
+
+def large_configs():
+    return {
+        "keys": json.dumps({"model_type": "llama", **{f"k{i}": 0 for i in range(70_000)}}), "layers":
+        json.dumps({"model_type": "qwen3", "layer_types": ["full_attention"] * 40_000}), "nested": deep(MIB // 2), "labels":
+        json.dumps({"model_type": "llama", "id2label": {f"{i}": f"LABEL_{i}" for i in range(30_000)}})
+    }
+
+
 def chat_template():
     with open(os.path.join(GOLDENS, "jinja", "cases.json"), encoding="utf-8") as file:
         cases = [case["template"] for case in json.load(file)["cases"]]

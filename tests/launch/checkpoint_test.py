@@ -91,6 +91,10 @@ class CheckpointTest(TrainingTest):
                 if killed < KILLS:
                     while job.process.poll() is None and not (len(job.ranks()) == ranks and os.path.exists(self.path(run, "metrics.jsonl"))):
                         time.sleep(0.01)
+                    # Half of them while it begins, half while it trains.
+                    trains = chance.random() < 0.5
+                    while trains and job.process.poll() is None and " training " not in job.stderr():
+                        time.sleep(0.01)
                     time.sleep(chance.uniform(0, 0.6))
                     pids = job.ranks()
                     # A rank's node, or the power of all.
