@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <memory>
+#include <set>
 
 namespace longsight::planning {
 
@@ -77,26 +79,59 @@ class Steps {
   std::map<i64, TypicalStep> steps_;
 };
 
-// The towers are not chosen apart: the cuts of both decide what fusion moves.
-std::vector<Candidate> all_with(const PlanRequest& request, const BlockRequests& requests, const Mesh& mesh,
-                                const MemorySetting& setting, Steps& steps) {
-  const TypicalStep& step = steps.of(setting.micro_batch_tokens);
-  const ModelFacts facts = model_facts(request.model.config());
-  std::vector<Candidate> all;
-  for (AttentionKind vision : candidates(Tower::vision, facts.vision, requests.vision, step)) {
-    for (AttentionKind language : candidates(Tower::language, facts.language, requests.language, step)) {
-      all.push_back({.open_vision = vision,
-                     .open_language = language,
-                     .plan = {.mesh = mesh,
-                              .vision = filled(requests.vision, vision),
-                              .language = filled(requests.language, language),
-                              .fusion = request.options.fusion},
-                     .step = {}});
-      steps.set(all.back(), setting);
-    }
+// Candidates with one memory setting.
+class Pairs {
+ public:
+  Pairs(const PlanRequest& request, const BlockRequests& requests, const Mesh& mesh,
+        const MemorySetting& setting, Steps& steps)
+      : request_(request), requests_(requests), mesh_(mesh), setting_(setting), steps_(steps) {
+    const TypicalStep& step = steps.of(setting.micro_batch_tokens);
+    const ModelFacts facts = model_facts(request.model.config());
+    vision_ = candidates(Tower::vision, facts.vision, requests.vision, step);
+    language_ = candidates(Tower::language, facts.language, requests.language, step);
   }
-  return all;
-}
+
+  std::vector<Candidate> all() {
+    for (AttentionKind vision : vision_)
+      for (AttentionKind language : language_) add(vision, language);
+    return std::move(all_);
+  }
+
+  // One tower after the other, and then the first once more: what both have to do with each other, where
+  // their cuts make rows move between them, is little beside what each does by itself.
+  std::vector<Candidate> likely() {
+    for (AttentionKind vision : vision_) add(vision, language_.front());
+    const AttentionKind best_vision = best().open_vision;
+    for (AttentionKind language : language_) add(best_vision, language);
+    const AttentionKind best_language = best().open_language;
+    for (AttentionKind vision : vision_) add(vision, best_language);
+    return std::move(all_);
+  }
+
+ private:
+  const Candidate& best() const { return all_[choose(request_, all_)]; }
+
+  void add(AttentionKind vision, AttentionKind language) {
+    if (!known_.emplace(vision, language).second) return;
+    all_.push_back({.open_vision = vision,
+                    .open_language = language,
+                    .plan = {.mesh = mesh_,
+                             .vision = filled(requests_.vision, vision),
+                             .language = filled(requests_.language, language),
+                             .fusion = request_.options.fusion},
+                    .step = {}});
+    steps_.set(all_.back(), setting_);
+  }
+
+  const PlanRequest& request_;
+  const BlockRequests& requests_;
+  Mesh mesh_;
+  MemorySetting setting_;
+  Steps& steps_;
+  std::vector<AttentionKind> vision_, language_;
+  std::set<std::pair<AttentionKind, AttentionKind>> known_;
+  std::vector<Candidate> all_;
+};
 
 // The fastest setting that fits, for a candidate that with the first one does not; where none does, that
 // which needs least.
@@ -126,27 +161,42 @@ void make_fit(const PlanRequest& request, const std::vector<std::vector<MemorySe
 
 }  // namespace
 
-std::vector<Candidate> ranked(const PlanRequest& request, const BlockRequests& requests, const Mesh& mesh) {
-  Steps steps(request, mesh);
-  const auto settings = memory_settings(request, mesh);
-  std::vector<Candidate> all = all_with(request, requests, mesh, settings.front().front(), steps);
-  std::vector<Candidate*> fastest_first;
-  for (Candidate& c : all) fastest_first.push_back(&c);
-  std::stable_sort(fastest_first.begin(), fastest_first.end(),
-                   [](const Candidate* a, const Candidate* b) { return a->step.seconds < b->step.seconds; });
+std::vector<std::vector<Candidate>> ranked(const PlanRequest& request, const BlockRequests& requests,
+                                           const std::vector<Mesh>& meshes) {
+  struct OfMesh {
+    Steps steps;
+    std::vector<std::vector<MemorySetting>> settings;
+    std::vector<Candidate> all;
+  };
+  std::vector<std::unique_ptr<OfMesh>> known;
+  std::vector<std::pair<Candidate*, OfMesh*>> fastest_first;
+  for (const Mesh& mesh : meshes) {
+    known.push_back(std::make_unique<OfMesh>(
+        OfMesh{.steps = Steps(request, mesh), .settings = memory_settings(request, mesh), .all = {}}));
+    OfMesh& here = *known.back();
+    here.all = Pairs(request, requests, mesh, here.settings.front().front(), here.steps).likely();
+    for (Candidate& c : here.all) fastest_first.emplace_back(&c, &here);
+  }
+  std::stable_sort(fastest_first.begin(), fastest_first.end(), [](const auto& a, const auto& b) {
+    return a.first->step.seconds < b.first->step.seconds;
+  });
   double fastest = std::numeric_limits<double>::infinity();  // that fits
-  for (Candidate* c : fastest_first) {
-    if (!fits(request, *c) && c->step.seconds < fastest) make_fit(request, settings, steps, *c);
+  for (const auto& [c, here] : fastest_first) {
+    if (!fits(request, *c) && c->step.seconds < fastest) make_fit(request, here->settings, here->steps, *c);
     if (fits(request, *c)) fastest = std::min(fastest, c->step.seconds);
   }
-  std::swap(all.front(), all[choose(request, all)]);
+  std::vector<std::vector<Candidate>> all;
+  for (const auto& here : known) {
+    std::swap(here->all.front(), here->all[choose(request, here->all)]);
+    all.push_back(std::move(here->all));
+  }
   return all;
 }
 
 std::vector<Candidate> with_setting(const PlanRequest& request, const BlockRequests& requests,
                                     const Mesh& mesh, const MemorySetting& setting) {
   Steps steps(request, mesh);
-  return all_with(request, requests, mesh, setting, steps);
+  return Pairs(request, requests, mesh, setting, steps).all();
 }
 
 }  // namespace longsight::planning

@@ -29,11 +29,12 @@ bool fits(const PlanRequest&, const Candidate&);  // into the memory budget
 // Index of the fastest that fits; if none fits, of the one that needs least memory; of equals the first.
 std::size_t choose(const PlanRequest&, const std::vector<Candidate>&);
 
-// All that is possible on this mesh, the best first. What is slower than one that fits, even without saving
-// memory, is not made to fit.
-std::vector<Candidate> ranked(const PlanRequest&, const BlockRequests&, const Mesh&);
+// What is likely to be best on each mesh, the best first, with all that differ from it in one tower. What is
+// slower than one that fits, on any of them, even without saving memory, is not made to fit.
+std::vector<std::vector<Candidate>> ranked(const PlanRequest&, const BlockRequests&,
+                                           const std::vector<Mesh>&);
 
-// The same with one memory setting; not ordered.
+// All that is possible there with one memory setting; not ordered.
 std::vector<Candidate> with_setting(const PlanRequest&, const BlockRequests&, const Mesh&,
                                     const MemorySetting&);
 

@@ -27,10 +27,12 @@ std::string kinds_text(const std::vector<AttentionKind>& kinds) {
 
 std::string compared(const PlanRequest& request, const StepPrediction& chosen, const StepPrediction& other) {
   const i64 budget = request.options.memory_budget, needed = other.memory.total();
-  if (budget > 0 && needed > budget)
-    return fmt::format("needs {} of {}", bytes_text(needed), bytes_text(budget));
-  if (other.seconds < chosen.seconds) return "not what was asked for";
+  const bool too_large = budget > 0 && needed > budget;
+  const std::string needs =
+      too_large ? fmt::format("needs {} of {}", bytes_text(needed), bytes_text(budget)) : "";
+  if (other.seconds < chosen.seconds) return too_large ? needs : "not what was asked for";
   const double times = other.seconds / chosen.seconds;
+  if (too_large) return fmt::format("{:.2f} x the time, and {}", times, needs);
   if (times < 1.0005) return "no faster";
   return times < 1.01 ? fmt::format("no faster (+ {:.1f} %)", 100 * (times - 1))
                       : fmt::format("{:.2f} x the time", times);
@@ -189,7 +191,7 @@ std::string sequence_reason(const PlanRequest& request, const Considered& consid
   const Candidate* next = nullptr;
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (i == chosen) continue;
-    if (!fits(request, all[i])) {
+    if (!fits(request, all[i]) && !all[i].too_large.empty()) {
       too_large += fmt::format("{}{}", too_large.empty() ? "" : ", ", all[i].plan.mesh.sequence);
     } else if (next == nullptr || all[i].step.seconds < next->step.seconds) {
       next = &all[i];

@@ -23,12 +23,11 @@ std::string split_of(const Plan& plan, const std::vector<AttentionKind>& blocks,
 
 // The best of each degree that may be tried, and which of them is taken.
 Considered consider(const PlanRequest& request, const BlockRequests& requests) {
+  std::vector<Mesh> meshes;
+  for (i64 degree : sequence_degrees(request)) meshes.push_back(parallel::make_mesh(request.world, degree));
+  std::vector<std::vector<Candidate>> all = ranked(request, requests, meshes);
   Considered considered;
-  std::vector<std::vector<Candidate>> all;
-  for (i64 degree : sequence_degrees(request)) {
-    all.push_back(ranked(request, requests, parallel::make_mesh(request.world, degree)));
-    considered.degrees.push_back(all.back().front());
-  }
+  for (const std::vector<Candidate>& of_mesh : all) considered.degrees.push_back(of_mesh.front());
   considered.chosen = choose(request, considered.degrees);
   considered.here = std::move(all[considered.chosen]);
   return considered;
