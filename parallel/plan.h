@@ -9,6 +9,7 @@
 
 #include "parallel/attention/strategies.h"
 #include "parallel/groups/mesh.h"
+#include "runtime/tensor/sharding.h"
 
 namespace longsight::parallel {
 
@@ -38,13 +39,18 @@ const char* name_of(Recompute);
 // As fusion_from_name.
 Recompute recompute_from_name(std::string_view name, std::string_view where);
 
+// "0" to "3". As fusion_from_name.
+int zero_from_name(std::string_view name, std::string_view where);
+
 struct Plan {
   Mesh mesh;
   std::vector<AttentionKind> vision;    // one per block of the vision tower that runs
   std::vector<AttentionKind> language;  // one per block of the language model
   FusionKind fusion = FusionKind::owner;
   Recompute recompute = Recompute::none;
+  int zero = 0;  // what is dealt over the ranks: runtime/tensor/sharding.h
 
+  Sharding sharding(i64 rank) const { return {zero, rank, mesh.world}; }
   std::string text() const;
 };
 

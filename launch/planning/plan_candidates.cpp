@@ -46,28 +46,60 @@ std::size_t choose(const PlanRequest& request, const std::vector<Candidate>& all
   return best;
 }
 
-std::vector<Candidate> ranked(const PlanRequest& request, const BlockRequests& requests,
-                              const TypicalStep& step) {
+namespace {
+
+// The first level of recompute that fits with this stage: each takes longer than the one before, and keeps
+// less.
+Candidate with_recompute(const PlanRequest& request, const TypicalStep& step, Candidate candidate) {
+  Plan& plan = candidate.plan;
+  candidate.step = step.predict(plan);
+  while (!request.options.recompute && !fits(request, candidate) && plan.recompute != Recompute::block) {
+    candidate.too_large.emplace_back(plan.recompute, candidate.step.memory.total());
+    plan.recompute = static_cast<Recompute>(static_cast<int>(plan.recompute) + 1);
+    candidate.step = step.predict(plan);
+  }
+  return candidate;
+}
+
+// All strategies where so much is dealt over the ranks, the best first.
+std::vector<Candidate> ranked_in_stage(const PlanRequest& request, const BlockRequests& requests,
+                                       const TypicalStep& step, int zero) {
   // The towers are not chosen apart: the cuts of both decide what fusion moves.
   std::vector<Candidate> all;
   const ModelFacts facts = model_facts(request.model.config());
   for (AttentionKind vision : candidates(Tower::vision, facts.vision, requests.vision, step)) {
     for (AttentionKind language : candidates(Tower::language, facts.language, requests.language, step)) {
-      Plan plan{step.mesh(), filled(requests.vision, vision), filled(requests.language, language),
-                request.options.fusion, request.options.recompute.value_or(Recompute::none)};
-      Candidate candidate{vision, language, plan, step.predict(plan)};
-      // Each level takes longer and keeps less: the first that fits will do.
-      while (!request.options.recompute && !fits(request, candidate) && plan.recompute != Recompute::block) {
-        candidate.too_large.emplace_back(plan.recompute, candidate.step.memory.total());
-        plan.recompute = static_cast<Recompute>(static_cast<int>(plan.recompute) + 1);
-        candidate.plan = plan;
-        candidate.step = step.predict(plan);
-      }
-      all.push_back(std::move(candidate));
+      const Plan plan{step.mesh(),
+                      filled(requests.vision, vision),
+                      filled(requests.language, language),
+                      request.options.fusion,
+                      request.options.recompute.value_or(Recompute::none),
+                      zero};
+      all.push_back(with_recompute(request, step, {vision, language, plan, {}}));
     }
   }
   std::swap(all.front(), all[choose(request, all)]);
   return all;
+}
+
+}  // namespace
+
+std::vector<Candidate> ranked(const PlanRequest& request, const BlockRequests& requests,
+                              const TypicalStep& step) {
+  const std::optional<int> asked = request.world == 1 ? 0 : request.options.zero;
+  std::vector<std::vector<Candidate>> stages;
+  std::vector<Candidate> best;  // of each
+  for (int zero = asked.value_or(0); zero <= asked.value_or(3); ++zero) {
+    stages.push_back(ranked_in_stage(request, requests, step, zero));
+    best.push_back(stages.back().front());
+    // The lowest stage that fits with nothing computed again; where there is none, the fastest that fits.
+    if (fits(request, best.back()) && best.back().too_large.empty()) break;
+  }
+  std::vector<Candidate>& chosen = stages[choose(request, best)];
+  const Candidate& lowest = best.front();
+  chosen.front().undealt_bytes =
+      lowest.too_large.empty() ? lowest.step.memory.total() : lowest.too_large.front().second;
+  return std::move(chosen);
 }
 
 }  // namespace longsight::planning

@@ -13,6 +13,7 @@ struct Candidate {
   Plan plan;
   StepPrediction step;
   std::vector<std::pair<Recompute, i64>> too_large = {};  // levels that keep more, and the bytes they need
+  i64 undealt_bytes = 0;  // with the least recompute, where every rank holds all parameters
 };
 
 // Whether the configuration leaves any block open.

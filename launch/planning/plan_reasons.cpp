@@ -220,6 +220,18 @@ std::string recompute_reason(const PlanRequest& request, const Considered& consi
   return fmt::format("the memory budget is {}: {}", bytes_text(request.options.memory_budget), less);
 }
 
+std::string zero_reason(const PlanRequest& request, const Considered& considered) {
+  if (request.world == 1) return "one rank holds all";
+  if (request.options.zero) return "asked for by parallel.zero";
+  const Candidate& best = considered.here.front();
+  if (request.options.memory_budget == 0) return "no memory budget";
+  if (best.plan.zero == 0)
+    return fits(request, best) ? "all fits on every rank" : "no stage fits into the memory budget";
+  return fmt::format("the memory budget is {}: with all on every rank it needs {}{}",
+                     bytes_text(request.options.memory_budget), bytes_text(best.undealt_bytes),
+                     fits(request, best) ? "" : "; no stage fits, this one needs least");
+}
+
 std::vector<BlockDecision> block_decisions(const PlanRequest& request, const BlockRequests& requests,
                                            const Considered& considered, const TypicalStep& step) {
   return Decisions(request, requests, considered.here, step).take();

@@ -103,6 +103,7 @@ std::string plan_table(const PlanResult& r, const TableOptions& options) {
   text += fmt::format("  ranges: vision {}, language {}; fusion exchange {}\n", r.vision_split,
                       r.language_split, parallel::name_of(r.plan.fusion));
   text += fmt::format("  recompute {}: {}\n", parallel::name_of(r.plan.recompute), r.recompute_reason);
+  text += fmt::format("  zero {}: {}\n", r.plan.zero, r.zero_reason);
   text += block_table(r);
 
   std::vector<std::pair<std::string, std::string>> memory, exchange, seconds;
@@ -149,6 +150,7 @@ nlohmann::ordered_json plan_json(const PlanResult& r) {
                               {"head_efficiency", b.head_efficiency},
                               {"reason", b.reason}});
   }
+  json["zero"] = {{"stage", r.plan.zero}, {"reason", r.zero_reason}};
   json["split"] = {{"vision", r.vision_split}, {"language", r.language_split}};
   json["memory"] = Json::object();
   for (const auto& [part, bytes] : r.step.memory.parts()) json["memory"][part] = bytes;

@@ -63,6 +63,7 @@ PlanResult make_plan(const PlanRequest& request) {
           .batch = step.summary(),
           .sequence_reason = sequence_reason(request, considered),
           .recompute_reason = recompute_reason(request, considered),
+          .zero_reason = zero_reason(request, considered),
           .vision_split = split_of(best.plan, best.plan.vision, "between images", "equal rows"),
           .language_split = split_of(best.plan, best.plan.language, "between samples", "equal tokens"),
           .blocks = block_decisions(request, requests, considered, step),

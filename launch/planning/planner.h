@@ -37,6 +37,7 @@ struct PlanOptions {
   FusionKind fusion = FusionKind::owner;
   std::vector<Rule> rules = {};
   std::optional<Recompute> recompute = {};
+  std::optional<int> zero = {};
   i64 memory_budget = 0;  // bytes per rank; 0: no limit
 };
 
@@ -59,7 +60,7 @@ struct BatchStatistics {
 };
 
 struct PlanRequest {
-  // Its parameters are allocated, on any backend: a trace is enough. Borrowed.
+  // Its parameters are allocated whole, on any backend: a trace is enough. Borrowed.
   model::Vlm& model;
   i64 world = 1;
   HardwareProfile hardware = {};
@@ -113,6 +114,7 @@ struct PlanResult {
   PlannedBatch batch;
   std::string sequence_reason;
   std::string recompute_reason;
+  std::string zero_reason;
   std::string vision_split, language_split;  // where the ranges of a tower are cut
   std::vector<BlockDecision> blocks;
   StepPrediction step;

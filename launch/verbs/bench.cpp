@@ -291,11 +291,12 @@ ExitCode bench_step(Job& job, const BenchStep& o) {
   o.apply();
   const double process_start = steady_seconds();
   const LoadedConfig loaded = load_config("", o.overrides);
-  model::Vlm model(model::read_config(o.model));
-  model.parameters().allocate(DType::F32, true);
-  model.parameters().initialise(1);
+  model::Vlm model(model::read_config(o.model)), shape(model.config());
   const std::vector<model::Sample> samples{synthetic_sample(model.config(), o.tokens, o.images)};
-  const planning::PlanResult planned = plan_run(loaded, model, job.world.size(), samples);
+  shape.parameters().allocate(DType::F32, true, Backend::trace);
+  const planning::PlanResult planned = plan_run(loaded, shape, job.world.size(), samples);
+  model.parameters().allocate(DType::F32, true, Backend::host, planned.plan.sharding(job.world.rank()));
+  model.parameters().initialise(1);
   parallel::MeshGroups groups(planned.plan.mesh, job.world);
   StepRunner runner(model, planned.plan, groups, job.stream);
   TrainState state{.model = model, .optimizer = parallel::AdamW(model.parameters())};
@@ -308,7 +309,7 @@ ExitCode bench_step(Job& job, const BenchStep& o) {
     groups.reset_counters();
     job.world.barrier(job.stream);
     const double start = steady_seconds();
-    const StepResult result = train_step(state, batch, options, runner, job.stream);
+    const StepResult result = train_step(state, batch, options, runner);
     require(result.finite, ExitCode::non_finite, "step {}: loss {} and gradient norm {}", state.step + 1,
             result.loss, result.gradient_norm);
     loss = result.loss;
@@ -323,7 +324,8 @@ ExitCode bench_step(Job& job, const BenchStep& o) {
   const i64 scratch = job.world.all_reduce_max(runner.memory().scratch.high_water(), job.stream);
   const double peak = job.world.all_reduce_sum(gemm_peak(), job.stream);
   if (!job.leads()) return ExitCode::done;
-  const double m = median(seconds), gflops = step_flops(model, samples.front()) / m / 1e9;
+  const double m = median(seconds), gflops = step_flops(shape, samples.front()) / m / 1e9;
+  const auto mib = [](i64 bytes) { return static_cast<double>(bytes) / 1048576; };
   print({{"model", o.model},
          {"tokens", o.tokens},
          {"images", o.images},
@@ -338,8 +340,12 @@ ExitCode bench_step(Job& job, const BenchStep& o) {
          {"gemm_peak_gflops", peak},
          {"share_of_peak", gflops / peak},
          {"peak_rss_mib", rss},
-         {"activation_mib", static_cast<double>(saved) / 1048576},
-         {"scratch_mib", static_cast<double>(scratch) / 1048576},
+         {"parameters_mib", mib(model.parameters().values().bytes())},
+         {"gradients_mib", mib(model.parameters().gradients().bytes())},
+         {"optimizer_mib", mib(state.optimizer.bytes())},
+         {"activation_mib", mib(saved)},
+         {"scratch_mib", mib(scratch)},
+         {"predicted_mib", mib(planned.step.memory.total())},
          {"comm_seconds", communication},
          {"seconds_to_first_step", first_step},
          {"loss", loss}},
