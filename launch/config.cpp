@@ -151,7 +151,6 @@ void check_values(const YamlDocument& doc, const Config& c) {
   check_sources(doc, "data.train", c.data.train);
   check_sources(doc, "data.eval", c.data.eval);
   check_held_out_names(doc, c);
-  refuse_unbuilt(doc, "parallel.zero", c.parallel.zero, "none");
   refuse_unbuilt(doc, "parallel.fusion.split", c.parallel.fusion.split, "tokens");
   doc.require_at(c.memory.micro_batch_tokens.value_or(1) > 0, "memory.micro_batch_tokens",
                  "{} must be positive", c.memory.micro_batch_tokens.value_or(1));

@@ -27,6 +27,16 @@ std::vector<parallel::Plan> all_layouts(const parallel::Plan& own, const model::
       }
     }
   }
+  // What is dealt over the ranks is another matter than who holds which rows: one layout of each degree.
+  std::vector<parallel::Plan> dealt;
+  for (const parallel::Plan& plan : plans) {
+    if (world == 1 || (!dealt.empty() && dealt.back().mesh == plan.mesh)) continue;
+    for (const int zero : {1, 2, 3}) {
+      dealt.push_back(plan);
+      dealt.back().zero = zero;
+    }
+  }
+  plans.insert(plans.end(), dealt.begin(), dealt.end());
   return plans;
 }
 

@@ -44,6 +44,8 @@ planning::PlanOptions plan_options(const LoadedConfig& loaded) {
   if (!memory.recompute.is_auto())
     options.recompute =
         parallel::recompute_from_name(*memory.recompute.value, place(loaded.document, "memory.recompute"));
+  if (!p.zero.is_auto())
+    options.zero = parallel::zero_from_name(*p.zero.value, place(loaded.document, "parallel.zero"));
   if (!memory.budget.is_auto() && *memory.budget.value != "none")
     options.memory_budget =
         planning::bytes_from_text(*memory.budget.value, place(loaded.document, "memory.budget"));

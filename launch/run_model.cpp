@@ -60,7 +60,8 @@ RunModel open_run_shape(const LoadedConfig& loaded) {
   return {.model = std::move(model), .companions = m.from.empty() ? m.tokenizer : m.from};
 }
 
-RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradients, bool random_b) {
+RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradients, bool random_b,
+                        const Sharding& sharding) {
   check_model_section(loaded);
   const ModelSection& m = loaded.config.model;
   const model::ModelConfig config = config_of(m);
@@ -71,7 +72,8 @@ RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradi
                                      .trainable = trainable(loaded, config, adapters),
                                      .rules = weight_rules(loaded),
                                      .adapters = adapters,
-                                     .adapter_folder = m.adapter};
+                                     .adapter_folder = m.adapter,
+                                     .sharding = sharding};
     RunModel run = m.of_parts() ? with_companions(load_parts(parts_of(m), options), parts_of(m))
                                 : RunModel{.model = model::load_model(m.from, options), .companions = m.from};
     check_trainable(loaded, *run.model);
@@ -81,9 +83,13 @@ RunModel open_run_model(const LoadedConfig& loaded, DType dtype, bool with_gradi
   for (const std::string& warning : model->config().warnings) log_warn("{}", warning);
   model->parameters().set_trainable(trainable(loaded, config, adapters));
   check_trainable(loaded, *model);
-  model->parameters().allocate(dtype, with_gradients);
+  const bool adapted = !m.adapter.empty();
+  model->parameters().allocate(dtype, with_gradients, Backend::host, adapted ? Sharding{} : sharding);
   model->parameters().initialise(loaded.config.train.seed);
-  if (!m.adapter.empty()) model::load_adapter(*model, m.adapter, m.config);
+  if (adapted) {
+    model::load_adapter(*model, m.adapter, m.config);
+    model->parameters().shard(sharding);
+  }
   return {.model = std::move(model), .companions = m.tokenizer};
 }
 

@@ -155,6 +155,7 @@ void attend(Tensor y, AttentionSaved saved, Tensor log_sums, bool known, Tensor 
 
 Tensor Block::forward(Tensor x, const RopeTable& rope, const BlockSetting& setting,
                       const Workspace& w) const {
+  const Gathered parameters(Gathered::Need::values, {unit_member()}, w);
   if (setting.recompute >= parallel::Recompute::attention) return forward_and_forget(x, rope, setting, w);
   const bool keep_input = setting.recompute == parallel::Recompute::none;
   return forward_mlp(forward_attention(x, rope, *setting.attention, w), keep_input, w);
@@ -235,9 +236,11 @@ Tensor Block::forward_mlp(Tensor x, bool keep_input, const Workspace& w) const {
 
 void Block::backward(Tensor dy, const RopeTable& rope, const BlockSetting& setting,
                      const Workspace& w) const {
+  Gathered parameters(Gathered::Need::both, {unit_member()}, w);
   if (setting.recompute >= parallel::Recompute::attention) forward_again(rope, setting, w);
   backward_mlp(dy, w);
   backward_attention(dy, rope, *setting.attention, w);
+  parameters.send_gradients();
 }
 
 // What forward would have left had it kept all but the MLP input.

@@ -7,6 +7,7 @@
 // same bits.
 #pragma once
 
+#include "model/gathered.h"
 #include "model/layers.h"
 #include "parallel/attention/attention.h"
 #include "parallel/plan.h"
@@ -57,6 +58,10 @@ class Block {
   Tensor forward(Tensor x, const RopeTable&, const BlockSetting&, const Workspace&) const;
   // dy [T, C] becomes dx in place. Frees what forward saved. Collective over the attention's group.
   void backward(Tensor dy, const RopeTable&, const BlockSetting&, const Workspace&) const;
+  // Both are collective over the workspace's world too, where parameters are dealt over it: a rank with
+  // nothing to run stands by while others run the block.
+  void stand_by_forward(const Workspace& w) const { model::stand_by_forward({unit_member()}, w); }
+  void stand_by_backward(const Workspace& w) const { model::stand_by_backward({unit_member()}, w); }
 
   const BlockShape& shape() const { return shape_; }
   const BlockIds& ids() const { return ids_; }
@@ -66,6 +71,7 @@ class Block {
   std::string likeness(const ParameterRegistry&) const;
 
  private:
+  ParameterId unit_member() const { return ids_.qkv.weight; }  // all of a block are of its unit
   Tensor forward_attention(Tensor x, const RopeTable&, parallel::AttentionStrategy&, const Workspace&) const;
   Tensor forward_mlp(Tensor x, bool keep_input, const Workspace&) const;
   Tensor forward_and_forget(Tensor x, const RopeTable&, const BlockSetting&, const Workspace&) const;

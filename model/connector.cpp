@@ -29,6 +29,7 @@ Connector::Connector(const ModelConfig& config, const ConnectorIds& ids)
 
 Tensor Connector::forward(const std::vector<Tensor>& states, const IndexList& block_rows,
                           const Workspace& w) const {
+  const Gathered parameters(Gathered::Need::values, {ids_.first.weight}, w);
   const DType dtype = w.parameters.dtype();
   const i64 rows = exact_div(block_rows.size(), merged_), joined_width = merged_ * chosen_width();
   Tensor features = w.saved.take(dtype, {rows, text_width_}, "connector output");
@@ -75,6 +76,7 @@ Tensor Connector::backward(Tensor d_features, bool needs_input, const Workspace&
   if (below_first)
     d_chosen = w.scratch.take(dtype, {rows * merged_, chosen_width()}, "gradient of connector input");
   const ArenaScope scope(w.scratch);
+  Gathered parameters(Gathered::Need::both, {ids_.first.weight}, w);
   Tensor d_middle = d_features;
   if (ids_.second.present()) {
     Tensor activated = w.scratch.take(dtype, {rows, middle_}, "connector activated");
@@ -85,7 +87,10 @@ Tensor Connector::backward(Tensor d_features, bool needs_input, const Workspace&
     ops::activation_backward(d_middle, d_middle, saved.before, activation_, w.stream);
   }
   linear_backward_weight(d_middle, saved.input, ids_.first, w);
-  if (!below_first) return {};
+  if (!below_first) {
+    parameters.send_gradients();
+    return {};
+  }
 
   // What comes out of a norm's backward is added to: each goes into a fresh tensor of zeros.
   Tensor d = d_chosen.reshape(saved.input.shape());
@@ -99,6 +104,7 @@ Tensor Connector::backward(Tensor d_features, bool needs_input, const Workspace&
   };
   if (ids_.joined_norm.present()) through(saved.joined_norm, ids_.joined_norm, saved.input.shape());
   if (ids_.row_norm.present()) through(saved.row_norm, ids_.row_norm, d_chosen.shape());
+  parameters.send_gradients();
   return needs_input ? d_chosen : Tensor();
 }
 

@@ -3,6 +3,7 @@
 // Norms are there where the family has them.
 #pragma once
 
+#include "model/gathered.h"
 #include "model/layers.h"
 #include "runtime/tensor/index_list.h"
 
@@ -13,7 +14,8 @@ class Connector {
   Connector(const ModelConfig&, const ConnectorIds&);
 
   // features [F, C], in the saved arena. block_rows [F * merged]: the rows of the hidden states in the merge
-  // block that each feature is made of. Row-wise: no collective.
+  // block that each feature is made of. Row-wise: no collective, but for parameters that are dealt over the
+  // workspace's world, where ranks without images stand by.
   Tensor forward(const std::vector<Tensor>& hidden_states, const IndexList& block_rows,
                  const Workspace&) const;
   // Returns the gradient of the chosen rows, [F * merged, L * C_vision], in scratch; empty if `needs_input`
@@ -22,6 +24,9 @@ class Connector {
   // Adds the part of d_chosen that belongs to hidden state k to d_state [rows, C_vision].
   void add_state_gradient(Tensor d_state, Tensor d_chosen, i64 k, const IndexList& block_rows,
                           const Workspace&) const;
+
+  void stand_by_forward(const Workspace& w) const { model::stand_by_forward({ids_.first.weight}, w); }
+  void stand_by_backward(const Workspace& w) const { model::stand_by_backward({ids_.first.weight}, w); }
 
   bool any_grad(const ParameterRegistry&) const;
 

@@ -25,8 +25,7 @@ Tensor Decoder::start(const Sample& prompt, i64 more) {
   const ArenaScope scope(memory_.scratch);
   Tensor x = memory_.scratch.take(model_.parameters().dtype(), {prompt.tokens(), model_.language().width()},
                                   "fused embeddings");
-  model_.language().embed(x, {prompt.ids, model_.config().text.vocab, "token ids"}, model_.parameters(),
-                          workspace_.stream);
+  model_.language().embed(x, {prompt.ids, model_.config().text.vocab, "token ids"}, workspace_);
   place_images(x, prompt);
   std::vector<data::ImageLayout> layouts;
   for (const auto& image : prompt.images) layouts.push_back(image->layout());
@@ -40,8 +39,7 @@ Tensor Decoder::start(const Sample& prompt, i64 more) {
 Tensor Decoder::step(i64 id) {
   const ArenaScope scope(memory_.scratch);
   Tensor x = memory_.scratch.take(model_.parameters().dtype(), {1, model_.language().width()}, "embedding");
-  model_.language().embed(x, {{id}, model_.config().text.vocab, "token ids"}, model_.parameters(),
-                          workspace_.stream);
+  model_.language().embed(x, {{id}, model_.config().text.vocab, "token ids"}, workspace_);
   const Position position{next_position_, next_position_, next_position_};
   ++next_position_;
   return run(x, {&position, 1});

@@ -27,19 +27,22 @@ LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
 
 // ---- embedding
 
-void LanguageModel::embed(Tensor x, const IndexList& ids, const ParameterRegistry& p, Stream stream) const {
-  ops::gather_rows(x, p.value(ids_.embedding), ids, stream);
-  if (embedding_scale_ != 1) ops::scale_matrix(x, embedding_scale_, stream);
+void LanguageModel::embed(Tensor x, const IndexList& ids, const Workspace& w) const {
+  const Gathered parameters(Gathered::Need::values, {ids_.embedding}, w);
+  ops::gather_rows(x, w.parameters.value(ids_.embedding), ids, w.stream);
+  if (embedding_scale_ != 1) ops::scale_matrix(x, embedding_scale_, w.stream);
 }
 
 void LanguageModel::embed_backward(Tensor dx, const IndexList& text_rows, const IndexList& text_ids,
                                    const Workspace& w) const {
   if (!w.parameters.has_grad(ids_.embedding)) return;
   const ArenaScope scope(w.scratch);
+  Gathered parameters(Gathered::Need::gradients, {ids_.embedding}, w);
   Tensor text = w.scratch.take(dx.dtype(), {text_rows.size(), width_}, "gradient of text embeddings");
   ops::gather_rows(text, dx, text_rows, w.stream);
   if (embedding_scale_ != 1) ops::scale_matrix(text, embedding_scale_, w.stream);
   ops::scatter_add_rows(w.parameters.grad(ids_.embedding), text, text_ids, w.stream);
+  parameters.send_gradients();
 }
 
 // ---- blocks
@@ -53,11 +56,17 @@ Tensor LanguageModel::forward(Tensor x, const RopeTable& rope, const BlockSettin
 }
 
 bool LanguageModel::backward(Tensor dy, const RopeTable& rope, const BlockSettings& settings,
-                             bool input_needs_gradient, const Workspace& w) const {
-  const i64 count = blocks_in_backward(input_needs_gradient, w.parameters);
-  for (i64 i = blocks() - 1; i >= blocks() - count; --i) {
+                             bool input_needs_gradient, bool elsewhere, const Workspace& w) const {
+  const i64 lowest = blocks() - blocks_in_backward(input_needs_gradient, w.parameters),
+            elsewhere_lowest = blocks() - blocks_in_backward(elsewhere, w.parameters);
+  for (i64 i = blocks() - 1; i >= std::min(lowest, elsewhere_lowest); --i) {
     const BlockSetting& setting = settings[static_cast<std::size_t>(i)];
-    if (setting.attention != nullptr) block(i).backward(dy, rope, setting, w);
+    if (setting.attention == nullptr) continue;
+    if (i >= lowest) {
+      block(i).backward(dy, rope, setting, w);
+    } else {
+      block(i).stand_by_backward(w);
+    }
   }
   return input_needs_gradient;
 }
@@ -75,6 +84,7 @@ i64 LanguageModel::blocks_in_backward(bool input_needs_gradient, const Parameter
 void LanguageModel::loss(Tensor loss, Tensor hidden, const parallel::LossBalance& balance,
                          const Workspace& w) const {
   const ArenaScope scope(w.scratch);
+  const Gathered parameters(Gathered::Need::values, {ids_.final_norm.gain, ids_.head}, w);
   Tensor x = w.scratch.take(hidden.dtype(), {balance.rows(), width_}, "supervised rows");
   balance.forward(x, hidden, w);
   const NormFrame frame = norm_frame(x, ids_.final_norm, w.scratch);
@@ -92,6 +102,7 @@ void LanguageModel::loss_and_gradient(Tensor loss, Tensor d_hidden, Tensor hidde
                                       const Workspace& w) const {
   const DType dtype = hidden.dtype();
   const ArenaScope scope(w.scratch);
+  Gathered parameters(Gathered::Need::both, {ids_.final_norm.gain, ids_.head}, w);
   Tensor x = w.scratch.take(dtype, {balance.rows(), width_}, "supervised rows");
   Tensor normed = w.scratch.take(dtype, {balance.rows(), width_}, "supervised rows, normed");
   Tensor d_normed = w.scratch.take(dtype, {balance.rows(), width_}, "gradient of supervised rows, normed");
@@ -110,10 +121,12 @@ void LanguageModel::loss_and_gradient(Tensor loss, Tensor d_hidden, Tensor hidde
   fill_zero(dx, w.stream);
   norm_backward(dx, d_normed, frame, 0, ids_.final_norm, w.parameters, w.stream);
   balance.backward(d_hidden, dx, w);
+  parameters.send_gradients();
 }
 
 void LanguageModel::logits(Tensor out, Tensor hidden, const Workspace& w) const {
   const ArenaScope scope(w.scratch);
+  const Gathered parameters(Gathered::Need::values, {ids_.final_norm.gain, ids_.head}, w);
   Tensor normed = w.scratch.take(hidden.dtype(), hidden.shape(), "norm output");
   const NormFrame frame = norm_frame(hidden, ids_.final_norm, w.scratch);
   norm_rows(normed, frame, 0, ids_.final_norm, eps_, w.parameters, w.stream);

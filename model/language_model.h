@@ -17,7 +17,7 @@ class LanguageModel {
 
   // x [T, C] = embedding rows of the ids, scaled where the family does so; rows of visual tokens are
   // overwritten later by the fusion exchange.
-  void embed(Tensor x, const IndexList& ids, const ParameterRegistry&, Stream) const;
+  void embed(Tensor x, const IndexList& ids, const Workspace&) const;
   // Adds the rows of dx that are text, and stand for these ids, to the embedding's gradient.
   void embed_backward(Tensor dx, const IndexList& text_rows, const IndexList& text_ids,
                       const Workspace&) const;
@@ -25,8 +25,9 @@ class LanguageModel {
   // Collective over the group of the strategies.
   Tensor forward(Tensor x, const RopeTable&, const BlockSettings&, const Workspace&) const;
   // dy becomes the gradient of x, or is left somewhere above it if nothing below needs one. Returns whether
-  // it is that of x.
-  bool backward(Tensor dy, const RopeTable&, const BlockSettings&, bool input_needs_gradient,
+  // it is that of x. `elsewhere`: whether it does on ranks of other groups; for the blocks that only they run
+  // this one stands by.
+  bool backward(Tensor dy, const RopeTable&, const BlockSettings&, bool input_needs_gradient, bool elsewhere,
                 const Workspace&) const;
   // How many blocks backward runs: those above the lowest parameter with a gradient.
   i64 blocks_in_backward(bool input_needs_gradient, const ParameterRegistry&) const;

@@ -5,14 +5,15 @@
 namespace longsight::model {
 namespace {
 
-// Adds parameters of one part under a name prefix.
+// Adds parameters of one part and unit.
 class Names {
  public:
-  Names(ParameterRegistry& registry, std::string part, bool used)
-      : registry_(registry), part_(std::move(part)), used_(used) {}
+  Names(ParameterRegistry& registry, std::string part, std::string unit, bool used = true)
+      : registry_(registry), part_(std::move(part)), unit_(std::move(unit)), used_(used) {}
 
   ParameterId add(const std::string& name, Shape shape, Init init) {
-    return registry_.add({.name = name, .shape = shape, .part = part_, .init = init, .used = used_});
+    return registry_.add(
+        {.name = name, .shape = shape, .part = part_, .init = init, .unit = unit_, .used = used_});
   }
   NormIds norm(const std::string& name, i64 width, bool rms) {
     const ParameterId gain = add(name + ".weight", {width}, init_ones());
@@ -49,7 +50,7 @@ class Names {
 
  private:
   ParameterRegistry& registry_;
-  std::string part_;
+  std::string part_, unit_;
   bool used_;
 };
 
@@ -98,7 +99,7 @@ VisionIds register_vision(const ModelConfig& config, ParameterRegistry& registry
   VisionIds ids;
   if (!config.has_vision()) return ids;
   const VisionDeviations deviation = vision_deviations(v);
-  Names names(registry, "vision", true);
+  Names names(registry, "vision", "vision.embedding");
   const auto batched = [&](Shape plain) {
     if (!v.batched_embeddings) return plain;
     return plain.rank() == 1 ? Shape{1, 1, plain[0]} : Shape{1, plain[0], plain[1]};
@@ -117,15 +118,16 @@ VisionIds register_vision(const ModelConfig& config, ParameterRegistry& registry
   if (v.pre_norm) ids.pre_norm = names.norm(n.root + n.pre_norm, v.width, v.rms);
   for (i64 i = 0; i < v.layers; ++i) {
     const bool runs = i < config.vision_blocks_run();
-    Names block_names(registry, "vision", runs);
+    Names block_names(registry, "vision", fmt::format("vision.{}", i), runs);
     const BlockIds block = register_vision_block(v, n.block_root(i), block_names, deviation);
     if (runs) ids.blocks.push_back(block);
   }
   const bool norm_used = config.connector.row_norm && !config.connector.own_row_norm;
   if (v.post_norm)
-    post_norm = Names(registry, "vision", norm_used).norm(n.root + n.post_norm, v.width, false);
+    post_norm = Names(registry, "vision", norm_used ? "connector" : "vision.unused", norm_used)
+                    .norm(n.root + n.post_norm, v.width, false);
   if (!norm_used) post_norm = {};
-  Names carried(registry, "vision", false);
+  Names carried(registry, "vision", "vision.unused", false);
   for (const CarriedTensor& tensor : v.carried)
     carried.add(tensor.name, tensor.shape, init_normal(v.initializer_range));
   return ids;
@@ -136,7 +138,7 @@ ConnectorIds register_connector(const ModelConfig& config, ParameterRegistry& re
   const ConnectorConfig& c = config.connector;
   ConnectorIds ids{.row_norm = post_norm, .joined_norm = {}, .first = {}, .second = {}};
   if (!config.has_vision()) return ids;
-  Names names(registry, "connector", true);
+  Names names(registry, "connector", "connector");
   const double deviation = config.text.initializer_range;
   if (c.own_row_norm) ids.row_norm = names.norm(c.row_norm_name, config.vision.width, config.vision.rms);
   if (c.joined_norm) ids.joined_norm = names.norm(c.joined_norm_name, config.connector_input(), false);
@@ -151,31 +153,33 @@ LanguageIds register_language(const ModelConfig& config, ParameterRegistry& regi
   const TextConfig& t = config.text;
   const BlockNames& n = t.names.block;
   const double deviation = t.initializer_range;
-  Names names(registry, "language", true);
-  const auto norm = [&](const std::string& name, i64 width) {
+  const auto norm = [&](Names& names, const std::string& name, i64 width) {
     return t.norm_plus_one ? names.norm_plus_one(name, width) : names.norm(name, width, true);
   };
   LanguageIds ids;
-  ids.embedding = names.add(t.names.embedding + ".weight", {t.vocab, t.width}, init_normal(deviation));
+  ids.embedding = Names(registry, "language", "language.embedding")
+                      .add(t.names.embedding + ".weight", {t.vocab, t.width}, init_normal(deviation));
   for (i64 i = 0; i < t.layers; ++i) {
     const std::string block = fmt::format("{}.{}.", t.names.blocks, i);
     const i64 q_rows = t.heads * t.head_width, kv_rows = t.kv_heads * t.head_width;
+    Names names(registry, "language", fmt::format("language.{}", i));
     BlockIds b;
-    b.attention_norm = norm(block + n.attention_norm, t.width);
+    b.attention_norm = norm(names, block + n.attention_norm, t.width);
     b.qkv = names.qkv(block, n, q_rows, kv_rows, t.width, t.qkv_bias, deviation);
     if (t.head_norms) {
-      b.q_norm = norm(block + n.q_norm, t.head_width);
-      b.k_norm = norm(block + n.k_norm, t.head_width);
+      b.q_norm = norm(names, block + n.q_norm, t.head_width);
+      b.k_norm = norm(names, block + n.k_norm, t.head_width);
     }
     b.out = names.linear({{block + n.out, t.width}}, q_rows, t.out_bias, deviation);
-    b.mlp_norm = norm(block + n.mlp_norm, t.width);
+    b.mlp_norm = norm(names, block + n.mlp_norm, t.width);
     b.up = names.up(block, n, t.intermediate, t.width, t.mlp_bias, deviation);
     b.down = names.linear({{block + n.down, t.width}}, t.intermediate, t.mlp_bias, deviation);
     ids.blocks.push_back(b);
   }
-  ids.final_norm = norm(t.names.final_norm, t.width);
-  ids.head = t.tied ? ids.embedding
-                    : names.add(t.names.head + ".weight", {t.vocab, t.width}, init_normal(deviation));
+  Names head(registry, "language", "language.head");
+  ids.final_norm = norm(head, t.names.final_norm, t.width);
+  ids.head =
+      t.tied ? ids.embedding : head.add(t.names.head + ".weight", {t.vocab, t.width}, init_normal(deviation));
   return ids;
 }
 

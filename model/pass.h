@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "model/inputs/pass_inputs.h"
 #include "model/vlm.h"
@@ -25,13 +26,20 @@ struct PassMemory {
   std::unique_ptr<PassMemory> traced_;
 };
 
+// The ranks that parameters are dealt over, of which the group of a pass is a part. Nothing where every rank
+// holds them.
+struct DealtOver {
+  parallel::ProcessGroup* world = nullptr;
+  Tensor own_squares = {};  // see parallel/workspace.h
+};
+
 // The program of a pass, on any backend. Every rank of `group` makes it with its own inputs, and calls the
 // same functions, in the order forward, then at most one of the losses. All but the constructor are
-// collective.
+// collective, over the group, and over the world that parameters are dealt over.
 class PassProgram {
  public:
-  PassProgram(Vlm&, const PassInputs&, bool with_gradient, PassMemory&, parallel::ProcessGroup& group,
-              Stream);
+  PassProgram(Vlm&, const PassInputs&, bool with_gradient, PassMemory&, parallel::ProcessGroup& group, Stream,
+              const DealtOver& = {});
   ~PassProgram();  // frees what the pass took
   PassProgram(const PassProgram&) = delete;
   PassProgram& operator=(const PassProgram&) = delete;
@@ -48,9 +56,12 @@ class PassProgram {
 
  private:
   void backward(Tensor d_hidden);
-  bool vision_needs_gradient() const;     // of the tower
-  bool features_need_gradient() const;    // of the tower or the connector
-  bool embeddings_need_gradient() const;  // of the language model's input
+  void forward_vision();
+  void stand_by_backward();
+  bool vision_is_trained() const;     // the tower
+  bool features_are_trained() const;  // the tower or the connector
+  // Of the language model's input, in a pass with images or without.
+  bool embeddings_need_gradient(bool images) const;
 
   Vlm& model_;
   const PassInputs& inputs_;
@@ -78,7 +89,7 @@ struct PassTrace {
 };
 
 // Not collective. The sequence group is called `group` and has the ranks of the inputs' plan. `takes_tiles`
-// as Trace's.
+// as Trace's. What parameters that are dealt move is listed as of a group "world".
 PassTrace trace_pass(Vlm&, const PassInputs&, bool with_gradient, PassMemory& traced, std::string group,
                      bool takes_tiles = true);
 
@@ -86,7 +97,8 @@ PassTrace trace_pass(Vlm&, const PassInputs&, bool with_gradient, PassMemory& tr
 class Pass {
  public:
   // Collective: a mismatch throws on all ranks before anything runs.
-  Pass(Vlm&, const PassInputs&, bool with_gradient, parallel::ProcessGroup& group, PassMemory&, Stream);
+  Pass(Vlm&, const PassInputs&, bool with_gradient, parallel::ProcessGroup& group, PassMemory&, Stream,
+       const DealtOver& = {});
 
   void forward() { program_->forward(); }
   Tensor loss();
@@ -101,6 +113,7 @@ class Pass {
   PassTrace trace_;
   parallel::ScheduleCursor cursor_;
   parallel::ScheduledGroup checked_group_;
+  std::optional<parallel::ScheduledGroup> checked_world_;
   std::unique_ptr<PassProgram> program_;
 };
 

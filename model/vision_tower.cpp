@@ -54,7 +54,13 @@ std::vector<Tensor> VisionTower::forward(const VisionRows& rows, const BlockSett
   return states;
 }
 
+void VisionTower::stand_by_forward(const Workspace& w) const {
+  model::stand_by_forward({ids_.patch.weight}, w);
+  for (const Block& block : blocks_) block.stand_by_forward(w);
+}
+
 Tensor VisionTower::forward_embedding(const VisionRows& rows, const Workspace& w) const {
+  const Gathered parameters(Gathered::Need::values, {ids_.patch.weight}, w);
   const DType dtype = w.parameters.dtype();
   const ParameterRegistry& p = w.parameters;
   Tensor x = w.saved.take(dtype, {rows.count, width_}, "vision embedding");
@@ -89,7 +95,16 @@ Tensor VisionTower::forward_embedding(const VisionRows& rows, const Workspace& w
 
 // ---- backward
 
+void VisionTower::stand_by_backward(const Workspace& w) const {
+  for (i64 k = blocks() - 1; k >= 0; --k) {
+    if (!needs_gradient_below(k + 1, w.parameters)) return;
+    block(k).stand_by_backward(w);
+  }
+  if (needs_gradient_below(0, w.parameters)) model::stand_by_backward({ids_.patch.weight}, w);
+}
+
 void VisionTower::backward_embedding(Tensor dy, const VisionRows& rows, const Workspace& w) const {
+  Gathered parameters(Gathered::Need::both, {ids_.patch.weight}, w);
   const ParameterRegistry& p = w.parameters;
   const ArenaScope scope(w.scratch);
   Tensor dx = dy;
@@ -118,6 +133,7 @@ void VisionTower::backward_embedding(Tensor dy, const VisionRows& rows, const Wo
     ops::linear_backward_weight(d_weight, bias ? p.grad(ids_.patch.bias) : Tensor(), d_embedded, rows.patches,
                                 w.stream);
   }
+  parameters.send_gradients();
 }
 
 }  // namespace longsight::model

@@ -45,6 +45,11 @@ class VisionTower {
     if (needs_gradient_below(0, w.parameters)) backward_embedding(d, rows, w);
   }
 
+  // What other data groups run that have images, on a rank whose micro-batch has none: collective over the
+  // workspace's world, where parameters are dealt over it.
+  void stand_by_forward(const Workspace&) const;
+  void stand_by_backward(const Workspace&) const;
+
   // Whether any parameter of blocks 0 .. count - 1 or of the embedding has a gradient.
   bool needs_gradient_below(i64 count, const ParameterRegistry&) const;
 

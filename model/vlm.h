@@ -1,6 +1,7 @@
 // The vision-language model: vision tower, connector, language model.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -10,6 +11,9 @@
 #include "model/vision_tower.h"
 
 namespace longsight::model {
+
+// Whole values of parameters, for what writes or looks at them: each holds until the next is asked for.
+using ValueOf = std::function<Tensor(ParameterId)>;
 
 // A model: its shape and its parameters. Registered by the constructor, not yet allocated.
 class Vlm {
@@ -26,6 +30,10 @@ class Vlm {
   const VisionTower& vision() const { return vision_; }
   const Connector& connector() const { return connector_; }
   const LanguageModel& language() const { return language_; }
+  // Of parameters that every rank holds.
+  ValueOf values() const {
+    return [this](ParameterId id) { return parameters_.value(id); };
+  }
 
   // The name of a parameter in the file it was loaded from; its canonical name if it came from nowhere.
   const std::string& name_in_file(ParameterId id) const;

@@ -3,28 +3,53 @@
 namespace longsight::parallel {
 namespace {
 
-// Calls f(first, last, elements) for the longest runs of neighbouring parameters that `same` holds together.
+// Elements that lie side by side in each of the three buffers.
+struct Run {
+  ParameterId first = 0;
+  i64 elements = 0;
+  i64 value = 0, gradient = 0, moment = 0;  // where they begin
+
+  bool continued_by(const Run& next) const {
+    return next.value == value + elements && next.gradient == gradient + elements &&
+           next.moment == moment + elements;
+  }
+};
+
+// What this rank updates of a parameter.
+Run run_of(const ParameterRegistry& p, ParameterId id) {
+  const ParameterBucket& bucket = p.bucket_of(id);
+  const Share part = p.part_of(id, bucket.own);
+  const i64 at = p.in_bucket(id) + part.begin;
+  return {id, part.elements(), bucket.values_at + at, bucket.gradients_at + at, bucket.moments_at + at};
+}
+
+// Calls f for the longest runs of parameters that `same` holds together.
 template <class Member, class Same, class F>
 void for_runs(const ParameterRegistry& p, Member&& member, Same&& same, F&& f) {
-  for (ParameterId first = 0; first < p.size();) {
-    if (!member(first)) {
-      ++first;
+  Run open;
+  for (ParameterId id = 0; id < p.size(); ++id) {
+    const Run next = member(id) ? run_of(p, id) : Run{};
+    if (next.elements == 0) continue;
+    if (open.elements > 0 && open.continued_by(next) && same(open.first, id)) {
+      open.elements += next.elements;
       continue;
     }
-    ParameterId last = first + 1;
-    i64 elements = p[first].elements();
-    while (last < p.size() && member(last) && same(first, last)) elements += p[last++].elements();
-    f(first, last, elements);
-    first = last;
+    if (open.elements > 0) f(open);
+    open = next;
   }
+  if (open.elements > 0) f(open);
+}
+
+i64 moment_bytes(const ParameterRegistry& p) {
+  return p.moment_elements() * size_of(p.dtype());
 }
 
 }  // namespace
 
 AdamW::AdamW(const ParameterRegistry& parameters, std::vector<ParameterOptions> own)
     : parameters_(parameters),
-      first_(parameters.gradients().bytes(), "first moments", parameters.gradients().backend()),
-      second_(parameters.gradients().bytes(), "second moments", parameters.gradients().backend()),
+      first_(moment_bytes(parameters), "first moments", parameters.gradients().backend()),
+      second_(moment_bytes(parameters), "second moments", parameters.gradients().backend()),
       steps_(static_cast<std::size_t>(parameters.size())),
       own_(std::move(own)) {
   check(own_.empty() || own_.size() == steps_.size(), "options for {} of {} parameters", own_.size(),
@@ -33,10 +58,10 @@ AdamW::AdamW(const ParameterRegistry& parameters, std::vector<ParameterOptions> 
 }
 
 Tensor AdamW::first_moments() const {
-  return first_.tensor(parameters_.dtype(), parameters_.gradients().shape());
+  return first_.tensor(parameters_.dtype(), {parameters_.moment_elements()});
 }
 Tensor AdamW::second_moments() const {
-  return second_.tensor(parameters_.dtype(), parameters_.gradients().shape());
+  return second_.tensor(parameters_.dtype(), {parameters_.moment_elements()});
 }
 
 void AdamW::step(const std::function<bool(const Parameter&)>& reached, Tensor scale,
@@ -49,35 +74,24 @@ void AdamW::step(const std::function<bool(const Parameter&)>& reached, Tensor sc
     return parameters_[a].decays() == parameters_[b].decays() && steps(a) == steps(b) &&
            own_[static_cast<std::size_t>(a)] == own_[static_cast<std::size_t>(b)];
   };
-  for_runs(parameters_, member, same, [&](ParameterId first, ParameterId, i64 elements) {
-    const Parameter& p = parameters_[first];
-    const ParameterOptions& of_these = own_[static_cast<std::size_t>(first)];
+  for_runs(parameters_, member, same, [&](const Run& run) {
+    const Parameter& p = parameters_[run.first];
+    const ParameterOptions& of_these = own_[static_cast<std::size_t>(run.first)];
     ops::AdamWOptions own = options;
-    own.step = steps(first) + 1;
+    own.step = steps(run.first) + 1;
     own.lr = options.lr * of_these.lr_factor;
     if (of_these.weight_decay >= 0) own.weight_decay = of_these.weight_decay;
     if (!p.decays()) own.weight_decay = 0;
-    adamw_step(parameters_.values().row_range(p.offset, elements),
-               parameters_.gradients().row_range(p.grad_offset, elements),
-               first_.tensor(dtype, {elements}, p.grad_offset * width),
-               second_.tensor(dtype, {elements}, p.grad_offset * width), scale, own, stream);
+    adamw_step(parameters_.values().row_range(run.value, run.elements),
+               parameters_.gradients().row_range(run.gradient, run.elements),
+               first_.tensor(dtype, {run.elements}, run.moment * width),
+               second_.tensor(dtype, {run.elements}, run.moment * width), scale, own, stream);
   });
 }
 
 void AdamW::count_step(const std::function<bool(const Parameter&)>& reached) {
   for (ParameterId id = 0; id < parameters_.size(); ++id)
     steps_[static_cast<std::size_t>(id)] += parameters_.has_grad(id) && reached(parameters_[id]) ? 1 : 0;
-}
-
-void sum_of_squared_gradients(Tensor sum, const ParameterRegistry& p,
-                              const std::function<bool(const Parameter&)>& reached, Stream stream) {
-  fill_zero(sum, stream);
-  const auto member = [&](ParameterId id) { return p.has_grad(id) && reached(p[id]); };
-  for_runs(
-      p, member, [](ParameterId, ParameterId) { return true; },
-      [&](ParameterId first, ParameterId, i64 elements) {
-        ops::sum_of_squares(sum, p.gradients().row_range(p[first].grad_offset, elements), stream);
-      });
 }
 
 }  // namespace longsight::parallel

@@ -47,6 +47,12 @@ Recompute recompute_from_name(std::string_view name, std::string_view where) {
   return static_cast<Recompute>(std::find(kRecompute.begin(), kRecompute.end(), name) - kRecompute.begin());
 }
 
+int zero_from_name(std::string_view name, std::string_view where) {
+  static const std::array<std::string, 4> kStages{"0", "1", "2", "3"};
+  require_available(name, where, kStages);
+  return static_cast<int>(std::find(kStages.begin(), kStages.end(), name) - kStages.begin());
+}
+
 namespace {
 
 // "0-3 images, 4-11 ulysses"
@@ -63,10 +69,11 @@ std::string runs_of(const std::vector<AttentionKind>& blocks) {
 
 std::string Plan::text() const {
   return fmt::format(
-      "mesh data {} x sequence {}; vision attention: {}; language attention: {}; fusion exchange: {}{}{}",
+      "mesh data {} x sequence {}; vision attention: {}; language attention: {}; fusion exchange: {}{}{}{}",
       mesh.data, mesh.sequence, runs_of(vision), runs_of(language), name_of(fusion),
       recompute == Recompute::none ? "" : fmt::format("; recompute: {}", name_of(recompute)),
-      micro_batch_tokens == 0 ? "" : fmt::format("; micro-batches of at most {} tokens", micro_batch_tokens));
+      micro_batch_tokens == 0 ? "" : fmt::format("; micro-batches of at most {} tokens", micro_batch_tokens),
+      zero == 0 ? "" : fmt::format("; zero: {}", zero));
 }
 
 Plan uniform_plan(Mesh mesh, i64 vision_blocks, AttentionKind vision, i64 language_blocks,

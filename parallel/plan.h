@@ -9,6 +9,7 @@
 
 #include "parallel/attention/strategies.h"
 #include "parallel/groups/mesh.h"
+#include "runtime/tensor/sharding.h"
 
 namespace longsight::parallel {
 
@@ -38,6 +39,9 @@ const char* name_of(Recompute);
 // As fusion_from_name.
 Recompute recompute_from_name(std::string_view name, std::string_view where);
 
+// "0" to "3". As fusion_from_name.
+int zero_from_name(std::string_view name, std::string_view where);
+
 struct Plan {
   Mesh mesh;
   std::vector<AttentionKind> vision;    // one per block of the vision tower that runs
@@ -45,7 +49,9 @@ struct Plan {
   FusionKind fusion = FusionKind::owner;
   Recompute recompute = Recompute::none;
   i64 micro_batch_tokens = 0;  // most tokens of a micro-batch (deal_samples); 0: one per data group and step
+  int zero = 0;                // what is dealt over the ranks: runtime/tensor/sharding.h
 
+  Sharding sharding(i64 rank) const { return {zero, rank, mesh.world}; }
   std::string text() const;
 };
 

@@ -14,6 +14,10 @@ struct Workspace {
   Frames& frames;
   ProcessGroup& group;  // the ranks that share the sequences
   Stream stream;
+  ProcessGroup* world = nullptr;  // those that parameters are dealt over; null where they are not
+  // [1], f64; where there is one, it gets the squares of this rank's own gradients, which are gone once they
+  // have been sent to their owners.
+  Tensor own_squares = {};
 };
 
 }  // namespace longsight::parallel

@@ -28,23 +28,37 @@ std::vector<Recompute> levels(const PlanRequest& request) {
   return {Recompute::none, Recompute::mlp, Recompute::attention, Recompute::block};
 }
 
+std::vector<int> stages(const PlanRequest& request, const Mesh& mesh) {
+  if (mesh.world == 1) return {0};
+  if (request.options.zero) return {*request.options.zero};
+  return {0, 1, 2, 3};
+}
+
 }  // namespace
 
 void MemorySetting::apply(Plan& plan) const {
   plan.micro_batch_tokens = micro_batch_tokens;
   plan.recompute = recompute;
+  plan.zero = zero;
 }
 
 std::string MemorySetting::text() const {
   return parallel::name_of(recompute) +
-         (micro_batch_tokens == 0 ? "" : fmt::format(" with micro-batches of {}", micro_batch_tokens));
+         (micro_batch_tokens == 0 ? "" : fmt::format(" with micro-batches of {}", micro_batch_tokens)) +
+         (zero == 0 ? "" : fmt::format("{} zero {}", micro_batch_tokens == 0 ? " with" : " and", zero));
+}
+
+MemorySetting setting_of(const Plan& plan) {
+  return {plan.micro_batch_tokens, plan.recompute, plan.zero};
 }
 
 std::vector<std::vector<MemorySetting>> memory_settings(const PlanRequest& request, const Mesh& mesh) {
   std::vector<std::vector<MemorySetting>> all;
   for (const i64 limit : limits(request, mesh)) {
-    all.emplace_back();
-    for (const Recompute level : levels(request)) all.back().push_back({limit, level});
+    for (const int zero : stages(request, mesh)) {
+      all.emplace_back();
+      for (const Recompute level : levels(request)) all.back().push_back({limit, level, zero});
+    }
   }
   return all;
 }

@@ -12,14 +12,17 @@ namespace longsight::planning {
 struct MemorySetting {
   i64 micro_batch_tokens = 0;  // as the plan's
   Recompute recompute = Recompute::none;
+  int zero = 0;
 
+  bool operator==(const MemorySetting&) const = default;
   void apply(Plan& plan) const;
-  std::string text() const;  // "recompute mlp, micro-batches of 4096"
+  std::string text() const;  // "mlp with micro-batches of 4096 and zero 2"
 };
+MemorySetting setting_of(const Plan&);
 
 // What the configuration leaves open, by micro-batches: one per data group first, then of half as many tokens
-// each, down to every sample by itself. Of each the levels of recompute, that which keeps most first: the
-// first that fits is the fastest of them. The very last needs least.
+// each, down to every sample by itself; of each the stages of ZeRO; of each of these the levels of recompute,
+// that which keeps most first: the first that fits is the fastest of them. The very last needs least.
 std::vector<std::vector<MemorySetting>> memory_settings(const PlanRequest&, const Mesh&);
 
 }  // namespace longsight::planning

@@ -152,7 +152,7 @@ void make_fit(const PlanRequest& request, const std::vector<std::vector<MemorySe
       }
       candidate.too_large.emplace_back(setting, tried.step.memory.total());
     }
-    // Smaller micro-batches would take longer, and save what is not needed.
+    // More dealt over the ranks or smaller micro-batches would take longer, and save what is not needed.
     if (fits(request, tried) && tried.plan.recompute == levels.front().recompute) break;
   }
   candidate.plan = best.plan;

@@ -220,6 +220,19 @@ std::string memory_reason(const PlanRequest& request, const Considered& consider
   return fmt::format("the memory budget is {}: {}", bytes_text(request.options.memory_budget), less);
 }
 
+std::string zero_reason(const PlanRequest& request, const Considered& considered) {
+  if (request.world == 1) return "one rank holds all";
+  if (request.options.zero) return "asked for by parallel.zero";
+  const Candidate& best = considered.here.front();
+  if (request.options.memory_budget == 0) return "no memory budget";
+  if (best.plan.zero == 0)
+    return fits(request, best) ? "all fits on every rank" : "no stage fits into the memory budget";
+  return fmt::format(
+      "the memory budget is {}: with all on every rank and nothing computed again it needs {}{}",
+      bytes_text(request.options.memory_budget), bytes_text(best.too_large.front().second),
+      fits(request, best) ? "" : "; no stage fits, this one needs least");
+}
+
 std::vector<BlockDecision> block_decisions(const PlanRequest& request, const BlockRequests& requests,
                                            const Considered& considered, const TypicalStep& step) {
   return Decisions(request, requests, considered.here, step).take();
@@ -229,8 +242,8 @@ namespace {
 
 // What an alternative does about memory, where the plan does something else.
 std::string setting_text(const Plan& chosen, const Plan& other) {
-  if (chosen.recompute == other.recompute && chosen.micro_batch_tokens == other.micro_batch_tokens) return "";
-  return ", recompute " + MemorySetting{other.micro_batch_tokens, other.recompute}.text();
+  if (setting_of(chosen) == setting_of(other)) return "";
+  return ", recompute " + setting_of(other).text();
 }
 
 // What would have been faster, had it fit.

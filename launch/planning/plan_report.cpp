@@ -126,8 +126,8 @@ std::string plan_table(const PlanResult& r, const TableOptions& options) {
       fmt::format("{}\n  sequence {}: {}\n", r.plan.mesh.text(), r.plan.mesh.sequence, r.sequence_reason);
   text += fmt::format("  ranges: vision {}, language {}; fusion exchange {}\n", r.vision_split,
                       r.language_split, parallel::name_of(r.plan.fusion));
-  text += fmt::format("  recompute {}: {}\n",
-                      MemorySetting{r.plan.micro_batch_tokens, r.plan.recompute}.text(), r.memory_reason);
+  text += fmt::format("  recompute {}: {}\n", setting_of(r.plan).text(), r.memory_reason);
+  text += fmt::format("  zero {}: {}\n", r.plan.zero, r.zero_reason);
   text += block_table(r);
 
   std::vector<std::pair<std::string, std::string>> exchange, seconds;
@@ -212,6 +212,7 @@ nlohmann::ordered_json plan_json(const PlanResult& r) {
                               {"head_efficiency", b.head_efficiency},
                               {"reason", b.reason}});
   }
+  json["zero"] = {{"stage", r.plan.zero}, {"reason", r.zero_reason}};
   json["split"] = {{"vision", r.vision_split}, {"language", r.language_split}};
   json["memory"] = Json::object();
   for (const auto& [part, bytes] : r.step.memory.parts()) json["memory"][part] = bytes;

@@ -48,6 +48,7 @@ PlanResult make_plan(const PlanRequest& request) {
           .budget_source = request.options.budget_source,
           .sequence_reason = sequence_reason(request, considered),
           .memory_reason = memory_reason(request, considered),
+          .zero_reason = zero_reason(request, considered),
           .vision_split = split_of(best.plan, best.plan.vision, "between images", "equal rows"),
           .language_split = split_of(best.plan, best.plan.language, "between samples", "equal tokens"),
           .blocks = block_decisions(request, requests, considered, step),

@@ -40,6 +40,7 @@ struct PlanOptions {
   std::optional<i64> micro_batch_tokens = {};  // most tokens of a micro-batch; 0: one per data group and step
   i64 memory_budget = 0;                       // bytes per rank; 0: no limit
   std::string budget_source = "memory.budget";
+  std::optional<int> zero = {};  // ZeRO stage, 0 to 3
 };
 
 // One sample of the data, as far as costs depend on it.
@@ -52,7 +53,7 @@ struct SampleStatistics {
 };
 
 struct PlanRequest {
-  // Its parameters are allocated, on any backend: a trace is enough. Borrowed.
+  // Its parameters are allocated whole, on any backend: a trace is enough. Borrowed.
   model::Vlm& model;
   i64 world = 1;
   HardwareProfile hardware = {};
@@ -108,7 +109,8 @@ struct PlanResult {
   i64 memory_budget = 0;  // bytes per rank; 0: no limit
   std::string budget_source;
   std::string sequence_reason;
-  std::string memory_reason;                 // of recompute and micro-batches
+  std::string memory_reason;  // of recompute and micro-batches
+  std::string zero_reason;
   std::string vision_split, language_split;  // where the ranges of a tower are cut
   std::vector<BlockDecision> blocks;
   StepPrediction step;

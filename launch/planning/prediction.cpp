@@ -13,6 +13,8 @@ namespace {
 
 using parallel::Wire;
 
+constexpr const char* kParameters = "parameters";
+
 double number(i64 value) {
   return static_cast<double>(value);
 }
@@ -35,10 +37,15 @@ CostByPart work_of(const model::PassTrace& trace, const HardwareProfile& hardwar
 // Of counts that live as long as it.
 using KnownWires = std::map<std::pair<const void*, i64>, Wire>;
 
-// Exchanges of the group; those of equal counts are counted once.
+// Exchanges of the group; those of equal counts are counted once. Those of the whole world are a part of
+// their own: every group has the same.
 void add_wire(CostByPart& parts, const model::PassTrace& trace, i64 node, KnownWires& known) {
   const auto& entries = trace.schedule.entries();
   for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].group == parallel::kWorldLabel) {
+      part_of(parts, kParameters).wire += wire_of(entries[i].counts, size_of(entries[i].dtype));
+      continue;
+    }
     const auto [wire, added] = known.try_emplace(entries[i].counts.identity());
     if (added) wire->second = wire_of(entries[i].counts, size_of(entries[i].dtype), node);
     part_of(parts, trace.parts[i]).wire += wire->second;
@@ -198,14 +205,21 @@ RankFigures figures_of(model::Vlm& model, model::PassInputs& inputs, const Hardw
 }  // namespace
 
 PassPrediction predict_pass(model::Vlm& model, const parallel::BatchShape& batch, const parallel::Plan& plan,
-                            const HardwareProfile& hardware, model::PassMemory& traced) {
-  model::PassInputs inputs = counted_inputs(batch, model, plan, 0);
+                            const HardwareProfile& hardware, model::PassMemory& traced,
+                            bool images_elsewhere) {
+  const ParameterRegistry::Pretence dealt(model.parameters(), plan.sharding(0));
+  const auto inputs_of = [&](i64 rank) {
+    model::PassInputs inputs = counted_inputs(batch, model, plan, rank);
+    inputs.images_elsewhere = images_elsewhere;
+    return inputs;
+  };
+  model::PassInputs inputs = inputs_of(0);
   PassPrediction prediction;
   CostByPart wires;
   KnownWires known;  // of the inputs of the first rank
   for (i64 rank : fullest_ranks(inputs, batch)) {
     const bool first = wires.empty();
-    if (rank != inputs.rank) inputs = counted_inputs(batch, model, plan, rank);
+    if (rank != inputs.rank) inputs = inputs_of(rank);
     RankFigures figures = figures_of(model, inputs, hardware, traced, first ? &known : nullptr);
     for (const auto& [name, cost] : figures.work) {
       Cost& slowest = part_of(prediction.parts, name);
@@ -218,27 +232,50 @@ PassPrediction predict_pass(model::Vlm& model, const parallel::BatchShape& batch
   return prediction;
 }
 
-MemoryByPart resident_memory(const ParameterRegistry& p, i64 world) {
-  const i64 trained = p.gradients().bytes();
-  return {.parameters = p.values().bytes(),
-          .gradients = trained,
-          .optimizer = 2 * trained,
-          .communication = world > 1 ? parallel::ProcessGroup::reduction_scratch_bytes : 0,
-          .checkpoint = parallel::Snapshot::bytes(p, world)};
+namespace {
+
+// Bytes of the trained elements that a rank updates, of the one with most: the first, as shares are cut.
+i64 updated_bytes(const ParameterRegistry& p, const parallel::Plan& plan) {
+  i64 elements = 0;
+  for (const ParameterBucket& bucket : p.buckets()) {
+    if (!bucket.trained) continue;
+    elements += plan.zero == 0 ? bucket.elements : share_of(bucket.elements, 0, plan.mesh.world).elements();
+  }
+  return elements * size_of(p.dtype());
 }
 
-Cost gradient_sum_cost(const ParameterRegistry& p, i64 world, const HardwareProfile& h) {
+}  // namespace
+
+MemoryByPart resident_memory(const ParameterRegistry& p, const parallel::Plan& plan) {
+  i64 values = 0;
+  for (const ParameterBucket& bucket : p.buckets())
+    values += plan.zero < 3 ? bucket.elements : share_of(bucket.elements, 0, plan.mesh.world).elements();
+  const i64 trained = p.trained_elements() * size_of(p.dtype()), updated = updated_bytes(p, plan);
+  return {.parameters = values * size_of(p.dtype()),
+          .gradients = plan.zero < 2 ? trained : updated,
+          .optimizer = 2 * updated,
+          .communication = plan.mesh.world > 1 ? parallel::ProcessGroup::reduction_scratch_bytes : 0,
+          .checkpoint = parallel::Snapshot::bytes(p, plan.mesh.world)};
+}
+
+Cost gradient_sum_cost(const ParameterRegistry& p, const parallel::Plan& plan, const HardwareProfile& h) {
   Cost cost;
+  // Sums to their owners, and as much again from them: sums to all ranks, or in stage 1 updated values.
   cost.wire =
-      parallel::all_reduce_wire(p.gradients().elements(), world, size_of(p.dtype()), h.ranks_per_node);
-  cost.add_call({.op = "sum", .bytes = 3 * number(cost.wire.fullest)}, h);
+      parallel::all_reduce_wire(p.trained_elements(), plan.mesh.world, size_of(p.dtype()), h.ranks_per_node);
+  if (plan.zero == 2) {
+    cost.wire = {cost.wire.total / 2, cost.wire.fullest / 2, cost.wire.messages / 2,
+                 cost.wire.fullest_between / 2, cost.wire.messages_between / 2};
+  }
+  if (plan.zero == 3) cost.wire = {};
+  cost.add_call({.op = "sum", .bytes = (plan.zero < 2 ? 3 : 1) * number(cost.wire.fullest)}, h);
   return cost;
 }
 
-Cost optimizer_cost(const ParameterRegistry& p, const HardwareProfile& h) {
+Cost optimizer_cost(const ParameterRegistry& p, const parallel::Plan& plan, const HardwareProfile& h) {
   Cost cost;
   // The norm reads the gradient; AdamW reads and writes value and moments, and reads the gradient.
-  cost.add_call({.op = "adamw", .bytes = 8 * number(p.gradients().bytes())}, h);
+  cost.add_call({.op = "adamw", .bytes = 8 * number(updated_bytes(p, plan))}, h);
   return cost;
 }
 

@@ -28,7 +28,8 @@ struct Cost {
   void add(const Cost& other, double times = 1);         // times: a whole number
 };
 
-// By part of the program, in the order in which they begin: vision, connector, fusion, language, loss.
+// By part of the program, in the order in which they begin: vision, connector, fusion, language, loss; and
+// "parameters", what parameters that are dealt over the ranks move between all of them.
 using CostByPart = std::vector<std::pair<std::string, Cost>>;
 double seconds_of(const CostByPart&, const HardwareProfile&);
 void add(CostByPart& sum, const CostByPart& more);
@@ -57,15 +58,16 @@ struct PassPrediction {
 // Traces forward, loss and backward on the ranks that have most of anything, of blocks that are alike one or
 // two (block_classes.h). The model's parameters are
 // allocated, on any backend, with gradients where they are trained; `traced` is the memory of traces.
+// `images_elsewhere`: as in PassInputs.
 PassPrediction predict_pass(model::Vlm&, const parallel::BatchShape&, const parallel::Plan&,
-                            const HardwareProfile&, model::PassMemory& traced);
+                            const HardwareProfile&, model::PassMemory& traced, bool images_elsewhere = false);
 
-// Bytes that stay for the whole run.
-MemoryByPart resident_memory(const ParameterRegistry&, i64 world);
+// Bytes that stay for the whole run, on the rank that has most of them.
+MemoryByPart resident_memory(const ParameterRegistry&, const parallel::Plan&);
 
-// Once a step: the sum of gradients over all ranks, and AdamW on every rank's copy.
-Cost gradient_sum_cost(const ParameterRegistry&, i64 world, const HardwareProfile&);
-Cost optimizer_cost(const ParameterRegistry&, const HardwareProfile&);
+// Once a step, behind the passes: gradients and values between all ranks, and AdamW on what a rank updates.
+Cost gradient_sum_cost(const ParameterRegistry&, const parallel::Plan&, const HardwareProfile&);
+Cost optimizer_cost(const ParameterRegistry&, const parallel::Plan&, const HardwareProfile&);
 
 // FLOPs of a pass on all ranks together, without what is computed again: those of one rank that has it all.
 double useful_flops(model::Vlm&, const parallel::BatchShape&, model::PassMemory& traced);

@@ -113,7 +113,8 @@ StepPrediction TypicalStep::predict(const Plan& plan) const {
   model::PassMemory traced(Backend::trace);
   std::vector<PassPrediction> passes;
   for (const parallel::BatchShape& shape : shapes_)
-    passes.push_back(predict_pass(request_.model, shape, plan, h, traced));
+    passes.push_back(
+        predict_pass(request_.model, shape, plan, h, traced, summary_.images > 0 && mesh_.data > 1));
 
   StepPrediction step;
   MemoryByPart fullest;  // of the passes
@@ -131,7 +132,11 @@ StepPrediction TypicalStep::predict(const Plan& plan) const {
     }
     largest.inputs = inputs;
     if (largest.total() >= fullest.total()) fullest = largest;
-    for (const auto& [part, cost] : sum) moved[part] += cost.wire.total;
+    for (const auto& [part, cost] : sum) {
+      // What all ranks exchange is in every group's passes.
+      i64& of_part = moved[part];
+      of_part = part == "parameters" ? std::max(of_part, cost.wire.total) : of_part + cost.wire.total;
+    }
     const double seconds = seconds_of(sum, h);
     if (seconds <= slowest) continue;
     slowest = seconds;
@@ -141,30 +146,28 @@ StepPrediction TypicalStep::predict(const Plan& plan) const {
       step.link_seconds += cost.link_seconds(h);
       step.network_seconds += cost.network_seconds(h);
     }
-    for (const char* part : {"vision", "connector", "fusion", "language", "loss"}) {
+    for (const char* part : {"vision", "connector", "fusion", "language", "loss", "parameters"}) {
       const auto found =
           std::find_if(sum.begin(), sum.end(), [&](const auto& named) { return named.first == part; });
       step.seconds_by_part.emplace_back(part, found == sum.end() ? 0 : found->second.seconds(h));
     }
   }
-  step.memory = resident_memory(parameters, mesh_.world);
+  step.memory = resident_memory(parameters, plan);
   step.memory.inputs = fullest.inputs;
   step.memory.activations = fullest.activations;
   step.memory.scratch = fullest.scratch;
   step.memory.loss_chunk = fullest.loss_chunk;
 
-  const Cost gradients = gradient_sum_cost(parameters, mesh_.world, h),
-             optimizer = optimizer_cost(parameters, h);
+  const Cost gradients = gradient_sum_cost(parameters, plan, h),
+             optimizer = optimizer_cost(parameters, plan, h);
   step.link_seconds += gradients.link_seconds(h);
   step.network_seconds += gradients.network_seconds(h);
   step.seconds_by_part.emplace_back("gradients", gradients.seconds(h));
   step.seconds_by_part.emplace_back("optimizer", optimizer.seconds(h));
   for (const auto& [part, seconds] : step.seconds_by_part) step.seconds += seconds;
-  step.exchange_by_part = {{"vision", moved["vision"]},
-                           {"fusion", moved["fusion"]},
-                           {"language", moved["language"]},
-                           {"loss", moved["loss"]},
-                           {"gradients", gradients.wire.total}};
+  step.exchange_by_part = {{"vision", moved["vision"]},         {"fusion", moved["fusion"]},
+                           {"language", moved["language"]},     {"loss", moved["loss"]},
+                           {"parameters", moved["parameters"]}, {"gradients", gradients.wire.total}};
   for (const auto& [part, bytes] : step.exchange_by_part) step.exchange_bytes += bytes;
   return step;
 }

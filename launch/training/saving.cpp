@@ -21,6 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kFinite = "finite weights";
+
 i64 value_bytes(const ParameterRegistry& parameters) {
   i64 elements = 0;
   for (const Parameter& p : parameters.all()) elements += p.adapter ? 0 : p.elements();
@@ -49,27 +51,36 @@ void copy_files(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-void require_finite_weights(const ParameterRegistry& parameters, i64 step, Stream stream) {
+void require_finite_weights(const ParameterRegistry& parameters, i64 step, parallel::ProcessGroup& world,
+                            Stream stream) {
   // In f64 the squares of f32 values have a finite sum where all values are finite.
   const OwnedTensor sum(DType::F64, {1}, "sum of squares", parameters.values().backend());
   const auto finite = [&](Tensor values) {
+    if (values.elements() == 0) return true;
     fill_zero(sum, stream);
     ops::sum_of_squares(sum, values, stream);
     return std::isfinite(read_scalar(sum, stream));
   };
-  if (finite(parameters.values())) return;
-  for (ParameterId id = 0; id < parameters.size(); ++id) {
-    require(
-        finite(parameters.value(id)), ExitCode::non_finite,
-        "step {}: {} holds values that are not finite; no save of them is written, earlier ones stay: lower "
-        "train.optimizer.lr",
-        step, parameters[id].name);
-  }
+  const bool here = !finite(parameters.values());
+  if (world.all_reduce_max(i64{here}, stream, kFinite) == 0) return;
+  // The first, of what this rank holds and of all.
+  ParameterId first = 0;
+  while (here && first < parameters.size() && finite(parameters.held_value(first))) ++first;
+  const ParameterId bad = -world.all_reduce_max(here ? -first : -parameters.size(), stream, kFinite);
+  fail(ExitCode::non_finite,
+       "step {}: {} holds values that are not finite; no save of them is written, earlier ones stay: lower "
+       "train.optimizer.lr",
+       step, parameters[bad].name);
 }
 
-Saver::Saver(const LoadedConfig& loaded, const RunModel& run)
+model::ValueOf Saver::values() const {
+  return [this](ParameterId id) { return values_(id); };
+}
+
+Saver::Saver(const LoadedConfig& loaded, const RunModel& run, parallel::WholeValues& values)
     : loaded_(loaded),
       run_(run),
+      values_(values),
       model_files_([&](const std::string& folder) {
         model::write_side_files(*run.model, folder, {.dtype = DType::F32, .companions_from = run.companions});
         complete_model_folder(loaded, run, folder);
@@ -77,7 +88,7 @@ Saver::Saver(const LoadedConfig& loaded, const RunModel& run)
       adapter_files_([&](const std::string& folder) {
         if (!run.model->adapters().any()) return;
         complete_adapter_folder(loaded, run, folder);
-        model::write_base_record(*run.model, folder, absolute_path(loaded.config.model.from));
+        model::write_base_record(*run.model, folder, absolute_path(loaded.config.model.from), this->values());
       }) {}
 
 i64 Saver::model_bytes() const {
@@ -135,13 +146,13 @@ void Saver::write(const std::string& folder) const {
 
 void Saver::write_model(const std::string& folder) const {
   model_files_.write(folder);
-  model::write_weight_files(*run_.model, folder, {.dtype = DType::F32});
+  model::write_weight_files(*run_.model, folder, {.dtype = DType::F32}, values());
 }
 
 void Saver::write_adapter(const std::string& folder) const {
   adapter_files_.write(folder);
   // Models of parts or of random weights have no folder to name.
-  model::write_adapter_files(*run_.model, folder, absolute_path(loaded_.config.model.from));
+  model::write_adapter_files(*run_.model, folder, absolute_path(loaded_.config.model.from), values());
 }
 
 }  // namespace longsight::launch

@@ -5,18 +5,20 @@
 #include "launch/run_folder.h"
 #include "launch/run_model.h"
 #include "launch/training/side_files.h"
+#include "parallel/sharded_parameters.h"
 
 namespace longsight::launch {
 
 // Every value of every parameter is a number: non_finite, with the first tensor that is not, so that no save
-// of such a model is written. The same on every rank.
-void require_finite_weights(const ParameterRegistry&, i64 step, Stream);
+// of such a model is written. Collective over `world`; the same on every rank.
+void require_finite_weights(const ParameterRegistry&, i64 step, parallel::ProcessGroup& world, Stream);
 
-// Of rank 0. Refers to the configuration and the model, which is there already. All that saves need besides
-// the disk is made by the constructor: what is wrong with it is thrown there.
+// Of rank 0. Refers to the configuration and the model, which is there already, and to the values that are
+// lent to it while it is made and while it writes adapters or models. All that saves need besides the disk is
+// made by the constructor: what is wrong with it is thrown there.
 class Saver {
  public:
-  Saver(const LoadedConfig& loaded, const RunModel& run);
+  Saver(const LoadedConfig& loaded, const RunModel& run, parallel::WholeValues& values);
 
   // cannot_write, with the figures, where the file system of the run folder has no room for the saves that
   // the run will keep, and `more` bytes.
@@ -40,8 +42,11 @@ class Saver {
   i64 model_bytes() const;
   i64 save_bytes() const;
 
+  model::ValueOf values() const;
+
   const LoadedConfig& loaded_;
   const RunModel& run_;
+  parallel::WholeValues& values_;
   SideFiles model_files_, adapter_files_;
 };
 

@@ -46,6 +46,7 @@ StepBatch deal_step(std::span<const model::Sample> samples, const model::Vlm& mo
     step.ids.emplace_back();
     for (const model::Sample& s : members) step.ids.back().push_back(s.id);
     step.passes.push_back(make_inputs(pack(members, config), model, plan, plan.mesh.sequence_rank(rank)));
+    step.passes.back().images_elsewhere = step.images > 0 && plan.mesh.data > 1;
   }
   return step;
 }
@@ -59,7 +60,19 @@ StepRunner::StepRunner(model::Vlm& model, const parallel::Plan& plan, parallel::
       memory_(stream.backend),
       world_(groups.world(), cursor_),
       numbers_(DType::F64, {kNumbers}, "numbers of the step", stream.backend),
-      hashes_(DType::I64, {groups.world().size(), 2}, "hashes of the parameters", stream.backend) {}
+      hashes_(DType::I64, {groups.world().size(), 2}, "hashes of the parameters", stream.backend) {
+  const i64 rank = groups.world().rank(), ranks = groups.world().size();
+  check(plan.zero == sharding().stage, "a plan of ZeRO stage {} for parameters in stage {}", plan.zero,
+        sharding().stage);
+  check(plan.zero == 0 || (sharding().rank == rank && sharding().ranks == ranks),
+        "parameters dealt for rank {} of {} on rank {} of {}", sharding().rank, sharding().ranks, rank,
+        ranks);
+}
+
+model::DealtOver StepRunner::dealt_over(Tensor own_squares) {
+  if (!sharding().gradients()) return {};
+  return {.world = &groups_.world(), .own_squares = own_squares};
+}
 
 StepNumbers StepRunner::numbers() const {
   const auto number = [&](i64 row) { return numbers_->row_range(row, 1); };
@@ -86,17 +99,18 @@ StepValues StepRunner::read() const {
 
 // The list of what follows the passes, told by the program itself.
 void StepRunner::begin(const StepBatch& step, End end) {
+  reached_ = [images = step.images > 0](const Parameter& p) { return reached(p, images); };
   std::vector<parallel::Interval> intervals;
   for (const Parameter& p : model_.parameters().all()) {
-    if (reached(p, step)) intervals.push_back({p.grad_offset, p.elements()});
+    if (reached_(p)) intervals.push_back({p.grad_offset, p.elements()});
   }
   buckets_ = parallel::gradient_buckets(intervals);
   end_ = end;
   Trace trace;
   parallel::TraceGroup listed(world_.rank(), world_.size(), world_.label());
-  sum_over_ranks(listed, memory_.traced().scratch, trace.stream());
-  if (end == End::replica_check)
-    parallel::hash_replicas(hashes_, model_.parameters().values(), listed, trace.stream());
+  const Side traced{listed, memory_.traced().scratch, trace.stream()};
+  sum_over_ranks(traced);
+  if (end != End::gradients) end_step(traced, [] {});
   parallel::agree(listed.schedule(), groups_.world(), stream_);
   cursor_.follow(listed.take_schedule());
 }
@@ -112,7 +126,7 @@ void StepRunner::run(const StepBatch& step, End end, const StepVotes& own) {
   fill_zero(of_step.loss, stream_);
   own_flops_ = 0;
   for (const model::PassInputs& inputs : step.passes) {
-    model::Pass pass(model_, inputs, true, groups_.sequence(), memory_, stream_);
+    model::Pass pass(model_, inputs, true, groups_.sequence(), memory_, stream_, dealt_over());
     pass.forward();
     ops::add_matrix(of_step.loss, pass.loss_and_backward(scale), stream_);
     own_flops_ += pass.trace().useful_flops();
@@ -120,32 +134,64 @@ void StepRunner::run(const StepBatch& step, End end, const StepVotes& own) {
   write_scalar(of_step.flops, own_flops_, stream_);
   write_values<double>(of_step.votes, std::array{own.stop, own.save, own.busy, own.seconds}, stream_);
   groups_.world().enter(parallel::Phase::gradient_sum);
-  sum_over_ranks(world_, memory_.scratch, stream_);
+  sum_over_ranks({world_, memory_.scratch, stream_});
   groups_.world().enter(parallel::Phase::update);
   if (end_ == End::gradients) cursor_.finish();
 }
 
 std::vector<PassValues> StepRunner::run_alone(const StepBatch& step) {
-  const Tensor gradients = model_.parameters().gradients();
+  const Tensor gradients = model_.parameters().gradients(), squares = numbers().squares;
+  const bool sent = sharding().gradients();  // as soon as they are there
   const double scale = 1 / static_cast<double>(step.supervised);
   std::vector<PassValues> found;
   fill_zero(gradients, stream_);
   for (const model::PassInputs& inputs : step.passes) {
-    model::Pass pass(model_, inputs, true, groups_.sequence(), memory_, stream_);
+    fill_zero(squares, stream_);
+    model::Pass pass(model_, inputs, true, groups_.sequence(), memory_, stream_,
+                     dealt_over(sent ? squares : Tensor()));
     pass.forward();
     const double loss = read_scalar(pass.loss_and_backward(scale), stream_);
-    const Tensor squares = numbers().squares;
-    fill_zero(squares, stream_);
-    ops::sum_of_squares(squares, gradients, stream_);
+    if (!sent) ops::sum_of_squares(squares, gradients, stream_);
     found.push_back({.loss = loss, .squares = read_scalar(squares, stream_)});
     fill_zero(gradients, stream_);
   }
   return found;
 }
 
-void StepRunner::sum_over_ranks(parallel::ProcessGroup& world, Arena& scratch, Stream stream) {
-  world.all_reduce_sum(numbers_->row_range(kLossRow, kSummed), stream, kLoss);
-  parallel::sum_gradients(model_.parameters().gradients(), buckets_, world, scratch, stream);
+// Gradients that are dealt are summed within the passes.
+void StepRunner::sum_over_ranks(const Side& side) {
+  const ParameterRegistry& p = model_.parameters();
+  side.world.all_reduce_sum(numbers_->row_range(kLossRow, kSummed), side.stream, kLoss);
+  if (sharding().stage == 0)
+    parallel::sum_gradients(p.gradients(), buckets_, side.world, side.scratch, side.stream);
+  if (sharding().stage == 1) parallel::sum_to_owners(p, reached_, side.world, side.stream);
+}
+
+// ---- the end of a step
+
+// `update` is not collective.
+void StepRunner::end_step(const Side& side, const std::function<void()>& update) {
+  const ParameterRegistry& p = model_.parameters();
+  const bool owners_send = sharding().stage == 1 || sharding().stage == 2, replicas = !sharding().values();
+  const auto compare = [&](bool now) {
+    if (now && replicas && end_ == End::replica_check)
+      parallel::hash_replicas(hashes_, p.values(), side.world, side.stream);
+  };
+  parallel::sum_of_squared_gradients(numbers().squares, p, reached_, side.world, side.stream);
+  // What this step was computed with: behind it all have copies of the same.
+  compare(owners_send);
+  update();
+  if (owners_send) parallel::gather_updated(p, reached_, side.world, side.stream);
+  compare(!owners_send);
+}
+
+void StepRunner::update(const parallel::AdamW& optimizer, const ops::AdamWOptions& options, double clip) {
+  const StepNumbers of_step = numbers();
+  end_step({world_, memory_.scratch, stream_}, [&] {
+    ops::clip_scale(of_step.scale, of_step.squares, of_step.loss, clip, stream_);
+    optimizer.step(reached_, of_step.scale, options, stream_);
+  });
+  cursor_.finish();
 }
 
 // ---- without
@@ -154,7 +200,7 @@ void StepRunner::queue_evaluation(const StepBatch& step) {
   const Tensor loss = numbers().loss;
   fill_zero(loss, stream_);
   for (const model::PassInputs& inputs : step.passes) {
-    model::Pass pass(model_, inputs, false, groups_.sequence(), memory_, stream_);
+    model::Pass pass(model_, inputs, false, groups_.sequence(), memory_, stream_, dealt_over());
     pass.forward();
     ops::add_matrix(loss, pass.loss(), stream_);
   }
@@ -166,19 +212,15 @@ double StepRunner::evaluate(const StepBatch& step) {
   return read().loss;
 }
 
-bool StepRunner::reached(const Parameter& p, const StepBatch& step) {
-  return p.grad_offset >= 0 && (step.images > 0 || p.part == "language");
-}
-
-void StepRunner::hash_replicas() {
-  parallel::hash_replicas(hashes_, model_.parameters().values(), world_, stream_);
-  cursor_.finish();
+bool StepRunner::reached(const Parameter& p, bool images) {
+  return p.grad_offset >= 0 && (images || p.part == "language");
 }
 
 void StepRunner::check_replicas() {
-  // Says which.
-  if (parallel::replicas_differ(hashes_, stream_))
-    parallel::check_replicas(model_.parameters(), groups_.world(), stream_);
+  if (sharding().values() || !parallel::replicas_differ(hashes_, stream_)) return;
+  // Says which parameter, where it has not been overwritten by its owner.
+  if (sharding().stage == 0) parallel::check_replicas(model_.parameters(), groups_.world(), stream_);
+  parallel::require_same_hashes(hashes_, groups_.world(), stream_);
 }
 
 }  // namespace longsight::launch

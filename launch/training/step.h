@@ -1,12 +1,15 @@
 // One optimizer step's worth of samples: dealt over data groups, run, and its gradients summed.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "model/pass.h"
 #include "parallel/gradient_sync.h"
 #include "parallel/groups/mesh.h"
 #include "parallel/groups/schedule.h"
+#include "parallel/optimizer.h"
+#include "parallel/sharded_parameters.h"
 
 namespace longsight::launch {
 
@@ -56,40 +59,53 @@ struct PassValues {
 };
 
 // Runs steps of one model on one plan. Everything but read(), evaluate() and check_replicas() only queues
-// work on the stream, that of a trace too (with MeshGroups of one).
+// work on the stream, that of a trace too (with MeshGroups of one). The model's parameters are dealt over the
+// ranks as the plan says.
 class StepRunner {
  public:
   StepRunner(model::Vlm&, const parallel::Plan&, parallel::MeshGroups&, Stream);
 
-  // Adds the gradients of loss / supervised tokens and sums them over the world. Collective over the world,
-  // whose ranks first compare what they will issue to the end of the step: the sums and, if so,
-  // hash_replicas. A step without supervised tokens is bad_data.
-  enum class End { gradients, replica_check };
+  // Adds the gradients of loss / supervised tokens and sums them over the world: on every rank, or where they
+  // are dealt each rank's share. Collective over the world, whose ranks first compare what they will issue to
+  // the end of the step: the sums and, if so, update(). A step without supervised tokens is bad_data.
+  enum class End { gradients, update, replica_check };
   void run(const StepBatch&, End end = End::gradients, const StepVotes& own = {});
+  // What run() was told would follow: the norm, clipping to `clip`, the optimizer's step on what the
+  // batch reached, the values to all ranks, and the comparison of the ranks' parameters. Nothing is updated
+  // where loss or gradients are not finite. Collective over the world.
+  void update(const parallel::AdamW&, const ops::AdamWOptions&, double clip);
   StepNumbers numbers() const;
   StepValues read() const;                         // of the step that ran. Waits for it
   double own_flops() const { return own_flops_; }  // computed by this rank in that step, as numbers().flops
   // The passes of a step again, one by one, without a sum over ranks; no gradient is left. For a step that
-  // went wrong: it waits for each. Collective over the sequence groups, whose ranks give the same step.
+  // went wrong: it waits for each. Collective over the world, whose ranks give the same step.
   std::vector<PassValues> run_alone(const StepBatch&);
 
   // The sum of the losses, without gradients. Collective over the world.
   void queue_evaluation(const StepBatch&);
   double evaluate(const StepBatch&);
 
-  // Parameters that the step reaches: those with a gradient, without the vision side if no rank has an image.
-  static bool reached(const Parameter&, const StepBatch&);
-  // Queues the comparison of the ranks' parameters as they are now, where run() was told so. Collective.
-  void hash_replicas();
-  // Waits for it, and throws internal on every rank unless they are the same. Collective.
+  // Parameters that a step reaches: those with a gradient, without the vision side if no rank has an image.
+  static bool reached(const Parameter&, bool images);
+  // Waits for the comparison of the ranks' parameters, and throws internal on every rank unless they are the
+  // same. Collective.
   void check_replicas();
 
   model::PassMemory& memory() { return memory_; }
   const parallel::Plan& plan() const { return plan_; }
 
  private:
+  // Where it queues its collectives and on what: on the ranks, or in a trace.
+  struct Side {
+    parallel::ProcessGroup& world;
+    Arena& scratch;
+    Stream stream;
+  };
   void begin(const StepBatch&, End);
-  void sum_over_ranks(parallel::ProcessGroup& world, Arena& scratch, Stream);
+  void sum_over_ranks(const Side&);
+  void end_step(const Side&, const std::function<void()>& update);
+  const Sharding& sharding() const { return model_.parameters().sharding(); }
+  model::DealtOver dealt_over(Tensor own_squares = {});
 
   model::Vlm& model_;
   parallel::Plan plan_;
@@ -99,7 +115,8 @@ class StepRunner {
   // Of the step that runs.
   parallel::ScheduleCursor cursor_;
   parallel::ScheduledGroup world_;
-  std::vector<parallel::GradientBucket> buckets_;
+  std::vector<parallel::GradientBucket> buckets_;  // of what every rank sums
+  parallel::Reached reached_;
   OwnedTensor numbers_, hashes_;
   End end_ = End::gradients;
   double own_flops_ = 0;

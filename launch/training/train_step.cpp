@@ -12,20 +12,15 @@ void count(TrainState& state, const StepBatch& batch) {
 }
 
 auto reached_by(const StepBatch& batch) {
-  return [&batch](const Parameter& p) { return StepRunner::reached(p, batch); };
+  return [images = batch.images > 0](const Parameter& p) { return StepRunner::reached(p, images); };
 }
 
 }  // namespace
 
 void queue_train_step(TrainState& state, const StepBatch& batch, const StepOptions& options,
-                      StepRunner& runner, Stream stream) {
-  const auto reached = reached_by(batch);
+                      StepRunner& runner) {
   runner.run(batch, options.end, options.votes);
-  const StepNumbers numbers = runner.numbers();
-  parallel::sum_of_squared_gradients(numbers.squares, state.model.parameters(), reached, stream);
-  ops::clip_scale(numbers.scale, numbers.squares, numbers.loss, options.clip, stream);
-  state.optimizer.step(reached, numbers.scale, options.adamw, stream);
-  if (options.end == StepRunner::End::replica_check) runner.hash_replicas();
+  runner.update(state.optimizer, options.adamw, options.clip);
 }
 
 StepResult finish_train_step(TrainState& state, const StepBatch& batch, StepRunner& runner) {
@@ -50,8 +45,8 @@ void count_skipped_step(TrainState& state, const StepBatch& batch) {
 }
 
 StepResult train_step(TrainState& state, const StepBatch& batch, const StepOptions& options,
-                      StepRunner& runner, Stream stream) {
-  queue_train_step(state, batch, options, runner, stream);
+                      StepRunner& runner) {
+  queue_train_step(state, batch, options, runner);
   return finish_train_step(state, batch, runner);
 }
 

@@ -17,10 +17,10 @@ struct TrainState {
 };
 
 struct StepOptions {
-  ops::AdamWOptions adamw = {};  // each parameter counts its own steps
-  double clip = 1;               // largest norm of the gradients
-  StepRunner::End end = StepRunner::End::gradients;
-  StepVotes votes = {};  // of this rank
+  ops::AdamWOptions adamw = {};                   // each parameter counts its own steps
+  double clip = 1;                                // largest norm of the gradients
+  StepRunner::End end = StepRunner::End::update;  // or with a comparison of replicas
+  StepVotes votes = {};                           // of this rank
 };
 
 struct StepResult {
@@ -31,15 +31,15 @@ struct StepResult {
   bool finite = true;        // both; else nothing was updated
 };
 
-// Forward, backward, the sum over ranks, the update, and with End::replica_check the hashes of what came out:
+// Forward, backward, the sum over ranks, the update, and with End::replica_check the hashes of the replicas:
 // all that the stream has to do, nothing of it read. Where loss or gradients are not finite nothing is
 // updated. Collective over the world of `runner`, whose model is the state's.
-void queue_train_step(TrainState&, const StepBatch&, const StepOptions&, StepRunner&, Stream);
+void queue_train_step(TrainState&, const StepBatch&, const StepOptions&, StepRunner&);
 // Waits for it, and counts it unless it was not finite: the same on every rank.
 StepResult finish_train_step(TrainState&, const StepBatch&, StepRunner&);
 // Counts a step that was not finite: its samples are left out, and no parameter counts it.
 void count_skipped_step(TrainState&, const StepBatch&);
 // Both.
-StepResult train_step(TrainState&, const StepBatch&, const StepOptions&, StepRunner& runner, Stream);
+StepResult train_step(TrainState&, const StepBatch&, const StepOptions&, StepRunner&);
 
 }  // namespace longsight::launch

@@ -73,9 +73,18 @@ class Trainer {
     if (stopped_) return;
     steps_ = begin_training(*data_, *sets_);
     eval_ = open_eval_data(*sets_);
+    // Planned before weights are read: how many of them a rank reads is a part of it. The samples are those
+    // of the very first step, wherever this run begins.
+    shape_.model->parameters().allocate(DType::F32, true, Backend::trace);
+    first_ = data_->next();
+    planned_ = plan_run(loaded, *shape_.model, job.world.size(), first_, budget_);
+    require_fits(planned_);
+    require_same_plan(planned_.plan, job.world);
     const NothingToSave weights_are_read(job);
-    run_ = open_run_model(loaded, DType::F32, true);
+    run_ = open_run_model(loaded, DType::F32, true, false, planned_.plan.sharding(job.world.rank()));
     check_replicas(run_.model->parameters(), job.world, job.stream);
+    values_.emplace(run_.model->parameters(), job.world, job.stream);
+    values_->lend([&] { saver_.emplace(loaded, run_, *values_); });
   }
 
   ExitCode run() {
@@ -84,12 +93,7 @@ class Trainer {
       return ExitCode::stopped;
     }
     const Config& config = loaded_.config;
-    if (job_.leads()) saver_.emplace(loaded_, run_);
-    // Those of the very first step, wherever this run begins: the plan follows from them.
-    std::vector<model::Sample> first = data_->next();
-    const planning::PlanResult planned = plan_run(loaded_, *run_.model, job_.world.size(), first, budget_);
-    require_fits(planned);
-    require_same_plan(planned.plan, job_.world);
+    const planning::PlanResult& planned = planned_;
     parallel::MeshGroups groups(planned.plan.mesh, job_.world);
     StepRunner runner(*run_.model, planned.plan, groups, job_.stream);
     TrainState state{.model = *run_.model,
@@ -98,7 +102,7 @@ class Trainer {
     checkpoints_.emplace(job_, config.output, state, failures_);
     frozen_ = parallel::hashes_of_frozen(
         run_.model->parameters(), [&](ParameterId id) { return run_.model->parameters().has_grad(id); },
-        job_.stream);
+        job_.stream, &job_.world);
     facts_ = run_facts_of(*sets_, shape_.companions);
     mesh_ = planned.plan.mesh;
     if (!beginning_.checkpoint.empty()) {
@@ -106,13 +110,13 @@ class Trainer {
       resume(state);
     }
     if (state.step > 0) {
-      first.clear();
+      first_.clear();
       data_->go_behind(state.step);
       require_same_order(state);
     }
     std::optional<Prefetch> prefetch;
     if (state.step < steps_)
-      prefetch.emplace(*data_, config, *run_.model, planned.plan, job_.world.rank(), std::move(first));
+      prefetch.emplace(*data_, config, *run_.model, planned.plan, job_.world.rank(), std::move(first_));
     if (job_.leads()) saver_->require_space(steps_ - state.step, checkpoints_->bytes_needed(steps_));
     // A run that cannot begin on some rank leaves no folder behind.
     if (prefetch) {
@@ -143,7 +147,7 @@ class Trainer {
       groups.reset_counters();
       const bool check = compares_replicas(step);
       figures.lr = learning_rate(config.train.optimizer, step, steps_);
-      figures.result = train_step(state, batch, options(check, figures.lr), runner, job_.stream);
+      figures.result = train_step(state, batch, options(check, figures.lr), runner);
       figures.seconds = steady_seconds() - start;
       figures.comm_seconds = groups.counters().seconds;
       figures.predicted_seconds = predicted_seconds(planned, figures.result.flops);
@@ -198,8 +202,11 @@ class Trainer {
     require_same_run(beginning_, facts_, run_.model->parameters(), frozen_, force_, job_);
     parallel::restore(beginning_.checkpoint, from, run_.model->parameters(), &state.optimizer, job_.stream);
     parallel::check_replicas(run_.model->parameters(), job_.world, job_.stream);
-    parallel::check_replica(state.optimizer.first_moments(), "the first moments", job_.world, job_.stream);
-    parallel::check_replica(state.optimizer.second_moments(), "the second moments", job_.world, job_.stream);
+    if (!run_.model->parameters().sharding().moments()) {
+      parallel::check_replica(state.optimizer.first_moments(), "the first moments", job_.world, job_.stream);
+      parallel::check_replica(state.optimizer.second_moments(), "the second moments", job_.world,
+                              job_.stream);
+    }
     state.step = from.step;
     state.samples_seen = from.samples_seen;
     state.tokens_seen = from.tokens_seen;
@@ -351,7 +358,7 @@ class Trainer {
   }
 
   void save(const TrainState& state, const StepPlace& place) {
-    require_finite_weights(run_.model->parameters(), state.step, job_.stream);
+    require_finite_weights(run_.model->parameters(), state.step, job_.world, job_.stream);
     parallel::Manifest head{.step = state.step,
                             .samples_seen = state.samples_seen,
                             .tokens_seen = state.tokens_seen,
@@ -453,7 +460,7 @@ class Trainer {
                       .eps = o.eps,
                       .weight_decay = o.weight_decay},
             .clip = o.clip,
-            .end = check ? StepRunner::End::replica_check : StepRunner::End::gradients,
+            .end = check ? StepRunner::End::replica_check : StepRunner::End::update,
             .votes = {.stop = job_.stop_requested() ? 1.0 : 0.0,
                       .save = overdue() ? 1.0 : 0.0,
                       .busy = checkpoints_->busy() ? 1.0 : 0.0,
@@ -467,15 +474,15 @@ class Trainer {
     const i64 step = state.step;
     const bool save = due(step, config.output.save_every), eval = due(step, config.train.eval_every);
     if (save) {
-      require_finite_weights(run_.model->parameters(), step, job_.stream);
-      attempt("a save", [&] { saver_->save_step(*folder_, step); });
+      require_finite_weights(run_.model->parameters(), step, job_.world, job_.stream);
+      attempt_with_values("a save", [&] { saver_->save_step(*folder_, step); });
     }
     if (eval) {
       const std::optional<bool> best = evaluate(runner, step, progress, job_.stop_requested);
       if (!best) return false;
       if (*best) {
-        require_finite_weights(run_.model->parameters(), step, job_.stream);
-        attempt("saving the best", [&] { saver_->save_best(*folder_); });
+        require_finite_weights(run_.model->parameters(), step, job_.world, job_.stream);
+        attempt_with_values("saving the best", [&] { saver_->save_best(*folder_); });
       }
     }
     if (save) attempt("removing old saves", [&] { folder_->remove_old_saves(config.output.keep); });
@@ -485,17 +492,20 @@ class Trainer {
   // False: asked to stop, and a checkpoint of the last step is under way: the end comes again.
   bool end(StepRunner& runner, const TrainState& state, Progress& progress) {
     job_.world.enter(parallel::Phase::end);
-    require_finite_weights(run_.model->parameters(), steps_, job_.stream);
-    attempt("writing the adapters", [&] { saver_->save_adapter(*folder_); });
+    require_finite_weights(run_.model->parameters(), steps_, job_.world, job_.stream);
+    attempt_with_values("writing the adapters", [&] { saver_->save_adapter(*folder_); });
     std::optional<TrainedValues> unmerged;
     if (run_.model->adapters().any()) unmerged.emplace(run_.model->parameters(), job_.stream);
     // On every rank: what is evaluated is what is written.
-    merge_adapters(run_.model->ids(), run_.model->parameters());
-    const auto write = [&] { saver_->save_model(*folder_); };
-    // There is nothing to go back to: once more, in case what was wrong has passed.
-    bool written = attempt("writing the model", write);
-    if (!written && (written = attempt("writing the model again", write)))
-      log_info("the model was written at the second attempt");
+    merge_adapters(run_.model->ids(), run_.model->parameters(), &job_.world);
+    bool written = true;
+    values_->lend([&] {
+      const auto write = [&] { saver_->save_model(*folder_); };
+      // There is nothing to go back to: once more, in case what was wrong has passed.
+      written = attempt("writing the model", write);
+      if (!written && (written = attempt("writing the model again", write)))
+        log_info("the model was written at the second attempt");
+    });
     const StepPlace here = eval_.empty() ? StepPlace{} : place();
     const std::optional<bool> best = evaluate(runner, steps_, progress, job_.stop_requested);
     if (!best) {
@@ -523,6 +533,11 @@ class Trainer {
   // On rank 0, whose files they are; true elsewhere.
   bool attempt(const char* task, const std::function<void()>& run) {
     return !job_.leads() || failures_.attempt(task, run);
+  }
+
+  // The same of what writes values of parameters, which all ranks may have to lend.
+  void attempt_with_values(const char* task, const std::function<void()>& run) {
+    values_->lend([&] { attempt(task, run); });
   }
 
   // True: this is the best so far for the set of output.keep_best; nothing: `stop` said so on some rank.
@@ -565,6 +580,9 @@ class Trainer {
   bool stopped_ = false;  // before it began
   RunModel shape_;        // its configuration is that of the data
   RunModel run_;
+  std::vector<model::Sample> first_;  // those of the first step, until they are taken
+  planning::PlanResult planned_;
+  std::optional<parallel::WholeValues> values_;
   std::optional<Saver> saver_;  // of rank 0
   std::optional<DataSets> sets_;
   std::unique_ptr<TrainingData> data_;  // of these sets

@@ -32,6 +32,18 @@ struct Worst {
   std::string layout;  // where it was
 };
 
+// The same model with its parameters dealt over the ranks.
+std::unique_ptr<model::Vlm> dealt(const model::Vlm& whole, const Sharding& sharding) {
+  auto model = std::make_unique<model::Vlm>(whole.config(), whole.adapters());
+  ParameterRegistry& p = model->parameters();
+  p.set_trainable([&](const Parameter& parameter) {
+    return whole.parameters()[whole.parameters().find(parameter.name)].trainable;
+  });
+  p.allocate(whole.parameters().dtype(), true, Backend::host, sharding);
+  for (ParameterId id = 0; id < p.size(); ++id) p.keep(id, whole.parameters().value(id));
+  return model;
+}
+
 double relative(double a, double b, double size) {
   const double error = std::abs(a - b) / size;
   return std::isfinite(error) ? error : std::numeric_limits<double>::infinity();
@@ -79,7 +91,8 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
   const auto data = open_training_data(loaded, run, job.open_data);
   Worst worst;
   i64 layouts = 0;
-  OwnedTensor expected(dtype, model.parameters().gradients().shape());
+  const OwnedTensor expected(dtype, model.parameters().gradients().shape()),
+      got_gradients(dtype, model.parameters().gradients().shape());
   parallel::SelfGroup self;
   for (i64 b = 0; b < o.batches; ++b) {
     const std::vector<model::Sample> samples = data->next();
@@ -117,14 +130,17 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
     layouts = static_cast<i64>(plans.size());
     for (const parallel::Plan& plan : plans) {
       parallel::MeshGroups groups(plan.mesh, job.world);
-      StepRunner runner(model, plan, groups, job.stream);
-      const StepBatch step = deal_step(samples, model, plan, job.world.rank(), plan.micro_batch_tokens);
-      fill_zero(model.parameters().gradients(), job.stream);
+      const auto shares = plan.zero > 0 ? dealt(model, plan.sharding(job.world.rank())) : nullptr;
+      model::Vlm& audited = shares ? *shares : model;
+      StepRunner runner(audited, plan, groups, job.stream);
+      const StepBatch step = deal_step(samples, audited, plan, job.world.rank(), plan.micro_batch_tokens);
+      fill_zero(audited.parameters().gradients(), job.stream);
       runner.run(step);
+      gather_gradients(got_gradients, audited.parameters(), job.world, job.stream);
       const double got = runner.read().loss;
       worst.loss = std::max(worst.loss, relative(got, loss, std::max(std::abs(loss), 1e-300)));
       const double before = worst.gradient;
-      compare(model.parameters(), model.parameters().gradients(), expected, plan.text(), worst);
+      compare(model.parameters(), got_gradients, expected, plan.text(), worst);
       if (worst.gradient > bound && worst.gradient > before)
         log_warn("{}: {} differs by {:.3g}", plan.text(), worst.parameter, worst.gradient);
     }

@@ -66,16 +66,21 @@ struct MeasuredPlan {
   double first_step = 0;        // when it was done, seconds from `start`
   double communication = 0;     // seconds of this rank
   double loss = 0;
-  i64 exchanged = 0;                 // bytes from rank to rank, all ranks
-  i64 activations = 0, scratch = 0;  // most bytes of a rank
+  i64 exchanged = 0;                                 // bytes from rank to rank, all ranks
+  i64 activations = 0, scratch = 0;                  // most bytes of a rank
+  i64 parameters = 0, gradients = 0, optimizer = 0;  // bytes of this one
 
   double median_seconds() const { return median(seconds); }
   double error() const { return predicted.seconds / median_seconds() - 1; }
 };
 
-MeasuredPlan run_plan(Job& job, TrainState& state, std::span<const model::Sample> samples,
+MeasuredPlan run_plan(Job& job, const model::ModelConfig& config, std::span<const model::Sample> samples,
                       const parallel::Plan& plan, i64 steps, double start) {
   MeasuredPlan m{.plan = plan, .predicted = {}, .seconds = {}};
+  model::Vlm model(config);
+  model.parameters().allocate(DType::F32, true, Backend::host, plan.sharding(job.world.rank()));
+  model.parameters().initialise(1);
+  TrainState state{.model = model, .optimizer = parallel::AdamW(model.parameters())};
   parallel::MeshGroups groups(plan.mesh, job.world);
   StepRunner runner(state.model, plan, groups, job.stream);
   const StepBatch batch = deal_step(samples, state.model, plan, job.world.rank(), plan.micro_batch_tokens);
@@ -85,7 +90,7 @@ MeasuredPlan run_plan(Job& job, TrainState& state, std::span<const model::Sample
     groups.reset_counters();
     job.world.barrier(job.stream);
     const double begin = steady_seconds();
-    const StepResult result = train_step(state, batch, options, runner, job.stream);
+    const StepResult result = train_step(state, batch, options, runner);
     require(result.finite, ExitCode::non_finite, "step {}: loss {} and gradient norm {}", state.step + 1,
             result.loss, result.gradient_norm);
     m.loss = result.loss;
@@ -96,6 +101,9 @@ MeasuredPlan run_plan(Job& job, TrainState& state, std::span<const model::Sample
     m.communication = groups.counters().seconds;
     m.exchanged = groups.counters().bytes_sent;
   }
+  m.parameters = model.parameters().values().bytes();
+  m.gradients = model.parameters().gradients().bytes();
+  m.optimizer = state.optimizer.bytes();
   m.exchanged = job.world.all_reduce_sum(m.exchanged, job.stream);
   m.activations = job.world.all_reduce_max(runner.memory().saved.high_water(), job.stream);
   m.scratch = job.world.all_reduce_max(runner.memory().scratch.high_water(), job.stream);
@@ -112,6 +120,9 @@ nlohmann::ordered_json figures_of(const MeasuredPlan& m) {
           {"seconds", m.median_seconds()},
           {"predicted_seconds", m.predicted.seconds},
           {"time_error", m.error()},
+          {"parameters_mib", mib(m.parameters)},
+          {"gradients_mib", mib(m.gradients)},
+          {"optimizer_mib", mib(m.optimizer)},
           {"exchange_mib", mib(m.exchanged)},
           {"predicted_exchange_mib", mib(m.predicted.exchange_bytes)},
           {"activation_mib", mib(m.activations)},
@@ -152,19 +163,17 @@ ExitCode bench_step(Job& job, const BenchStep& o) {
   const double process_start = steady_seconds(), resident_before = resident_memory_mib();
   LoadedConfig loaded = load_config("", o.overrides);
   if (!o.hardware.empty()) loaded.config.parallel.hardware = o.hardware;
-  model::Vlm model(model::read_config(o.model));
-  model.parameters().allocate(DType::F32, true);
-  model.parameters().initialise(1);
+  model::Vlm model(model::read_config(o.model));  // its shapes
+  model.parameters().allocate(DType::F32, true, Backend::trace);
   const std::vector<model::Sample> samples{synthetic_sample(model.config(), o.tokens, o.images)};
   const planning::PlanRequest request = plan_request(loaded, model, job.world.size(), statistics_of(samples));
   const planning::PlanResult planned = make_plan(request);
   require_fits(planned);
-  TrainState state{.model = model, .optimizer = parallel::AdamW(model.parameters())};
   const std::vector<parallel::Plan> plans =
       o.layouts == "all" ? all_layouts(planned.plan, model) : std::vector{planned.plan};
   std::vector<MeasuredPlan> measured;
   for (const parallel::Plan& plan : plans) {
-    measured.push_back(run_plan(job, state, samples, plan, o.steps, process_start));
+    measured.push_back(run_plan(job, model.config(), samples, plan, o.steps, process_start));
     measured.back().predicted = predict_step(request, plan);
   }
   if (o.layouts == "all") {

@@ -65,6 +65,7 @@ ExitCode run_eval(Job& job, const EvalOptions& o) {
   check_sets(data, job);
   const auto sets = open_eval_data(data);
   const planning::PlanResult planned = plan_run(loaded, *run.model, job.world.size(), sets.front().make(0));
+  run.model->parameters().shard(planned.plan.sharding(job.world.rank()));
   parallel::MeshGroups groups(planned.plan.mesh, job.world);
   StepRunner runner(*run.model, planned.plan, groups, job.stream);
   for (const HeldOutSet& set : sets) {

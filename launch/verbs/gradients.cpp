@@ -67,6 +67,7 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   OwnedTensor logits(dtype, {o.logits ? batch.rows * batch.columns : 0, vocab});
   OwnedTensor features(dtype, {o.logits ? step.visual_tokens : 0, width});
   if (o.logits) {
+    model::PassMemory memory;
     // Every sample in a micro-batch of its own, so that places in the file are easy to tell; the loss below
     // is the packed one.
     i64 feature_base = 0;
@@ -79,7 +80,7 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
       if (runs_here) {
         const i64 rank = groups.sequence().rank();
         const model::PassInputs inputs = make_inputs(one, *model, planned.plan, rank);
-        model::Pass pass(*model, inputs, false, groups.sequence(), runner.memory(), job.stream);
+        model::Pass pass(*model, inputs, false, groups.sequence(), memory, job.stream);
         pass.forward();
         const i64 begin = inputs.layout().language.begin(rank);
         mine = OwnedTensor(dtype, {pass.hidden().rows(), vocab});
@@ -98,11 +99,16 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
     }
   }
 
+  ParameterRegistry& parameters = model->parameters();
+  parameters.shard(planned.plan.sharding(job.world.rank()));
+  StepRunner runner(*model, planned.plan, groups, job.stream);
   runner.run(step);
   const double loss = runner.read().loss / static_cast<double>(step.supervised);
   require(std::isfinite(loss), ExitCode::non_finite,
           "{}: the loss of {} is {}: the weights are damaged, or too large for {}", o.batch, o.model, loss,
           name_of(dtype));
+  const OwnedTensor summed(dtype, {parameters.trained_elements()});
+  gather_gradients(summed, parameters, job.world, job.stream);
   if (!job.leads()) return ExitCode::done;
   OwnedTensor loss_scalar(DType::F64, Shape{}), count(DType::I64, Shape{});
   write_scalar(loss_scalar, loss, job.stream);
@@ -114,10 +120,11 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
     out.push_back({"image_features", features, dtype});
   }
   std::vector<OwnedTensor> gradients;
-  for (ParameterId id = 0; id < model->parameters().size(); ++id) {
-    const Parameter& p = model->parameters()[id];
-    if (!StepRunner::reached(p, step)) continue;
-    gradients.push_back(in_file_order(*model, id, model->parameters().grad(id)));
+  for (ParameterId id = 0; id < parameters.size(); ++id) {
+    const Parameter& p = parameters[id];
+    if (!StepRunner::reached(p, step.images > 0)) continue;
+    const Tensor gradient = summed->row_range(p.grad_offset, p.elements()).reshape(p.shape);
+    gradients.push_back(in_file_order(*model, id, gradient));
     out.push_back({"grad." + model->name_in_file(id), gradients.back(), dtype});
   }
   io::write_safetensors(o.out, out);

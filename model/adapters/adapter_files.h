@@ -28,7 +28,9 @@ i64 adapter_bytes(const Vlm&);
 
 // Writes both files into a folder that is there: with them the base becomes the model. Whole weights are
 // those that are trained or came with the adapters that training began with. `base` is the folder that the
-// adapters belong to.
+// adapters belong to. `values`: where parameters are dealt over ranks.
+void write_adapter_files(const Vlm&, const std::string& folder, const std::string& base,
+                         const ValueOf& values);
 void write_adapter_files(const Vlm&, const std::string& folder, const std::string& base);
 
 }  // namespace longsight::model

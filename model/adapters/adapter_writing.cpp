@@ -85,25 +85,33 @@ WholeWeight whole_weights(const Vlm& model, const std::map<std::string, Paramete
   return whole;
 }
 
-// Values of a parameter with the rows as the file has them.
+// Parameters with the rows as the file has them.
 class FileTensors {
  public:
   explicit FileTensors(const Vlm& model) : model_(model) {}
 
   void add(const std::string& module_name, ParameterId id, const Parameter& rows_of) {
-    const Tensor value = model_.parameters().value(id);
-    const std::vector<i64> order = file_row_order(model_.config(), rows_of);
-    tensors_.push_back({std::string(kAdapterPrefix) + module_name, value, DType::F32});
-    if (order.empty()) return;
-    reordered_.push_back(rows_in_order(value, order));
-    tensors_.back().value = reordered_.back();
+    const std::string name = std::string(kAdapterPrefix) + module_name;
+    plans_.push_back({name, model_.parameters()[id].shape, DType::F32});
+    written_[name] = {id, file_row_order(model_.config(), rows_of)};
   }
-  const std::vector<io::NamedTensor>& all() const { return tensors_; }
+  const std::vector<io::TensorPlan>& all() const { return plans_; }
+
+  void write(const std::string& path, const ValueOf& values) const {
+    OwnedTensor reordered;
+    io::write_safetensors(path, plans_, [&](const std::string& name) {
+      const auto& [id, order] = written_.at(name);
+      const Tensor value = values(id);
+      if (order.empty()) return value;
+      reordered = rows_in_order(value, order);
+      return reordered.view();
+    });
+  }
 
  private:
   const Vlm& model_;
-  std::vector<io::NamedTensor> tensors_;
-  std::vector<OwnedTensor> reordered_;
+  std::vector<io::TensorPlan> plans_;
+  std::map<std::string, std::pair<ParameterId, std::vector<i64>>> written_;
 };
 
 void add_adapters(FileTensors& tensors, const Vlm& model) {
@@ -161,11 +169,16 @@ i64 adapter_bytes(const Vlm& model) {
   add_adapters(tensors, model);
   add_whole(tensors, model, whole_weights(model, layers), layers);
   i64 elements = 0;
-  for (const io::NamedTensor& tensor : tensors.all()) elements += tensor.value.elements();
+  for (const io::TensorPlan& tensor : tensors.all()) elements += tensor.shape.elements();
   return elements * size_of(DType::F32);
 }
 
 void write_adapter_files(const Vlm& model, const std::string& folder, const std::string& base) {
+  write_adapter_files(model, folder, base, model.values());
+}
+
+void write_adapter_files(const Vlm& model, const std::string& folder, const std::string& base,
+                         const ValueOf& values) {
   const AdapterConfig& adapters = model.adapters();
   const auto layers = adapted_layers(model);
   const WholeWeight whole = whole_weights(model, layers);
@@ -173,7 +186,7 @@ void write_adapter_files(const Vlm& model, const std::string& folder, const std:
   add_adapters(tensors, model);
   add_whole(tensors, model, whole, layers);
   check(!tensors.all().empty(), "a model without adapters is written as one");
-  io::write_safetensors(folder + "/" + kAdapterWeights, tensors.all());
+  tensors.write(folder + "/" + kAdapterWeights, values);
 
   std::vector<std::string> modules;
   nlohmann::ordered_json ranks = nlohmann::ordered_json::object(), alphas = ranks, saved;

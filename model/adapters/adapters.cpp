@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "parallel/sharded_parameters.h"
 #include "runtime/base/glob.h"
 #include "runtime/base/suggest.h"
 #include "runtime/ops/linear.h"
@@ -37,14 +38,19 @@ AdapterIds register_adapter(const AdapterConfig& config, const Parameter& weight
                             ParameterRegistry& registry) {
   const std::string name = layer_name(weight);
   const i64 outputs = weight.shape[0], inputs = weight.shape[1], rank = config.rank_of(name);
-  const std::string part = weight.part;
+  const std::string part = weight.part, unit = weight.unit;
   const bool used = weight.used;
   // The variance of PEFT's uniform initialisation.
   const Init a = init_normal(1 / std::sqrt(3 * static_cast<double>(inputs)));
   const Init b = config.random_b ? init_normal(1 / std::sqrt(3 * static_cast<double>(rank))) : init_zeros();
   const auto add = [&](const char* end, Shape shape, Init init) {
-    return registry.add(
-        {.name = name + end, .shape = shape, .part = part, .init = init, .used = used, .adapter = true});
+    return registry.add({.name = name + end,
+                         .shape = shape,
+                         .part = part,
+                         .init = init,
+                         .unit = unit,
+                         .used = used,
+                         .adapter = true});
   };
   AdapterIds ids{.a = kNone, .b = kNone, .scale = config.scale_of(name)};
   ids.a = add(".lora_A.weight", {rank, inputs}, a);
@@ -132,13 +138,21 @@ void register_adapters(const AdapterConfig& config, ModelIds& ids, ParameterRegi
   });
 }
 
-void merge_adapters(const ModelIds& ids, ParameterRegistry& registry) {
+void merge_adapters(const ModelIds& ids, ParameterRegistry& registry, parallel::ProcessGroup* world) {
+  const bool dealt = registry.sharding().values();
+  check(!dealt || world != nullptr, "adapters of parameters that are dealt over ranks are merged by one");
   each_linear(ids, [&](const LinearIds& linear) {
     for (std::size_t part = 0; part < linear.adapters.size(); ++part) {
       const AdapterIds& adapter = linear.adapters[part];
       if (!adapter.present()) continue;
-      const Tensor weight = registry.value(linear.weight + static_cast<i64>(part)),
-                   a = registry.value(adapter.a), b = registry.value(adapter.b);
+      const ParameterId base = linear.weight + static_cast<i64>(part);
+      std::vector<OwnedTensor> gathered;
+      const auto whole = [&](ParameterId id) {
+        if (!dealt) return registry.value(id);
+        gathered.push_back(parallel::whole_value(registry, id, *world, {}));
+        return gathered.back().view();
+      };
+      const Tensor weight = whole(base), a = whole(adapter.a), b = whole(adapter.b);
       // W [N, K] += scale * B [N, r] A [r, K]: the product of a layer's backward, B in the place of the
       // gradient.
       const OwnedTensor scaled(b.dtype(), b.shape());
@@ -146,6 +160,9 @@ void merge_adapters(const ModelIds& ids, ParameterRegistry& registry) {
       ops::scale_matrix(scaled.view(), adapter.scale, {});
       ops::linear_backward_input(weight, scaled.view(), a, ops::Write::add, {});
       fill_zero(b, {});
+      if (!dealt) continue;
+      registry.keep(base, weight);
+      registry.keep(adapter.b, b);
     }
   });
 }

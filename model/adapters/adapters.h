@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/parameter_ids.h"
+#include "parallel/groups/process_group.h"
 
 namespace longsight::model {
 
@@ -34,8 +35,8 @@ struct AdapterConfig {
 void register_adapters(const AdapterConfig&, ModelIds&, ParameterRegistry&);
 
 // Adds every adapter to the weight that it belongs to: the model computes the same without them. B becomes
-// zero.
-void merge_adapters(const ModelIds&, ParameterRegistry&);
+// zero. Collective over `world`, where parameters are dealt over it.
+void merge_adapters(const ModelIds&, ParameterRegistry&, parallel::ProcessGroup* world = nullptr);
 
 // The linear layers that adapters may be put on, by name without ".weight".
 std::vector<std::string> adapter_targets(const ModelIds&, const ParameterRegistry&);

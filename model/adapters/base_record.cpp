@@ -41,18 +41,20 @@ u64 hash_of(Tensor value, DType rounding) {
   return hash;
 }
 
+std::string text_of(u64 hash) {
+  return fmt::format("{:016x}", hash);
+}
+
 std::vector<std::string> hashes_of(const ParameterRegistry& p, const std::vector<ParameterId>& ids,
                                    DType rounding) {
-  std::vector<u64> hashes(ids.size());
+  std::vector<std::string> hashes(ids.size());
   i64 elements = 0;
   for (const ParameterId id : ids) elements += p[id].elements();
   ops::host::parallel_items(static_cast<i64>(ids.size()), elements, [&](i64 i) {
     const auto at = static_cast<std::size_t>(i);
-    hashes[at] = hash_of(p.value(ids[at]), rounding);
+    hashes[at] = text_of(hash_of(p.value(ids[at]), rounding));
   });
-  std::vector<std::string> texts;
-  for (const u64 hash : hashes) texts.push_back(fmt::format("{:016x}", hash));
-  return texts;
+  return hashes;
 }
 
 bool holds(const Json& hashes, const std::string& hash) {
@@ -90,17 +92,29 @@ void check_base_name(const std::string& folder, const std::string& base) {
 }  // namespace
 
 void write_base_record(const Vlm& model, const std::string& folder, const std::string& base) {
+  write_base_record(model, folder, base, model.values());
+}
+
+void write_base_record(const Vlm& model, const std::string& folder, const std::string& base,
+                       const ValueOf& values) {
   const ParameterRegistry& p = model.parameters();
   std::vector<ParameterId> ids;
   for (ParameterId id = 0; id < p.size(); ++id) {
     if (p[id].used && !p[id].adapter && !p[id].trainable && !is_saved(model, p[id].name)) ids.push_back(id);
   }
   std::map<std::string, std::vector<std::string>> weights;
-  for (const DType rounding : {DType::F32, DType::BF16, DType::F16}) {
-    const std::vector<std::string> hashes = hashes_of(p, ids, rounding);
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      std::vector<std::string>& known = weights[p[ids[i]].name];
-      if (std::find(known.begin(), known.end(), hashes[i]) == known.end()) known.push_back(hashes[i]);
+  const std::array roundings{DType::F32, DType::BF16, DType::F16};
+  for (const ParameterId id : ids) {
+    const Tensor value = values(id);
+    std::array<u64, roundings.size()> hashes{};
+    ops::host::parallel_items(std::ssize(roundings), value.elements(), [&](i64 i) {
+      const auto at = static_cast<std::size_t>(i);
+      hashes[at] = hash_of(value, roundings[at]);
+    });
+    std::vector<std::string>& known = weights[p[id].name];
+    for (const u64 hash : hashes) {
+      const std::string text = text_of(hash);
+      if (std::find(known.begin(), known.end(), text) == known.end()) known.push_back(text);
     }
   }
   const nlohmann::ordered_json record{{"base", base}, {"weights", weights}};

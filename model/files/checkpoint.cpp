@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
+#include <map>
 
 #include "model/adapters/adapter_files.h"
 #include "model/families/families.h"
@@ -68,30 +69,41 @@ Json v5_config(const ModelConfig& config, DType dtype) {
   return json;
 }
 
-// The tensors to write. What has other rows in the file than in memory is kept in `reordered`.
-std::vector<io::NamedTensor> file_tensors(const Vlm& model, const ExportOptions& options,
-                                          std::vector<OwnedTensor>& reordered) {
+// A tensor to write: rows of a parameter, or all of it, in the order of the file.
+struct WrittenTensor {
+  ParameterId id = 0;
+  i64 first_row = 0, rows = 0;  // 0: all
+  std::vector<i64> order = {};
+};
+
+Shape with_rows(const Shape& shape, i64 rows) {
+  if (rows == 0) return shape;
+  std::vector<i64> extents(shape.extents().begin(), shape.extents().end());
+  extents[0] = rows;
+  return Shape(extents);
+}
+
+// In the order of registration, which is that of the file.
+std::vector<std::pair<io::TensorPlan, WrittenTensor>> written_tensors(const Vlm& model,
+                                                                      const ExportOptions& options) {
   const ParameterRegistry& parameters = model.parameters();
   const Family& family = family_of(model.config());
-  std::vector<io::NamedTensor> tensors;
+  std::vector<std::pair<io::TensorPlan, WrittenTensor>> tensors;
+  const auto add = [&](const std::string& name, WrittenTensor written) {
+    const Shape shape = with_rows(parameters[written.id].shape, written.rows);
+    tensors.emplace_back(io::TensorPlan{name, shape, options.dtype}, std::move(written));
+  };
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     const Parameter& p = parameters[id];
     if (p.adapter) continue;
-    const Tensor value = parameters.value(id);
     if (options.names == HfNames::v5) {
       const std::vector<FileTensor> written = family.v5_tensors == nullptr
                                                   ? std::vector<FileTensor>{{.name = p.name}}
                                                   : family.v5_tensors(model.config(), p);
-      for (const FileTensor& t : written)
-        tensors.push_back(
-            {t.name, t.rows == 0 ? value : value.row_range(t.first_row, t.rows), options.dtype});
+      for (const FileTensor& t : written) add(t.name, {.id = id, .first_row = t.first_row, .rows = t.rows});
       continue;
     }
-    tensors.push_back({p.name, value, options.dtype});
-    const std::vector<i64> order = file_row_order(model.config(), p);
-    if (order.empty()) continue;
-    reordered.push_back(rows_in_order(value, order));
-    tensors.back().value = reordered.back();
+    add(p.name, {.id = id, .order = file_row_order(model.config(), p)});
   }
   return tensors;
 }
@@ -149,9 +161,14 @@ std::unique_ptr<Vlm> load_model(ModelConfig config, const TensorSources& sources
   if (options.adapters.own_head) all.alias(names.head + ".weight", names.embedding + ".weight");
   check_weights(*model, all, options.rules, from);
   if (options.trainable) model->parameters().set_trainable(options.trainable);
-  model->parameters().allocate(options.dtype, options.with_gradients);
+  const bool adapted = !options.adapter_folder.empty();
+  model->parameters().allocate(options.dtype, options.with_gradients, Backend::host,
+                               adapted ? Sharding{} : options.sharding);
   load_weights(*model, all, options.rules);
-  if (!options.adapter_folder.empty()) load_adapter(*model, options.adapter_folder, from);
+  if (adapted) {
+    load_adapter(*model, options.adapter_folder, from);
+    model->parameters().shard(options.sharding);
+  }
   return model;
 }
 
@@ -216,11 +233,29 @@ void write_side_files(const Vlm& model, const std::string& folder, const ExportO
     io::write_file(processor, json_text(make_processor(config, read_json_file(preprocessor)), 2) + "\n");
 }
 
+i64 write_weight_files(const Vlm& model, const std::string& folder, const ExportOptions& options,
+                       const ValueOf& values) {
+  std::vector<io::TensorPlan> plans;
+  std::map<std::string, WrittenTensor> by_name;
+  for (auto& [plan, written] : written_tensors(model, options)) {
+    by_name[plan.name] = written;
+    plans.push_back(plan);
+  }
+  OwnedTensor reordered;
+  const auto value_of = [&](const std::string& name) {
+    const WrittenTensor& written = by_name.at(name);
+    const Tensor value = values(written.id);
+    if (written.rows > 0) return value.row_range(written.first_row, written.rows);
+    if (written.order.empty()) return value;
+    reordered = rows_in_order(value, written.order);
+    return reordered.view();
+  };
+  io::write_safetensors_folder(folder, plans, value_of, io::kTorchMetadata, options.shard_bytes);
+  return std::ssize(plans);
+}
+
 i64 write_weight_files(const Vlm& model, const std::string& folder, const ExportOptions& options) {
-  std::vector<OwnedTensor> reordered;
-  const auto tensors = file_tensors(model, options, reordered);
-  io::write_safetensors_folder(folder, tensors, io::kTorchMetadata, options.shard_bytes);
-  return std::ssize(tensors);
+  return write_weight_files(model, folder, options, model.values());
 }
 
 void export_model(const Vlm& model, const std::string& folder, const ExportOptions& options) {

@@ -24,6 +24,8 @@ struct LoadOptions {
   WeightRules rules = {};
   AdapterConfig adapters = {};      // put on the model; random, or
   std::string adapter_folder = {};  // with the values of this PEFT folder
+  Sharding sharding =
+      {};  // with adapters of a folder every rank holds all for a while: they are compared with it
 };
 std::unique_ptr<Vlm> load_model(const std::string& folder, const LoadOptions&);
 
@@ -52,7 +54,8 @@ struct ExportOptions {
 void export_model(const Vlm&, const std::string& folder, const ExportOptions&);
 // The two halves of it, into a folder that is there already: what lies beside the weights, and the weights.
 void write_side_files(const Vlm&, const std::string& folder, const ExportOptions&);
-// Returns the number of tensors.
+// Returns the number of tensors. `values`: where parameters are dealt over ranks.
+i64 write_weight_files(const Vlm&, const std::string& folder, const ExportOptions&, const ValueOf& values);
 i64 write_weight_files(const Vlm&, const std::string& folder, const ExportOptions&);
 
 // Row order[i] of the result is row i of x: from the order in memory to that of the file.

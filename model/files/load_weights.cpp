@@ -162,15 +162,16 @@ void load_weights(Vlm& model, const TensorSources& sources, const WeightRules& r
       if (!p.adapter) initialised.push_back(p.name);
       continue;
     }
-    const Tensor value = parameters.value(id);
-    const i64 rows = source->entry->shape == p.shape ? 0 : source->entry->shape[0];
-    source->file->read(source->entry->name, rows == 0 ? value : value.row_range(0, rows));
-    if (rows > 0) {
-      fill_with_mean(value, rows);
-      log_info("{}: {} rows are new, the mean of the {} in {}", p.name, value.rows() - rows, rows,
-               source->file->path());
-    }
-    permute_rows(value, file_row_order(model.config(), p));
+    parameters.write(id, [&](Tensor value) {
+      const i64 rows = source->entry->shape == p.shape ? 0 : source->entry->shape[0];
+      source->file->read(source->entry->name, rows == 0 ? value : value.row_range(0, rows));
+      if (rows > 0) {
+        fill_with_mean(value, rows);
+        log_info("{}: {} rows are new, the mean of the {} in {}", p.name, value.rows() - rows, rows,
+                 source->file->path());
+      }
+      permute_rows(value, file_row_order(model.config(), p));
+    });
     model.set_name_in_file(id, source->entry->name);
   }
   if (!initialised.empty())

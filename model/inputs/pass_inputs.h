@@ -44,7 +44,10 @@ struct PassInputs {
 
   const parallel::Plan& plan() const { return frame->plan; }
   const parallel::Layout& layout() const { return frame->layout; }
-  bool has_images() const { return frame->sequences.images.count() > 0; }  // on any rank
+  bool has_images() const { return frame->sequences.images.count() > 0; }  // on any rank of the group
+  // Whether some other data group may have images in this pass, and so works with the vision side's
+  // parameters.
+  bool images_elsewhere = false;
 };
 
 // The plan of one rank that does everything by itself.

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "parallel/checkpoint/snapshot.h"
+#include "parallel/sharded_parameters.h"
 #include "runtime/base/input_file.h"
 #include "runtime/base/stream_hash.h"
 #include "runtime/io/safetensors.h"
@@ -77,10 +78,14 @@ std::function<bool(ParameterId)> trained_in(const Manifest& manifest, const Para
 
 std::map<std::string, std::string> hashes_of_frozen(const ParameterRegistry& parameters,
                                                     const std::function<bool(ParameterId)>& trained,
-                                                    Stream stream) {
+                                                    Stream stream, ProcessGroup* world) {
   std::map<std::string, std::string> hashes;
+  const bool dealt = parameters.sharding().values();
+  check(!dealt || world != nullptr, "hashes of parameters that are dealt over ranks");
   for (ParameterId id = 0; id < parameters.size(); ++id) {
-    if (!trained(id)) hashes[parameters[id].name] = hash_of(parameters.value(id), stream);
+    if (trained(id)) continue;
+    hashes[parameters[id].name] = dealt ? hash_of(whole_value(parameters, id, *world, stream), stream)
+                                        : hash_of(parameters.value(id), stream);
   }
   return hashes;
 }
@@ -128,21 +133,28 @@ void restore(const std::string& folder, const Manifest& manifest, const Paramete
   std::vector<std::unique_ptr<io::SafetensorsFile>> files;
   for (const CheckpointFile& file : manifest.files)
     files.push_back(std::make_unique<io::SafetensorsFile>(folder + "/" + file.name));
-  const auto read = [&](const CheckpointSlice& slice, const std::string& name, Tensor into) {
-    const OwnedTensor staged(into.dtype(), into.shape(), "checkpoint");
-    files[static_cast<std::size_t>(slice.file)]->read(name, staged);
-    copy(into, staged, stream);
+  // Of a slice, the elements of the parameter that this rank holds.
+  const auto read = [&](const CheckpointSlice& slice, const std::string& name, const Share& held, Tensor all,
+                        i64 first) {
+    const Share part = common_part({slice.begin, slice.end}, held);
+    if (part.elements() == 0) return;
+    const OwnedTensor staged(all.dtype(), {part.elements()}, "checkpoint");
+    files[static_cast<std::size_t>(slice.file)]->read_range(name, part.begin - slice.begin, staged);
+    copy(all.row_range(first + part.begin, part.elements()), staged, stream);
   };
   for (const CheckpointTensor& tensor : manifest.tensors) {
     const ParameterId id = parameters.find(tensor.name);
-    const Parameter& p = parameters[id];
+    const ParameterBucket& bucket = parameters.bucket_of(id);
+    const Sharding& sharding = parameters.sharding();
+    const i64 in_bucket = parameters.in_bucket(id);
+    const Share all{0, parameters[id].elements()}, own = parameters.part_of(id, bucket.own);
     for (const CheckpointSlice& slice : tensor.slices) {
-      const i64 count = slice.end - slice.begin;
-      read(slice, value_name(tensor.name), parameters.values().row_range(p.offset + slice.begin, count));
+      read(slice, value_name(tensor.name), sharding.values() ? own : all, parameters.values(),
+           bucket.values_at + in_bucket);
       if (optimizer == nullptr) continue;
-      const i64 at = p.grad_offset + slice.begin;
-      read(slice, first_name(tensor.name), optimizer->first_moments().row_range(at, count));
-      read(slice, second_name(tensor.name), optimizer->second_moments().row_range(at, count));
+      const i64 at = bucket.moments_at + in_bucket;
+      read(slice, first_name(tensor.name), own, optimizer->first_moments(), at);
+      read(slice, second_name(tensor.name), own, optimizer->second_moments(), at);
     }
     if (optimizer != nullptr) optimizer->set_steps(id, tensor.steps);
   }

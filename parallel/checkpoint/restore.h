@@ -6,6 +6,7 @@
 #include <string>
 
 #include "parallel/checkpoint/manifest.h"
+#include "parallel/groups/process_group.h"
 #include "parallel/optimizer.h"
 
 namespace longsight::parallel {
@@ -18,9 +19,11 @@ std::string problem_of_file(const std::string& folder, const CheckpointFile&);
 // The first problem among files r, r + n, ... of the manifest. Empty: none.
 std::string problem_of_files(const std::string& folder, const Manifest&, i64 rank, i64 ranks);
 
-// XXH3-128 of every parameter but those that `trained` says, by name.
+// XXH3-128 of every parameter but those that `trained` says, by name. Collective over `world` where values
+// are dealt over it; it may be null otherwise.
 std::map<std::string, std::string> hashes_of_frozen(const ParameterRegistry&,
-                                                    const std::function<bool(ParameterId)>& trained, Stream);
+                                                    const std::function<bool(ParameterId)>& trained, Stream,
+                                                    ProcessGroup* world = nullptr);
 // What the manifest has values of.
 std::function<bool(ParameterId)> trained_in(const Manifest&, const ParameterRegistry&);
 
@@ -33,8 +36,8 @@ struct ParameterDifference {
 std::vector<ParameterDifference> differences_of_parameters(const Manifest&, const ParameterRegistry&,
                                                            const std::map<std::string, std::string>& frozen);
 
-// Values of the trained parameters; moments and steps too, where there is an optimizer. The parameters must
-// fit; the files must have been verified.
+// Values of the trained parameters; moments and steps too, where there is an optimizer. Of what is dealt over
+// ranks, this rank's shares. The parameters must fit; the files must have been verified.
 void restore(const std::string& folder, const Manifest&, const ParameterRegistry&, AdamW* optimizer, Stream);
 
 }  // namespace longsight::parallel

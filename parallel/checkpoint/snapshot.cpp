@@ -8,21 +8,9 @@
 namespace longsight::parallel {
 namespace {
 
-struct Share {
-  i64 begin = 0, end = 0;
-  i64 elements() const { return std::max(i64{0}, end - begin); }
-};
-
-Share share_of(i64 elements, i64 rank, i64 ranks) {
-  const i64 each = elements / ranks, more = elements % ranks;
-  const i64 begin = each * rank + std::min(rank, more);
-  return {begin, begin + each + (rank < more ? 1 : 0)};
-}
-
-// The part of a parameter that lies in the interval, in elements of the parameter.
-Share within(const Parameter& p, const Share& share) {
-  return {std::max(share.begin, p.grad_offset) - p.grad_offset,
-          std::min(share.end, p.grad_offset + p.elements()) - p.grad_offset};
+// The elements of a parameter that a rank writes.
+Share part_of(const ParameterRegistry& parameters, ParameterId id, i64 rank, i64 ranks) {
+  return parameters.part_of(id, share_of(parameters.bucket_of(id).elements, rank, ranks));
 }
 
 }  // namespace
@@ -43,14 +31,13 @@ std::string share_name(i64 rank, i64 ranks) {
 
 i64 share_bytes(const ParameterRegistry& parameters, i64 ranks) {
   constexpr i64 kHeader = 3 * 200;  // of a tensor, about
-  return ceil_div(3 * parameters.gradients().bytes(), ranks) + kHeader * parameters.size();
+  return ceil_div(3 * parameters.trained_elements() * size_of(parameters.dtype()), ranks) +
+         kHeader * parameters.size();
 }
 
 std::vector<CheckpointTensor> deal_tensors(const ParameterRegistry& parameters, const AdamW& optimizer,
                                            i64 ranks) {
-  const i64 elements = parameters.gradients().elements();
   std::vector<CheckpointTensor> tensors;
-  i64 rank = 0;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     const Parameter& p = parameters[id];
     if (!parameters.has_grad(id)) continue;
@@ -59,11 +46,9 @@ std::vector<CheckpointTensor> deal_tensors(const ParameterRegistry& parameters, 
                             .shape = p.shape,
                             .steps = optimizer.steps(id),
                             .slices = {}};
-    while (share_of(elements, rank, ranks).end <= p.grad_offset && rank + 1 < ranks) ++rank;
-    for (i64 r = rank; r < ranks; ++r) {
-      const Share part = within(p, share_of(elements, r, ranks));
+    for (i64 r = 0; r < ranks; ++r) {
+      const Share part = part_of(parameters, id, r, ranks);
       if (part.elements() > 0) tensor.slices.push_back({r, part.begin, part.end});
-      if (part.end >= p.elements()) break;
     }
     tensors.push_back(std::move(tensor));
   }
@@ -73,31 +58,44 @@ std::vector<CheckpointTensor> deal_tensors(const ParameterRegistry& parameters, 
 Snapshot::Snapshot(const ParameterRegistry& parameters, const AdamW& optimizer, i64 rank, i64 ranks,
                    Stream stream)
     : file_(share_name(rank, ranks)), dtype_(parameters.dtype()) {
-  const Share share = share_of(parameters.gradients().elements(), rank, ranks);
-  const Shape shape{share.elements()};
+  check(parameters.sharding().stage == 0 ||
+            (parameters.sharding().rank == rank && parameters.sharding().ranks == ranks),
+        "rank {} of {} takes the share of rank {} of {}", rank, ranks, parameters.sharding().rank,
+        parameters.sharding().ranks);
+  i64 elements = 0;
+  for (const ParameterBucket& bucket : parameters.buckets()) {
+    if (bucket.trained) elements += share_of(bucket.elements, rank, ranks).elements();
+  }
+  const Shape shape{elements};
   values_ = OwnedTensor(dtype_, shape, "checkpoint");
   first_ = OwnedTensor(dtype_, shape, "checkpoint");
   second_ = OwnedTensor(dtype_, shape, "checkpoint");
   const auto take = [&](const OwnedTensor& to, Tensor from, i64 begin, const Piece& piece) {
     copy(to->row_range(piece.at, piece.elements), from.row_range(begin, piece.elements), stream);
   };
+  i64 taken = 0;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     if (!parameters.has_grad(id)) continue;
-    const Parameter& p = parameters[id];
-    const Share part = within(p, share);
+    const Share part = part_of(parameters, id, rank, ranks);
     if (part.elements() == 0) continue;
-    const Piece piece{p.name, p.grad_offset + part.begin - share.begin, part.elements()};
-    take(values_, parameters.values(), p.offset + part.begin, piece);
-    take(first_, optimizer.first_moments(), p.grad_offset + part.begin, piece);
-    take(second_, optimizer.second_moments(), p.grad_offset + part.begin, piece);
+    const ParameterBucket& bucket = parameters.bucket_of(id);
+    const i64 at = parameters.in_bucket(id) + part.begin;
+    const Piece piece{parameters[id].name, taken, part.elements()};
+    take(values_, parameters.values(), bucket.values_at + at, piece);
+    take(first_, optimizer.first_moments(), bucket.moments_at + at, piece);
+    take(second_, optimizer.second_moments(), bucket.moments_at + at, piece);
     pieces_.push_back(piece);
+    taken += piece.elements;
   }
 }
 
 i64 Snapshot::bytes(const ParameterRegistry& parameters, i64 ranks) {
-  const i64 elements = parameters.gradients().elements();
-  return 3 * share_of(elements, 0, ranks).elements() *
-         size_of(parameters.dtype());  // the first is no smaller
+  i64 elements = 0;
+  for (const ParameterBucket& bucket : parameters.buckets()) {
+    if (bucket.trained)
+      elements += share_of(bucket.elements, 0, ranks).elements();  // no smaller than another
+  }
+  return 3 * elements * size_of(parameters.dtype());
 }
 
 CheckpointFile Snapshot::write(const std::string& folder) const {

@@ -1,6 +1,7 @@
-// The share of the training state that one rank writes into a checkpoint. Trained parameters lie end to end,
-// in registration order, as in the buffer of the gradients; the ranks deal that row among themselves in equal
-// intervals, so that n of them write n files of the same size, whatever the layout of the run.
+// The share of the training state that one rank writes into a checkpoint: of every bucket of trained
+// parameters the interval that it holds where they are dealt over the ranks (runtime/tensor/sharding.h), and
+// the same where every rank holds all. So n ranks write n files of about the same size, whatever the layout
+// of the run, and nothing has to be gathered.
 #pragma once
 
 #include <string>
@@ -16,7 +17,8 @@ std::string value_name(const std::string& parameter);
 std::string first_name(const std::string& parameter);
 std::string second_name(const std::string& parameter);
 
-// Every trained parameter with its slices, file r being that of rank r. The same on every rank.
+// Every trained parameter with its slices, file r being that of rank r. The same on every rank and in every
+// sharding.
 std::vector<CheckpointTensor> deal_tensors(const ParameterRegistry&, const AdamW&, i64 ranks);
 
 std::string share_name(i64 rank, i64 ranks);           // of the file
@@ -25,7 +27,7 @@ i64 share_bytes(const ParameterRegistry&, i64 ranks);  // of the largest, about
 // A copy in host memory, so that training can go on while it is written.
 class Snapshot {
  public:
-  // Waits for what is queued on the stream.
+  // Waits for what is queued on the stream. Of parameters that are dealt, the rank's own share.
   Snapshot(const ParameterRegistry&, const AdamW&, i64 rank, i64 ranks, Stream);
 
   // Of the largest share: values and both moments.

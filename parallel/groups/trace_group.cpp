@@ -13,8 +13,8 @@ std::unique_ptr<ProcessGroup> TraceGroup::split(int, int, std::string) {
 }
 
 bool TraceGroup::lists(const Exchange& exchange, DType dtype, Stream stream) {
-  schedule_.add(label(), dtype, exchange);
-  parts_.push_back(trace_of(stream).part());
+  list_->schedule.add(label(), dtype, exchange);
+  list_->parts.push_back(trace_of(stream).part());
   return true;
 }
 
@@ -24,13 +24,13 @@ bool TraceGroup::announce(const Call& call, Stream stream) {
                     call.operation == Operation::all_reduce_max || call.operation == Operation::broadcast ||
                     call.operation == Operation::values || call.operation == Operation::barrier;
   check(same, "{}: a trace knows exchanges only as a whole (parallel/groups/exchange.h)", describe(call));
-  schedule_.add({.operation = call.operation,
-                 .label = call.label,
-                 .group = label(),
-                 .dtype = call.dtype,
-                 .count = call.sent.empty() ? 0 : call.sent.front(),
-                 .peer = call.peer});
-  parts_.push_back(trace_of(stream).part());
+  list_->schedule.add({.operation = call.operation,
+                       .label = call.label,
+                       .group = label(),
+                       .dtype = call.dtype,
+                       .count = call.sent.empty() ? 0 : call.sent.front(),
+                       .peer = call.peer});
+  list_->parts.push_back(trace_of(stream).part());
   return false;
 }
 

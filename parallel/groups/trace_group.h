@@ -1,5 +1,6 @@
 // A rank of a group that exists in a trace only: nothing moves, every call is listed, with the part of the
-// program that made it. What comes out is the schedule of the program that ran on it.
+// program that made it. What comes out is the schedule of the program that ran on it. Groups of one program
+// keep one list.
 #pragma once
 
 #include "parallel/groups/schedule.h"
@@ -8,13 +9,16 @@ namespace longsight::parallel {
 
 class TraceGroup final : public ProcessGroup {
  public:
-  TraceGroup(int rank, int ranks, std::string label) : ProcessGroup(rank, ranks, std::move(label)) {}
+  TraceGroup(int rank, int ranks, std::string label)
+      : ProcessGroup(rank, ranks, std::move(label)), list_(std::make_shared<List>()) {}
+  TraceGroup(int rank, int ranks, std::string label, const TraceGroup& beside)
+      : ProcessGroup(rank, ranks, std::move(label)), list_(beside.list_) {}
 
   Backend backend() const override { return Backend::trace; }
-  const Schedule& schedule() const { return schedule_; }
-  Schedule take_schedule() { return std::move(schedule_); }
+  const Schedule& schedule() const { return list_->schedule; }
+  Schedule take_schedule() { return std::move(list_->schedule); }
   // Of each entry.
-  const std::vector<const char*>& parts() const { return parts_; }
+  const std::vector<const char*>& parts() const { return list_->parts; }
 
   std::unique_ptr<ProcessGroup> split(int color, int key, std::string label) override;
 
@@ -32,8 +36,11 @@ class TraceGroup final : public ProcessGroup {
   void do_barrier(const char*) override { nothing(); }
   void do_abort(int) override {}
 
-  Schedule schedule_;
-  std::vector<const char*> parts_;
+  struct List {
+    Schedule schedule;
+    std::vector<const char*> parts;
+  };
+  std::shared_ptr<List> list_;
 };
 
 }  // namespace longsight::parallel

@@ -3,6 +3,7 @@
 // stricter: see below.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -124,11 +125,19 @@ class SafetensorsWriter {
 
 void write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
                        const Metadata& metadata = kTorchMetadata);
+// The same of values that need not exist before they are asked for, each once and after the one before has
+// been written.
+using ValueOf = std::function<Tensor(const std::string& name)>;
+void write_safetensors(const std::string& path, std::vector<TensorPlan> tensors, const ValueOf&,
+                       const Metadata& metadata = kTorchMetadata);
 
 // Into an existing folder: model.safetensors, or, above `shard_bytes`, model-00001-of-0000N.safetensors and
 // model.safetensors.index.json. Tensors fill the shards in the order given; one larger than a shard has its
 // own. A folder that holds a checkpoint already is an error (cannot_write).
 void write_safetensors_folder(const std::string& folder, std::span<const NamedTensor> tensors,
                               const Metadata& metadata = kTorchMetadata, i64 shard_bytes = 5'000'000'000);
+void write_safetensors_folder(const std::string& folder, const std::vector<TensorPlan>& tensors,
+                              const ValueOf&, const Metadata& metadata = kTorchMetadata,
+                              i64 shard_bytes = 5'000'000'000);
 
 }  // namespace longsight::io

@@ -59,6 +59,12 @@ std::vector<TensorPlan> plans_of(std::span<const NamedTensor> tensors) {
   return plans;
 }
 
+ValueOf values_of(std::span<const NamedTensor> tensors) {
+  std::map<std::string_view, Tensor> values;
+  for (const NamedTensor& tensor : tensors) values.emplace(tensor.name, tensor.value);
+  return [values](const std::string& name) { return values.at(name); };
+}
+
 }  // namespace
 
 SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<TensorPlan> tensors,
@@ -107,15 +113,23 @@ void SafetensorsWriter::commit() {
 
 void write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
                        const Metadata& metadata) {
-  std::map<std::string_view, Tensor> values;
-  for (const NamedTensor& tensor : tensors) values.emplace(tensor.name, tensor.value);
-  SafetensorsWriter writer(path, plans_of(tensors), metadata);
-  for (const TensorPlan& plan : writer.order()) writer.write(plan.name, values.at(plan.name));
+  write_safetensors(path, plans_of(tensors), values_of(tensors), metadata);
+}
+
+void write_safetensors(const std::string& path, std::vector<TensorPlan> tensors, const ValueOf& value_of,
+                       const Metadata& metadata) {
+  SafetensorsWriter writer(path, std::move(tensors), metadata);
+  for (const TensorPlan& plan : writer.order()) writer.write(plan.name, value_of(plan.name));
   writer.commit();
 }
 
 void write_safetensors_folder(const std::string& folder, std::span<const NamedTensor> tensors,
                               const Metadata& metadata, i64 shard_bytes) {
+  write_safetensors_folder(folder, plans_of(tensors), values_of(tensors), metadata, shard_bytes);
+}
+
+void write_safetensors_folder(const std::string& folder, const std::vector<TensorPlan>& plans,
+                              const ValueOf& value_of, const Metadata& metadata, i64 shard_bytes) {
   namespace fs = std::filesystem;
   check(shard_bytes > 0, "shards of {} bytes", shard_bytes);
   const std::string single = folder + "/model.safetensors", index = single + ".index.json";
@@ -124,7 +138,6 @@ void write_safetensors_folder(const std::string& folder, std::span<const NamedTe
     require(!fs::exists(fs::symlink_status(path, ignored)), ExitCode::cannot_write,
             "cannot write a checkpoint into {}: it has {} already", folder, path);
   }
-  const std::vector<TensorPlan> plans = plans_of(tensors);
   check_names(folder, plans);
   struct Range {
     std::size_t first, count;
@@ -142,15 +155,16 @@ void write_safetensors_folder(const std::string& folder, std::span<const NamedTe
     total += bytes;
   }
   if (shards.size() == 1) {
-    write_safetensors(single, tensors, metadata);
+    write_safetensors(single, plans, value_of, metadata);
     return;
   }
   Json weight_map = Json::object();
   for (std::size_t s = 0; s < shards.size(); ++s) {
     const std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", s + 1, shards.size());
-    const auto part = tensors.subspan(shards[s].first, shards[s].count);
-    for (const NamedTensor& tensor : part) weight_map[tensor.name] = name;
-    write_safetensors(folder + "/" + name, part, metadata);
+    const auto first = plans.begin() + static_cast<std::ptrdiff_t>(shards[s].first);
+    std::vector<TensorPlan> part(first, first + static_cast<std::ptrdiff_t>(shards[s].count));
+    for (const TensorPlan& tensor : part) weight_map[tensor.name] = name;
+    write_safetensors(folder + "/" + name, std::move(part), value_of, metadata);
   }
   // Last, so that a folder with an index has all its shards.
   write_file(

@@ -1,5 +1,7 @@
 #include "runtime/tensor/parameters.h"
 
+#include <xxhash.h>
+
 namespace longsight {
 
 ParameterId ParameterRegistry::add(Parameter parameter) {
@@ -10,33 +12,174 @@ ParameterId ParameterRegistry::add(Parameter parameter) {
   return id;
 }
 
-void ParameterRegistry::allocate(DType dtype, bool with_gradients, Backend backend) {
+void ParameterRegistry::allocate(DType dtype, bool with_gradients, Backend backend,
+                                 const Sharding& sharding) {
   check(!allocated_, "parameters are allocated twice");
   dtype_ = dtype;
-  i64 values = 0, gradients = 0;
+  elements_ = trained_ = 0;
   for (Parameter& p : parameters_) {
-    p.offset = values;
-    values += p.elements();
-    p.grad_offset = with_gradients && p.used && p.trainable ? gradients : -1;
-    if (p.grad_offset >= 0) gradients += p.elements();
+    p.offset = elements_;
+    elements_ += p.elements();
+    p.grad_offset = with_gradients && p.used && p.trainable ? trained_ : -1;
+    if (p.grad_offset >= 0) trained_ += p.elements();
   }
-  values_ = Storage(values * size_of(dtype), "parameters", backend);
-  gradients_ = Storage(gradients * size_of(dtype), "gradients", backend);
-  values_view_ = values_.tensor(dtype, {values});
-  gradients_view_ = gradients_.tensor(dtype, {gradients});
+  lay_out(sharding);
+  values_ = Storage(held_values_ * size_of(dtype), "parameters", backend);
+  gradients_ = Storage(held_gradients_ * size_of(dtype), "gradients", backend);
+  view_buffers();
   allocated_ = true;
 }
+
+// ---- dealt over ranks
+
+void ParameterRegistry::lay_out(const Sharding& sharding) {
+  check(sharding.stage >= 0 && sharding.stage <= 3 && sharding.rank >= 0 && sharding.rank < sharding.ranks,
+        "parameters dealt in stage {} for rank {} of {}", sharding.stage, sharding.rank, sharding.ranks);
+  sharding_ = sharding;
+  buckets_.clear();
+  units_.clear();
+  places_.clear();
+  std::unordered_map<std::string, i64> by_name;
+  i64 held = 0, held_trained = 0;
+  const auto close = [&](ParameterBucket& bucket) {
+    const Parameter& first = (*this)[bucket.first];
+    bucket.own = {0, bucket.elements};
+    if (sharding.stage > 0) bucket.own = share_of(bucket.elements, sharding.rank, sharding.ranks);
+    bucket.values_at = sharding.values() ? held - bucket.own.begin : first.offset;
+    held += bucket.own.elements();
+    if (!bucket.trained) return;
+    const i64 own_at = held_trained - bucket.own.begin;
+    bucket.gradients_at = sharding.gradients() ? own_at : first.grad_offset;
+    bucket.moments_at = sharding.moments() ? own_at : first.grad_offset;
+    held_trained += bucket.own.elements();
+  };
+  for (ParameterId id = 0; id < size(); ++id) {
+    const Parameter& p = (*this)[id];
+    const bool trained = p.grad_offset >= 0;
+    const auto unit = by_name.emplace(p.unit, std::ssize(units_)).first->second;
+    if (unit == std::ssize(units_)) units_.push_back({.name = p.unit});
+    ParameterUnit& whole = units_[static_cast<std::size_t>(unit)];
+    const bool goes_on = id > 0 && buckets_.back().unit == unit && buckets_.back().trained == trained &&
+                         (*this)[id - 1].part == p.part;
+    if (!goes_on) {
+      if (id > 0) close(buckets_.back());
+      whole.buckets.push_back(std::ssize(buckets_));
+      buckets_.push_back({.first = id,
+                          .unit = unit,
+                          .trained = trained,
+                          .in_unit = whole.elements,
+                          .gradient_in_unit = whole.trained});
+    }
+    ParameterBucket& bucket = buckets_.back();
+    places_.push_back({std::ssize(buckets_) - 1, bucket.elements});
+    bucket.count += 1;
+    bucket.elements += p.elements();
+    whole.elements += p.elements();
+    if (trained) whole.trained += p.elements();
+  }
+  if (!buckets_.empty()) close(buckets_.back());
+  placed_.assign(units_.size(), {});
+  given_.resize(parameters_.size());
+  held_values_ = sharding.values() ? held : elements_;
+  held_gradients_ = sharding.gradients() ? held_trained : trained_;
+  moments_ = sharding.moments() ? held_trained : trained_;
+}
+
+void ParameterRegistry::view_buffers() {
+  values_view_ = values_.tensor(dtype_, {held_values_});
+  gradients_view_ = gradients_.tensor(dtype_, {held_gradients_});
+}
+
+void ParameterRegistry::shard(const Sharding& sharding) {
+  check(allocated_ && sharding_.stage == 0, "parameters that are dealt are dealt again");
+  if (sharding.stage == 0) return;
+  const Backend backend = values_view_.backend();
+  const Storage before = std::move(values_);
+  const Tensor whole = before.tensor(dtype_, {elements_});
+  lay_out(sharding);
+  values_ = Storage(held_values_ * size_of(dtype_), "parameters", backend);
+  gradients_ = Storage(held_gradients_ * size_of(dtype_), "gradients", backend);
+  view_buffers();
+  for (ParameterId id = 0; id < size(); ++id)
+    keep(id, whole.row_range((*this)[id].offset, (*this)[id].elements()));
+}
+
+Share ParameterRegistry::part_of(ParameterId id, const Share& of_bucket) const {
+  const i64 at = in_bucket(id);
+  const Share part = common_part(of_bucket, {at, at + (*this)[id].elements()});
+  return {part.begin - at, part.end - at};
+}
+
+Tensor ParameterRegistry::held_value(ParameterId id) const {
+  const ParameterBucket& bucket = bucket_of(id);
+  const Share part = part_of(id, sharding_.values() ? bucket.own : Share{0, bucket.elements});
+  if (part.elements() == 0) return values_view_.row_range(0, 0);
+  const i64 at = in_bucket(id);
+  return bucket_values(bucket, {at + part.begin, at + part.end});
+}
+
+Tensor ParameterRegistry::bucket_values(const ParameterBucket& bucket, const Share& share) const {
+  return values_view_.row_range(bucket.values_at + share.begin, share.elements());
+}
+
+Tensor ParameterRegistry::bucket_gradients(const ParameterBucket& bucket, const Share& share) const {
+  return gradients_view_.row_range(bucket.gradients_at + share.begin, share.elements());
+}
+
+void ParameterRegistry::place(i64 unit, Tensor values, Tensor gradients) {
+  Placed& placed = placed_[static_cast<std::size_t>(unit)];
+  check(!placed.values && !placed.gradients, "the parameters of {} are gathered twice",
+        units_[static_cast<std::size_t>(unit)].name);
+  placed = {values, gradients};
+}
+
+void ParameterRegistry::release(i64 unit) {
+  placed_[static_cast<std::size_t>(unit)] = {};
+}
+
+ParameterRegistry::Pretence::Pretence(ParameterRegistry& parameters, const Sharding& sharding)
+    : parameters_(parameters), before_(parameters.sharding()) {
+  check(before_.stage == 0 || before_ == sharding, "parameters that are dealt cannot be traced otherwise");
+  parameters_.lay_out(sharding);
+  parameters_.view_buffers();
+}
+
+ParameterRegistry::Pretence::~Pretence() {
+  parameters_.lay_out(before_);
+  parameters_.view_buffers();
+}
+
+// ---- values
 
 void ParameterRegistry::initialise(u64 seed) {
   for (ParameterId id = 0; id < size(); ++id) initialise(id, seed);
 }
 
 void ParameterRegistry::initialise(ParameterId id, u64 seed) {
-  const Parameter& p = (*this)[id];
+  write(id, [&](Tensor value) { initialise(value, (*this)[id], seed); });
+}
+
+void ParameterRegistry::write(ParameterId id, const std::function<void(Tensor)>& fill) {
+  if (!sharding_.values()) return fill(value(id));
+  const OwnedTensor whole(dtype_, (*this)[id].shape, "parameter", values_view_.backend());
+  fill(whole);
+  keep(id, whole);
+}
+
+void ParameterRegistry::keep(ParameterId id, Tensor whole) {
+  if (sharding_.values() && whole.backend() == Backend::host)
+    given_[static_cast<std::size_t>(id)] = XXH3_64bits(whole.data(), static_cast<std::size_t>(whole.bytes()));
+  const Tensor held = held_value(id);
+  if (held.elements() == 0) return;
+  const i64 first = sharding_.values() ? part_of(id, bucket_of(id).own).begin : 0;
+  copy(held, whole.reshape({whole.elements()}).row_range(first, held.elements()), {});
+}
+
+void ParameterRegistry::initialise(Tensor value, const Parameter& p, u64 seed) {
   const Philox random(seed, p.name);
-  dispatch(dtype_, [&](auto zero) {
+  dispatch(value.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    T* x = values_view_.host<T>() + p.offset;
+    T* x = value.host<T>();
     for (i64 i = 0; i < p.elements(); ++i) {
       switch (p.init.kind) {
         case Init::Kind::zeros:
@@ -63,14 +206,31 @@ ParameterId ParameterRegistry::find(std::string_view name) const {
 }
 
 Tensor ParameterRegistry::value(ParameterId id) const {
-  const Parameter& p = (*this)[id];
-  return values_.tensor(dtype_, p.shape, p.offset * size_of(dtype_));
+  return value_of(id, (*this)[id].shape);
 }
 
 Tensor ParameterRegistry::grad(ParameterId id) const {
-  const Parameter& p = (*this)[id];
-  check(p.grad_offset >= 0, "{} has no gradient", p.name);
-  return gradients_.tensor(dtype_, p.shape, p.grad_offset * size_of(dtype_));
+  check(has_grad(id), "{} has no gradient", (*this)[id].name);
+  return gradient_of(id, (*this)[id].shape);
+}
+
+// Of a parameter and its neighbours, where the shape has more elements.
+Tensor ParameterRegistry::value_of(ParameterId first, Shape shape) const {
+  if (!sharding_.values()) return values_.tensor(dtype_, shape, (*this)[first].offset * size_of(dtype_));
+  const ParameterBucket& bucket = bucket_of(first);
+  const Tensor gathered = placed_[static_cast<std::size_t>(bucket.unit)].values;
+  check(static_cast<bool>(gathered), "{} is used while it is not gathered", (*this)[first].name);
+  return gathered.row_range(bucket.in_unit + in_bucket(first), shape.elements()).reshape(shape);
+}
+
+Tensor ParameterRegistry::gradient_of(ParameterId first, Shape shape) const {
+  if (!sharding_.gradients())
+    return gradients_.tensor(dtype_, shape, (*this)[first].grad_offset * size_of(dtype_));
+  const ParameterBucket& bucket = bucket_of(first);
+  const Tensor gathered = placed_[static_cast<std::size_t>(bucket.unit)].gradients;
+  check(static_cast<bool>(gathered), "the gradient of {} is used while there is no memory for it",
+        (*this)[first].name);
+  return gathered.row_range(bucket.gradient_in_unit + in_bucket(first), shape.elements()).reshape(shape);
 }
 
 Shape ParameterRegistry::joined_shape(ParameterId first, i64 count) const {
@@ -87,7 +247,7 @@ Shape ParameterRegistry::joined_shape(ParameterId first, i64 count) const {
 }
 
 Tensor ParameterRegistry::joined_value(ParameterId first, i64 count) const {
-  return values_.tensor(dtype_, joined_shape(first, count), (*this)[first].offset * size_of(dtype_));
+  return value_of(first, joined_shape(first, count));
 }
 
 bool ParameterRegistry::all_have_grad(ParameterId first, i64 count) const {
@@ -99,7 +259,7 @@ bool ParameterRegistry::all_have_grad(ParameterId first, i64 count) const {
 
 Tensor ParameterRegistry::joined_grad(ParameterId first, i64 count) const {
   check(all_have_grad(first, count), "{} and its neighbours do not all have gradients", (*this)[first].name);
-  return gradients_.tensor(dtype_, joined_shape(first, count), (*this)[first].grad_offset * size_of(dtype_));
+  return gradient_of(first, joined_shape(first, count));
 }
 
 }  // namespace longsight

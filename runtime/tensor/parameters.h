@@ -1,14 +1,17 @@
 // The parameters of a model: one flat buffer of values and one of gradients, in registration order and
 // without gaps, so that neighbours in registration order (q, k and v; gate and up) can be used as one matrix,
-// and optimizer shards and reduction buckets are plain intervals.
+// and optimizer shards and reduction buckets are plain intervals. Where they are dealt over ranks
+// (runtime/tensor/sharding.h), each buffer holds this rank's shares, end to end.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "runtime/base/philox.h"
+#include "runtime/tensor/sharding.h"
 #include "runtime/tensor/tensor.h"
 
 namespace longsight {
@@ -37,16 +40,37 @@ struct Parameter {
   Shape shape;       // as in the file: two or more dimensions are decayed
   std::string part;  // "vision", "connector", "language": switched on and off together
   Init init;
+  std::string unit = {};  // "language.3": what is used together, and gathered together where it is dealt
   bool used = true;       // false: carried from file to file, never run (a layer above the feature layer)
   bool adapter = false;   // comes to a weight of the file, and is not part of the file itself
   bool trainable = true;  // has a gradient and optimizer state; set before allocate()
-  i64 offset = 0;         // element in the value buffer
-  i64 grad_offset = -1;   // element in the gradient buffer; -1: none
+  i64 offset = 0;         // element among those of all parameters
+  i64 grad_offset = -1;   // element among those that have a gradient; -1: none
   i64 elements() const { return shape.elements(); }
   bool decays() const { return shape.rank() >= 2; }
 };
 
 using ParameterId = i64;  // index in registration order
+
+// Neighbours of one unit that are all trained, or all not: what is dealt over ranks as one row.
+struct ParameterBucket {
+  ParameterId first = 0;
+  i64 count = 0;  // parameters
+  i64 unit = 0;
+  i64 elements = 0;
+  bool trained = false;
+  Share own = {};  // of this rank, where it is dealt; otherwise all
+  // Where its first element is: among those of its unit, in order of registration; and in the buffers, those
+  // of a rank that holds its own share alone beginning somewhere else.
+  i64 in_unit = 0, gradient_in_unit = 0;
+  i64 values_at = 0, gradients_at = 0, moments_at = 0;
+};
+
+struct ParameterUnit {
+  std::string name;
+  i64 elements = 0, trained = 0;
+  std::vector<i64> buckets = {};
+};
 
 class ParameterRegistry {
  public:
@@ -60,11 +84,19 @@ class ParameterRegistry {
   }
 
   // Takes memory: values of all parameters; with `with_gradients` also gradients of the trainable ones that
-  // are used.
-  void allocate(DType dtype, bool with_gradients, Backend backend = Backend::host);
+  // are used. With a sharding, of what it deals only this rank's shares.
+  void allocate(DType dtype, bool with_gradients, Backend backend = Backend::host, const Sharding& = {});
   bool allocated() const { return allocated_; }
+  // Deals what has been allocated whole: keeps this rank's shares of the values, and frees the rest.
+  void shard(const Sharding&);
   void initialise(u64 seed);                  // all values, from Init
   void initialise(ParameterId id, u64 seed);  // of one parameter, as if with all of them
+  // `fill` writes all elements of a parameter, of which this rank's share is kept.
+  void write(ParameterId id, const std::function<void(Tensor)>& fill);
+  void keep(ParameterId id, Tensor whole);  // the same with values that are there
+  // Of all elements, as they came to a rank that keeps a share of them alone: whether ranks were given the
+  // same is not to be seen later.
+  u64 hash_as_given(ParameterId id) const { return given_[static_cast<std::size_t>(id)]; }
 
   DType dtype() const { return dtype_; }
   i64 size() const { return static_cast<i64>(parameters_.size()); }
@@ -72,6 +104,7 @@ class ParameterRegistry {
   std::span<const Parameter> all() const { return parameters_; }
   ParameterId find(std::string_view name) const;  // -1: no such parameter
 
+  // Values that are dealt are there while their unit is gathered, and gradients likewise: internal otherwise.
   Tensor value(ParameterId id) const;
   bool has_grad(ParameterId id) const { return (*this)[id].grad_offset >= 0; }
   Tensor grad(ParameterId id) const;  // only where has_grad
@@ -82,16 +115,73 @@ class ParameterRegistry {
   bool all_have_grad(ParameterId first, i64 count) const;
   Tensor joined_grad(ParameterId first, i64 count) const;
 
-  Tensor values() const { return values_view_; }        // [all elements]
-  Tensor gradients() const { return gradients_view_; }  // [elements with a gradient], zero elements without
+  // What this rank holds: [all elements], or its shares end to end.
+  Tensor values() const { return values_view_; }
+  Tensor gradients() const { return gradients_view_; }  // of those with a gradient
+  i64 moment_elements() const { return moments_; }      // of an optimizer
+  i64 trained_elements() const { return trained_; }     // with a gradient, of all ranks together
+
+  // ---- dealt over ranks
+
+  const Sharding& sharding() const { return sharding_; }
+  std::span<const ParameterBucket> buckets() const { return buckets_; }  // in registration order
+  const ParameterBucket& bucket_of(ParameterId id) const {
+    return buckets_[static_cast<std::size_t>(places_[static_cast<std::size_t>(id)].bucket)];
+  }
+  std::span<const ParameterUnit> units() const { return units_; }
+  i64 unit_of(ParameterId id) const { return bucket_of(id).unit; }
+  // Where a parameter begins in its bucket, and the elements of it that lie within a share of the bucket.
+  i64 in_bucket(ParameterId id) const { return places_[static_cast<std::size_t>(id)].in_bucket; }
+  Share part_of(ParameterId id, const Share& of_bucket) const;
+  Tensor held_value(ParameterId id) const;  // [elements of it that this rank holds]
+  // Elements of a bucket, of those that this rank holds.
+  Tensor bucket_values(const ParameterBucket&, const Share&) const;
+  Tensor bucket_gradients(const ParameterBucket&, const Share&) const;
+
+  // A unit's parameters lie, in order of registration, in memory of the caller until they are released;
+  // empty: what is not dealt, or not there.
+  void place(i64 unit, Tensor values, Tensor gradients);
+  void release(i64 unit);
+
+  // For traces alone: as if it were dealt so, until the object is gone.
+  class Pretence {
+   public:
+    Pretence(ParameterRegistry&, const Sharding&);
+    ~Pretence();
+    Pretence(const Pretence&) = delete;
+    Pretence& operator=(const Pretence&) = delete;
+
+   private:
+    ParameterRegistry& parameters_;
+    Sharding before_;
+  };
 
  private:
+  struct Place {  // of a parameter
+    i64 bucket = 0, in_bucket = 0;
+  };
+  struct Placed {  // of a unit
+    Tensor values, gradients;
+  };
+  static void initialise(Tensor value, const Parameter&, u64 seed);
+  void lay_out(const Sharding&);
+  void view_buffers();
+  Tensor value_of(ParameterId first, Shape) const;
+  Tensor gradient_of(ParameterId first, Shape) const;
   Shape joined_shape(ParameterId first, i64 count) const;
 
   std::vector<Parameter> parameters_;
   std::unordered_map<std::string, ParameterId> by_name_;
   DType dtype_ = DType::F32;
   bool allocated_ = false;
+  Sharding sharding_;
+  i64 elements_ = 0, trained_ = 0;                          // of all ranks together
+  i64 held_values_ = 0, held_gradients_ = 0, moments_ = 0;  // of this one
+  std::vector<ParameterBucket> buckets_;
+  std::vector<ParameterUnit> units_;
+  std::vector<Place> places_;
+  std::vector<Placed> placed_;
+  std::vector<u64> given_;  // by parameter
   Storage values_, gradients_;
   Tensor values_view_, gradients_view_;
 };

@@ -194,6 +194,7 @@ TEST_CASE("a memory budget makes ranks share sequences that alone would be faste
   const i64 least = make_plan(request_of(m, 8, longer, options)).step.memory.total();
   options.sequence = {};
   options.recompute = Recompute::none;
+  options.zero = 0;
   options.memory_budget = (least + free.step.memory.total()) / 2;
   const PlanResult tight = make_plan(request_of(m, 8, longer, options));
   CHECK(tight.plan.mesh.sequence > 1);
@@ -206,6 +207,48 @@ TEST_CASE("a memory budget makes ranks share sequences that alone would be faste
   CHECK(contains(hopeless.sequence_reason, "needs least"));
   CHECK(contains(hopeless.refusal, "more than the memory budget of 1 B (memory.budget)"));
   CHECK(failure_of([&] { require_fits(hopeless); }) == Failure{ExitCode::usage, hopeless.refusal});
+}
+
+TEST_CASE("a memory budget decides what is dealt over the ranks") {
+  const TracedModel m = tiny_shape(4, 8, 8);
+  const BatchStatistics batch = of(std::vector<SampleStatistics>(8, {64, 1, 10}));
+  const i64 ranks = 8;
+  PlanOptions fixed;
+  fixed.sequence = ranks;
+  fixed.recompute = Recompute::none;
+  std::vector<MemoryByPart> memory;
+  for (const int stage : {0, 1, 2, 3}) {
+    CAPTURE(stage);
+    PlanOptions options = fixed;
+    options.zero = stage;
+    const PlanResult result = make_plan(request_of(m, ranks, batch, options));
+    CHECK(result.plan.zero == stage);
+    CHECK(result.zero_reason == "asked for by parallel.zero");
+    memory.push_back(result.step.memory);
+    const MemoryByPart &whole = memory.front(), &now = memory.back();
+    // At most an element more of each bucket.
+    const auto dealt = [&](i64 bytes, i64 of_all) {
+      CHECK(bytes >= of_all / ranks);
+      CHECK(bytes <= of_all / ranks + 1024);
+    };
+    if (stage >= 1) dealt(now.optimizer, whole.optimizer);
+    if (stage >= 2) dealt(now.gradients, whole.gradients);
+    if (stage >= 3) dealt(now.parameters, whole.parameters);
+    if (stage > 0) CHECK(now.total() < memory[memory.size() - 2].total());
+
+    options = fixed;
+    options.memory_budget = now.total();
+    const PlanResult chosen = make_plan(request_of(m, ranks, batch, options));
+    CHECK(chosen.plan.zero == stage);
+    CHECK(chosen.warnings.empty());
+    CHECK(contains(chosen.zero_reason,
+                   stage == 0 ? "all fits on every rank" : "with all on every rank it needs"));
+  }
+  PlanOptions alone;
+  alone.zero = 3;
+  const PlanResult one = make_plan(request_of(m, 1, batch, alone));
+  CHECK(one.plan.zero == 0);
+  CHECK(one.zero_reason == "one rank holds all");
 }
 
 TEST_CASE("a memory budget decides how much backward computes again") {

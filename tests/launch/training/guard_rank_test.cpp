@@ -45,8 +45,8 @@ struct Training {
   StepBatch batch(const std::vector<model::Sample>& samples) const {
     return deal_step(samples, *model, plan, test_world().rank(), 1);
   }
-  StepResult step(const StepBatch& of, StepRunner::End end = StepRunner::End::gradients) {
-    return train_step(state, of, {.adamw = {.lr = 1e-2, .weight_decay = 0.1}, .end = end}, runner, {});
+  StepResult step(const StepBatch& of, StepRunner::End end = StepRunner::End::update) {
+    return train_step(state, of, {.adamw = {.lr = 1e-2, .weight_decay = 0.1}, .end = end}, runner);
   }
   // Every bit that training changes.
   std::string bits() const {
@@ -242,7 +242,7 @@ TEST_CASE("a bit of a replica that flips between two steps is found by the next 
         word[bit / 8] = static_cast<unsigned char>(word[bit / 8] ^ (1 << (bit % 8)));
       }
       const bool compare = step == kEvery - 1;
-      CHECK(t.step(batch, compare ? StepRunner::End::replica_check : StepRunner::End::gradients).finite);
+      CHECK(t.step(batch, compare ? StepRunner::End::replica_check : StepRunner::End::update).finite);
       if (!compare) continue;
       const Failure failure = failure_of([&] { t.runner.check_replicas(); });
       differ = failure.code == ExitCode::internal &&

@@ -43,10 +43,11 @@ const std::vector<Layout> kLayouts{
 // A training step with the comparison of replicas, and an evaluation, as a rank of the layout runs them.
 // `between` comes between the two. Returns where the host touched memory.
 std::string run_traced(model::Vlm& model, const Layout& layout, Trace& trace,
-                       const std::function<void()>& between = {}) {
-  const auto plan =
-      parallel::uniform_plan(layout.mesh, model.vision().blocks(), layout.vision, model.language().blocks(),
-                             layout.language, parallel::FusionKind::owner);
+                       const std::function<void()>& between = {}, int zero = 0) {
+  auto plan = parallel::uniform_plan(layout.mesh, model.vision().blocks(), layout.vision,
+                                     model.language().blocks(), layout.language, parallel::FusionKind::owner);
+  plan.zero = zero;
+  const ParameterRegistry::Pretence dealt(model.parameters(), plan.sharding(layout.rank));
   const auto samples = samples_for(model);
   const StepBatch batch = deal_step(samples, model, plan, layout.rank, 0);
   parallel::MeshGroups groups(layout.mesh, layout.rank);
@@ -54,7 +55,7 @@ std::string run_traced(model::Vlm& model, const Layout& layout, Trace& trace,
     StepRunner runner(model, plan, groups, trace.stream());
     TrainState state{.model = model, .optimizer = parallel::AdamW(model.parameters())};
     const StepOptions options{.adamw = {.lr = 1e-3}, .end = StepRunner::End::replica_check};
-    queue_train_step(state, batch, options, runner, trace.stream());
+    queue_train_step(state, batch, options, runner);
     if (between) between();
     runner.queue_evaluation(batch);
     CHECK_THROWS(finish_train_step(state, batch, runner));  // a number cannot be had
@@ -70,6 +71,21 @@ TEST_CASE("steps and evaluations of every family read no memory outside the ops"
       Trace trace;
       CHECK(run_traced(*model, layout, trace) == "");
       CHECK(trace.flops() > 0);
+    }
+  }
+}
+
+TEST_CASE("neither do those of parameters that are dealt over the ranks") {
+  for (const model::AdapterConfig& adapters :
+       {model::AdapterConfig{}, model::AdapterConfig{.rank = 2, .alpha = 4, .targets = {"*"}}}) {
+    const auto model = traced_model(test::tiny_config(), adapters);
+    for (const Layout& layout : kLayouts) {
+      for (const int zero : {1, 2, 3}) {
+        CAPTURE(layout.mesh.text());
+        CAPTURE(zero);
+        Trace trace;
+        CHECK(run_traced(*model, layout, trace, {}, zero) == "");
+      }
     }
   }
 }
