@@ -43,7 +43,7 @@ void add_wire(CostByPart& parts, const model::PassTrace& trace, i64 node, KnownW
   const auto& entries = trace.schedule.entries();
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (entries[i].group == parallel::kWorldLabel) {
-      part_of(parts, kParameters).wire += wire_of(entries[i].counts, size_of(entries[i].dtype));
+      part_of(parts, kParameters).wire += wire_of(entries[i].counts, size_of(entries[i].dtype), node);
       continue;
     }
     const auto [wire, added] = known.try_emplace(entries[i].counts.identity());
