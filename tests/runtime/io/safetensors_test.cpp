@@ -123,7 +123,7 @@ TEST_CASE("the bytes written are those of the format, in the order given, wider 
 
   write_safetensors(folder / "y", tensors);
   CHECK(contents_of(folder / "x") == contents_of(folder / "y"));
-  write_safetensors(folder / "none", {}, {});
+  write_safetensors(folder / "none", std::span<const NamedTensor>(), {});
   CHECK(contents_of(folder / "none") == file_bytes("{}      ", ""));
   CHECK(SafetensorsFile(folder / "none").entries().empty());
 }
