@@ -59,7 +59,6 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   parallel::MeshGroups groups(planned.plan.mesh, job.world);
   const parallel::Mesh& mesh = planned.plan.mesh;
   const i64 data_rank = mesh.data_rank(job.world.rank());
-  StepRunner runner(*model, planned.plan, groups, job.stream);
   const StepBatch step =
       deal_step(batch.samples, *model, planned.plan, job.world.rank(), planned.plan.micro_batch_tokens);
 
