@@ -146,7 +146,7 @@ std::string limit_of(const PlanResult& plan) {
       "memory: {} {} of {}; parameters, gradients and moments take {} at any length; sequence degree "
       "{}, recompute {}",
       largest.first, bytes_text(largest.second), bytes_text(plan.memory_budget), bytes_text(staying(m)),
-      plan.plan.mesh.sequence, parallel::name_of(plan.plan.recompute));
+      plan.plan.mesh.sequence, setting_of(plan.plan).text());
 }
 
 }  // namespace

@@ -30,11 +30,13 @@ TEST_CASE("the longest sequence fits, and a hundredth more does not, for every l
     for (const Recompute level : {Recompute::none, Recompute::block}) {
       PlanOptions options;
       options.recompute = level;
+      options.zero = level == Recompute::none ? 0 : 3;
       options.sequence = world;
       options.vision = options.language = world == 1 ? AttentionKind::local : AttentionKind::gather;
       const i64 budget = needed(world, 5000, options);
       const LongestSequence longest = longest_sequence(one_image(world, budget, options).request);
       CAPTURE(world);
+      CHECK(longest.plan.plan.zero == (world == 1 ? 0 : *options.zero));
       CHECK(longest.tokens >= 5000 - 5);
       CHECK(longest.tokens <= 5000);
       CHECK(longest.plan.refusal.empty());

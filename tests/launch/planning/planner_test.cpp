@@ -241,8 +241,9 @@ TEST_CASE("a memory budget decides what is dealt over the ranks") {
     const PlanResult chosen = make_plan(request_of(m, ranks, batch, options));
     CHECK(chosen.plan.zero == stage);
     CHECK(chosen.warnings.empty());
-    CHECK(contains(chosen.zero_reason,
-                   stage == 0 ? "all fits on every rank" : "with all on every rank it needs"));
+    CHECK(contains(chosen.zero_reason, stage == 0
+                                           ? "all fits on every rank"
+                                           : "with all on every rank and nothing computed again it needs"));
   }
   PlanOptions alone;
   alone.zero = 3;
