@@ -240,7 +240,7 @@ class VerbsTest(JobTest):
     def test_a_benchmark_of_all_layouts_prints_predicted_beside_measured(self):
         step = ["bench", "step", "--model", "configs/models/tiny.json", "--tokens", "96", "--images", "2", "--steps", "2"]
         line = self.json_line(*step, "--layouts", "all", "--json", ranks=2)
-        self.assertEqual(len(line["layouts"]), 1 + 4 * 4 * 2)
+        self.assertEqual(len(line["layouts"]), 1 + 4 * 4 * 2 + 2 * 3)  # with each stage of ZeRO for each degree
         for layout in line["layouts"]:
             for key in ["seconds", "exchange_mib", "activation_mib"]:
                 self.assertGreater(layout["predicted_" + key], 0)
