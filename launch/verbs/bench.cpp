@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -15,6 +16,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/json.h"
 #include "runtime/ops/attention.h"
+#include "runtime/ops/linear.h"
 #include "runtime/tensor/host_values.h"
 
 namespace longsight::launch {
@@ -40,14 +42,19 @@ void print(const Line& line, bool json) {
                value.is_number_float() ? fmt::format("{:.4g}", value.get<double>()) : json_text(value));
 }
 
+struct Product {
+  i64 m, n, k;
+  double gflops(double seconds) const {
+    return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / seconds / 1e9;
+  }
+};
+constexpr Product kLayerLike[] = {{1024, 1024, 1024}, {2048, 2048, 1024}, {4096, 1024, 1024}};
+
 // Best rate of plain dnnl_sgemm over layer-like and square shapes, in GFLOP/s: the peak that shares are given
 // of.
 double gemm_peak(double seconds_each = 0.25) {
-  struct Case {
-    i64 m, n, k;
-  };
   double best = 0;
-  for (const Case& c : {Case{1024, 1024, 1024}, Case{2048, 2048, 1024}, Case{4096, 1024, 1024}}) {
+  for (const Product& c : kLayerLike) {
     const std::vector<float> a = random_values(c.m * c.k, "a"), b = random_values(c.n * c.k, "b");
     std::vector<float> y(static_cast<std::size_t>(c.m * c.n));
     const double begin = steady_seconds();
@@ -56,11 +63,57 @@ double gemm_peak(double seconds_each = 0.25) {
       check(dnnl_sgemm('N', 'T', c.m, c.n, c.k, 1.F, a.data(), c.k, b.data(), c.k, 0.F, y.data(), c.n) ==
                 dnnl_success,
             "sgemm");
-      best = std::max(best, 2.0 * static_cast<double>(c.m) * static_cast<double>(c.n) *
-                                static_cast<double>(c.k) / (steady_seconds() - start) / 1e9);
+      best = std::max(best, c.gflops(steady_seconds() - start));
     }
   }
   return best;
+}
+
+// Best rates of a layer's three products, x W^T, dy W and dy^T x, in GFLOP/s. In f32 and bf16 by turns, so
+// that the ratios are those of one state of the machine.
+Line linear_rates(const Product& shape, double seconds) {
+  struct Layer {
+    Layer(DType dtype, const Product& p)
+        : x(dtype, {p.m, p.k}),
+          dx(dtype, {p.m, p.k}),
+          weight(dtype, {p.n, p.k}),
+          y(dtype, {p.m, p.n}),
+          dw(DType::F32, {p.n, p.k}) {
+      const auto fill = [](const Tensor& to, const char* name) {
+        auto values = random_values(to.elements(), name);
+        copy(to, Tensor(values.data(), DType::F32, to.shape()), {});
+      };
+      fill(x, "x");
+      fill(weight, "weight");
+    }
+    OwnedTensor x, dx, weight, y, dw;
+  };
+  const Layer layers[] = {Layer(DType::F32, shape), Layer(DType::BF16, shape)};
+  double best[2][3] = {};
+  const double begin = steady_seconds();
+  while (steady_seconds() - begin < seconds) {
+    for (int i = 0; i < 2; ++i) {
+      const Layer& l = layers[i];
+      double at = steady_seconds();
+      const auto lap = [&](int product) {
+        const double now = steady_seconds();
+        best[i][product] = std::max(best[i][product], shape.gflops(now - std::exchange(at, now)));
+      };
+      ops::linear(l.y.view(), l.x.view(), l.weight, {}, {});
+      lap(0);
+      ops::linear_backward_input(l.dx.view(), l.y.view(), l.weight, ops::Write::overwrite, {});
+      lap(1);
+      ops::linear_backward_weight(l.dw, {}, l.y.view(), l.x.view(), {});
+      lap(2);
+    }
+  }
+  Line line{{"shape", fmt::format("{} x {} x {}", shape.m, shape.n, shape.k)}};
+  const char* const names[] = {"forward", "backward_input", "backward_weight"};
+  for (int product = 0; product < 3; ++product) {
+    line[fmt::format("{}_f32_gflops", names[product])] = best[0][product];
+    line[fmt::format("{}_bf16_gflops", names[product])] = best[1][product];
+  }
+  return line;
 }
 
 struct Common {
@@ -77,12 +130,29 @@ struct Common {
 };
 
 void add_gemm(Command app, Run& run) {
-  const Command verb = app.add_command("gemm", "Rate of dnnl_sgemm");
-  auto c = std::make_shared<Common>();
+  const Command verb =
+      app.add_command("gemm", "Rate of dnnl_sgemm, or of a layer's products in bf16 beside f32");
+  struct Options : Common {
+    std::string dtype = "f32";
+    i64 rows = 2048, outputs = 512, inputs = 512;
+  };
+  auto c = std::make_shared<Options>();
   c->add(verb);
+  verb.add_option("--dtype", c->dtype, "f32, or bf16 beside it (default f32)");
+  verb.add_option("--rows", c->rows, "with --dtype bf16: of the activations (default 2048)");
+  verb.add_option("--outputs", c->outputs, "with --dtype bf16: of the layer (default 512)");
+  verb.add_option("--inputs", c->inputs, "with --dtype bf16: of the layer (default 512)");
   verb.callback([c, &run] {
     run = [c](Job& job) {
       c->apply();
+      require(c->dtype == "f32" || c->dtype == "bf16", ExitCode::usage, "--dtype {}: f32 or bf16", c->dtype);
+      require(c->rows > 0 && c->outputs > 0 && c->inputs > 0, ExitCode::usage,
+              "--rows, --outputs and --inputs are positive");
+      if (c->dtype == "bf16") {
+        const Line line = linear_rates({c->rows, c->outputs, c->inputs}, 2.0);
+        if (job.leads()) print(line, c->json);
+        return ExitCode::done;
+      }
       const double rate = gemm_peak(1.0);
       if (job.leads()) print({{"threads", omp_get_max_threads()}, {"gflops", rate}}, c->json);
       return ExitCode::done;
