@@ -5,14 +5,14 @@ namespace longsight::launch {
 TrainedValues::TrainedValues(const ParameterRegistry& parameters, Stream stream) {
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     if (!parameters.has_grad(id)) continue;
-    const Tensor values = parameters.value(id);
+    const Tensor values = parameters.held_value(id);
     copies_.push_back({id, OwnedTensor(values.dtype(), values.shape(), "trained values", values.backend())});
     copy(copies_.back().values, values, stream);
   }
 }
 
 void TrainedValues::put_back(const ParameterRegistry& parameters, Stream stream) const {
-  for (const Copy& kept : copies_) copy(parameters.value(kept.id), kept.values, stream);
+  for (const Copy& kept : copies_) copy(parameters.held_value(kept.id), kept.values, stream);
 }
 
 }  // namespace longsight::launch

@@ -1,4 +1,5 @@
-// A copy of the values that are trained, to go back to: merging adapters changes them.
+// A copy of the values that are trained, as far as this rank holds them, to go back to: merging adapters
+// changes them.
 #pragma once
 
 #include <vector>
