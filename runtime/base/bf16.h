@@ -9,16 +9,8 @@ namespace longsight {
 struct bf16 {
   bf16() = default;
   // To the nearest, ties to even; NaN stays NaN. Without branches, for loops that the compiler vectorises.
-  [[gnu::always_inline]] bf16(float value)
-      : bits(nearest(std::bit_cast<std::uint32_t>(value))) {}  // NOLINT: implicit, as float is
-  // Without a temporary, at which GCC 12 would not vectorise the loop.
-  [[gnu::always_inline]] bf16& operator=(float value) {
-    bits = nearest(std::bit_cast<std::uint32_t>(value));
-    return *this;
-  }
-  [[gnu::always_inline]] operator float() const {
-    return std::bit_cast<float>(std::uint32_t{bits} << 16);
-  }  // NOLINT: exact
+  bf16(float value) : bits(nearest(std::bit_cast<std::uint32_t>(value))) {}  // NOLINT: implicit, as float is
+  operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }  // NOLINT: exact
 
   static bf16 of_bits(std::uint16_t pattern) {
     bf16 x;
@@ -29,7 +21,7 @@ struct bf16 {
   std::uint16_t bits;
 
  private:
-  [[gnu::always_inline]] static std::uint16_t nearest(std::uint32_t f32) {
+  static std::uint16_t nearest(std::uint32_t f32) {
     const std::uint32_t rounded = f32 + 0x7FFFU + (f32 >> 16 & 1U), quiet_nan = f32 | 0x400000U;
     return static_cast<std::uint16_t>(((f32 & 0x7FFFFFFFU) > 0x7F800000U ? quiet_nan : rounded) >> 16);
   }

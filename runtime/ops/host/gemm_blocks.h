@@ -48,11 +48,8 @@ void gemm_in_blocks(const Gemm<T, C>& g, const RowsDone& done, F&& product) {
     constexpr i64 kColumns = 64;
     for_blocks(ceil_div(g.m, kColumns), [&](i64 block) {
       const i64 first = block * kColumns, last = std::min(g.m, first + kColumns);
-      const T* const a = g.a;
-      Statistics<T>* const sums = g.a_sums;
       for (i64 r = 0; r < g.k; ++r) {
-#pragma omp simd
-        for (i64 c = first; c < last; ++c) sums[c] += a[r * g.lda + c];
+        for (i64 c = first; c < last; ++c) g.a_sums[c] += g.a[r * g.lda + c];
       }
     });
   }

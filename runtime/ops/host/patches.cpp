@@ -17,7 +17,7 @@ void patch_rows(Matrix rows, Tensor pixels, i64 patch, std::span<const i64> inde
       for (i64 channel = 0; channel < 3; ++channel) {
         for (i64 y = 0; y < patch; ++y) {
           const float* from = source + (channel * height + top + y) * width + left;
-          for (i64 x = 0; x < patch; ++x) *to++ = from[x];
+          for (i64 x = 0; x < patch; ++x) *to++ = static_cast<T>(from[x]);
         }
       }
     });
@@ -33,7 +33,7 @@ void ready_patch_rows(Matrix rows, Tensor patches, std::span<const i64> index) {
       const float* from = source + index[static_cast<std::size_t>(r)] * rows.cols;
       T* to = out + r * rows.stride;
 #pragma omp simd
-      for (i64 c = 0; c < rows.cols; ++c) to[c] = from[c];
+      for (i64 c = 0; c < rows.cols; ++c) to[c] = static_cast<T>(from[c]);
     });
   });
 }
