@@ -119,7 +119,7 @@ void Connector::add_state_gradient(Tensor d_state, Tensor d_chosen, i64 k, const
 
 bool Connector::any_grad(const ParameterRegistry& p) const {
   return model::any_grad(ids_.row_norm, p) || model::any_grad(ids_.joined_norm, p) ||
-         model::any_grad(ids_.first, p) || (ids_.second.present() && model::any_grad(ids_.second, p));
+         model::any_grad(ids_.first, p) || model::any_grad(ids_.second, p);
 }
 
 }  // namespace longsight::model

@@ -213,6 +213,7 @@ void linear_backward_input(Matrix dx, Matrix dy, const LinearIds& ids, ops::Writ
 }
 
 bool any_grad(const LinearIds& ids, const ParameterRegistry& p) {
+  if (!ids.present()) return false;  // a language model alone has no connector
   for (const AdapterIds& adapter : ids.adapters) {
     if (adapter.present() && (p.has_grad(adapter.a) || p.has_grad(adapter.b))) return true;
   }
