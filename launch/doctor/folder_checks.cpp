@@ -42,13 +42,6 @@ std::string type_of(const std::string& folder) {
   return fmt::format("of type 0x{:X}", static_cast<unsigned long>(info.f_type));
 }
 
-// The folder itself, or the nearest above it that is there.
-std::string existing(fs::path folder) {
-  std::error_code ignored;
-  while (!folder.empty() && !fs::is_directory(folder, ignored)) folder = folder.parent_path();
-  return folder.empty() ? "." : folder.string();
-}
-
 Finding wrong(std::string text, std::string remedy) {
   return {Verdict::wrong, kName, std::move(text), std::move(remedy)};
 }
@@ -106,7 +99,7 @@ Findings check_folder(const std::string& folder, parallel::ProcessGroup& world, 
   std::string probe;
   Findings findings;
   if (world.rank() == 0) {
-    probe = existing(folder) + "/.longsight-doctor-XXXXXX";
+    probe = existing_folder(folder) + "/.longsight-doctor-XXXXXX";
     if (std::error_code ignored; fs::exists(folder, ignored) && !fs::is_directory(folder, ignored)) {
       findings.push_back(wrong(folder + " is a file", "choose another output.dir"));
       probe.clear();

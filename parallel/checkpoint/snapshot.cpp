@@ -13,6 +13,15 @@ Share part_of(const ParameterRegistry& parameters, ParameterId id, i64 rank, i64
   return parameters.part_of(id, share_of(parameters.bucket_of(id).elements, rank, ranks));
 }
 
+// Of all trained parameters together.
+i64 elements_of(const ParameterRegistry& parameters, i64 rank, i64 ranks) {
+  i64 elements = 0;
+  for (const ParameterBucket& bucket : parameters.buckets()) {
+    if (bucket.trained) elements += share_of(bucket.elements, rank, ranks).elements();
+  }
+  return elements;
+}
+
 }  // namespace
 
 std::string value_name(const std::string& parameter) {
@@ -62,11 +71,7 @@ Snapshot::Snapshot(const ParameterRegistry& parameters, const AdamW& optimizer, 
             (parameters.sharding().rank == rank && parameters.sharding().ranks == ranks),
         "rank {} of {} takes the share of rank {} of {}", rank, ranks, parameters.sharding().rank,
         parameters.sharding().ranks);
-  i64 elements = 0;
-  for (const ParameterBucket& bucket : parameters.buckets()) {
-    if (bucket.trained) elements += share_of(bucket.elements, rank, ranks).elements();
-  }
-  const Shape shape{elements};
+  const Shape shape{elements_of(parameters, rank, ranks)};
   values_ = OwnedTensor(dtype_, shape, "checkpoint");
   first_ = OwnedTensor(dtype_, shape, "checkpoint");
   second_ = OwnedTensor(dtype_, shape, "checkpoint");
@@ -90,12 +95,7 @@ Snapshot::Snapshot(const ParameterRegistry& parameters, const AdamW& optimizer, 
 }
 
 i64 Snapshot::bytes(const ParameterRegistry& parameters, i64 ranks) {
-  i64 elements = 0;
-  for (const ParameterBucket& bucket : parameters.buckets()) {
-    if (bucket.trained)
-      elements += share_of(bucket.elements, 0, ranks).elements();  // no smaller than another
-  }
-  return 3 * elements * size_of(parameters.dtype());
+  return 3 * elements_of(parameters, 0, ranks) * size_of(parameters.dtype());  // no smaller than another
 }
 
 CheckpointFile Snapshot::write(const std::string& folder) const {
