@@ -11,22 +11,16 @@ constexpr const char* kNorm = "gradient norm";
 constexpr const char* kWhole = "whole parameter";
 constexpr ParameterId kEnd = -1;
 
-std::vector<i64> shares_of(i64 elements, i64 ranks) {
-  std::vector<i64> counts;
-  for (i64 r = 0; r < ranks; ++r) counts.push_back(share_of(elements, r, ranks).elements());
-  return counts;
-}
-
 const ParameterUnit& unit_of(const ParameterRegistry& p, const ParameterBucket& bucket) {
   return p.units()[static_cast<std::size_t>(bucket.unit)];
 }
 
 Exchange gathered(const ParameterRegistry& p, const ParameterBucket& bucket, i64 ranks) {
-  return all_gather("values " + unit_of(p, bucket).name, shares_of(bucket.elements, ranks));
+  return all_gather("values " + unit_of(p, bucket).name, bucket.elements, ranks);
 }
 
 Exchange summed(const ParameterRegistry& p, const ParameterBucket& bucket, i64 ranks) {
-  return reduce_scatter("gradients " + unit_of(p, bucket).name, shares_of(bucket.elements, ranks));
+  return reduce_scatter("gradients " + unit_of(p, bucket).name, bucket.elements, ranks);
 }
 
 void check_world(const ParameterRegistry& p, const ProcessGroup& world) {

@@ -14,7 +14,9 @@ i64 staying(const MemoryByPart& m) {
 
 // Whether anything fits on this mesh.
 bool something_fits(const PlanRequest& request, const BlockRequests& blocks, const Mesh& mesh) {
-  const auto tried = with_setting(request, blocks, mesh, memory_settings(request, mesh).back().back());
+  KnownPasses passes(request);
+  const auto tried =
+      with_setting(request, passes, blocks, mesh, leanest(memory_settings(request, mesh).back()));
   return std::any_of(tried.begin(), tried.end(), [&](const Candidate& c) { return fits(request, c); });
 }
 
@@ -84,10 +86,12 @@ class Search {
     const PlanRequest probe = request(std::max(least_tokens(), kTokensOfRank * request_.world));
     const BlockRequests blocks = block_requests(model_facts(probe.model.config()), probe.options);
     const Candidate* best = nullptr;
+    KnownPasses passes(probe);
     std::vector<std::vector<Candidate>> all;
     for (i64 degree : sequence_degrees(probe)) {
       const Mesh mesh = parallel::make_mesh(probe.world, degree);
-      all.push_back(with_setting(probe, blocks, mesh, memory_settings(probe, mesh).back().back()));
+      all.push_back(
+          with_setting(probe, passes, blocks, mesh, planning::leanest(memory_settings(probe, mesh).back())));
     }
     for (const auto& of_degree : all) {
       for (const Candidate& c : of_degree)

@@ -52,12 +52,13 @@ MemorySetting setting_of(const Plan& plan) {
   return {plan.micro_batch_tokens, plan.recompute, plan.zero};
 }
 
-std::vector<std::vector<MemorySetting>> memory_settings(const PlanRequest& request, const Mesh& mesh) {
-  std::vector<std::vector<MemorySetting>> all;
+std::vector<Stages> memory_settings(const PlanRequest& request, const Mesh& mesh) {
+  std::vector<Stages> all;
   for (const i64 limit : limits(request, mesh)) {
+    all.emplace_back();
     for (const int zero : stages(request, mesh)) {
-      all.emplace_back();
-      for (const Recompute level : levels(request)) all.back().push_back({limit, level, zero});
+      all.back().emplace_back();
+      for (const Recompute level : levels(request)) all.back().back().push_back({limit, level, zero});
     }
   }
   return all;

@@ -20,9 +20,17 @@ struct MemorySetting {
 };
 MemorySetting setting_of(const Plan&);
 
-// What the configuration leaves open, by micro-batches: one per data group first, then of half as many tokens
-// each, down to every sample by itself; of each the stages of ZeRO; of each of these the levels of recompute,
-// that which keeps most first: the first that fits is the fastest of them. The very last needs least.
-std::vector<std::vector<MemorySetting>> memory_settings(const PlanRequest&, const Mesh&);
+// What the configuration leaves open, each level as the one before it with more of the next lever:
+//   limits of micro-batches: one per data group first, then of half as many tokens each, down to every sample
+//   by itself;
+//   of each the stages of ZeRO;
+//   of each of these the levels of recompute, that which keeps most first: the first that fits is the
+//   fastest.
+using Levels = std::vector<MemorySetting>;
+using Stages = std::vector<Levels>;
+std::vector<Stages> memory_settings(const PlanRequest&, const Mesh&);
+inline const MemorySetting& leanest(const Stages& stages) {
+  return stages.back().back();
+}
 
 }  // namespace longsight::planning

@@ -1,9 +1,11 @@
 #include "launch/planning/plan_candidates.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 
 namespace longsight::planning {
@@ -64,9 +66,12 @@ namespace {
 // The steps of one mesh, by the limit of their micro-batches.
 class Steps {
  public:
-  Steps(const PlanRequest& request, const Mesh& mesh) : request_(request), mesh_(mesh) {}
+  Steps(const PlanRequest& request, KnownPasses& passes, const Mesh& mesh)
+      : request_(request), passes_(passes), mesh_(mesh) {}
 
-  const TypicalStep& of(i64 limit) { return steps_.try_emplace(limit, request_, mesh_, limit).first->second; }
+  const TypicalStep& of(i64 limit) {
+    return steps_.try_emplace(limit, request_, passes_, mesh_, limit).first->second;
+  }
 
   void set(Candidate& candidate, const MemorySetting& setting) {
     setting.apply(candidate.plan);
@@ -75,6 +80,7 @@ class Steps {
 
  private:
   const PlanRequest& request_;
+  KnownPasses& passes_;
   Mesh mesh_;
   std::map<i64, TypicalStep> steps_;
 };
@@ -97,15 +103,21 @@ class Pairs {
     return std::move(all_);
   }
 
-  // One tower after the other, and then the first once more: what both have to do with each other, where
-  // their cuts make rows move between them, is little beside what each does by itself.
+  // One tower after the other: what both have to do with each other, where their cuts make rows move between
+  // them, is little beside what each does by itself.
   std::vector<Candidate> likely() {
     for (AttentionKind vision : vision_) add(vision, language_.front());
     const AttentionKind best_vision = best().open_vision;
     for (AttentionKind language : language_) add(best_vision, language);
-    const AttentionKind best_language = best().open_language;
-    for (AttentionKind vision : vision_) add(vision, best_language);
     return std::move(all_);
+  }
+
+  // To those that are known, what differs from one of them in its vision tower only.
+  void add_visions(std::vector<Candidate>& known, AttentionKind language) {
+    for (const Candidate& c : known) known_.emplace(c.open_vision, c.open_language);
+    all_ = std::move(known);
+    for (AttentionKind vision : vision_) add(vision, language);
+    known = std::move(all_);
   }
 
  private:
@@ -133,69 +145,166 @@ class Pairs {
   std::vector<Candidate> all_;
 };
 
-// The fastest setting that fits, for a candidate that with the first one does not; where none does, that
-// which needs least.
-void make_fit(const PlanRequest& request, const std::vector<std::vector<MemorySetting>>& settings,
-              Steps& steps, Candidate& candidate) {
-  const MemorySetting& first = settings.front().front();
-  candidate.too_large.emplace_back(first, candidate.step.memory.total());
-  Candidate tried = candidate, best = candidate;
-  steps.set(best, settings.back().back());
-  const bool possible = fits(request, best);
-  for (const auto& levels : settings) {
-    for (const MemorySetting& setting : levels) {
-      if (!possible || &setting == &first) continue;
-      steps.set(tried, setting);
-      if (fits(request, tried)) {
-        if (tried.step.seconds < best.step.seconds) best = tried;
-        break;
-      }
-      candidate.too_large.emplace_back(setting, tried.step.memory.total());
-    }
-    // More dealt over the ranks or smaller micro-batches would take longer, and save what is not needed.
-    if (fits(request, tried) && tried.plan.recompute == levels.front().recompute) break;
+// What is tried on one mesh.
+struct OfMesh {
+  Steps steps;
+  std::vector<Stages> settings;
+  std::vector<Candidate> all;
+  std::size_t limit = 0;            // of the settings: what the candidate before needed
+  std::optional<double> more = {};  // seconds that every candidate takes more at least, to fit
+
+  const MemorySetting& first() const { return settings.front().front().front(); }
+};
+
+// What stays for the whole run is the same for all strategies, and so are its ranks' exchanges: the seconds
+// that dealing out enough of it adds.
+double seconds_more(const PlanRequest& request, OfMesh& here) {
+  Candidate tried = here.all.front();
+  here.steps.set(tried, here.first());
+  const double whole = tried.step.seconds;
+  double least = std::numeric_limits<double>::infinity();
+  for (const Levels& levels : here.settings.front()) {
+    MemorySetting setting = levels.front();
+    setting.apply(tried.plan);
+    if (resident_memory(request.model.parameters(), tried.plan).total() > request.options.memory_budget)
+      continue;
+    here.steps.set(tried, setting);
+    least = std::min(least, tried.step.seconds - whole);
   }
-  candidate.plan = best.plan;
-  candidate.step = best.step;
+  return std::isinf(least) ? 0 : least;
 }
+
+// The first limit of micro-batches with which anything fits: candidates of one mesh differ little, so it is
+// looked for from that of the one before.
+std::size_t first_limit(const PlanRequest& request, OfMesh& here, Candidate tried) {
+  const auto possible = [&](std::size_t limit) {
+    here.steps.set(tried, leanest(here.settings[limit]));
+    return fits(request, tried);
+  };
+  std::size_t limit = here.limit;
+  if (limit < here.settings.size() && possible(limit)) {
+    while (limit > 0 && possible(limit - 1)) --limit;
+  } else {
+    while (limit < here.settings.size() && !possible(limit)) ++limit;
+  }
+  return here.limit = limit;
+}
+
+// For a candidate that does not fit with the first setting: the fastest setting that fits and is faster than
+// `bound`, where there is one; else what needs least, of those that fit with the largest micro-batches.
+void make_fit(const PlanRequest& request, OfMesh& here, Candidate& candidate, double bound) {
+  Candidate tried = candidate;
+  tried.too_large = {{here.first(), candidate.step.memory.total()}};
+  const auto set = [&](const MemorySetting& setting) {
+    here.steps.set(tried, setting);
+    const bool fit = fits(request, tried);
+    if (!fit && setting != here.first()) tried.too_large.emplace_back(setting, tried.step.memory.total());
+    return fit;
+  };
+  const std::size_t limits = here.settings.size(), first = first_limit(request, here, candidate);
+  here.steps.set(candidate, leanest(here.settings[std::min(first, limits - 1)]));
+  double fastest = bound;
+  bool faster = true, enough = false;
+  for (std::size_t limit = first; limit < limits && faster && !enough; ++limit) {
+    faster = false;  // smaller micro-batches take longer
+    for (const Levels& levels : here.settings[limit]) {
+      if (!set(levels.back())) {
+        faster = faster || tried.step.seconds < fastest;  // with smaller ones it may fit
+        continue;
+      }
+      bool fit = levels.size() == 1 || set(levels.front());
+      if (tried.step.seconds >= fastest) continue;  // and what computes something again
+      faster = true;
+      for (std::size_t i = 1; i < levels.size() && !fit; ++i) fit = set(levels[i]);
+      if (tried.step.seconds < fastest) {
+        fastest = tried.step.seconds;
+        candidate.plan = tried.plan;
+        candidate.step = tried.step;
+      }
+      // More dealt over the ranks or smaller micro-batches would save what is not needed.
+      if ((enough = tried.plan.recompute == levels.front().recompute)) break;
+    }
+  }
+  candidate.too_large = std::move(tried.too_large);
+}
+
+// Of those, what may be faster than all that fit is made to fit, what may be fastest first.
+class MakeThoseFit {
+ public:
+  explicit MakeThoseFit(const PlanRequest& request) : request_(request) {}
+
+  void run(std::vector<std::pair<Candidate*, OfMesh*>> all) {
+    for (const auto& [c, here] : all) note(*c);
+    while (!all.empty()) {
+      const auto next = std::min_element(all.begin(), all.end(), [](const auto& a, const auto& b) {
+        return least_seconds(a) < least_seconds(b);
+      });
+      const auto [c, here] = *next;
+      if (least_seconds(*next) >= fastest_) return;
+      if (!here->more && !fits(request_, *c)) {
+        here->more = seconds_more(request_, *here);
+        continue;
+      }
+      all.erase(next);
+      if (!fits(request_, *c)) make_fit(request_, *here, *c, fastest_);
+      note(*c);
+    }
+  }
+
+ private:
+  static double least_seconds(const std::pair<Candidate*, OfMesh*>& one) {
+    return one.first->step.seconds + one.second->more.value_or(0);
+  }
+  void note(const Candidate& c) {
+    if (fits(request_, c)) fastest_ = std::min(fastest_, c.step.seconds);
+  }
+
+  const PlanRequest& request_;
+  double fastest_ = std::numeric_limits<double>::infinity();  // that fits
+};
 
 }  // namespace
 
-std::vector<std::vector<Candidate>> ranked(const PlanRequest& request, const BlockRequests& requests,
-                                           const std::vector<Mesh>& meshes) {
-  struct OfMesh {
-    Steps steps;
-    std::vector<std::vector<MemorySetting>> settings;
-    std::vector<Candidate> all;
-  };
+std::vector<std::vector<Candidate>> ranked(const PlanRequest& request, KnownPasses& passes,
+                                           const BlockRequests& requests, const std::vector<Mesh>& meshes) {
   std::vector<std::unique_ptr<OfMesh>> known;
-  std::vector<std::pair<Candidate*, OfMesh*>> fastest_first;
+  std::vector<std::pair<Candidate*, OfMesh*>> likely;
   for (const Mesh& mesh : meshes) {
-    known.push_back(std::make_unique<OfMesh>(
-        OfMesh{.steps = Steps(request, mesh), .settings = memory_settings(request, mesh), .all = {}}));
+    known.push_back(std::make_unique<OfMesh>(OfMesh{
+        .steps = Steps(request, passes, mesh), .settings = memory_settings(request, mesh), .all = {}}));
     OfMesh& here = *known.back();
-    here.all = Pairs(request, requests, mesh, here.settings.front().front(), here.steps).likely();
-    for (Candidate& c : here.all) fastest_first.emplace_back(&c, &here);
+    here.all = Pairs(request, requests, mesh, here.first(), here.steps).likely();
+    for (Candidate& c : here.all) likely.emplace_back(&c, &here);
   }
-  std::stable_sort(fastest_first.begin(), fastest_first.end(), [](const auto& a, const auto& b) {
-    return a.first->step.seconds < b.first->step.seconds;
-  });
-  double fastest = std::numeric_limits<double>::infinity();  // that fits
-  for (const auto& [c, here] : fastest_first) {
-    if (!fits(request, *c) && c->step.seconds < fastest) make_fit(request, here->settings, here->steps, *c);
-    if (fits(request, *c)) fastest = std::min(fastest, c->step.seconds);
-  }
-  std::vector<std::vector<Candidate>> all;
+  MakeThoseFit make_those_fit(request);
+  make_those_fit.run(std::move(likely));
+  const auto best_first = [&](OfMesh& here) {
+    std::swap(here.all.front(), here.all[choose(request, here.all)]);
+  };
+  std::vector<Candidate> bests;
   for (const auto& here : known) {
-    std::swap(here->all.front(), here->all[choose(request, here->all)]);
-    all.push_back(std::move(here->all));
+    best_first(*here);
+    bests.push_back(here->all.front());
   }
+  // Beside the best of all stands what differs from it in either tower.
+  OfMesh& here = *known[choose(request, bests)];
+  const std::size_t before = here.all.size();
+  const Candidate best = here.all.front();
+  Pairs(request, requests, best.plan.mesh, here.first(), here.steps)
+      .add_visions(here.all, best.open_language);
+  std::vector<std::pair<Candidate*, OfMesh*>> added;
+  for (std::size_t i = before; i < here.all.size(); ++i) added.emplace_back(&here.all[i], &here);
+  make_those_fit.run(std::move(added));
+  best_first(here);
+  std::vector<std::vector<Candidate>> all;
+  for (const auto& of_mesh : known) all.push_back(std::move(of_mesh->all));
   return all;
 }
 
-std::vector<Candidate> with_setting(const PlanRequest& request, const BlockRequests& requests,
-                                    const Mesh& mesh, const MemorySetting& setting) {
-  Steps steps(request, mesh);
+std::vector<Candidate> with_setting(const PlanRequest& request, KnownPasses& passes,
+                                    const BlockRequests& requests, const Mesh& mesh,
+                                    const MemorySetting& setting) {
+  Steps steps(request, passes, mesh);
   return Pairs(request, requests, mesh, setting, steps).all();
 }
 

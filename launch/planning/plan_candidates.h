@@ -29,13 +29,14 @@ bool fits(const PlanRequest&, const Candidate&);  // into the memory budget
 // Index of the fastest that fits; if none fits, of the one that needs least memory; of equals the first.
 std::size_t choose(const PlanRequest&, const std::vector<Candidate>&);
 
-// What is likely to be best on each mesh, the best first, with all that differ from it in one tower. What is
-// slower than one that fits, on any of them, even without saving memory, is not made to fit.
-std::vector<std::vector<Candidate>> ranked(const PlanRequest&, const BlockRequests&,
+// What is likely to be best on each mesh, the best first; beside the best of all, those that differ from it
+// in one tower. What is slower than one that fits, on any of them, even without saving memory, is not made to
+// fit.
+std::vector<std::vector<Candidate>> ranked(const PlanRequest&, KnownPasses&, const BlockRequests&,
                                            const std::vector<Mesh>&);
 
 // All that is possible there with one memory setting; not ordered.
-std::vector<Candidate> with_setting(const PlanRequest&, const BlockRequests&, const Mesh&,
+std::vector<Candidate> with_setting(const PlanRequest&, KnownPasses&, const BlockRequests&, const Mesh&,
                                     const MemorySetting&);
 
 }  // namespace longsight::planning

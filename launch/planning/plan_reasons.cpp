@@ -247,11 +247,13 @@ std::string setting_text(const Plan& chosen, const Plan& other) {
 }
 
 // What would have been faster, had it fit.
-void add_settings(const PlanRequest& request, const Candidate& best, std::vector<Rejected>& all) {
+void add_settings(const PlanRequest& request, KnownPasses& passes, const Candidate& best,
+                  std::vector<Rejected>& all) {
   for (const auto& [setting, bytes] : best.too_large) {
     Plan plan = best.plan;
     setting.apply(plan);
-    const StepPrediction step = TypicalStep(request, plan.mesh, plan.micro_batch_tokens).predict(plan);
+    const StepPrediction step =
+        TypicalStep(request, passes, plan.mesh, plan.micro_batch_tokens).predict(plan);
     all.push_back(rejected("recompute " + setting.text(), step, compared(request, best.step, step)));
   }
 }
@@ -272,8 +274,9 @@ void add_link_warning(const StepPrediction& step, std::vector<std::string>& warn
 
 }  // namespace
 
-std::vector<Rejected> rejected_alternatives(const PlanRequest& request, const BlockRequests& requests,
-                                            const Considered& considered, const TypicalStep& step) {
+std::vector<Rejected> rejected_alternatives(const PlanRequest& request, KnownPasses& passes,
+                                            const BlockRequests& requests, const Considered& considered,
+                                            const TypicalStep& step) {
   const Candidate& best = considered.here.front();
   std::vector<Rejected> all;
   for (std::size_t i = 0; i < considered.degrees.size(); ++i) {
@@ -285,7 +288,7 @@ std::vector<Rejected> rejected_alternatives(const PlanRequest& request, const Bl
                                        kinds_text(other.plan.language), setting_text(best.plan, other.plan)),
                            other.step, compared(request, best.step, other.step)));
   }
-  add_settings(request, best, all);
+  add_settings(request, passes, best, all);
   const i64 ranks = step.mesh().sequence;
   const auto add_tower = [&](Tower tower, const TowerFacts& shape, const std::vector<BlockRequest>& asked,
                              std::vector<AttentionKind> Plan::*blocks) {

@@ -17,8 +17,8 @@ std::string memory_reason(const PlanRequest&, const Considered&);
 std::string zero_reason(const PlanRequest&, const Considered&);
 std::vector<BlockDecision> block_decisions(const PlanRequest&, const BlockRequests&, const Considered&,
                                            const TypicalStep&);
-std::vector<Rejected> rejected_alternatives(const PlanRequest&, const BlockRequests&, const Considered&,
-                                            const TypicalStep&);
+std::vector<Rejected> rejected_alternatives(const PlanRequest&, KnownPasses&, const BlockRequests&,
+                                            const Considered&, const TypicalStep&);
 std::vector<std::string> plan_warnings(const PlanRequest&, const Candidate& chosen, const TypicalStep&);
 
 }  // namespace longsight::planning

@@ -22,10 +22,10 @@ std::string split_of(const Plan& plan, const std::vector<AttentionKind>& blocks,
 }
 
 // The best of each degree that may be tried, and which of them is taken.
-Considered consider(const PlanRequest& request, const BlockRequests& requests) {
+Considered consider(const PlanRequest& request, KnownPasses& passes, const BlockRequests& requests) {
   std::vector<Mesh> meshes;
   for (i64 degree : sequence_degrees(request)) meshes.push_back(parallel::make_mesh(request.world, degree));
-  std::vector<std::vector<Candidate>> all = ranked(request, requests, meshes);
+  std::vector<std::vector<Candidate>> all = ranked(request, passes, requests, meshes);
   Considered considered;
   for (const std::vector<Candidate>& of_mesh : all) considered.degrees.push_back(of_mesh.front());
   considered.chosen = choose(request, considered.degrees);
@@ -38,9 +38,10 @@ Considered consider(const PlanRequest& request, const BlockRequests& requests) {
 PlanResult make_plan(const PlanRequest& request) {
   check_request(request);
   const BlockRequests requests = block_requests(model_facts(request.model.config()), request.options);
-  const Considered considered = consider(request, requests);
+  KnownPasses passes(request);
+  const Considered considered = consider(request, passes, requests);
   const Candidate& best = considered.here.front();
-  const TypicalStep step(request, best.plan.mesh, best.plan.micro_batch_tokens);
+  const TypicalStep step(request, passes, best.plan.mesh, best.plan.micro_batch_tokens);
   return {.plan = best.plan,
           .hardware = request.hardware,
           .batch = step.summary(),
@@ -54,14 +55,15 @@ PlanResult make_plan(const PlanRequest& request) {
           .blocks = block_decisions(request, requests, considered, step),
           .step = best.step,
           .flops = step.flops(),
-          .rejected = rejected_alternatives(request, requests, considered, step),
+          .rejected = rejected_alternatives(request, passes, requests, considered, step),
           .warnings = plan_warnings(request, best, step),
           .refusal = fits(request, best) ? "" : what_would_fit(request, requests, best)};
 }
 
 StepPrediction predict_step(const PlanRequest& request, const Plan& plan) {
   check_request(request);
-  return TypicalStep(request, plan.mesh, plan.micro_batch_tokens).predict(plan);
+  KnownPasses passes(request);
+  return TypicalStep(request, passes, plan.mesh, plan.micro_batch_tokens).predict(plan);
 }
 
 double predicted_seconds(const PlanResult& result, double flops) {

@@ -99,17 +99,16 @@ void Cost::add_call(const Work& call, const HardwareProfile& h) {
   if (work > 0) compute_seconds += seconds_of(work, touches ? h.copy : attention ? h.attention : h.gemm);
 }
 
-void Cost::add(const Cost& other, double times) {
-  gemm_flops += times * other.gemm_flops;
-  attention_flops += times * other.attention_flops;
-  touched_bytes += times * other.touched_bytes;
-  compute_seconds += times * other.compute_seconds;
-  const auto whole = static_cast<i64>(times);
-  wire += {.total = whole * other.wire.total,
-           .fullest = whole * other.wire.fullest,
-           .messages = whole * other.wire.messages,
-           .fullest_between = whole * other.wire.fullest_between,
-           .messages_between = whole * other.wire.messages_between};
+void Cost::add(const Cost& other, i64 times) {
+  gemm_flops += number(times) * other.gemm_flops;
+  attention_flops += number(times) * other.attention_flops;
+  touched_bytes += number(times) * other.touched_bytes;
+  compute_seconds += number(times) * other.compute_seconds;
+  wire += {.total = times * other.wire.total,
+           .fullest = times * other.wire.fullest,
+           .messages = times * other.wire.messages,
+           .fullest_between = times * other.wire.fullest_between,
+           .messages_between = times * other.wire.messages_between};
 }
 
 double Cost::link_seconds(const HardwareProfile& h) const {
@@ -134,8 +133,8 @@ double seconds_of(const CostByPart& parts, const HardwareProfile& h) {
   return sum;
 }
 
-void add(CostByPart& sum, const CostByPart& more) {
-  for (const auto& [name, cost] : more) part_of(sum, name).add(cost);
+void add(CostByPart& sum, const CostByPart& more, i64 times) {
+  for (const auto& [name, cost] : more) part_of(sum, name).add(cost, times);
 }
 
 i64 MemoryByPart::total() const {
@@ -173,9 +172,9 @@ RankFigures traced_figures(model::Vlm& model, const model::PassInputs& inputs,
 }
 
 // sum += times * (more - less), part by part.
-void add_difference(CostByPart& sum, const CostByPart& more, const CostByPart& less, double times) {
-  for (const auto& [name, cost] : more) part_of(sum, name).add(cost, times);
-  for (const auto& [name, cost] : less) part_of(sum, name).add(cost, -times);
+void add_difference(CostByPart& sum, const CostByPart& more, const CostByPart& less, i64 times) {
+  add(sum, more, times);
+  add(sum, less, -times);
 }
 
 // The figures of all blocks from traces of one or two of each class. Activations and work add up, scratch
@@ -193,8 +192,8 @@ RankFigures figures_of(model::Vlm& model, model::PassInputs& inputs, const Hardw
     const i64 others = static_cast<i64>(classes[c].blocks.size()) - 1;
     if (others == 0) continue;
     const RankFigures twice = shortened(static_cast<i64>(c));
-    add_difference(all.work, twice.work, once.work, number(others));
-    add_difference(all.wires, twice.wires, once.wires, number(others));
+    add_difference(all.work, twice.work, once.work, others);
+    add_difference(all.wires, twice.wires, once.wires, others);
     all.useful_flops += number(others) * (twice.useful_flops - once.useful_flops);
     all.memory.activations += others * (twice.memory.activations - once.memory.activations);
     all.memory.scratch = std::max(all.memory.scratch, twice.memory.scratch);

@@ -25,14 +25,14 @@ struct Cost {
   double link_seconds(const HardwareProfile&) const;     // of what moves within nodes,
   double network_seconds(const HardwareProfile&) const;  // and between them: one behind the other
   double seconds(const HardwareProfile&) const;          // all three
-  void add(const Cost& other, double times = 1);         // times: a whole number
+  void add(const Cost& other, i64 times = 1);
 };
 
 // By part of the program, in the order in which they begin: vision, connector, fusion, language, loss; and
 // "parameters", what parameters that are dealt over the ranks move between all of them.
 using CostByPart = std::vector<std::pair<std::string, Cost>>;
 double seconds_of(const CostByPart&, const HardwareProfile&);
-void add(CostByPart& sum, const CostByPart& more);
+void add(CostByPart& sum, const CostByPart& more, i64 times = 1);
 
 struct MemoryByPart {
   i64 parameters = 0;

@@ -1,72 +1,39 @@
 #include "launch/planning/typical_step.h"
 
 #include <algorithm>
-#include <map>
 
 namespace longsight::planning {
-namespace {
 
-// Where only the sum is known, merge blocks are spread evenly over the tiles.
-i64 patches_of(const SampleStatistics& s, i64 image, const TileFacts& tile) {
-  if (s.patches == 0) return tile.patches_per_tile;
-  const i64 blocks = s.patches / tile.merge;
-  return (blocks * (image + 1) / s.images - blocks * image / s.images) * tile.merge;
-}
-
-}  // namespace
-
-parallel::BatchShape pack_statistics(std::span<const SampleStatistics> samples, const TileFacts& tile) {
-  parallel::BatchShape shape;
-  shape.frame.class_rows = tile.class_rows;
-  shape.frame.merge = tile.merge;
-  for (const SampleStatistics& s : samples) {
-    const i64 start = shape.frame.samples.rows();
-    i64 position = start;
-    for (i64 image = 0; image < s.images; ++image) {
-      const i64 patches = patches_of(s, image, tile), features = tile.features_of(patches);
-      shape.features.push_back(
-          {shape.frame.images.rows() + tile.first_feature_row, tile.merge, position, features});
-      position += features;
-      shape.frame.images.append(tile.rows_of(patches));
-    }
-    require(position - start <= s.tokens, ExitCode::bad_data,
-            "a sample of {} tokens with {} image{} of {} visual tokens together", s.tokens, s.images,
-            s.images == 1 ? "" : "s", position - start);
-    shape.frame.samples.append(s.tokens);
-    // The last token has no next one.
-    const i64 supervised = std::clamp<i64>(s.supervised, 0, s.tokens - 1);
-    if (supervised > 0) shape.supervised.push_back({start + s.tokens - 1 - supervised, start + s.tokens - 1});
-  }
-  return shape;
-}
-
-TypicalStep::TypicalStep(const PlanRequest& request, const Mesh& mesh, i64 limit)
-    : request_(request), mesh_(mesh) {
-  const TileFacts tile = model_facts(request.model.config()).tile;
+TypicalStep::TypicalStep(const PlanRequest& request, KnownPasses& passes, const Mesh& mesh, i64 limit)
+    : request_(request), passes_(passes), mesh_(mesh) {
   const std::vector<SampleStatistics>& samples = request.samples;
   std::vector<i64> tokens;
   for (const SampleStatistics& s : samples) tokens.push_back(s.tokens);
   summary_.samples = static_cast<i64>(samples.size());
-  std::map<std::vector<SampleStatistics>, std::size_t> known;
+  std::map<Passes, i64> groups;
   for (const auto& group : parallel::deal_samples(tokens, mesh.data, limit)) {
-    groups_.emplace_back();
+    Passes passes_of_it;
     for (const std::vector<i64>& members : group) {
       std::vector<SampleStatistics> packed;
       for (i64 sample : members) packed.push_back(samples[static_cast<std::size_t>(sample)]);
-      const auto [shape, added] = known.emplace(packed, shapes_.size());
-      if (added) shapes_.push_back(pack_statistics(packed, tile));
-      groups_.back().push_back(shape->second);
-      const parallel::Geometry& frame = shapes_[shape->second].frame;
+      const std::size_t micro_batch = passes_.number_of(packed);
+      ++passes_of_it[micro_batch];
+      const parallel::Geometry& frame = passes_.shape(micro_batch).frame;
       summary_.tokens += frame.samples.rows();
       summary_.images += frame.images.count();
       summary_.micro_batches += 1;
       summary_.longest_micro_batch = std::max(summary_.longest_micro_batch, frame.samples.rows());
     }
+    for (const auto& [micro_batch, times] : passes_of_it) all_[micro_batch] += times;
+    ++groups[std::move(passes_of_it)];
   }
+  groups_.assign(groups.begin(), groups.end());
 }
 
 i64 TypicalStep::idle_groups() const {
-  return std::count_if(groups_.begin(), groups_.end(), [](const auto& group) { return group.empty(); });
+  for (const auto& [passes, groups] : groups_)
+    if (passes.empty()) return groups;
+  return 0;
 }
 
 namespace {
@@ -85,49 +52,44 @@ i64 empty_ranks(const std::vector<parallel::Layout>& layouts, i64 ranks,
 
 i64 TypicalStep::ranks_without_pictures(const Plan& plan) const {
   std::vector<parallel::Layout> layouts;
-  for (const parallel::BatchShape& shape : shapes_)
-    if (shape.frame.images.count() > 0) layouts.push_back(make_layout(plan, shape.frame));
+  for (const auto& [micro_batch, times] : all_) {
+    const parallel::Geometry& frame = passes_.shape(micro_batch).frame;
+    if (frame.images.count() > 0) layouts.push_back(make_layout(plan, frame));
+  }
   return layouts.empty() ? 0 : empty_ranks(layouts, mesh_.sequence, &parallel::Layout::vision);
 }
 
 i64 TypicalStep::ranks_without_tokens(const Plan& plan) const {
   std::vector<parallel::Layout> layouts;
-  for (const parallel::BatchShape& shape : shapes_) layouts.push_back(make_layout(plan, shape.frame));
+  for (const auto& [micro_batch, times] : all_)
+    layouts.push_back(make_layout(plan, passes_.shape(micro_batch).frame));
   return empty_ranks(layouts, mesh_.sequence, &parallel::Layout::language);
 }
 
 double TypicalStep::flops() const {
-  model::PassMemory traced(Backend::trace);
-  std::vector<double> passes;
-  for (const parallel::BatchShape& shape : shapes_)
-    passes.push_back(useful_flops(request_.model, shape, traced));
   double sum = 0;
-  for (const auto& group : groups_)
-    for (std::size_t shape : group) sum += passes[shape];
+  for (const auto& [micro_batch, times] : all_)
+    sum += static_cast<double>(times) * passes_.useful_flops(micro_batch);
   return sum;
 }
 
 StepPrediction TypicalStep::predict(const Plan& plan) const {
   const HardwareProfile& h = request_.hardware;
   const ParameterRegistry& parameters = request_.model.parameters();
-  model::PassMemory traced(Backend::trace);
-  std::vector<PassPrediction> passes;
-  for (const parallel::BatchShape& shape : shapes_)
-    passes.push_back(
-        predict_pass(request_.model, shape, plan, h, traced, summary_.images > 0 && mesh_.data > 1));
 
   StepPrediction step;
   MemoryByPart fullest;  // of the passes
   std::map<std::string, i64> moved;
   double slowest = -1;
-  for (const auto& group : groups_) {
+  for (const auto& [micro_batches, groups] : groups_) {
     CostByPart sum;
     i64 inputs = 0;
     MemoryByPart largest;
-    for (std::size_t shape : group) {
-      const PassPrediction& pass = passes[shape];
-      add(sum, pass.parts);
-      inputs += 2 * pass.memory.inputs;  // the step that runs, and the next one that is made beside it
+    for (const auto& [micro_batch, times] : micro_batches) {
+      const PassPrediction& pass = passes_.predict(micro_batch, plan, summary_.images > 0 && mesh_.data > 1);
+      add(sum, pass.parts, times);
+      inputs +=
+          2 * times * pass.memory.inputs;  // the step that runs, and the next one that is made beside it
       if (pass.memory.total() >= largest.total()) largest = pass.memory;
     }
     largest.inputs = inputs;
@@ -135,7 +97,8 @@ StepPrediction TypicalStep::predict(const Plan& plan) const {
     for (const auto& [part, cost] : sum) {
       // What all ranks exchange is in every group's passes.
       i64& of_part = moved[part];
-      of_part = part == "parameters" ? std::max(of_part, cost.wire.total) : of_part + cost.wire.total;
+      of_part =
+          part == "parameters" ? std::max(of_part, cost.wire.total) : of_part + groups * cost.wire.total;
     }
     const double seconds = seconds_of(sum, h);
     if (seconds <= slowest) continue;

@@ -2,20 +2,17 @@
 // predicted cost.
 #pragma once
 
-#include <span>
+#include <map>
 
-#include "launch/planning/planner.h"
+#include "launch/planning/known_passes.h"
 
 namespace longsight::planning {
 
-// Samples packed end to end: visual tokens first, targets last. A sample with fewer tokens than its images
-// need throws bad_data.
-parallel::BatchShape pack_statistics(std::span<const SampleStatistics> samples, const TileFacts&);
-
 class TypicalStep {
  public:
-  // `limit`: most tokens of a micro-batch, 0: one per data group. `request` is borrowed.
-  TypicalStep(const PlanRequest& request, const Mesh& mesh, i64 limit);
+  // `limit`: most tokens of a micro-batch, 0: one per data group. `request` and `passes` (of it) are
+  // borrowed.
+  TypicalStep(const PlanRequest& request, KnownPasses& passes, const Mesh& mesh, i64 limit);
 
   const Mesh& mesh() const { return mesh_; }
   const PlannedBatch& summary() const { return summary_; }
@@ -30,11 +27,14 @@ class TypicalStep {
   double flops() const;
 
  private:
+  using Passes = std::map<std::size_t, i64>;  // how often each micro-batch of KnownPasses
+
   const PlanRequest& request_;
+  KnownPasses& passes_;
   Mesh mesh_;
   PlannedBatch summary_;
-  std::vector<parallel::BatchShape> shapes_;      // micro-batches that differ
-  std::vector<std::vector<std::size_t>> groups_;  // of each data group: which of the shapes
+  Passes all_;                                  // of all data groups
+  std::vector<std::pair<Passes, i64>> groups_;  // data groups that are alike, and how many
 };
 
 }  // namespace longsight::planning

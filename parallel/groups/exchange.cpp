@@ -38,4 +38,12 @@ Exchange reduce_scatter(std::string label, std::vector<i64> elements) {
   return {Operation::reduce_scatter, std::move(label), Counts::product(once, std::move(elements))};
 }
 
+Exchange all_gather(std::string label, i64 elements, i64 ranks) {
+  return {Operation::all_gather, std::move(label), Counts::equal_shares(elements, ranks)};
+}
+
+Exchange reduce_scatter(std::string label, i64 elements, i64 ranks) {
+  return {Operation::reduce_scatter, std::move(label), Counts::equal_shares(elements, ranks).transposed()};
+}
+
 }  // namespace longsight::parallel

@@ -26,6 +26,9 @@ struct Exchange {
 Exchange all_to_all(std::string label, Counts counts);
 Exchange all_gather(std::string label, std::vector<i64> elements_of_rank);
 Exchange reduce_scatter(std::string label, std::vector<i64> elements_for_rank);
+// Of near-equal shares of `elements` (runtime/tensor/sharding.h).
+Exchange all_gather(std::string label, i64 elements, i64 ranks);
+Exchange reduce_scatter(std::string label, i64 elements, i64 ranks);
 
 // What moves forward, and the gradient that moves back: in rows, or times columns in elements.
 struct TwoWays {

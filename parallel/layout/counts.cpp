@@ -5,12 +5,10 @@
 
 #include <xxhash.h>
 
+#include "runtime/tensor/sharding.h"
+
 namespace longsight::parallel {
 namespace {
-
-i64 total_of(const std::vector<i64>& values) {
-  return std::accumulate(values.begin(), values.end(), i64{0});
-}
 
 u64 hash_of(const void* data, std::size_t bytes, u64 seed) {
   return XXH3_64bits_withSeed(data, bytes, seed);
@@ -64,6 +62,17 @@ class Counts::Form {
   virtual i64 total(i64 from) const = 0;
   virtual i64 receivers(i64 from) const = 0;
   virtual u64 fingerprint() const = 0;
+  virtual Part within(i64 from, i64 first, i64 last) const = 0;
+  virtual i64 moved() const {
+    i64 elements = 0;
+    for (i64 r = 0; r < ranks(); ++r) elements += total(r) - at(r, r);
+    return elements;
+  }
+  virtual std::vector<i64> telling_ranks(i64) const {
+    std::vector<i64> all(static_cast<std::size_t>(ranks()));
+    std::iota(all.begin(), all.end(), i64{0});
+    return all;
+  }
 
   std::vector<i64> row(i64 from, i64 columns) const {
     std::vector<i64> counts;
@@ -76,15 +85,22 @@ class Counts::Form {
 class Counts::Product final : public Form {
  public:
   Product(std::vector<i64> mine, std::vector<i64> theirs)
-      : mine_(std::move(mine)),
-        theirs_(std::move(theirs)),
-        sum_(total_of(theirs_)),
-        receivers_(static_cast<i64>(theirs_.size()) - std::count(theirs_.begin(), theirs_.end(), 0)) {}
+      : mine_(std::move(mine)), theirs_(std::move(theirs)) {
+    for (i64 value : theirs_)
+      before_.push_back({before_.back().elements + value, before_.back().ranks + (value > 0)});
+  }
 
   i64 ranks() const override { return static_cast<i64>(mine_.size()); }
   i64 at(i64 from, i64 to) const override { return checked_mul(of(mine_, from), of(theirs_, to)); }
-  i64 total(i64 from) const override { return checked_mul(of(mine_, from), sum_); }
-  i64 receivers(i64 from) const override { return of(mine_, from) == 0 ? 0 : receivers_; }
+  i64 total(i64 from) const override { return checked_mul(of(mine_, from), before_.back().elements); }
+  i64 receivers(i64 from) const override { return of(mine_, from) == 0 ? 0 : before_.back().ranks; }
+  Part within(i64 from, i64 first, i64 last) const override {
+    const i64 rows = of(mine_, from);
+    const Part &begin = before_[static_cast<std::size_t>(first)],
+               &end = before_[static_cast<std::size_t>(last)];
+    if (rows == 0) return {};
+    return {checked_mul(rows, end.elements - begin.elements), end.ranks - begin.ranks};
+  }
   u64 fingerprint() const override {
     return hash_of(theirs_.data(), theirs_.size() * sizeof(i64),
                    hash_of(mine_.data(), mine_.size() * sizeof(i64), 1));
@@ -94,7 +110,7 @@ class Counts::Product final : public Form {
   static i64 of(const std::vector<i64>& values, i64 rank) { return values[static_cast<std::size_t>(rank)]; }
 
   std::vector<i64> mine_, theirs_;
-  i64 sum_, receivers_;  // of theirs
+  std::vector<Part> before_{{0, 0}};  // of theirs, before each rank and in all
 };
 
 class Counts::Common final : public Form {
@@ -112,6 +128,15 @@ class Counts::Common final : public Form {
     return coverage_.rows_before(range.end) - coverage_.rows_before(range.begin);
   }
   i64 receivers(i64 from) const override { return coverage_.touching(of(mine_, from)); }
+  Part within(i64 from, i64 first, i64 last) const override {
+    Part part;
+    for (i64 to = first; to < last; ++to) {
+      const i64 rows = Common::at(from, to);
+      part.elements += rows;
+      part.ranks += rows > 0;
+    }
+    return part;
+  }
   u64 fingerprint() const override {
     return hash_of(theirs_.data(), theirs_.size() * sizeof(RowRange),
                    hash_of(mine_.data(), mine_.size() * sizeof(RowRange), 2));
@@ -124,6 +149,45 @@ class Counts::Common final : public Form {
 
   std::vector<RowRange> mine_, theirs_;
   Coverage coverage_;
+};
+
+// Near-equal shares of so many elements: each sender's goes to every receiver, or each receiver's comes from
+// every sender.
+class Counts::EqualShares final : public Form {
+ public:
+  EqualShares(i64 elements, i64 ranks, bool of_senders)
+      : elements_(elements), ranks_(ranks), of_senders_(of_senders) {}
+
+  i64 ranks() const override { return ranks_; }
+  i64 at(i64 from, i64 to) const override { return share(of_senders_ ? from : to).elements(); }
+  i64 total(i64 from) const override {
+    return of_senders_ ? checked_mul(share(from).elements(), ranks_) : elements_;
+  }
+  i64 receivers(i64 from) const override { return EqualShares::within(from, 0, ranks_).ranks; }
+  u64 fingerprint() const override {
+    const i64 numbers[] = {elements_, ranks_, of_senders_};
+    return hash_of(numbers, sizeof numbers, 4);
+  }
+  Part within(i64 from, i64 first, i64 last) const override {
+    if (of_senders_) {
+      const i64 own = share(from).elements();
+      return {checked_mul(own, last - first), own > 0 ? last - first : 0};
+    }
+    // The first ranks have one more, so those without any are the last ones.
+    const i64 with_some = std::min(elements_, ranks_);
+    return {share(last - 1).end - share(first).begin, std::max<i64>(0, std::min(last, with_some) - first)};
+  }
+  i64 moved() const override { return checked_mul(elements_, ranks_ - 1); }
+  // Shares shrink with the rank, and the last node may have fewer ranks.
+  std::vector<i64> telling_ranks(i64 node) const override {
+    return {0, node == 0 ? 0 : (ranks_ - 1) / node * node, ranks_ - 1};
+  }
+
+ private:
+  Share share(i64 rank) const { return share_of(elements_, rank, ranks_); }
+
+  i64 elements_, ranks_;
+  bool of_senders_;
 };
 
 class Counts::Pairs final : public Form {
@@ -150,6 +214,16 @@ class Counts::Pairs final : public Form {
     const auto [begin, end] = of(from);
     return end - begin;
   }
+  Part within(i64 from, i64 first, i64 last) const override {
+    Part part;
+    const auto [begin, end] = of(from);
+    for (auto pair = begin; pair != end; ++pair) {
+      if (pair->to < first || pair->to >= last) continue;
+      part.elements += pair->count;
+      part.ranks += 1;
+    }
+    return part;
+  }
   u64 fingerprint() const override {
     return hash_of(pairs_.data(), pairs_.size() * sizeof(Pair), static_cast<u64>(ranks()) + 3);
   }
@@ -175,6 +249,12 @@ Counts Counts::product(std::vector<i64> by_sender, std::vector<i64> by_receiver)
 Counts Counts::common(std::vector<RowRange> held, std::vector<RowRange> wanted) {
   check(held.size() == wanted.size(), "{} senders and {} receivers", held.size(), wanted.size());
   return {std::make_shared<Common>(held, wanted), std::make_shared<Common>(wanted, held), 1};
+}
+
+Counts Counts::equal_shares(i64 elements, i64 ranks) {
+  check(elements >= 0 && ranks > 0, "{} elements dealt over {} ranks", elements, ranks);
+  return {std::make_shared<EqualShares>(elements, ranks, true),
+          std::make_shared<EqualShares>(elements, ranks, false), 1};
 }
 
 Counts Counts::pairs(i64 ranks, std::vector<Pair> pairs) {
@@ -228,6 +308,20 @@ i64 Counts::receivers_of(i64 rank) const {
 i64 Counts::senders_to(i64 rank) const {
   return columns_ == 0 ? 0 : back_->receivers(rank);
 }
+Counts::Part Counts::sent_within(i64 rank, i64 first, i64 last) const {
+  const Part part = forth_->within(rank, first, last);
+  return {checked_mul(part.elements, columns_), columns_ == 0 ? 0 : part.ranks};
+}
+Counts::Part Counts::received_within(i64 rank, i64 first, i64 last) const {
+  const Part part = back_->within(rank, first, last);
+  return {checked_mul(part.elements, columns_), columns_ == 0 ? 0 : part.ranks};
+}
+i64 Counts::moved() const {
+  return forth_ ? checked_mul(forth_->moved(), columns_) : 0;
+}
+std::vector<i64> Counts::telling_ranks(i64 node) const {
+  return forth_ ? forth_->telling_ranks(node) : std::vector<i64>{};
+}
 Counts Counts::transposed() const {
   return {back_, forth_, columns_};
 }
@@ -249,45 +343,22 @@ Wire& Wire::operator+=(const Wire& other) {
   return *this;
 }
 
-namespace {
-
-// What a rank exchanges with its own node.
-struct Nearby {
-  i64 sent = 0, received = 0;  // elements
-  i64 receivers = 0, senders = 0;
-};
-
-Nearby within_node(const Counts& elements, i64 rank, i64 node) {
-  Nearby near;
-  const i64 first = rank / node * node, last = std::min(first + node, elements.ranks());
-  for (i64 peer = first; peer < last; ++peer) {
-    if (peer == rank) continue;
-    const i64 sent = elements.at(rank, peer), received = elements.at(peer, rank);
-    near.sent += sent;
-    near.received += received;
-    near.receivers += sent > 0;
-    near.senders += received > 0;
-  }
-  return near;
-}
-
-}  // namespace
-
 Wire wire_of(const Counts& elements, i64 element_bytes, i64 node) {
-  Wire wire;
-  for (i64 r = 0; r < elements.ranks(); ++r) {
+  Wire wire{.total = elements.moved() * element_bytes};
+  for (i64 r : elements.telling_ranks(node)) {
     const i64 kept = elements.at(r, r), itself = kept > 0 ? 1 : 0;
     const i64 sent = elements.total_sent_by(r) - kept, received = elements.total_received_by(r) - kept;
-    wire.total += sent * element_bytes;
     wire.fullest = std::max({wire.fullest, sent * element_bytes, received * element_bytes});
     const i64 receivers = elements.receivers_of(r) - itself, senders = elements.senders_to(r) - itself;
     wire.messages = std::max({wire.messages, receivers, senders});
     if (node == 0) continue;
-    const Nearby near = within_node(elements, r, node);
-    wire.fullest_between = std::max({wire.fullest_between, (sent - near.sent) * element_bytes,
-                                     (received - near.received) * element_bytes});
-    wire.messages_between =
-        std::max({wire.messages_between, receivers - near.receivers, senders - near.senders});
+    const i64 first = r / node * node, last = std::min(first + node, elements.ranks());
+    const Counts::Part to_near = elements.sent_within(r, first, last),
+                       from_near = elements.received_within(r, first, last);
+    wire.fullest_between = std::max({wire.fullest_between, (sent + kept - to_near.elements) * element_bytes,
+                                     (received + kept - from_near.elements) * element_bytes});
+    wire.messages_between = std::max(
+        {wire.messages_between, receivers + itself - to_near.ranks, senders + itself - from_near.ranks});
   }
   return wire;
 }

@@ -25,6 +25,9 @@ class Counts {
   // Rows that held[from] and wanted[to] have in common. Begins and ends of both lists ascend; ranges may be
   // empty, and those of one list may overlap.
   static Counts common(std::vector<RowRange> held, std::vector<RowRange> wanted);
+  // Every rank's part of so many elements (share_of in runtime/tensor/sharding.h) goes to each rank. Takes no
+  // time of the ranks.
+  static Counts equal_shares(i64 elements, i64 ranks);
   // Those that are listed; counts of a pair that comes several times add up.
   static Counts pairs(i64 ranks, std::vector<Pair> pairs);
 
@@ -37,9 +40,19 @@ class Counts {
   i64 total() const;                 // of all ranks, what stays on its rank included
   i64 receivers_of(i64 rank) const;  // how many ranks get something from it, itself included
   i64 senders_to(i64 rank) const;    // how many it gets something from
-  Counts transposed() const;         // the way back
-  Counts times(i64 columns) const;   // rows to elements
-  u64 fingerprint() const;           // of the formula and its numbers
+  // What goes to other ranks, of all ranks; the ranks [first, last) of which each is told apart here:
+  struct Part {
+    i64 elements = 0, ranks = 0;
+  };
+  Part sent_within(i64 rank, i64 first, i64 last) const;      // to them, and how many of them get something
+  Part received_within(i64 rank, i64 first, i64 last) const;  // and from them
+  i64 moved() const;                                          // of all ranks, what stays on its rank left out
+  // Ranks of which some have most of anything that ranks send or receive, also of what leaves their nodes of
+  // so many ranks (0: there is one).
+  std::vector<i64> telling_ranks(i64 node) const;
+  Counts transposed() const;        // the way back
+  Counts times(i64 columns) const;  // rows to elements
+  u64 fingerprint() const;          // of the formula and its numbers
   // Equal for copies of one value and of its way back, as long as one of them lives: what goes over the wire
   // is the same.
   std::pair<const void*, i64> identity() const {
@@ -50,6 +63,7 @@ class Counts {
   class Form;
   class Product;
   class Common;
+  class EqualShares;
   class Pairs;
   Counts(std::shared_ptr<const Form> forth, std::shared_ptr<const Form> back, i64 columns)
       : forth_(std::move(forth)), back_(std::move(back)), columns_(columns) {}

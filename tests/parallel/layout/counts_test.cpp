@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "parallel/layout/cuts.h"
+#include "runtime/tensor/sharding.h"
 
 using namespace longsight;
 using namespace longsight::parallel;
@@ -114,6 +115,11 @@ TEST_CASE("counts of every form tell what a table of all pairs would, also the w
                      return rows[static_cast<std::size_t>(from)] * columns[static_cast<std::size_t>(to)];
                    }));
 
+    const i64 elements = draw(random, 0, 40);
+    check_all_ways(Counts::equal_shares(elements, ranks), table_of(ranks, [&](i64 from, i64) {
+                     return share_of(elements, from, ranks).elements();
+                   }));
+
     // Ranges that are a cut, and ranges that overlap, with begins and ends that ascend.
     const Cuts cuts = even_cuts(draw(random, 0, 40), ranks);
     std::vector<RowRange> held, wanted;
@@ -151,6 +157,11 @@ TEST_CASE("the fingerprint tells other numbers, the way back and other widths ap
   CHECK(counts.fingerprint() != counts.times(2).fingerprint());
   CHECK(counts.fingerprint() != Counts::product({1, 2, 3}, {4, 5, 7}).fingerprint());
   CHECK(counts.fingerprint() == counts.transposed().transposed().fingerprint());
+  const Counts shares = Counts::equal_shares(10, 3);
+  CHECK(shares.fingerprint() == Counts::equal_shares(10, 3).fingerprint());
+  CHECK(shares.fingerprint() != Counts::equal_shares(11, 3).fingerprint());
+  CHECK(shares.fingerprint() != Counts::equal_shares(10, 4).fingerprint());
+  CHECK(shares.fingerprint() != shares.transposed().fingerprint());
 }
 
 TEST_CASE("counts of a hundred thousand ranks take memory and time of the ranks, not of their pairs") {
