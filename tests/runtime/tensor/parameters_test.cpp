@@ -75,14 +75,14 @@ TEST_CASE("neighbours are seen joined by rows, values and gradients") {
   registry.allocate(DType::F32, true);
   for (i64 i = 0; i < registry.values().elements(); ++i)
     registry.values().host<float>()[i] = static_cast<float>(i);
-  const Tensor qkv = registry.joined_value(q, 3);
+  const Tensor qkv = registry.joined_weight(q, 3);
   CHECK(qkv.shape() == Shape{8, 3});
   CHECK(qkv.row_range(4, 2).host<float>() == registry.value(q + 1).host<float>());
   CHECK(qkv.host<float>()[23] == 9 + 23);
   CHECK(registry.joined_grad(q, 3).row_range(6, 2).host<float>() == registry.grad(q + 2).host<float>());
-  CHECK(registry.joined_value(bias, 2).shape() == Shape{6});
-  CHECK(failure_of([&] { registry.joined_value(q + 2, 2); }).code == ExitCode::internal);  // [2, 3] and [4]
-  CHECK(failure_of([&] { registry.joined_value(0, 2); }).code == ExitCode::internal);      // [9] and [4, 3]
+  CHECK(registry.joined_weight(bias, 2).shape() == Shape{6});
+  CHECK(failure_of([&] { registry.joined_weight(q + 2, 2); }).code == ExitCode::internal);  // [2, 3] and [4]
+  CHECK(failure_of([&] { registry.joined_weight(0, 2); }).code == ExitCode::internal);      // [9] and [4, 3]
 }
 
 TEST_CASE("a joined gradient needs all its parts") {

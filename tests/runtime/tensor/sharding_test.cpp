@@ -116,7 +116,7 @@ TEST_CASE("a parameter that is not gathered cannot be used, nor one that has bee
   auto* const at = values->host<double>();
   CHECK(p.value(k).host<double>() == at + 12);
   CHECK(p.value(late).host<double>() == at + 25);
-  CHECK(p.joined_value(0, 2).shape() == Shape{5, 4});
+  CHECK(p.joined_weight(0, 2).shape() == Shape{5, 4});
   CHECK(p.grad(late).host<double>() == gradients->host<double>() + 20);
   refused([&] { p.value(b); }, "b.w is used while it is not gathered");
   p.release(unit);
