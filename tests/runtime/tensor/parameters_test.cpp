@@ -149,3 +149,49 @@ TEST_CASE("a registry is filled, then allocated once") {
   CHECK(failure_of([&] { registry.set_trainable([](const Parameter&) { return false; }); }).code ==
         ExitCode::internal);
 }
+
+TEST_CASE("in mixed precision weights are the values rounded to bf16, beside masters and gradients in f32") {
+  ParameterRegistry mixed, single;
+  for (ParameterRegistry* registry : {&mixed, &single}) {
+    registry->add(parameter("odd", {7}, init_normal(0.3)));
+    registry->add(parameter("q", {4, 3}, init_normal(0.3)));
+    registry->add(parameter("k", {2, 3}, init_normal(0.3)));
+  }
+  mixed.allocate(DType::BF16, true);
+  single.allocate(DType::F32, true);
+  CHECK(mixed.precision() == Precision(DType::BF16));
+  CHECK(mixed.precision().mixed());
+  CHECK(!single.precision().mixed());
+  CHECK(single.weight(1).data() == single.value(1).data());
+  mixed.initialise(3);
+  single.initialise(3);
+  CHECK(mixed.value_bytes() == 25 * (4 + 2));
+  CHECK(mixed.gradients().dtype() == DType::F32);
+  bool rounded = false;
+  const auto check_weights = [&] {
+    for (ParameterId id = 0; id < mixed.size(); ++id) {
+      const Tensor value = mixed.value(id), weight = mixed.weight(id);
+      CHECK(weight.shape() == value.shape());
+      for (i64 i = 0; i < value.elements(); ++i) {
+        CHECK(weight.host<bf16>()[i].bits == bf16(value.host<float>()[i]).bits);
+        rounded = rounded || static_cast<float>(weight.host<bf16>()[i]) != value.host<float>()[i];
+      }
+    }
+  };
+  check_weights();
+  CHECK(rounded);
+  CHECK(values_of(mixed.value(1)) == values_of(single.value(1)));
+  CHECK(mixed.joined_weight(1, 2).shape() == Shape{6, 3});
+  CHECK(mixed.joined_weight(1, 2).row_range(4, 2).data() == mixed.weight(2).data());
+  // Changed in place, written, given.
+  mixed.value(0).host<float>()[6] = 1.2345678F;
+  mixed.round_weights({});
+  check_weights();
+  mixed.write(1, [](Tensor value) {
+    for (i64 i = 0; i < value.elements(); ++i) value.host<float>()[i] = 0.7F + static_cast<float>(i) / 3;
+  });
+  check_weights();
+  mixed.keep(2, single.value(2));
+  check_weights();
+  CHECK(values_of(mixed.value(2)) == values_of(single.value(2)));
+}
