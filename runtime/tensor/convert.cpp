@@ -43,7 +43,6 @@ void store(void* data, DType dtype, i64 i, double value) {
 
 template <class To, class From>
 void convert_each(To* to, const From* from, i64 count) {
-#pragma omp simd
   for (i64 i = 0; i < count; ++i) to[i] = static_cast<float>(from[i]);
 }
 
