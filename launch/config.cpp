@@ -119,6 +119,7 @@ void check_values(const YamlDocument& doc, const Config& c) {
   doc.require_at(t.watchdog.floor >= 1 && t.watchdog.floor <= kMostFloor, "train.watchdog.floor",
                  "{} is not between 1 and {} seconds; enabled: false switches the watchdog off",
                  t.watchdog.floor, kMostFloor);
+  doc.require_one_of("train.precision", t.precision, {"f32", "bf16"});
   const OptimizerSection& o = t.optimizer;
   doc.require_one_of("train.optimizer.schedule", o.schedule, {"constant", "cosine", "linear"});
   doc.require_at(o.lr >= 0, "train.optimizer.lr", "{} is negative", o.lr);

@@ -208,6 +208,7 @@ struct TrainSection {
   i64 check_replicas = 100;  // steps between comparisons of the ranks' parameters; 0: only before the first
   GuardSection guard;
   OptimizerSection optimizer;
+  std::string precision = "f32";  // or bf16: activations and the weights that layers compute with
   u64 seed = 1;
   WatchdogSection watchdog;
   template <class S, class V>
@@ -219,6 +220,7 @@ struct TrainSection {
     visit("check_replicas", s.check_replicas);
     visit("guard", s.guard);
     visit("optimizer", s.optimizer);
+    visit("precision", s.precision);
     visit("seed", s.seed);
     visit("watchdog", s.watchdog);
   }

@@ -112,7 +112,7 @@ planning::PlanRequest plan_request(const LoadedConfig& loaded, model::Vlm& model
   check_parallel(loaded, model, ranks);
   planning::PlanRequest request{.model = model,
                                 .world = ranks,
-                                .hardware = hardware_of(loaded),
+                                .hardware = hardware_of(loaded).computing_in(model.parameters().precision()),
                                 .samples = std::move(samples),
                                 .options = plan_options(loaded)};
   if (loaded.config.memory.budget.is_auto()) {

@@ -47,6 +47,10 @@ model::WeightRules weight_rules(const LoadedConfig& loaded, const std::vector<st
   return rules;
 }
 
+DType precision_of(const LoadedConfig& loaded) {
+  return dtype_from_name(loaded.config.train.precision);
+}
+
 RunModel open_run_shape(const LoadedConfig& loaded) {
   check_model_section(loaded);
   const ModelSection& m = loaded.config.model;

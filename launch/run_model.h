@@ -21,12 +21,15 @@ struct RunModel {
 model::WeightRules weight_rules(const LoadedConfig&, const std::vector<std::string>& more_globs = {});
 
 // With gradients for what `model` trains, if asked for. `random_b`: new adapters begin with random values, so
-// that an audit sees the gradient of each. With a sharding, this rank's shares.
+// that an audit sees the gradient of each. With a sharding, this rank's shares. `dtype`: what is computed in,
+// as in runtime/tensor/precision.h.
 RunModel open_run_model(const LoadedConfig&, DType, bool with_gradients, bool random_b = false,
                         const Sharding& = {});
 
 // The same without values: no weight is read and nothing allocated. What is wrong with data and plan can be
 // said before gigabytes are read.
 RunModel open_run_shape(const LoadedConfig&);
+
+DType precision_of(const LoadedConfig&);  // train.precision
 
 }  // namespace longsight::launch

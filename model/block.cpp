@@ -168,7 +168,7 @@ Tensor Block::forward_attention(Tensor x, const RopeTable& rope, parallel::Atten
   AttentionSaved saved{.begin = w.saved.mark(), .norms = {}, .projection = {}, .result = {}};
   Tensor y = w.saved.take(dtype, {rows, shape_.width}, "block middle");
   saved.result = w.saved.take(dtype, {rows, shape_.heads * shape_.head_width}, "attention result");
-  const Tensor log_sums = w.saved.take(dtype, attention.log_sums(), "attention log-sums");
+  const Tensor log_sums = w.saved.take(statistics_of(dtype), attention.log_sums(), "attention log-sums");
   attend(y, saved, log_sums, false, x, shape_, ids_, rope, attention, w);
   return y;
 }
@@ -183,7 +183,8 @@ Tensor Block::forward_and_forget(Tensor x, const RopeTable& rope, const BlockSet
   Arena& keeper = keep_attention ? w.saved : w.scratch;
   const ArenaScope scope(w.scratch);
   const Tensor result = keeper.take(dtype, {x.rows(), shape_.heads * shape_.head_width}, "attention result");
-  const Tensor log_sums = keeper.take(dtype, setting.attention->log_sums(), "attention log-sums");
+  const Tensor log_sums =
+      keeper.take(statistics_of(dtype), setting.attention->log_sums(), "attention log-sums");
   const Tensor middle = w.scratch.take(dtype, x.shape(), "block middle");
   {
     const ArenaScope forgotten(w.saved);
@@ -255,7 +256,7 @@ void Block::forward_again(const RopeTable& rope, const BlockSetting& setting, co
   Tensor log_sums = kept.log_sums;
   if (!kept.result) {
     saved.result = w.saved.take(dtype, {rows, shape_.heads * shape_.head_width}, "attention result");
-    log_sums = w.saved.take(dtype, attention.log_sums(), "attention log-sums");
+    log_sums = w.saved.take(statistics_of(dtype), attention.log_sums(), "attention log-sums");
   }
   const bool known = static_cast<bool>(kept.result);
   attend(middle, saved, log_sums, known, kept.x, shape_, ids_, rope, attention, w);

@@ -30,7 +30,7 @@ Connector::Connector(const ModelConfig& config, const ConnectorIds& ids)
 Tensor Connector::forward(const std::vector<Tensor>& states, const IndexList& block_rows,
                           const Workspace& w) const {
   const Gathered parameters(Gathered::Need::values, {ids_.first.weight}, w);
-  const DType dtype = w.parameters.dtype();
+  const DType dtype = w.parameters.precision().activations;
   const i64 rows = exact_div(block_rows.size(), merged_), joined_width = merged_ * chosen_width();
   Tensor features = w.saved.take(dtype, {rows, text_width_}, "connector output");
   Tensor x = w.saved.take(dtype, {rows * merged_, chosen_width()}, "connector input");

@@ -15,7 +15,8 @@ Decoder::Decoder(Vlm& model, Stream stream)
     : model_(model),
       memory_(stream.backend),
       workspace_{{memory_.saved, memory_.scratch, memory_.frames, self_, stream}, model.parameters()},
-      logits_(model.parameters().dtype(), {1, model.config().text.vocab}, "logits", stream.backend),
+      logits_(model.parameters().precision().statistics, {1, model.config().text.vocab}, "logits",
+              stream.backend),
       choice_(DType::I64, {1}, "likeliest token", stream.backend) {}
 
 Tensor Decoder::start(const Sample& prompt, i64 more) {
@@ -23,8 +24,8 @@ Tensor Decoder::start(const Sample& prompt, i64 more) {
   length_ = 0;
   reserve(prompt.tokens() + more);
   const ArenaScope scope(memory_.scratch);
-  Tensor x = memory_.scratch.take(model_.parameters().dtype(), {prompt.tokens(), model_.language().width()},
-                                  "fused embeddings");
+  Tensor x = memory_.scratch.take(model_.parameters().precision().activations,
+                                  {prompt.tokens(), model_.language().width()}, "fused embeddings");
   model_.language().embed(x, {prompt.ids, model_.config().text.vocab, "token ids"}, workspace_);
   place_images(x, prompt);
   std::vector<data::ImageLayout> layouts;
@@ -38,7 +39,8 @@ Tensor Decoder::start(const Sample& prompt, i64 more) {
 
 Tensor Decoder::step(i64 id) {
   const ArenaScope scope(memory_.scratch);
-  Tensor x = memory_.scratch.take(model_.parameters().dtype(), {1, model_.language().width()}, "embedding");
+  Tensor x = memory_.scratch.take(model_.parameters().precision().activations, {1, model_.language().width()},
+                                  "embedding");
   model_.language().embed(x, {{id}, model_.config().text.vocab, "token ids"}, workspace_);
   const Position position{next_position_, next_position_, next_position_};
   ++next_position_;
@@ -48,7 +50,7 @@ Tensor Decoder::step(i64 id) {
 void Decoder::reserve(i64 positions) {
   if (positions <= capacity_) return;
   const TextConfig& t = model_.config().text;
-  cache_ = OwnedTensor(model_.parameters().dtype(),
+  cache_ = OwnedTensor(model_.parameters().precision().activations,
                        {model_.language().blocks(), positions, 2 * t.kv_heads * t.head_width}, "KV cache",
                        workspace_.stream.backend);
   capacity_ = positions;
@@ -89,7 +91,8 @@ Tensor Decoder::features(const std::shared_ptr<data::ImageSource>& image) {
   append_image(one, image, config);
   const parallel::Geometry& g = one.geometry;
   const i64 count = g.images.rows();
-  const VisionInputs inputs = vision_inputs(one, config, 0, count, model_.parameters().dtype());
+  const VisionInputs inputs =
+      vision_inputs(one, config, 0, count, model_.parameters().precision().activations);
   const parallel::Cuts uncut{.at = {0, count}};
   const auto attention = [&](const parallel::PackedSequences& sequences) {
     return make_attention(parallel::AttentionKind::local, attention_shape(config.vision), {sequences, uncut},
@@ -156,7 +159,7 @@ void Decoder::attend(Tensor y, Tensor x, i64 block, const RopeTable& rope) {
                                 .window = shape.window,
                                 .prefix = prefix_};
   Tensor result = scratch.take(x.dtype(), {rows, s.heads * d}, "attention result");
-  Tensor lse = scratch.take(x.dtype(), {rows, s.heads}, "attention log-sums");
+  Tensor lse = scratch.take(statistics_of(x.dtype()), {rows, s.heads}, "attention log-sums");
   ops::attention(Heads(result, s.heads, d), lse, Heads(qkv.columns(0, s.heads * d), s.heads, d),
                  Heads(kv.columns(0, s.kv_heads * d), s.kv_heads, d),
                  Heads(kv.columns(s.kv_heads * d, s.kv_heads * d), s.kv_heads, d),
@@ -176,9 +179,9 @@ Generated generate(Decoder& decoder, const Sample& prompt, const GreedyOptions& 
   for (;;) {
     const i64 id = read_values<i64>(decoder.likeliest(logits), decoder.stream()).front();
     require(id >= 0, ExitCode::non_finite,
-            "{}: the logits behind position {} are not finite: the weights are damaged, or too large for f32 "
+            "{}: the logits behind position {} are not finite: the weights are damaged, or too large for {} "
             "(try --dtype f64)",
-            prompt.id, decoder.length() - 1);
+            prompt.id, decoder.length() - 1, decoder.model().parameters().precision().name());
     if (std::find(options.stop.begin(), options.stop.end(), id) != options.stop.end()) {
       result.ended = true;
       return result;

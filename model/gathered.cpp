@@ -19,16 +19,16 @@ Gathered::Gathered(Need need, std::initializer_list<ParameterId> members, const 
     if (std::any_of(units_.begin(), units_.end(), [&](const Unit& u) { return u.number == number; }))
       continue;
     const ParameterUnit& unit = p.units()[static_cast<std::size_t>(number)];
-    Unit gathered{.number = number, .values = {}, .gradients = {}};
+    Unit gathered{.number = number, .weights = {}, .gradients = {}};
     if (values) {
-      gathered.values = w.scratch.take(p.dtype(), {unit.elements}, "gathered values");
-      parallel::gather_unit(p, number, gathered.values, *w.world, w.stream);
+      gathered.weights = w.scratch.take(p.precision().activations, {unit.elements}, "gathered weights");
+      parallel::gather_unit(p, number, gathered.weights, *w.world, w.stream);
     }
     if (gradients && unit.trained > 0) {
-      gathered.gradients = w.scratch.take(p.dtype(), {unit.trained}, "gradients of a unit");
+      gathered.gradients = w.scratch.take(p.precision().gradients, {unit.trained}, "gradients of a unit");
       fill_zero(gathered.gradients, w.stream);
     }
-    p.place(number, gathered.values, gathered.gradients);
+    p.place(number, gathered.weights, gathered.gradients);
     units_.push_back(gathered);
   }
 }

@@ -14,7 +14,7 @@ class Gathered {
  public:
   enum class Need { values, gradients, both };
 
-  // Gathers the values of the units that these parameters belong to, and makes room for their gradients, as
+  // Gathers the weights of the units that these parameters belong to, and makes room for their gradients, as
   // far as they are dealt. The memory is scratch, and this scope's. Collective over the workspace's world.
   Gathered(Need, std::initializer_list<ParameterId> members, const Workspace&);
   ~Gathered();  // releases them
@@ -27,7 +27,7 @@ class Gathered {
  private:
   struct Unit {
     i64 number = 0;
-    Tensor values, gradients;
+    Tensor weights, gradients;
   };
   const Workspace& w_;
   std::optional<ArenaScope> memory_;

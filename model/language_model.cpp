@@ -29,7 +29,7 @@ LanguageModel::LanguageModel(const ModelConfig& config, const LanguageIds& ids)
 
 void LanguageModel::embed(Tensor x, const IndexList& ids, const Workspace& w) const {
   const Gathered parameters(Gathered::Need::values, {ids_.embedding}, w);
-  ops::gather_rows(x, w.parameters.value(ids_.embedding), ids, w.stream);
+  ops::gather_rows(x, w.parameters.weight(ids_.embedding), ids, w.stream);
   if (embedding_scale_ != 1) ops::scale_matrix(x, embedding_scale_, w.stream);
 }
 
@@ -91,7 +91,7 @@ void LanguageModel::loss(Tensor loss, Tensor hidden, const parallel::LossBalance
   norm_rows(x, frame, 0, ids_.final_norm, eps_, w.parameters, w.stream);
   ops::projected_loss(loss,
                       {.x = x,
-                       .weight = w.parameters.value(ids_.head),
+                       .weight = w.parameters.weight(ids_.head),
                        .targets = balance.targets(),
                        .chunk_rows = loss_chunk_rows(vocab_)},
                       w.scratch, w.stream);
@@ -112,7 +112,7 @@ void LanguageModel::loss_and_gradient(Tensor loss, Tensor d_hidden, Tensor hidde
   const Tensor d_head = w.parameters.has_grad(ids_.head) ? w.parameters.grad(ids_.head) : Tensor();
   ops::projected_loss_with_gradient(loss, d_normed, d_head,
                                     {.x = normed,
-                                     .weight = w.parameters.value(ids_.head),
+                                     .weight = w.parameters.weight(ids_.head),
                                      .targets = balance.targets(),
                                      .scale = scale,
                                      .chunk_rows = loss_chunk_rows(vocab_)},
@@ -130,7 +130,7 @@ void LanguageModel::logits(Tensor out, Tensor hidden, const Workspace& w) const 
   Tensor normed = w.scratch.take(hidden.dtype(), hidden.shape(), "norm output");
   const NormFrame frame = norm_frame(hidden, ids_.final_norm, w.scratch);
   norm_rows(normed, frame, 0, ids_.final_norm, eps_, w.parameters, w.stream);
-  ops::linear(out, normed, w.parameters.value(ids_.head), {}, w.stream);
+  ops::linear(out, normed, w.parameters.weight(ids_.head), {}, w.stream);
 }
 
 }  // namespace longsight::model

@@ -7,7 +7,7 @@ namespace longsight::model {
 namespace {
 
 Tensor joined_bias(const LinearIds& ids, const ParameterRegistry& p) {
-  return ids.bias == kNone ? Tensor() : p.joined_value(ids.bias, ids.parts);
+  return ids.bias == kNone ? Tensor() : p.joined_weight(ids.bias, ids.parts);
 }
 
 Tensor grad_or_nothing(ParameterId id, const ParameterRegistry& p) {
@@ -25,10 +25,10 @@ Matrix as_matrix(const Tensor& weight) {
 
 // The weights with their layer scale, in scratch.
 Tensor scaled_weight(const LinearIds& ids, const Workspace& w) {
-  const Tensor value = w.parameters.joined_value(ids.weight, ids.parts);
+  const Tensor value = w.parameters.joined_weight(ids.weight, ids.parts);
   if (ids.scale == kNone) return value;
   const Tensor scaled = w.scratch.take(value.dtype(), value.shape(), "scaled weight");
-  ops::scale_rows(scaled, value, w.parameters.value(ids.scale), w.stream);
+  ops::scale_rows(scaled, value, w.parameters.weight(ids.scale), w.stream);
   return scaled;
 }
 
@@ -36,7 +36,7 @@ Tensor scaled_bias(const LinearIds& ids, const Workspace& w) {
   const Tensor value = joined_bias(ids, w.parameters);
   if (ids.scale == kNone || !value) return value;
   const Tensor scaled = w.scratch.take(value.dtype(), value.shape(), "scaled bias");
-  ops::scale_rows(as_column(scaled), as_column(value), w.parameters.value(ids.scale), w.stream);
+  ops::scale_rows(as_column(scaled), as_column(value), w.parameters.weight(ids.scale), w.stream);
   return scaled;
 }
 
@@ -45,12 +45,13 @@ void scaled_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Wor
   const ParameterRegistry& p = w.parameters;
   check(ids.parts == 1, "a layer scale behind {} joined matrices", ids.parts);
   const ArenaScope scope(w.scratch);
-  const Tensor weight = p.value(ids.weight), scale = p.value(ids.scale);
-  const Tensor d_weight = w.scratch.take(weight.dtype(), weight.shape(), "gradient of scaled weight");
+  const Tensor weight = p.weight(ids.weight), scale = p.weight(ids.scale);
+  const DType sums = p.precision().gradients;
+  const Tensor d_weight = w.scratch.take(sums, weight.shape(), "gradient of scaled weight");
   fill_zero(d_weight, w.stream);
   Tensor d_bias;
   if (ids.bias != kNone) {
-    d_bias = w.scratch.take(weight.dtype(), {weight.rows()}, "gradient of scaled bias");
+    d_bias = w.scratch.take(sums, {weight.rows()}, "gradient of scaled bias");
     fill_zero(d_bias, w.stream);
   }
   ops::linear_backward_weight(d_weight, d_bias, dy, x, w.stream);
@@ -59,7 +60,7 @@ void scaled_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const Wor
                            w.stream);
   if (d_bias) {
     ops::scale_rows_backward(as_column(grad_or_nothing(ids.bias, p)), d_scale, as_column(d_bias),
-                             as_column(p.value(ids.bias)), scale, w.stream);
+                             as_column(p.weight(ids.bias)), scale, w.stream);
   }
 }
 
@@ -78,16 +79,16 @@ void each_adapter(const LinearIds& ids, const ParameterRegistry& p, F&& f) {
 
 // B with the layer scale of its layer, in scratch.
 Tensor scaled_b(const AdapterIds& adapter, const LinearIds& ids, const Workspace& w) {
-  const Tensor b = w.parameters.value(adapter.b);
+  const Tensor b = w.parameters.weight(adapter.b);
   if (ids.scale == kNone) return b;
   const Tensor scaled = w.scratch.take(b.dtype(), b.shape(), "scaled adapter");
-  ops::scale_rows(scaled, b, w.parameters.value(ids.scale), w.stream);
+  ops::scale_rows(scaled, b, w.parameters.weight(ids.scale), w.stream);
   return scaled;
 }
 
 // s * A x [M, rank], in scratch.
 Tensor adapter_middle(Matrix x, const AdapterIds& adapter, const Workspace& w) {
-  const Tensor a = w.parameters.value(adapter.a);
+  const Tensor a = w.parameters.weight(adapter.a);
   const Tensor middle = w.scratch.take(x.dtype, {x.rows, a.rows()}, "adapter middle");
   ops::linear(middle, x, a, {}, w.stream);
   ops::scale_matrix(middle, adapter.scale, w.stream);
@@ -121,15 +122,16 @@ void adapters_backward_weight(Matrix dy, Matrix x, const LinearIds& ids, const W
     const ArenaScope scope(w.scratch);
     const Matrix d_part = dy.columns(column, columns);
     if (p.has_grad(adapter.b)) {
-      const Tensor b = p.value(adapter.b), middle = adapter_middle(x, adapter, w);
+      const Tensor b = p.weight(adapter.b), middle = adapter_middle(x, adapter, w);
       if (ids.scale == kNone) {
         ops::linear_backward_weight(p.grad(adapter.b), {}, d_part, middle, w.stream);
       } else {
-        const Tensor d_scaled = w.scratch.take(b.dtype(), b.shape(), "gradient of scaled adapter");
+        const Tensor d_scaled =
+            w.scratch.take(p.precision().gradients, b.shape(), "gradient of scaled adapter");
         fill_zero(d_scaled, w.stream);
         ops::linear_backward_weight(d_scaled, {}, d_part, middle, w.stream);
         ops::scale_rows_backward(p.grad(adapter.b), grad_or_nothing(ids.scale, p), d_scaled, b,
-                                 p.value(ids.scale), w.stream);
+                                 p.weight(ids.scale), w.stream);
       }
     }
     if (p.has_grad(adapter.a)) {
@@ -143,7 +145,7 @@ void adapters_backward_input(Matrix dx, Matrix dy, const LinearIds& ids, const W
   each_adapter(ids, w.parameters, [&](const AdapterIds& adapter, i64 column, i64 columns) {
     const ArenaScope scope(w.scratch);
     const Tensor d_middle = adapter_middle_gradient(dy.columns(column, columns), adapter, ids, w);
-    ops::linear_backward_input(dx, d_middle, w.parameters.value(adapter.a), ops::Write::add, w.stream);
+    ops::linear_backward_input(dx, d_middle, w.parameters.weight(adapter.a), ops::Write::add, w.stream);
   });
 }
 
@@ -221,8 +223,9 @@ bool any_grad(const LinearIds& ids, const ParameterRegistry& p) {
 }
 
 NormFrame norm_frame(Tensor x, const NormIds& ids, Arena& saved) {
-  NormFrame frame{.x = x, .mean = {}, .rstd = saved.take(x.dtype(), {x.rows()}, "norm statistics")};
-  if (ids.bias != kNone) frame.mean = saved.take(x.dtype(), {x.rows()}, "norm statistics");
+  const DType type = statistics_of(x.dtype());
+  NormFrame frame{.x = x, .mean = {}, .rstd = saved.take(type, {x.rows()}, "norm statistics")};
+  if (ids.bias != kNone) frame.mean = saved.take(type, {x.rows()}, "norm statistics");
   return frame;
 }
 
@@ -231,9 +234,9 @@ void norm_rows(Tensor y, const NormFrame& f, i64 first, const NormIds& ids, doub
   const i64 n = y.rows();
   const Tensor x = f.x.row_range(first, n), rstd = f.rstd.row_range(first, n);
   if (ids.bias == kNone) {
-    ops::rms_norm(y, rstd, x, p.value(ids.gain), eps, stream, ids.offset());
+    ops::rms_norm(y, rstd, x, p.weight(ids.gain), eps, stream, ids.offset());
   } else {
-    ops::layer_norm(y, f.mean.row_range(first, n), rstd, x, p.value(ids.gain), p.value(ids.bias), eps,
+    ops::layer_norm(y, f.mean.row_range(first, n), rstd, x, p.weight(ids.gain), p.weight(ids.bias), eps,
                     stream);
   }
 }
@@ -243,9 +246,9 @@ void norm_again(Tensor y, const NormFrame& f, i64 first, const NormIds& ids, con
   const i64 n = y.rows();
   const Tensor x = f.x.row_range(first, n), rstd = f.rstd.row_range(first, n);
   if (ids.bias == kNone) {
-    ops::rms_norm_again(y, x, rstd, p.value(ids.gain), stream, ids.offset());
+    ops::rms_norm_again(y, x, rstd, p.weight(ids.gain), stream, ids.offset());
   } else {
-    ops::layer_norm_again(y, x, f.mean.row_range(first, n), rstd, p.value(ids.gain), p.value(ids.bias),
+    ops::layer_norm_again(y, x, f.mean.row_range(first, n), rstd, p.weight(ids.gain), p.weight(ids.bias),
                           stream);
   }
 }
@@ -255,11 +258,11 @@ void norm_backward(Tensor dx, Tensor dy, const NormFrame& f, i64 first, const No
   const i64 n = dx.rows();
   const Tensor x = f.x.row_range(first, n), rstd = f.rstd.row_range(first, n);
   if (ids.bias == kNone) {
-    ops::rms_norm_backward(dx, grad_or_nothing(ids.gain, p), dy, x, rstd, p.value(ids.gain), stream,
+    ops::rms_norm_backward(dx, grad_or_nothing(ids.gain, p), dy, x, rstd, p.weight(ids.gain), stream,
                            ids.offset());
   } else {
     ops::layer_norm_backward(dx, grad_or_nothing(ids.gain, p), grad_or_nothing(ids.bias, p), dy, x,
-                             f.mean.row_range(first, n), rstd, p.value(ids.gain), stream);
+                             f.mean.row_range(first, n), rstd, p.weight(ids.gain), stream);
   }
 }
 

@@ -45,7 +45,7 @@ bool PassProgram::embeddings_need_gradient(bool images) const {
 // ---- forward
 
 void PassProgram::forward() {
-  const DType dtype = model_.parameters().dtype();
+  const DType dtype = model_.parameters().precision().activations;
   const Stream stream = workspace_.stream;
   loss_ = memory_.saved.take(DType::F64, {1}, "loss");
   fill_zero(loss_, stream);

@@ -61,28 +61,28 @@ void VisionTower::stand_by_forward(const Workspace& w) const {
 
 Tensor VisionTower::forward_embedding(const VisionRows& rows, const Workspace& w) const {
   const Gathered parameters(Gathered::Need::values, {ids_.patch.weight}, w);
-  const DType dtype = w.parameters.dtype();
+  const DType dtype = w.parameters.precision().activations;
   const ParameterRegistry& p = w.parameters;
   Tensor x = w.saved.take(dtype, {rows.count, width_}, "vision embedding");
   {
     const ArenaScope scope(w.scratch);
     Tensor embedded = w.scratch.take(dtype, {rows.patches.rows(), width_}, "patch embedding");
     ops::LinearOptions options;
-    if (ids_.patch.bias != kNone) options.bias = p.value(ids_.patch.bias);
-    ops::linear(embedded, rows.patches, as_rows(p.value(ids_.patch.weight)), options, w.stream);
+    if (ids_.patch.bias != kNone) options.bias = p.weight(ids_.patch.bias);
+    ops::linear(embedded, rows.patches, as_rows(p.weight(ids_.patch.weight)), options, w.stream);
     ops::scatter_rows(x, embedded, rows.patch_rows, w.stream);
   }
   if (rows.class_rows.size() > 0) {
     const ArenaScope scope(w.scratch);
     const Tensor tokens = w.scratch.take(dtype, {rows.class_rows.size(), width_}, "class tokens");
-    ops::gather_rows(tokens, p.value(ids_.class_row).reshape({1, width_}), all_first(tokens.rows()),
+    ops::gather_rows(tokens, p.weight(ids_.class_row).reshape({1, width_}), all_first(tokens.rows()),
                      w.stream);
     ops::scatter_rows(x, tokens, rows.class_rows, w.stream);
   }
   if (ids_.position != kNone) {
     const ArenaScope scope(w.scratch);
     Tensor position = w.scratch.take(dtype, {rows.count, width_}, "position embedding");
-    ops::gather_rows(position, position_table(p.value(ids_.position)), rows.positions, w.stream);
+    ops::gather_rows(position, position_table(p.weight(ids_.position)), rows.positions, w.stream);
     ops::add_matrix(x, position, w.stream);
   }
   if (!ids_.pre_norm.present()) return x;

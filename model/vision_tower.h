@@ -33,7 +33,8 @@ class VisionTower {
   void backward(const VisionRows& rows, const BlockSettings& settings, const Workspace& w,
                 F&& d_state) const {
     const ArenaScope scope(w.scratch);
-    Tensor d = w.scratch.take(w.parameters.dtype(), {rows.count, width_}, "gradient of vision rows");
+    Tensor d =
+        w.scratch.take(w.parameters.precision().activations, {rows.count, width_}, "gradient of vision rows");
     fill_zero(d, w.stream);
     d_state(blocks(), d);
     for (i64 k = blocks() - 1; k >= 0; --k) {

@@ -3,15 +3,15 @@
 namespace longsight::parallel {
 namespace {
 
-// Elements that lie side by side in each of the three buffers.
+// Elements that lie side by side in each of the buffers.
 struct Run {
   ParameterId first = 0;
   i64 elements = 0;
-  i64 value = 0, gradient = 0, moment = 0;  // where they begin
+  i64 value = 0, weight = 0, gradient = 0, moment = 0;  // where they begin
 
   bool continued_by(const Run& next) const {
-    return next.value == value + elements && next.gradient == gradient + elements &&
-           next.moment == moment + elements;
+    return next.value == value + elements && next.weight == weight + elements &&
+           next.gradient == gradient + elements && next.moment == moment + elements;
   }
 };
 
@@ -20,7 +20,12 @@ Run run_of(const ParameterRegistry& p, ParameterId id) {
   const ParameterBucket& bucket = p.bucket_of(id);
   const Share part = p.part_of(id, bucket.own);
   const i64 at = p.in_bucket(id) + part.begin;
-  return {id, part.elements(), bucket.values_at + at, bucket.gradients_at + at, bucket.moments_at + at};
+  return {.first = id,
+          .elements = part.elements(),
+          .value = bucket.values_at + at,
+          .weight = bucket.weights_at + at,
+          .gradient = bucket.gradients_at + at,
+          .moment = bucket.moments_at + at};
 }
 
 // Calls f for the longest runs of parameters that `same` holds together.
@@ -82,10 +87,13 @@ void AdamW::step(const std::function<bool(const Parameter&)>& reached, Tensor sc
     own.lr = options.lr * of_these.lr_factor;
     if (of_these.weight_decay >= 0) own.weight_decay = of_these.weight_decay;
     if (!p.decays()) own.weight_decay = 0;
+    const Tensor weights = parameters_.precision().mixed()
+                               ? parameters_.weights().row_range(run.weight, run.elements)
+                               : Tensor();
     adamw_step(parameters_.values().row_range(run.value, run.elements),
                parameters_.gradients().row_range(run.gradient, run.elements),
                first_.tensor(dtype, {run.elements}, run.moment * width),
-               second_.tensor(dtype, {run.elements}, run.moment * width), scale, own, stream);
+               second_.tensor(dtype, {run.elements}, run.moment * width), scale, own, stream, weights);
   });
 }
 

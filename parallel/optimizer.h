@@ -22,10 +22,11 @@ class AdamW {
   // `own` has an entry for each parameter, or none at all.
   explicit AdamW(const ParameterRegistry& parameters, std::vector<ParameterOptions> own = {});
 
-  // Updates the parameters that `reached` names, or this rank's shares, with their gradients times scale [1]
-  // (f64; NaN: not at all), and zeroes these; the others keep values, moments and their own step count, as
-  // parameters without a gradient do in PyTorch. `options.step` is ignored: each parameter counts its own,
-  // once count_step says that the step was taken. Parameters of two or more dimensions are decayed.
+  // Updates the parameters that `reached` names, or this rank's shares, in mixed precision their weights too,
+  // with their gradients times scale [1] (f64; NaN: not at all), and zeroes these; the others keep values,
+  // moments and their own step count, as parameters without a gradient do in PyTorch. `options.step` is
+  // ignored: each parameter counts its own, once count_step says that the step was taken. Parameters of two
+  // or more dimensions are decayed.
   void step(const std::function<bool(const Parameter&)>& reached, Tensor scale,
             const ops::AdamWOptions& options, Stream stream) const;
   void count_step(const std::function<bool(const Parameter&)>& reached);

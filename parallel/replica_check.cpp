@@ -91,13 +91,16 @@ void check_given(const ParameterRegistry& parameters, ProcessGroup& group, Strea
 }  // namespace
 
 void check_replicas(const ParameterRegistry& parameters, ProcessGroup& group, Stream stream) {
-  if (parameters.sharding().values()) return check_given(parameters, group, stream);
+  if (parameters.values_dealt()) check_given(parameters, group, stream);
+  if (parameters.sharding().values()) return;
   // All ranks see the same hashes, so they look for the parameter together or not at all.
   const OwnedTensor hashes(DType::I64, {group.size(), 2}, "hashes", group.backend());
-  hash_replicas(hashes, parameters.values(), group, stream);
+  hash_replicas(hashes, parameters.replicated(), group, stream);
   if (!replicas_differ(hashes, stream)) return;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
-    check_replica(parameters.value(id), "parameter " + parameters[id].name, group, stream);
+    const std::string name = "parameter " + parameters[id].name;
+    if (!parameters.values_dealt()) check_replica(parameters.value(id), name, group, stream);
+    check_replica(parameters.weight(id), name, group, stream);
   }
   check(false, "the values of group {} differ between ranks, but no parameter does", group.label());
 }

@@ -46,6 +46,14 @@ void each_reached(const ParameterRegistry& p, const Reached& reached, F&& f) {
   }
 }
 
+// The weights of a bucket, which every rank holds, as their owners have them.
+void gather_bucket(const ParameterRegistry& p, const ParameterBucket& bucket, ProcessGroup& world,
+                   Stream stream) {
+  gathered(p, bucket, world.size())
+      .run(p.bucket_weights(bucket, bucket.own), p.bucket_weights(bucket, {0, bucket.elements}), world,
+           stream);
+}
+
 void zero(Tensor x, Stream stream) {
   if (x.elements() > 0) fill_zero(x, stream);
 }
@@ -56,11 +64,11 @@ Share share_in(const ParameterBucket& bucket, const ProcessGroup& world) {
   return share_of(bucket.elements, world.rank(), world.size());
 }
 
-void gather_unit(const ParameterRegistry& p, i64 unit, Tensor values, ProcessGroup& world, Stream stream) {
+void gather_unit(const ParameterRegistry& p, i64 unit, Tensor weights, ProcessGroup& world, Stream stream) {
   check_world(p, world);
   each_bucket_of(p, unit, [&](const ParameterBucket& bucket) {
     gathered(p, bucket, world.size())
-        .run(p.bucket_values(bucket, bucket.own), values.row_range(bucket.in_unit, bucket.elements), world,
+        .run(p.bucket_weights(bucket, bucket.own), weights.row_range(bucket.in_unit, bucket.elements), world,
              stream);
   });
 }
@@ -104,11 +112,15 @@ void sum_of_squared_gradients(Tensor sum, const ParameterRegistry& p, const Reac
 
 void gather_updated(const ParameterRegistry& p, const Reached& reached, ProcessGroup& world, Stream stream) {
   check_world(p, world);
-  each_reached(p, reached, [&](const ParameterBucket& bucket) {
-    gathered(p, bucket, world.size())
-        .run(p.bucket_values(bucket, bucket.own), p.bucket_values(bucket, {0, bucket.elements}), world,
-             stream);
-  });
+  each_reached(p, reached, [&](const ParameterBucket& bucket) { gather_bucket(p, bucket, world, stream); });
+}
+
+void refresh_weights(const ParameterRegistry& p, ProcessGroup* world, Stream stream) {
+  p.round_weights(stream);
+  if (!p.values_dealt() || p.sharding().values()) return;
+  check(world != nullptr, "weights of values that are dealt over ranks are refreshed by one");
+  check_world(p, *world);
+  for (const ParameterBucket& bucket : p.buckets()) gather_bucket(p, bucket, *world, stream);
 }
 
 // ---- whole parameters
@@ -128,7 +140,7 @@ std::vector<i64> parts_of(const ParameterRegistry& p, ParameterId id, i64 ranks)
 
 OwnedTensor whole_value(const ParameterRegistry& p, ParameterId id, ProcessGroup& world, Stream stream) {
   OwnedTensor whole(p.dtype(), p[id].shape, kWhole, p.values().backend());
-  if (!p.sharding().values()) {
+  if (!p.values_dealt()) {
     copy(whole, p.value(id), stream);
     return whole;
   }
@@ -153,7 +165,7 @@ void gather_gradients(Tensor all, const ParameterRegistry& p, ProcessGroup& worl
 
 void WholeValues::lend(const std::function<void()>& work) {
   const bool leads = world_.rank() == 0;
-  if (!parameters_.sharding().values()) {
+  if (!parameters_.values_dealt()) {
     if (leads) work();
     return;
   }
@@ -181,7 +193,7 @@ void WholeValues::lend(const std::function<void()>& work) {
 }
 
 Tensor WholeValues::operator()(ParameterId id) {
-  if (!parameters_.sharding().values()) return parameters_.value(id);
+  if (!parameters_.values_dealt()) return parameters_.value(id);
   if (id != last_id_) {
     ParameterId told = id;
     world_.broadcast(&told, 1, DType::I64, 0, stream_, kWhole);

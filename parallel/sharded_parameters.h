@@ -19,8 +19,8 @@ Share share_in(const ParameterBucket&, const ProcessGroup& world);
 
 // ---- within a pass, unit by unit
 
-// values [elements of the unit] = what its owners hold. Stage 3.
-void gather_unit(const ParameterRegistry&, i64 unit, Tensor values, ProcessGroup& world, Stream);
+// weights [elements of the unit] = what its owners hold. Stage 3.
+void gather_unit(const ParameterRegistry&, i64 unit, Tensor weights, ProcessGroup& world, Stream);
 // gradients [trained elements of the unit] are those of this rank; their sums are added to what the owners
 // hold. Overwrites them. Stages 2 and 3.
 void send_gradients(const ParameterRegistry&, i64 unit, Tensor gradients, ProcessGroup& world, Stream);
@@ -33,8 +33,11 @@ void sum_to_owners(const ParameterRegistry&, const Reached&, ProcessGroup& world
 // theirs. The same bits in every stage.
 void sum_of_squared_gradients(Tensor sum, const ParameterRegistry&, const Reached&, ProcessGroup& world,
                               Stream);
-// Every rank gets the values that their owners have updated. Stages 1 and 2.
+// Every rank gets the weights that their owners have updated. Stages 1 and 2.
 void gather_updated(const ParameterRegistry&, const Reached&, ProcessGroup& world, Stream);
+// In mixed precision: the weights of all values, which were changed elsewhere than by the optimizer. `world`
+// may be null where every rank holds all values.
+void refresh_weights(const ParameterRegistry&, ProcessGroup* world, Stream);
 
 // ---- whole parameters
 

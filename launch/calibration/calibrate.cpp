@@ -38,7 +38,7 @@ void require_even_nodes(Job& job, i64 node) {
 }  // namespace
 
 planning::HardwareProfile calibrate(Job& job) {
-  constexpr double kSecondsEach = 0.2;  // of fifteen sizes
+  constexpr double kSecondsEach = 0.2;  // of twenty-five sizes
   const i64 ranks = job.world.size(), node = job.node == nullptr ? 1 : job.node->size();
   require_even_nodes(job, node);
   job.world.barrier(job.stream, "calibration");
@@ -50,8 +50,10 @@ planning::HardwareProfile calibrate(Job& job) {
                       ranks == 1 ? "" : "s", omp_get_max_threads(), omp_get_max_threads() == 1 ? "" : "s"),
       .ranks_per_node = ranks > node ? node : 0,
       .memory = memory_left().value_or(0) / node,
-      .gemm = slowest(gemm_rates(kSecondsEach), job.world, job.stream),
-      .attention = slowest(attention_rates(kSecondsEach), job.world, job.stream),
+      .gemm = slowest(gemm_rates(DType::F32, kSecondsEach), job.world, job.stream),
+      .attention = slowest(attention_rates(DType::F32, kSecondsEach), job.world, job.stream),
+      .gemm_bf16 = slowest(gemm_rates(DType::BF16, kSecondsEach), job.world, job.stream),
+      .attention_bf16 = slowest(attention_rates(DType::BF16, kSecondsEach), job.world, job.stream),
       .copy = slowest(copy_rates(kSecondsEach), job.world, job.stream),
       .link = {},
       .network = {}};

@@ -7,9 +7,9 @@
 
 namespace longsight::launch {
 
-// Of ascending sizes. Each size is run for at least so many seconds.
-std::vector<planning::Rate> gemm_rates(double seconds_each);
-std::vector<planning::Rate> attention_rates(double seconds_each);
+// Of ascending sizes. Each size is run for at least so many seconds, with activations of a type.
+std::vector<planning::Rate> gemm_rates(DType, double seconds_each);
+std::vector<planning::Rate> attention_rates(DType, double seconds_each);
 std::vector<planning::Rate> copy_rates(double seconds_each);
 
 }  // namespace longsight::launch

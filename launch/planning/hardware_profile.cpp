@@ -41,6 +41,14 @@ double seconds_of(double work, const std::vector<Rate>& rates) {
   return work / (before.rate * std::pow(next->rate / before.rate, way));
 }
 
+HardwareProfile HardwareProfile::computing_in(const Precision& precision) const {
+  HardwareProfile profile = *this;
+  if (precision.activations != DType::BF16) return profile;
+  if (!gemm_bf16.empty()) profile.gemm = gemm_bf16;
+  if (!attention_bf16.empty()) profile.attention = attention_bf16;
+  return profile;
+}
+
 std::string HardwareProfile::text() const {
   return fmt::format("{} ({}: {})", name, origin == "published" ? "published, not measured here" : origin,
                      source);
@@ -57,6 +65,8 @@ HardwareProfile read_hardware(const std::string& path) {
   doc.require_at(profile.memory >= 0, "memory", "{} bytes are negative", profile.memory);
   check_rates(doc, "gemm", profile.gemm);
   check_rates(doc, "attention", profile.attention);
+  if (!profile.gemm_bf16.empty()) check_rates(doc, "gemm_bf16", profile.gemm_bf16);
+  if (!profile.attention_bf16.empty()) check_rates(doc, "attention_bf16", profile.attention_bf16);
   check_rates(doc, "copy", profile.copy);
   check_link(doc, "link", profile.link);
   check_link(doc, "network", profile.network);

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/base/number.h"
+#include "runtime/tensor/precision.h"
 
 namespace longsight::planning {
 
@@ -44,6 +44,8 @@ struct HardwareProfile {
   i64 memory = 0;                               // bytes of a rank; 0: not known
   std::vector<Rate> gemm{{0, 60e9}};            // FLOP/s of matrix products
   std::vector<Rate> attention{{0, 30e9}};       // FLOP/s of tiles with online softmax
+  std::vector<Rate> gemm_bf16 = {};             // the same of bf16, where that is known apart;
+  std::vector<Rate> attention_bf16 = {};        // empty: as above
   std::vector<Rate> copy{{0, 8e9}};             // bytes per second of element-wise passes
   std::optional<Link> link = Link{4e9, 5e-6};   // to the ranks of its node; none: not known
   std::optional<Link> network = {};             // to other nodes; none: not known
@@ -56,11 +58,15 @@ struct HardwareProfile {
     visit("memory", s.memory);
     visit("gemm", s.gemm);
     visit("attention", s.attention);
+    visit("gemm_bf16", s.gemm_bf16);
+    visit("attention_bf16", s.attention_bf16);
     visit("copy", s.copy);
     visit("link", s.link);
     visit("network", s.network);
   }
 
+  // What it does for a model of this precision: `gemm` and `attention` are those of its products.
+  HardwareProfile computing_in(const Precision&) const;
   // "8 x A100 (published, not measured here: ...)".
   std::string text() const;
 };

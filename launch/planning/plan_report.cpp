@@ -119,6 +119,14 @@ std::string memory_chart(const PlanResult& r) {
   return text + "\n" + aligned(rows, "  ");
 }
 
+std::string precision_text(const Precision& p) {
+  if (!p.mixed()) return p.name();
+  return fmt::format(
+      "{}: activations and the weights that are computed with; {}: values, moments, gradients, "
+      "statistics and sums",
+      p.name(), name_of(p.master));
+}
+
 }  // namespace
 
 std::string plan_table(const PlanResult& r, const TableOptions& options) {
@@ -128,6 +136,7 @@ std::string plan_table(const PlanResult& r, const TableOptions& options) {
                       r.language_split, parallel::name_of(r.plan.fusion));
   text += fmt::format("  recompute {}: {}\n", setting_of(r.plan).text(), r.memory_reason);
   text += fmt::format("  zero {}: {}\n", r.plan.zero, r.zero_reason);
+  text += fmt::format("  precision {}\n", precision_text(r.precision));
   text += block_table(r);
 
   std::vector<std::pair<std::string, std::string>> exchange, seconds;
@@ -212,6 +221,7 @@ nlohmann::ordered_json plan_json(const PlanResult& r) {
                               {"head_efficiency", b.head_efficiency},
                               {"reason", b.reason}});
   }
+  json["precision"] = r.precision.name();
   json["zero"] = {{"stage", r.plan.zero}, {"reason", r.zero_reason}};
   json["split"] = {{"vision", r.vision_split}, {"language", r.language_split}};
   json["memory"] = Json::object();

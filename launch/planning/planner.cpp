@@ -43,6 +43,7 @@ PlanResult make_plan(const PlanRequest& request) {
   const Candidate& best = considered.here.front();
   const TypicalStep step(request, passes, best.plan.mesh, best.plan.micro_batch_tokens);
   return {.plan = best.plan,
+          .precision = request.model.parameters().precision(),
           .hardware = request.hardware,
           .batch = step.summary(),
           .memory_budget = request.options.memory_budget,

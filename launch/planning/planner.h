@@ -104,6 +104,7 @@ struct PlannedBatch {
 
 struct PlanResult {
   Plan plan;
+  Precision precision = {};  // of the model
   HardwareProfile hardware = {};
   PlannedBatch batch;
   i64 memory_budget = 0;  // bytes per rank; 0: no limit

@@ -35,7 +35,7 @@ CostByPart work_of(const model::PassTrace& trace, const HardwareProfile& hardwar
 }
 
 // Of counts that live as long as it.
-using KnownWires = std::map<std::pair<const void*, i64>, Wire>;
+using KnownWires = std::map<std::pair<std::pair<const void*, i64>, DType>, Wire>;
 
 // Exchanges of the group; those of equal counts are counted once. Those of the whole world are a part of
 // their own: every group has the same.
@@ -46,7 +46,7 @@ void add_wire(CostByPart& parts, const model::PassTrace& trace, i64 node, KnownW
       part_of(parts, kParameters).wire += wire_of(entries[i].counts, size_of(entries[i].dtype), node);
       continue;
     }
-    const auto [wire, added] = known.try_emplace(entries[i].counts.identity());
+    const auto [wire, added] = known.try_emplace(std::pair(entries[i].counts.identity(), entries[i].dtype));
     if (added) wire->second = wire_of(entries[i].counts, size_of(entries[i].dtype), node);
     part_of(parts, trace.parts[i]).wire += wire->second;
   }
@@ -233,48 +233,64 @@ PassPrediction predict_pass(model::Vlm& model, const parallel::BatchShape& batch
 
 namespace {
 
-// Bytes of the trained elements that a rank updates, of the one with most: the first, as shares are cut.
-i64 updated_bytes(const ParameterRegistry& p, const parallel::Plan& plan) {
+// Trained elements that a rank updates, of the one with most: the first, as shares are cut.
+i64 updated_elements(const ParameterRegistry& p, const parallel::Plan& plan) {
   i64 elements = 0;
   for (const ParameterBucket& bucket : p.buckets()) {
     if (!bucket.trained) continue;
     elements += plan.zero == 0 ? bucket.elements : share_of(bucket.elements, 0, plan.mesh.world).elements();
   }
-  return elements * size_of(p.dtype());
+  return elements;
+}
+
+Wire half_of(const Wire& w) {
+  return {w.total / 2, w.fullest / 2, w.messages / 2, w.fullest_between / 2, w.messages_between / 2};
 }
 
 }  // namespace
 
 MemoryByPart resident_memory(const ParameterRegistry& p, const parallel::Plan& plan) {
-  i64 values = 0;
-  for (const ParameterBucket& bucket : p.buckets())
-    values += plan.zero < 3 ? bucket.elements : share_of(bucket.elements, 0, plan.mesh.world).elements();
-  const i64 trained = p.trained_elements() * size_of(p.dtype()), updated = updated_bytes(p, plan);
-  return {.parameters = values * size_of(p.dtype()),
-          .gradients = plan.zero < 2 ? trained : updated,
-          .optimizer = 2 * updated,
+  const Precision& precision = p.precision();
+  i64 whole = 0, share = 0;
+  for (const ParameterBucket& bucket : p.buckets()) {
+    whole += bucket.elements;
+    share += share_of(bucket.elements, 0, plan.mesh.world).elements();
+  }
+  const Sharding sharding = plan.sharding(0);
+  const i64 values = (values_dealt(precision, sharding) ? share : whole) * size_of(precision.master);
+  const i64 weights =
+      precision.mixed() ? (sharding.values() ? share : whole) * size_of(precision.activations) : 0;
+  const i64 updated = updated_elements(p, plan);
+  return {.parameters = values + weights,
+          .gradients = (plan.zero < 2 ? p.trained_elements() : updated) * size_of(precision.gradients),
+          .optimizer = 2 * updated * size_of(precision.master),
           .communication = plan.mesh.world > 1 ? parallel::ProcessGroup::reduction_scratch_bytes : 0,
           .checkpoint = parallel::Snapshot::bytes(p, plan.mesh.world)};
 }
 
 Cost gradient_sum_cost(const ParameterRegistry& p, const parallel::Plan& plan, const HardwareProfile& h) {
+  const auto half = [&](DType type) {
+    return half_of(
+        parallel::all_reduce_wire(p.trained_elements(), plan.mesh.world, size_of(type), h.ranks_per_node));
+  };
+  const Precision& precision = p.precision();
+  // Sums to their owners, and as many elements again from them: sums to all ranks, in stages 1 and 2 updated
+  // weights. In stages 2 and 3 passes send what is sent of the gradients.
   Cost cost;
-  // Sums to their owners, and as much again from them: sums to all ranks, or in stage 1 updated values.
-  cost.wire =
-      parallel::all_reduce_wire(p.trained_elements(), plan.mesh.world, size_of(p.dtype()), h.ranks_per_node);
-  if (plan.zero == 2) {
-    cost.wire = {cost.wire.total / 2, cost.wire.fullest / 2, cost.wire.messages / 2,
-                 cost.wire.fullest_between / 2, cost.wire.messages_between / 2};
-  }
-  if (plan.zero == 3) cost.wire = {};
+  if (plan.zero < 2) cost.wire += half(precision.gradients);
+  if (plan.zero == 0) cost.wire += half(precision.gradients);
+  if (plan.zero == 1 || plan.zero == 2) cost.wire += half(precision.activations);
   cost.add_call({.op = "sum", .bytes = (plan.zero < 2 ? 3 : 1) * number(cost.wire.fullest)}, h);
   return cost;
 }
 
 Cost optimizer_cost(const ParameterRegistry& p, const parallel::Plan& plan, const HardwareProfile& h) {
+  const Precision& precision = p.precision();
+  // The norm reads the gradient; AdamW reads and writes value and moments, reads the gradient, and writes the
+  // weight where it is a copy.
+  const i64 each = 8 * size_of(precision.master) + (precision.mixed() ? size_of(precision.activations) : 0);
   Cost cost;
-  // The norm reads the gradient; AdamW reads and writes value and moments, and reads the gradient.
-  cost.add_call({.op = "adamw", .bytes = 8 * number(updated_bytes(p, plan))}, h);
+  cost.add_call({.op = "adamw", .bytes = number(updated_elements(p, plan) * each)}, h);
   return cost;
 }
 

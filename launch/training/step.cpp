@@ -175,7 +175,7 @@ void StepRunner::end_step(const Side& side, const std::function<void()>& update)
   const bool owners_send = sharding().stage == 1 || sharding().stage == 2, replicas = !sharding().values();
   const auto compare = [&](bool now) {
     if (now && replicas && end_ == End::replica_check)
-      parallel::hash_replicas(hashes_, p.values(), side.world, side.stream);
+      parallel::hash_replicas(hashes_, p.replicated(), side.world, side.stream);
   };
   parallel::sum_of_squared_gradients(numbers().squares, p, reached_, side.world, side.stream);
   // What this step was computed with: behind it all have copies of the same.

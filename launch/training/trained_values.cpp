@@ -1,5 +1,7 @@
 #include "launch/training/trained_values.h"
 
+#include "parallel/sharded_parameters.h"
+
 namespace longsight::launch {
 
 TrainedValues::TrainedValues(const ParameterRegistry& parameters, Stream stream) {
@@ -11,8 +13,10 @@ TrainedValues::TrainedValues(const ParameterRegistry& parameters, Stream stream)
   }
 }
 
-void TrainedValues::put_back(const ParameterRegistry& parameters, Stream stream) const {
+void TrainedValues::put_back(const ParameterRegistry& parameters, parallel::ProcessGroup& world,
+                             Stream stream) const {
   for (const Copy& kept : copies_) copy(parameters.held_value(kept.id), kept.values, stream);
+  parallel::refresh_weights(parameters, &world, stream);
 }
 
 }  // namespace longsight::launch

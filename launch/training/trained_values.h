@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "parallel/groups/process_group.h"
 #include "runtime/tensor/parameters.h"
 
 namespace longsight::launch {
@@ -11,7 +12,8 @@ namespace longsight::launch {
 class TrainedValues {
  public:
   TrainedValues(const ParameterRegistry&, Stream);
-  void put_back(const ParameterRegistry&, Stream) const;
+  // Collective over `world`, whose ranks the parameters may be dealt over.
+  void put_back(const ParameterRegistry&, parallel::ProcessGroup& world, Stream) const;
 
  private:
   struct Copy {

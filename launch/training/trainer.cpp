@@ -75,13 +75,14 @@ class Trainer {
     eval_ = open_eval_data(*sets_);
     // Planned before weights are read: how many of them a rank reads is a part of it. The samples are those
     // of the very first step, wherever this run begins.
-    shape_.model->parameters().allocate(DType::F32, true, Backend::trace);
+    const DType precision = precision_of(loaded);
+    shape_.model->parameters().allocate(precision, true, Backend::trace);
     first_ = data_->next();
     planned_ = plan_run(loaded, *shape_.model, job.world.size(), first_, budget_);
     require_fits(planned_);
     require_same_plan(planned_.plan, job.world);
     const NothingToSave weights_are_read(job);
-    run_ = open_run_model(loaded, DType::F32, true, false, planned_.plan.sharding(job.world.rank()));
+    run_ = open_run_model(loaded, precision, true, false, planned_.plan.sharding(job.world.rank()));
     check_replicas(run_.model->parameters(), job.world, job.stream);
     values_.emplace(run_.model->parameters(), job.world, job.stream);
     values_->lend([&] { saver_.emplace(loaded, run_, *values_); });
@@ -200,7 +201,8 @@ class Trainer {
   void resume(TrainState& state) {
     const parallel::Manifest& from = beginning_.manifest;
     require_same_run(beginning_, facts_, run_.model->parameters(), frozen_, force_, job_);
-    parallel::restore(beginning_.checkpoint, from, run_.model->parameters(), &state.optimizer, job_.stream);
+    parallel::restore(beginning_.checkpoint, from, run_.model->parameters(), &state.optimizer, job_.stream,
+                      &job_.world);
     parallel::check_replicas(run_.model->parameters(), job_.world, job_.stream);
     if (!run_.model->parameters().sharding().moments()) {
       parallel::check_replica(state.optimizer.first_moments(), "the first moments", job_.world, job_.stream);
@@ -509,7 +511,7 @@ class Trainer {
     const StepPlace here = eval_.empty() ? StepPlace{} : place();
     const std::optional<bool> best = evaluate(runner, steps_, progress, job_.stop_requested);
     if (!best) {
-      if (unmerged) unmerged->put_back(run_.model->parameters(), job_.stream);
+      if (unmerged) unmerged->put_back(run_.model->parameters(), job_.world, job_.stream);
       if (checkpoint_step_ != steps_) save(state, here);
       return false;
     }

@@ -7,6 +7,7 @@
 #include "launch/layouts.h"
 #include "launch/measure.h"
 #include "launch/plan_run.h"
+#include "launch/run_model.h"
 #include "launch/training/train_step.h"
 #include "launch/verb.h"
 #include "launch/verbs/bench_shared.h"
@@ -74,11 +75,12 @@ struct MeasuredPlan {
   double error() const { return predicted.seconds / median_seconds() - 1; }
 };
 
-MeasuredPlan run_plan(Job& job, const model::ModelConfig& config, std::span<const model::Sample> samples,
-                      const parallel::Plan& plan, i64 steps, double start) {
+MeasuredPlan run_plan(Job& job, const model::ModelConfig& config, DType precision,
+                      std::span<const model::Sample> samples, const parallel::Plan& plan, i64 steps,
+                      double start) {
   MeasuredPlan m{.plan = plan, .predicted = {}, .seconds = {}};
   model::Vlm model(config);
-  model.parameters().allocate(DType::F32, true, Backend::host, plan.sharding(job.world.rank()));
+  model.parameters().allocate(precision, true, Backend::host, plan.sharding(job.world.rank()));
   model.parameters().initialise(1);
   TrainState state{.model = model, .optimizer = parallel::AdamW(model.parameters())};
   parallel::MeshGroups groups(plan.mesh, job.world);
@@ -101,7 +103,7 @@ MeasuredPlan run_plan(Job& job, const model::ModelConfig& config, std::span<cons
     m.communication = groups.counters().seconds;
     m.exchanged = groups.counters().bytes_sent;
   }
-  m.parameters = model.parameters().values().bytes();
+  m.parameters = model.parameters().value_bytes();
   m.gradients = model.parameters().gradients().bytes();
   m.optimizer = state.optimizer.bytes();
   m.exchanged = job.world.all_reduce_sum(m.exchanged, job.stream);
@@ -164,7 +166,8 @@ ExitCode bench_step(Job& job, const BenchStep& o) {
   LoadedConfig loaded = load_config("", o.overrides);
   if (!o.hardware.empty()) loaded.config.parallel.hardware = o.hardware;
   model::Vlm model(model::read_config(o.model));  // its shapes
-  model.parameters().allocate(DType::F32, true, Backend::trace);
+  const DType precision = precision_of(loaded);
+  model.parameters().allocate(precision, true, Backend::trace);
   const std::vector<model::Sample> samples{synthetic_sample(model.config(), o.tokens, o.images)};
   const planning::PlanRequest request = plan_request(loaded, model, job.world.size(), statistics_of(samples));
   const planning::PlanResult planned = make_plan(request);
@@ -173,7 +176,7 @@ ExitCode bench_step(Job& job, const BenchStep& o) {
       o.layouts == "all" ? all_layouts(planned.plan, model) : std::vector{planned.plan};
   std::vector<MeasuredPlan> measured;
   for (const parallel::Plan& plan : plans) {
-    measured.push_back(run_plan(job, model.config(), samples, plan, o.steps, process_start));
+    measured.push_back(run_plan(job, model.config(), precision, samples, plan, o.steps, process_start));
     measured.back().predicted = predict_step(request, plan);
   }
   if (o.layouts == "all") {
@@ -184,11 +187,9 @@ ExitCode bench_step(Job& job, const BenchStep& o) {
   const double rss = peak_memory_mib(), peak = job.world.all_reduce_sum(gemm_peak(), job.stream);
   if (!job.leads()) return ExitCode::done;
   const double seconds = m.median_seconds(), gflops = step_flops(model, samples.front()) / seconds / 1e9;
-  nlohmann::ordered_json line{{"model", o.model},
-                              {"tokens", o.tokens},
-                              {"images", o.images},
-                              {"ranks", job.world.size()},
-                              {"threads", omp_get_max_threads()}};
+  nlohmann::ordered_json line{{"model", o.model},          {"tokens", o.tokens},
+                              {"images", o.images},        {"precision", name_of(precision)},
+                              {"ranks", job.world.size()}, {"threads", omp_get_max_threads()}};
   line.update(figures_of(m));
   line.update({{"seconds_min", *std::min_element(m.seconds.begin(), m.seconds.end())},
                {"seconds_max", *std::max_element(m.seconds.begin(), m.seconds.end())},
@@ -208,8 +209,7 @@ ExitCode bench_step(Job& job, const BenchStep& o) {
 }  // namespace
 
 void add_bench_step(Command app, Run& run) {
-  const Command verb =
-      app.add_command("step", "A whole training step on synthetic data, f32, random weights");
+  const Command verb = app.add_command("step", "A whole training step on synthetic data, random weights");
   auto o = std::make_shared<BenchStep>();
   o->add(verb);
   verb.add_option("--model", o->model, "folder with config.json, or the file").required();

@@ -75,8 +75,8 @@ ExitCode run_eval(Job& job, const EvalOptions& o) {
     if (job.leads()) print_line(o.json ? json_text(json_of(set.name, result)) : text_of(set.name, result));
     // The sum over all ranks, so all of them stop here.
     require(std::isfinite(result.loss), ExitCode::non_finite,
-            "{}: the held-out loss of {} is {}: the weights are damaged, or too large for f32", o.target,
-            set.name, result.loss);
+            "{}: the held-out loss of {} is {}: the weights are damaged, or too large for {}", o.target,
+            set.name, result.loss, loaded.config.train.precision);
   }
   return ExitCode::done;
 }

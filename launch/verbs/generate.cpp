@@ -153,7 +153,8 @@ ExitCode run_generate(Job& job, const GenerateOptions& o) {
   require(o.max_tokens >= 1, ExitCode::usage, "--max-tokens {}: at least 1", o.max_tokens);
   require(o.limit.value_or(1) >= 1, ExitCode::usage, "--limit {}: at least 1", o.limit.value_or(1));
   const DType dtype = dtype_from_name(o.dtype);
-  require(dtype == DType::F32 || dtype == DType::F64, ExitCode::usage, "--dtype {}: f32 or f64", o.dtype);
+  require(dtype == DType::F32 || dtype == DType::F64 || dtype == DType::BF16, ExitCode::usage,
+          "--dtype {}: f32, bf16 or f64", o.dtype);
   if (!o.data.empty()) {
     answer_data(job, o, dtype);
   } else if (job.leads()) {
@@ -176,7 +177,7 @@ void add_generate(Command app, Run& run) {
                   "data file; one JSON line per sample goes to stdout (id, turn, generated, reference, "
                   "exact). Ranks share the samples");
   verb.add_option("--max-tokens", o->max_tokens, "most tokens of an answer (default 128)");
-  verb.add_option("--dtype", o->dtype, "f32 (default) or f64");
+  verb.add_option("--dtype", o->dtype, "f32 (default, whatever the precision of a run), bf16 or f64");
   verb.add_option("--chat", o->chat, "chat template instead of the model folder's own: NAME or FILE.jinja");
   verb.add_option("--adapter", o->adapter, "PEFT adapter folder that belongs to the model");
   verb.add_option("--limit", o->limit, "only the first N samples (default: all)");

@@ -45,7 +45,7 @@ void gather_to_places(Tensor all, Tensor mine, const std::vector<i64>& index, pa
 
 ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   const LoadedConfig loaded = load_config("", o.overrides);
-  const DType dtype = dtype_from_name(o.dtype);
+  const DType dtype = dtype_from_name(o.dtype), numbers = statistics_of(dtype);  // of what is written
   if (job.leads()) require_writable_file(o.out);
   const auto model =
       model::load_model(o.model, {.dtype = dtype,
@@ -63,8 +63,8 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
       deal_step(batch.samples, *model, planned.plan, job.world.rank(), planned.plan.micro_batch_tokens);
 
   const i64 vocab = model->config().text.vocab, width = model->config().text.width;
-  OwnedTensor logits(dtype, {o.logits ? batch.rows * batch.columns : 0, vocab});
-  OwnedTensor features(dtype, {o.logits ? step.visual_tokens : 0, width});
+  OwnedTensor logits(numbers, {o.logits ? batch.rows * batch.columns : 0, vocab});
+  OwnedTensor features(numbers, {o.logits ? step.visual_tokens : 0, width});
   if (o.logits) {
     model::PassMemory memory;
     // Every sample in a micro-batch of its own, so that places in the file are easy to tell; the loss below
@@ -75,18 +75,18 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
       const model::MicroBatch one = model::pack({&sample, 1}, model->config());
       const bool runs_here = row % mesh.data == data_rank;
       std::vector<i64> places, feature_places;
-      OwnedTensor mine(dtype, {0, vocab}), my_features(dtype, {0, width});
+      OwnedTensor mine(numbers, {0, vocab}), my_features(numbers, {0, width});
       if (runs_here) {
         const i64 rank = groups.sequence().rank();
         const model::PassInputs inputs = make_inputs(one, *model, planned.plan, rank);
         model::Pass pass(*model, inputs, false, groups.sequence(), memory, job.stream);
         pass.forward();
         const i64 begin = inputs.layout().language.begin(rank);
-        mine = OwnedTensor(dtype, {pass.hidden().rows(), vocab});
+        mine = OwnedTensor(numbers, {pass.hidden().rows(), vocab});
         pass.logits(mine);
         for (i64 t = 0; t < mine->rows(); ++t) places.push_back(row * batch.columns + begin + t);
         if (pass.features()) {
-          my_features = OwnedTensor(dtype, pass.features().shape());
+          my_features = OwnedTensor(numbers, pass.features().shape());
           copy(my_features, pass.features(), job.stream);
           for (i64 f : inputs.fusion.owned()) feature_places.push_back(feature_base + f);
         }
@@ -106,7 +106,7 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   require(std::isfinite(loss), ExitCode::non_finite,
           "{}: the loss of {} is {}: the weights are damaged, or too large for {}", o.batch, o.model, loss,
           name_of(dtype));
-  const OwnedTensor summed(dtype, {parameters.trained_elements()});
+  const OwnedTensor summed(numbers, {parameters.trained_elements()});
   gather_gradients(summed, parameters, job.world, job.stream);
   if (!job.leads()) return ExitCode::done;
   OwnedTensor loss_scalar(DType::F64, Shape{}), count(DType::I64, Shape{});
@@ -115,8 +115,8 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
   std::vector<io::NamedTensor> out{{"loss", loss_scalar, DType::F64},
                                    {"supervised_tokens", count, DType::I64}};
   if (o.logits) {
-    out.push_back({"logits", logits->reshape({batch.rows, batch.columns, vocab}), dtype});
-    out.push_back({"image_features", features, dtype});
+    out.push_back({"logits", logits->reshape({batch.rows, batch.columns, vocab}), numbers});
+    out.push_back({"image_features", features, numbers});
   }
   std::vector<OwnedTensor> gradients;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
@@ -124,7 +124,7 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
     if (!StepRunner::reached(p, step.images > 0)) continue;
     const Tensor gradient = summed->row_range(p.grad_offset, p.elements()).reshape(p.shape);
     gradients.push_back(in_file_order(*model, id, gradient));
-    out.push_back({"grad." + model->name_in_file(id), gradients.back(), dtype});
+    out.push_back({"grad." + model->name_in_file(id), gradients.back(), numbers});
   }
   io::write_safetensors(o.out, out);
   log_info("loss {:.9g} over {} supervised tokens; {} gradients written to {}", loss, step.supervised,
@@ -142,7 +142,9 @@ void add_gradients(Command app, Run& run) {
   verb.add_option("--batch", o->batch, "safetensors file: input_ids, labels, attention_mask, pixel_values")
       .required();
   verb.add_option("--out", o->out, "safetensors file to write").required();
-  verb.add_option("--dtype", o->dtype, "f64 (default) or f32").one_of({"f64", "f32"});
+  verb.add_option("--dtype", o->dtype,
+                  "f64 (default), f32, or bf16 as train.precision: gradients are f32 then")
+      .one_of({"f64", "f32", "bf16"});
   verb.add_flag("--logits", o->logits, "write logits and image features too");
   add_allow_missing(verb, o->allow_missing);
   verb.add_option("overrides", o->overrides, "configuration, key.path=value");

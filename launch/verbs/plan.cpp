@@ -127,7 +127,7 @@ ExitCode run_plan(Job& job, const PlanOptions& o) {
   check_options(o);
   const LoadedConfig loaded = load_target(o);
   const RunModel run = open_run_shape(loaded);  // shapes are enough: the plan traces
-  run.model->parameters().allocate(DType::F32, true, Backend::trace);
+  run.model->parameters().allocate(precision_of(loaded), true, Backend::trace);
   const i64 ranks = o.ranks.value_or(job.world.size());
   const planning::PlanRequest request =
       plan_request(loaded, *run.model, ranks, lengths(job, o, loaded, run), budget(job, loaded, ranks));

@@ -294,6 +294,7 @@ void load_adapter(Vlm& model, const std::string& folder, const std::string& base
     require(!parameter.adapter || seen.contains(parameter.name), ExitCode::bad_data, "{}: {} is missing",
             path, parameter.name);
   }
+  p.round_weights({});
   check_base(model, folder, base);
 }
 

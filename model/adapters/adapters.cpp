@@ -139,7 +139,7 @@ void register_adapters(const AdapterConfig& config, ModelIds& ids, ParameterRegi
 }
 
 void merge_adapters(const ModelIds& ids, ParameterRegistry& registry, parallel::ProcessGroup* world) {
-  const bool dealt = registry.sharding().values();
+  const bool dealt = registry.values_dealt();
   check(!dealt || world != nullptr, "adapters of parameters that are dealt over ranks are merged by one");
   each_linear(ids, [&](const LinearIds& linear) {
     for (std::size_t part = 0; part < linear.adapters.size(); ++part) {
@@ -165,6 +165,7 @@ void merge_adapters(const ModelIds& ids, ParameterRegistry& registry, parallel::
       registry.keep(adapter.b, b);
     }
   });
+  if (!dealt) registry.round_weights({});
 }
 
 }  // namespace longsight::model

@@ -18,7 +18,7 @@ ModelConfig read_config(const std::string& path);
 // counterpart, with its shape, but for what the rules allow; what does not is listed by prefix in one error.
 // Names of all generations of files are understood.
 struct LoadOptions {
-  DType dtype = DType::F32;
+  DType dtype = DType::F32;  // what is computed in, the rest follows from it (runtime/tensor/precision.h)
   bool with_gradients = false;
   std::function<bool(const Parameter&)> trainable = {};  // empty: all
   WeightRules rules = {};

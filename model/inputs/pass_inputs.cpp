@@ -100,7 +100,7 @@ parallel::Plan one_rank_plan(const Vlm& model) {
 
 PassInputs make_inputs(const MicroBatch& batch, const Vlm& model, const parallel::Plan& plan, i64 rank) {
   const ModelConfig& config = model.config();
-  const DType dtype = model.parameters().dtype();
+  const DType dtype = model.parameters().precision().activations;
   const parallel::Geometry& g = batch.geometry;
   PassInputs inputs = begin_inputs(without_tokens(g), config, plan, rank);
   const parallel::Layout& layout = inputs.layout();
@@ -136,7 +136,7 @@ PassInputs make_inputs(const MicroBatch& batch, const Vlm& model, const parallel
 PassInputs counted_inputs(const parallel::BatchShape& batch, const Vlm& model, const parallel::Plan& plan,
                           i64 rank) {
   const ModelConfig& config = model.config();
-  const DType dtype = model.parameters().dtype();
+  const DType dtype = model.parameters().precision().activations;
   PassInputs inputs = begin_inputs(batch.frame, config, plan, rank);
   const parallel::Layout& layout = inputs.layout();
   inputs.loss = parallel::LossBalance::counted(batch.supervised, layout, rank, config.text.vocab);

@@ -123,8 +123,9 @@ ops::RopeAngles rope_angles(const VisionConfig& config, std::span<const PatchPla
   return angles;
 }
 
-RopeTable rope_table(const ops::RopeAngles& angles, DType dtype, Arena& arena, Stream stream) {
+RopeTable rope_table(const ops::RopeAngles& angles, DType heads, Arena& arena, Stream stream) {
   if (angles.half == 0) return {};
+  const DType dtype = statistics_of(heads);
   const RopeTable table{.cos = arena.take(dtype, {angles.rows, angles.half}, "rope angles"),
                         .sin = arena.take(dtype, {angles.rows, angles.half}, "rope angles")};
   ops::rope_angles(table.cos, table.sin, angles, stream);

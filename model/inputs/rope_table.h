@@ -26,7 +26,7 @@ struct PatchPlace {
 };
 ops::RopeAngles rope_angles(const VisionConfig&, std::span<const PatchPlace> patches);
 
-// cos and sin [rows, head width / 2] in `arena`; empty where there are no angles.
-RopeTable rope_table(const ops::RopeAngles&, DType, Arena& arena, Stream);
+// cos and sin [rows, head width / 2] in `arena`, for heads of that type; empty where there are no angles.
+RopeTable rope_table(const ops::RopeAngles&, DType heads, Arena& arena, Stream);
 
 }  // namespace longsight::model

@@ -5,7 +5,7 @@
 
 #include "parallel/attention/attention_heads.h"
 #include "parallel/attention/attention_spans.h"
-#include "runtime/ops/rows.h"
+#include "parallel/attention/row_sums.h"
 
 namespace longsight::parallel {
 namespace {
@@ -104,7 +104,7 @@ void GatherAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspa
   Tensor d_kv = w.scratch.take(dtype, {needed_.rows(), columns}, "gradient of gathered keys and values");
   {
     const ArenaScope inner(w.scratch);
-    Tensor delta = w.scratch.take(dtype, {my_rows(), shape_.heads}, "attention delta");
+    Tensor delta = w.scratch.take(statistics_of(dtype), {my_rows(), shape_.heads}, "attention delta");
     const Heads d_o_heads(d_o, shape_.heads, shape_.width);
     ops::attention_delta(delta, d_o_heads, Heads(o, shape_.heads, shape_.width), w.stream);
     const QkvHeads x(frame.qkv, shape_.heads, shape_.kv_heads, shape_.width);
@@ -116,9 +116,10 @@ void GatherAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspa
   }
   Tensor received = w.scratch.take(dtype, {sent_rows_, columns}, "key and value gradients received");
   kv_.back.run(d_kv, received, w.group, w.stream);
-  const Matrix d_mine = Matrix(d_qkv).columns(shape_.q_columns(), columns);
-  ops::zero_matrix(d_mine, w.stream);
-  ops::scatter_add_rows(d_mine, received, read_rows(w.stream), w.stream);
+  const RowSums d_mine(Matrix(d_qkv).columns(shape_.q_columns(), columns), w);
+  ops::zero_matrix(d_mine.sums(), w.stream);
+  ops::scatter_add_rows(d_mine.sums(), received, read_rows(w.stream), w.stream);
+  d_mine.finish();
 }
 
 }  // namespace

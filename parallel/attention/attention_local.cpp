@@ -41,7 +41,7 @@ void LocalAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace& 
 void LocalAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace& w) {
   const auto frame = w.frames.pop<LocalFrame>();
   const ArenaScope scope(w.scratch);
-  Tensor delta = w.scratch.take(d_o.dtype(), {d_o.rows(), shape_.heads}, "attention delta");
+  Tensor delta = w.scratch.take(statistics_of(d_o.dtype()), {d_o.rows(), shape_.heads}, "attention delta");
   const Heads d_o_heads(d_o, shape_.heads, shape_.width);
   ops::attention_delta(delta, d_o_heads, Heads(o, shape_.heads, shape_.width), w.stream);
   const QkvHeads x(frame.qkv, shape_.heads, shape_.kv_heads, shape_.width);

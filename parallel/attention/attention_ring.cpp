@@ -1,14 +1,15 @@
 // Ring attention (Liu et al. 2023): blocks of K and V pass from rank to rank, and each rank merges what its
 // queries make of them by their log-sums. A rank holds no more than its own rows and one block at a time, in
-// either direction; backward sends the blocks round again, and their gradients with them.
+// either direction; backward sends the blocks round again, and their gradients with them: sums, so in the
+// statistics' type.
 #include <algorithm>
 #include <array>
 
 #include "parallel/attention/attention_heads.h"
 #include "parallel/attention/attention_spans.h"
 #include "parallel/attention/ring_route.h"
+#include "parallel/attention/row_sums.h"
 #include "runtime/ops/merge_attention.h"
-#include "runtime/ops/rows.h"
 
 namespace longsight::parallel {
 namespace {
@@ -123,9 +124,13 @@ void RingAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace& w
   ops::attention(result, lse, x.q, own.k, own.v, all_heads(shape_, own_spans_), w.scratch, w.stream);
   if (!rounds_.empty()) {
     const ArenaScope scope(w.scratch);
+    const RowSums merged(o, w);
+    const Heads merged_heads(merged.sums(), shape_.heads, shape_.width);
+    merged.begin_with_result();
     Blocks blocks(*this, mine, dtype, w);
     const Tensor part = w.scratch.take(dtype, {my_rows(), shape_.q_columns()}, "attention result of a block"),
-                 part_lse = w.scratch.take(dtype, {my_rows(), shape_.heads}, "log-sums of a block");
+                 part_lse =
+                     w.scratch.take(statistics_of(dtype), {my_rows(), shape_.heads}, "log-sums of a block");
     for (const Round& round : rounds_) {
       const Tensor held = blocks.next(round);
       if (round.route.needed.rows() == 0) continue;
@@ -133,8 +138,9 @@ void RingAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace& w
       const Heads part_heads(part, shape_.heads, shape_.width);
       ops::attention(part_heads, part_lse, x.q, kv.k, kv.v, all_heads(shape_, round.spans), w.scratch,
                      w.stream);
-      ops::merge_attention(result, lse, part_heads, part_lse, w.stream);
+      ops::merge_attention(merged_heads, lse, part_heads, part_lse, w.stream);
     }
+    merged.finish();
   }
   w.frames.push(RingFrame{.qkv = qkv, .lse = lse});
 }
@@ -143,7 +149,7 @@ void RingAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace& w
 
 void RingAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace& w) {
   const auto frame = w.frames.pop<RingFrame>();
-  const DType dtype = d_o.dtype();
+  const DType dtype = d_o.dtype(), sum_type = statistics_of(dtype);
   const i64 columns = shape_.kv_columns();
   const ArenaScope scope(w.scratch);
   const QkvHeads x(frame.qkv, shape_.heads, shape_.kv_heads, shape_.width),
@@ -151,7 +157,7 @@ void RingAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace
   const Matrix mine = Matrix(frame.qkv).columns(shape_.q_columns(), columns),
                d_mine = Matrix(d_qkv).columns(shape_.q_columns(), columns);
   const Heads d_result(d_o, shape_.heads, shape_.width);
-  const Tensor delta = w.scratch.take(dtype, {my_rows(), shape_.heads}, "attention delta");
+  const Tensor delta = w.scratch.take(sum_type, {my_rows(), shape_.heads}, "attention delta");
   ops::attention_delta(delta, d_result, Heads(o, shape_.heads, shape_.width), w.stream);
 
   ops::zero_matrix(d_mine, w.stream);
@@ -161,6 +167,10 @@ void RingAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace
                           all_heads(shape_, own_spans_), w.scratch, w.stream);
   if (rounds_.empty()) return;
 
+  const RowSums all(d_qkv, w);
+  all.begin_with_result();
+  const Matrix dq_sums = all.sums().columns(0, shape_.q_columns()),
+               d_mine_sums = all.sums().columns(shape_.q_columns(), columns);
   i64 most_received = 0;
   for (const Round& round : rounds_)
     most_received = std::max(most_received, round.gradients.counts.total_received_by(me()));
@@ -168,9 +178,9 @@ void RingAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace
   const Tensor dq_part = w.scratch.take(dtype, {my_rows(), shape_.q_columns()}, "query gradient of a block"),
                d_kv_part = w.scratch.take(dtype, {most_rows(&RingRound::needed), columns},
                                           "key and value gradients of a block"),
-               sums = w.scratch.take(dtype, {most_rows(&RingRound::summed), columns},
+               sums = w.scratch.take(sum_type, {most_rows(&RingRound::summed), columns},
                                      "key and value gradients in the ring"),
-               arrived = w.scratch.take(dtype, {exact_div(most_received, columns), columns},
+               arrived = w.scratch.take(sum_type, {exact_div(most_received, columns), columns},
                                         "key and value gradients received");
   Tensor with_block = arrived.row_range(0, 0);  // the sums that came with the block of this round
   for (const Round& round : rounds_) {
@@ -186,16 +196,17 @@ void RingAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace
       const Heads dq(dq_part, shape_.heads, shape_.width);
       ops::attention_backward(dq, d_kv_heads.k, d_kv_heads.v, d_result, delta, frame.lse, x.q, kv.k, kv.v,
                               all_heads(shape_, round.spans), w.scratch, w.stream);
-      ops::add_matrix(dx.q.matrix, dq.matrix, w.stream);
+      ops::add_matrix(dq_sums, dq.matrix, w.stream);
       ops::add_matrix(rows_of(sum, route.summed, route.needed), d_kv, w.stream);
     }
     const i64 rows = exact_div(round.gradients.counts.total_received_by(me()), columns);
     const i64 home = route.home.rows();
     round.gradients.run(sum, arrived.row_range(0, rows), w.group, w.stream);
     with_block = arrived.row_range(route.home_first ? home : 0, rows - home);
-    ops::add_matrix(rows_of(d_mine, range(me()), route.home),
+    ops::add_matrix(rows_of(d_mine_sums, range(me()), route.home),
                     arrived.row_range(route.home_first ? 0 : rows - home, home), w.stream);
   }
+  all.finish();
 }
 
 }  // namespace

@@ -2,12 +2,13 @@
 // each rank runs whole sequences for its heads, the result comes back. Any head count and any cut; a KV head
 // goes to just those ranks whose query heads use it, and its gradient comes back as their sum.
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "parallel/attention/attention_heads.h"
 #include "parallel/attention/attention_spans.h"
 #include "parallel/attention/head_split.h"
-#include "runtime/ops/rows.h"
+#include "parallel/attention/row_sums.h"
 
 namespace longsight::parallel {
 namespace {
@@ -34,6 +35,12 @@ class Blocks {
   Backend backend_;
 };
 
+// The same bits as elements of `type`, each of which becomes several.
+Matrix seen_as(const Tensor& x, DType type) {
+  const i64 columns = x.row_size() * (size_of(x.dtype()) / size_of(type));
+  return {x.data(), type, x.rows(), columns, columns, x.backend()};
+}
+
 class UlyssesAttention final : public AttentionStrategy {
  public:
   UlyssesAttention(const AttentionShape&, const AttentionStream&, i64 rank, const std::string& label);
@@ -54,7 +61,8 @@ class UlyssesAttention final : public AttentionStrategy {
   std::vector<HeadRange> heads_;           // of the ranks that have any, in rank order
   HeadRange mine_;                         // of this rank
   std::vector<ops::AttentionSpan> spans_;  // whole sequences
-  Exchange qkv_to_heads_, result_to_rows_, gradient_to_heads_, d_qkv_to_rows_;
+  Exchange qkv_to_heads_, result_to_rows_, d_qkv_to_rows_;
+  std::array<Exchange, 2> gradient_to_heads_;  // where delta takes one element, and where it takes two
 };
 
 UlyssesAttention::UlyssesAttention(const AttentionShape& shape, const AttentionStream& stream, i64 rank,
@@ -77,11 +85,12 @@ UlyssesAttention::UlyssesAttention(const AttentionShape& shape, const AttentionS
   const i64 d = shape.width;
   const Counts qkv = for_heads([&](const HeadRange& h) { return h.heads() * d; });
   const Counts result = for_heads([&](const HeadRange& h) { return h.q * d; });
-  const Counts result_and_delta = for_heads([&](const HeadRange& h) { return h.q * (d + 1); });
   const std::string forth = label + " to heads", back = label + " to rows";
   qkv_to_heads_ = all_to_all(forth, qkv);
   result_to_rows_ = all_to_all(back, result.transposed());
-  gradient_to_heads_ = all_to_all(forth, result_and_delta);
+  for (i64 delta : {1, 2})
+    gradient_to_heads_[static_cast<std::size_t>(delta) - 1] =
+        all_to_all(forth, for_heads([&](const HeadRange& h) { return h.q * (d + delta); }));
   d_qkv_to_rows_ = all_to_all(back, qkv.transposed());
 }
 
@@ -133,35 +142,43 @@ void UlyssesAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace
   w.frames.push(frame);
 }
 
-// ---- backward: d_o to heads, with delta as further columns; attention backward; dq, dk, dv to rows
+// ---- backward: d_o to heads, with the bits of delta as further columns; attention backward; dq, dk, dv to
+// rows
 
 void UlyssesAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace& w) {
   const auto frame = w.frames.pop<UlyssesFrame>();
-  const DType dtype = d_o.dtype();
-  const i64 d = shape_.width;
+  const DType dtype = d_o.dtype(), sums = statistics_of(dtype);
+  const i64 d = shape_.width, delta_width = size_of(sums) / size_of(dtype);
+  const Exchange& gradient_to_heads = gradient_to_heads_[static_cast<std::size_t>(delta_width) - 1];
   const ArenaScope scope(w.scratch);
   Tensor d_mine = w.scratch.take(dtype, {whole().end, mine_.heads() * d}, "gradient of q, k, v of my heads");
   {
     const ArenaScope inner(w.scratch);
-    Tensor d_o_heads =
-        w.scratch.take(dtype, {whole().end, mine_.q * (d + 1)}, "gradient of attention result of my heads");
+    Tensor d_o_heads = w.scratch.take(dtype, {whole().end, mine_.q * (d + delta_width)},
+                                      "gradient of attention result of my heads");
     {
       const ArenaScope sending(w.scratch);
-      Tensor delta = w.scratch.take(dtype, {my_rows(), shape_.heads}, "attention delta");
+      Tensor delta = w.scratch.take(sums, {my_rows(), shape_.heads}, "attention delta");
       ops::attention_delta(delta, Heads(d_o, shape_.heads, d), Heads(o, shape_.heads, d), w.stream);
-      Tensor send = w.scratch.take(dtype, {gradient_to_heads_.counts.total_sent_by(me())},
+      Tensor send = w.scratch.take(dtype, {gradient_to_heads.counts.total_sent_by(me())},
                                    "gradient of attention result to send");
       Blocks blocks(send);
       for (const HeadRange& h : heads_) {
-        const Matrix to = blocks.next(my_rows(), h.q * (d + 1));
+        const Matrix to = blocks.next(my_rows(), h.q * (d + delta_width));
         ops::copy_matrix(to.columns(0, h.q * d), Matrix(d_o).columns(h.first_q * d, h.q * d), w.stream);
-        ops::copy_matrix(to.columns(h.q * d, h.q), Matrix(delta).columns(h.first_q, h.q), w.stream);
+        ops::copy_matrix(to.columns(h.q * d, h.q * delta_width),
+                         seen_as(delta, dtype).columns(h.first_q * delta_width, h.q * delta_width), w.stream);
       }
-      gradient_to_heads_.run(send, d_o_heads, w.group, w.stream);
+      gradient_to_heads.run(send, d_o_heads, w.group, w.stream);
     }
     const Matrix both(d_o_heads);
     const Heads d_o_mine(both.columns(0, mine_.q * d), mine_.q, d);
-    const Matrix delta_mine = both.columns(mine_.q * d, mine_.q);
+    Matrix delta_mine = both.columns(mine_.q * d, mine_.q * delta_width);
+    if (sums != dtype) {
+      const Tensor aligned = w.scratch.take(sums, {whole().end, mine_.q}, "attention delta");
+      ops::copy_matrix(seen_as(aligned, dtype), delta_mine, w.stream);
+      delta_mine = aligned;
+    }
     const QkvHeads x(frame.qkv, mine_.q, mine_.kv, d);
     const QkvHeads dx(d_mine, mine_.q, mine_.kv, d);
     ops::attention_backward(dx.q, dx.k, dx.v, d_o_mine, delta_mine, frame.lse, x.q, x.k, x.v, problem(),
@@ -170,12 +187,14 @@ void UlyssesAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Worksp
   Tensor received =
       w.scratch.take(dtype, {d_qkv_to_rows_.counts.total_received_by(me())}, "gradient of q, k, v received");
   d_qkv_to_rows_.run(d_mine, received, w.group, w.stream);
-  const QkvHeads dx(d_qkv, shape_.heads, shape_.kv_heads, d);
+  const Heads dq(Matrix(d_qkv).columns(0, shape_.q_columns()), shape_.heads, d);
+  const RowSums d_kv(Matrix(d_qkv).columns(shape_.q_columns(), shape_.kv_columns()), w);
+  const KvHeads dx(d_kv.sums(), shape_.kv_heads, d);
   Blocks blocks(received);
   i64 kv_seen = 0;  // KV heads [0, kv_seen) hold a first term; ranks come in ascending order of heads
   for (const HeadRange& h : heads_) {
     const QkvHeads from(blocks.next(my_rows(), h.heads() * d), h.q, h.kv, d);
-    ops::copy_matrix(dx.q.range(h.first_q, h.q).matrix, from.q.matrix, w.stream);
+    ops::copy_matrix(dq.range(h.first_q, h.q).matrix, from.q.matrix, w.stream);
     for (i64 i = 0; i < h.kv; ++i) {
       const i64 head = h.first_kv + i;
       const auto put = head < kv_seen ? ops::add_matrix : ops::copy_matrix;
@@ -184,6 +203,7 @@ void UlyssesAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Worksp
       kv_seen = std::max(kv_seen, head + 1);
     }
   }
+  d_kv.finish();
 }
 
 // ---- what it costs

@@ -80,7 +80,7 @@ std::map<std::string, std::string> hashes_of_frozen(const ParameterRegistry& par
                                                     const std::function<bool(ParameterId)>& trained,
                                                     Stream stream, ProcessGroup* world) {
   std::map<std::string, std::string> hashes;
-  const bool dealt = parameters.sharding().values();
+  const bool dealt = parameters.values_dealt();
   check(!dealt || world != nullptr, "hashes of parameters that are dealt over ranks");
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     if (trained(id)) continue;
@@ -129,7 +129,7 @@ std::vector<ParameterDifference> differences_of_parameters(const Manifest& manif
 }
 
 void restore(const std::string& folder, const Manifest& manifest, const ParameterRegistry& parameters,
-             AdamW* optimizer, Stream stream) {
+             AdamW* optimizer, Stream stream, ProcessGroup* world) {
   std::vector<std::unique_ptr<io::SafetensorsFile>> files;
   for (const CheckpointFile& file : manifest.files)
     files.push_back(std::make_unique<io::SafetensorsFile>(folder + "/" + file.name));
@@ -145,11 +145,10 @@ void restore(const std::string& folder, const Manifest& manifest, const Paramete
   for (const CheckpointTensor& tensor : manifest.tensors) {
     const ParameterId id = parameters.find(tensor.name);
     const ParameterBucket& bucket = parameters.bucket_of(id);
-    const Sharding& sharding = parameters.sharding();
     const i64 in_bucket = parameters.in_bucket(id);
     const Share all{0, parameters[id].elements()}, own = parameters.part_of(id, bucket.own);
     for (const CheckpointSlice& slice : tensor.slices) {
-      read(slice, value_name(tensor.name), sharding.values() ? own : all, parameters.values(),
+      read(slice, value_name(tensor.name), parameters.values_dealt() ? own : all, parameters.values(),
            bucket.values_at + in_bucket);
       if (optimizer == nullptr) continue;
       const i64 at = bucket.moments_at + in_bucket;
@@ -158,6 +157,7 @@ void restore(const std::string& folder, const Manifest& manifest, const Paramete
     }
     if (optimizer != nullptr) optimizer->set_steps(id, tensor.steps);
   }
+  refresh_weights(parameters, world, stream);
 }
 
 }  // namespace longsight::parallel

@@ -37,7 +37,10 @@ std::vector<ParameterDifference> differences_of_parameters(const Manifest&, cons
                                                            const std::map<std::string, std::string>& frozen);
 
 // Values of the trained parameters; moments and steps too, where there is an optimizer. Of what is dealt over
-// ranks, this rank's shares. The parameters must fit; the files must have been verified.
-void restore(const std::string& folder, const Manifest&, const ParameterRegistry&, AdamW* optimizer, Stream);
+// ranks, this rank's shares. In mixed precision the weights follow: collective over `world` where every rank
+// holds them, but its share of the values alone; it may be null otherwise. The parameters must fit; the files
+// must have been verified.
+void restore(const std::string& folder, const Manifest&, const ParameterRegistry&, AdamW* optimizer, Stream,
+             ProcessGroup* world = nullptr);
 
 }  // namespace longsight::parallel

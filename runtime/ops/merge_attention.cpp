@@ -6,11 +6,12 @@
 namespace longsight::ops {
 
 void merge_attention(Heads o, Matrix lse, Heads part, Matrix part_lse, Stream stream) {
-  const auto alike = [](const Matrix& a, const Matrix& b) {
-    return a.rows == b.rows && a.cols == b.cols && a.dtype == b.dtype;
+  const DType type = part.matrix.dtype, sums = statistics_of(type);
+  const auto per_head = [&](const Matrix& m) {
+    return m.rows == o.rows() && m.cols == o.heads && m.dtype == sums;
   };
-  check(alike(o.matrix, part.matrix) && o.heads == part.heads && alike(lse, part_lse) &&
-            lse.rows == o.rows() && lse.cols == o.heads && lse.dtype == statistics_of(o.matrix.dtype),
+  check(o.rows() == part.rows() && o.heads == part.heads && o.width == part.width &&
+            (o.matrix.dtype == type || o.matrix.dtype == sums) && per_head(lse) && per_head(part_lse),
         "merge_attention: {} [{}, {}, {}] and [{}, {}, {}], log-sums [{}, {}] and [{}, {}]",
         name_of(o.matrix.dtype), o.rows(), o.heads, o.width, part.rows(), part.heads, part.width, lse.rows,
         lse.cols, part_lse.rows, part_lse.cols);

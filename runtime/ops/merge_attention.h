@@ -6,8 +6,9 @@
 
 namespace longsight::ops {
 
-// o [T, H, D] and lse [T, H] (of the statistics' type of o) of some keys become those of these keys and the
-// ones that `part` and `part_lse` are of; no key may be in both. A log-sum of -infinity: no key was seen, the
+// o [T, H, D] and lse [T, H] of some keys become those of these keys and the ones that `part` [T, H, D] and
+// `part_lse` [T, H] are of; no key may be in both. o is of part's type T or of its statistics' type, in which
+// nothing is rounded on the way; both lse are of the latter. A log-sum of -infinity: no key was seen, the
 // result counts nothing. Same bits for every thread count.
 void merge_attention(Heads o, Matrix lse, Heads part, Matrix part_lse, Stream);
 

@@ -45,7 +45,7 @@ void scatter_add_rows(Matrix y, Matrix x, const IndexList& index, Stream stream)
 }
 
 void copy_matrix(Matrix to, Matrix from, Stream stream) {
-  check_like("copy_matrix", to, from, to.dtype == from.dtype);
+  check_like("copy_matrix", to, from, adds_to(to, from) || adds_to(from, to));
   execute(stream, {"copy_matrix", 0, bytes_of({to, from})}, [&] { host::copy_matrix(to, from); });
 }
 

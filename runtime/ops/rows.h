@@ -13,8 +13,9 @@ void scatter_rows(Matrix y, Matrix x, const IndexList& index, Stream);      // y
 void scatter_add_rows(Matrix y, Matrix x, const IndexList& index, Stream);  // y[index[i]] += x[i], in order
                                                                             // of i
 
-void copy_matrix(Matrix to, Matrix from, Stream);  // same dtype and shape, any strides
-void add_matrix(Matrix y, Matrix x, Stream);       // y += x
+// Same shape, any strides; of one type, or one of the statistics' type of the other: widened, or rounded.
+void copy_matrix(Matrix to, Matrix from, Stream);
+void add_matrix(Matrix y, Matrix x, Stream);  // y += x
 void zero_matrix(Matrix y, Stream);
 
 }  // namespace longsight::ops

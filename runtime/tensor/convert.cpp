@@ -41,6 +41,11 @@ void store(void* data, DType dtype, i64 i, double value) {
   }
 }
 
+template <class To, class From>
+void convert_each(To* to, const From* from, i64 count) {
+  for (i64 i = 0; i < count; ++i) to[i] = static_cast<float>(from[i]);
+}
+
 }  // namespace
 
 // x86-64-v3, the least that a build runs on, has F16C.
@@ -60,6 +65,11 @@ void convert(void* to, DType to_type, const void* from, DType from_type, i64 cou
   }
   check(is_float(to_type) && is_float(from_type), "no conversion from {} to {}", name_of(from_type),
         name_of(to_type));
+  // Those of every step, and of every weight that is read.
+  if (to_type == DType::BF16 && from_type == DType::F32)
+    return convert_each(static_cast<bf16*>(to), static_cast<const float*>(from), count);
+  if (to_type == DType::F32 && from_type == DType::BF16)
+    return convert_each(static_cast<float*>(to), static_cast<const bf16*>(from), count);
   for (i64 i = 0; i < count; ++i) store(to, to_type, i, load(from, from_type, i));
 }
 

@@ -12,10 +12,10 @@ ParameterId ParameterRegistry::add(Parameter parameter) {
   return id;
 }
 
-void ParameterRegistry::allocate(DType dtype, bool with_gradients, Backend backend,
+void ParameterRegistry::allocate(const Precision& precision, bool with_gradients, Backend backend,
                                  const Sharding& sharding) {
   check(!allocated_, "parameters are allocated twice");
-  dtype_ = dtype;
+  precision_ = precision;
   elements_ = trained_ = 0;
   for (Parameter& p : parameters_) {
     p.offset = elements_;
@@ -24,9 +24,7 @@ void ParameterRegistry::allocate(DType dtype, bool with_gradients, Backend backe
     if (p.grad_offset >= 0) trained_ += p.elements();
   }
   lay_out(sharding);
-  values_ = Storage(held_values_ * size_of(dtype), "parameters", backend);
-  gradients_ = Storage(held_gradients_ * size_of(dtype), "gradients", backend);
-  view_buffers();
+  take_buffers(backend);
   allocated_ = true;
 }
 
@@ -45,7 +43,8 @@ void ParameterRegistry::lay_out(const Sharding& sharding) {
     const Parameter& first = (*this)[bucket.first];
     bucket.own = {0, bucket.elements};
     if (sharding.stage > 0) bucket.own = share_of(bucket.elements, sharding.rank, sharding.ranks);
-    bucket.values_at = sharding.values() ? held - bucket.own.begin : first.offset;
+    bucket.values_at = values_dealt() ? held - bucket.own.begin : first.offset;
+    bucket.weights_at = sharding.values() ? held - bucket.own.begin : first.offset;
     held += bucket.own.elements();
     if (!bucket.trained) return;
     const i64 own_at = held_trained - bucket.own.begin;
@@ -80,14 +79,41 @@ void ParameterRegistry::lay_out(const Sharding& sharding) {
   if (!buckets_.empty()) close(buckets_.back());
   placed_.assign(units_.size(), {});
   given_.resize(parameters_.size());
-  held_values_ = sharding.values() ? held : elements_;
+  held_values_ = values_dealt() ? held : elements_;
+  held_weights_ = sharding.values() ? held : elements_;
   held_gradients_ = sharding.gradients() ? held_trained : trained_;
   moments_ = sharding.moments() ? held_trained : trained_;
 }
 
+i64 ParameterRegistry::weights_begin() const {
+  constexpr i64 kAlign = 64;
+  return ceil_div(held_values_ * size_of(precision_.master), kAlign) * kAlign;
+}
+
+void ParameterRegistry::take_buffers(Backend backend) {
+  const i64 bytes = precision_.mixed() ? weights_begin() + held_weights_ * size_of(precision_.activations)
+                                       : held_values_ * size_of(precision_.master);
+  values_ = Storage(bytes, "parameters", backend);
+  gradients_ = Storage(held_gradients_ * size_of(precision_.gradients), "gradients", backend);
+  view_buffers();
+}
+
 void ParameterRegistry::view_buffers() {
-  values_view_ = values_.tensor(dtype_, {held_values_});
-  gradients_view_ = gradients_.tensor(dtype_, {held_gradients_});
+  values_view_ = values_.tensor(precision_.master, {held_values_});
+  weights_view_ = precision_.mixed()
+                      ? values_.tensor(precision_.activations, {held_weights_}, weights_begin())
+                      : values_view_;
+  gradients_view_ = gradients_.tensor(precision_.gradients, {held_gradients_});
+}
+
+i64 ParameterRegistry::value_bytes() const {
+  return values_view_.bytes() + (precision_.mixed() ? weights_view_.bytes() : 0);
+}
+
+Tensor ParameterRegistry::replicated() const {
+  if (sharding_.values()) return values_.tensor(DType::U8, {0});
+  const i64 begin = values_dealt() ? weights_begin() : 0;
+  return values_.tensor(DType::U8, {values_.bytes() - begin}, begin);
 }
 
 void ParameterRegistry::shard(const Sharding& sharding) {
@@ -95,11 +121,9 @@ void ParameterRegistry::shard(const Sharding& sharding) {
   if (sharding.stage == 0) return;
   const Backend backend = values_view_.backend();
   const Storage before = std::move(values_);
-  const Tensor whole = before.tensor(dtype_, {elements_});
+  const Tensor whole = before.tensor(precision_.master, {elements_});
   lay_out(sharding);
-  values_ = Storage(held_values_ * size_of(dtype_), "parameters", backend);
-  gradients_ = Storage(held_gradients_ * size_of(dtype_), "gradients", backend);
-  view_buffers();
+  take_buffers(backend);
   for (ParameterId id = 0; id < size(); ++id)
     keep(id, whole.row_range((*this)[id].offset, (*this)[id].elements()));
 }
@@ -112,7 +136,7 @@ Share ParameterRegistry::part_of(ParameterId id, const Share& of_bucket) const {
 
 Tensor ParameterRegistry::held_value(ParameterId id) const {
   const ParameterBucket& bucket = bucket_of(id);
-  const Share part = part_of(id, sharding_.values() ? bucket.own : Share{0, bucket.elements});
+  const Share part = part_of(id, values_dealt() ? bucket.own : Share{0, bucket.elements});
   if (part.elements() == 0) return values_view_.row_range(0, 0);
   const i64 at = in_bucket(id);
   return bucket_values(bucket, {at + part.begin, at + part.end});
@@ -122,15 +146,19 @@ Tensor ParameterRegistry::bucket_values(const ParameterBucket& bucket, const Sha
   return values_view_.row_range(bucket.values_at + share.begin, share.elements());
 }
 
+Tensor ParameterRegistry::bucket_weights(const ParameterBucket& bucket, const Share& share) const {
+  return weights_view_.row_range(bucket.weights_at + share.begin, share.elements());
+}
+
 Tensor ParameterRegistry::bucket_gradients(const ParameterBucket& bucket, const Share& share) const {
   return gradients_view_.row_range(bucket.gradients_at + share.begin, share.elements());
 }
 
-void ParameterRegistry::place(i64 unit, Tensor values, Tensor gradients) {
+void ParameterRegistry::place(i64 unit, Tensor weights, Tensor gradients) {
   Placed& placed = placed_[static_cast<std::size_t>(unit)];
-  check(!placed.values && !placed.gradients, "the parameters of {} are gathered twice",
+  check(!placed.weights && !placed.gradients, "the parameters of {} are gathered twice",
         units_[static_cast<std::size_t>(unit)].name);
-  placed = {values, gradients};
+  placed = {weights, gradients};
 }
 
 void ParameterRegistry::release(i64 unit) {
@@ -160,19 +188,34 @@ void ParameterRegistry::initialise(ParameterId id, u64 seed) {
 }
 
 void ParameterRegistry::write(ParameterId id, const std::function<void(Tensor)>& fill) {
-  if (!sharding_.values()) return fill(value(id));
-  const OwnedTensor whole(dtype_, (*this)[id].shape, "parameter", values_view_.backend());
+  if (!values_dealt() && !precision_.mixed()) return fill(value(id));
+  const OwnedTensor whole(dtype(), (*this)[id].shape, "parameter", values_view_.backend());
   fill(whole);
   keep(id, whole);
 }
 
 void ParameterRegistry::keep(ParameterId id, Tensor whole) {
-  if (sharding_.values() && whole.backend() == Backend::host)
+  if (values_dealt() && whole.backend() == Backend::host)
     given_[static_cast<std::size_t>(id)] = XXH3_64bits(whole.data(), static_cast<std::size_t>(whole.bytes()));
-  const Tensor held = held_value(id);
-  if (held.elements() == 0) return;
-  const i64 first = sharding_.values() ? part_of(id, bucket_of(id).own).begin : 0;
-  copy(held, whole.reshape({whole.elements()}).row_range(first, held.elements()), {});
+  const ParameterBucket& bucket = bucket_of(id);
+  const Tensor flat = whole.reshape({whole.elements()});
+  const auto put = [&](Tensor held, i64 at, bool dealt) {
+    const Share part = part_of(id, dealt ? bucket.own : Share{0, bucket.elements});
+    if (part.elements() == 0) return;
+    copy(held.row_range(at + in_bucket(id) + part.begin, part.elements()),
+         flat.row_range(part.begin, part.elements()), {});
+  };
+  put(values_view_, bucket.values_at, values_dealt());
+  if (precision_.mixed()) put(weights_view_, bucket.weights_at, sharding_.values());
+}
+
+void ParameterRegistry::round_weights(Stream stream) const {
+  if (!precision_.mixed()) return;
+  if (values_dealt() == sharding_.values()) return copy(weights_view_, values_view_, stream);
+  for (const ParameterBucket& bucket : buckets_) {
+    if (bucket.own.elements() > 0)
+      copy(bucket_weights(bucket, bucket.own), bucket_values(bucket, bucket.own), stream);
+  }
 }
 
 void ParameterRegistry::initialise(Tensor value, const Parameter& p, u64 seed) {
@@ -206,7 +249,14 @@ ParameterId ParameterRegistry::find(std::string_view name) const {
 }
 
 Tensor ParameterRegistry::value(ParameterId id) const {
-  return value_of(id, (*this)[id].shape);
+  if (!precision_.mixed()) return weight(id);
+  const Parameter& p = (*this)[id];
+  check(!values_dealt(), "the value of {} is dealt over the ranks", p.name);
+  return values_view_.row_range(p.offset, p.elements()).reshape(p.shape);
+}
+
+Tensor ParameterRegistry::weight(ParameterId id) const {
+  return weight_of(id, (*this)[id].shape);
 }
 
 Tensor ParameterRegistry::grad(ParameterId id) const {
@@ -215,17 +265,18 @@ Tensor ParameterRegistry::grad(ParameterId id) const {
 }
 
 // Of a parameter and its neighbours, where the shape has more elements.
-Tensor ParameterRegistry::value_of(ParameterId first, Shape shape) const {
-  if (!sharding_.values()) return values_.tensor(dtype_, shape, (*this)[first].offset * size_of(dtype_));
+Tensor ParameterRegistry::weight_of(ParameterId first, Shape shape) const {
+  if (!sharding_.values())
+    return weights_view_.row_range((*this)[first].offset, shape.elements()).reshape(shape);
   const ParameterBucket& bucket = bucket_of(first);
-  const Tensor gathered = placed_[static_cast<std::size_t>(bucket.unit)].values;
+  const Tensor gathered = placed_[static_cast<std::size_t>(bucket.unit)].weights;
   check(static_cast<bool>(gathered), "{} is used while it is not gathered", (*this)[first].name);
   return gathered.row_range(bucket.in_unit + in_bucket(first), shape.elements()).reshape(shape);
 }
 
 Tensor ParameterRegistry::gradient_of(ParameterId first, Shape shape) const {
   if (!sharding_.gradients())
-    return gradients_.tensor(dtype_, shape, (*this)[first].grad_offset * size_of(dtype_));
+    return gradients_view_.row_range((*this)[first].grad_offset, shape.elements()).reshape(shape);
   const ParameterBucket& bucket = bucket_of(first);
   const Tensor gathered = placed_[static_cast<std::size_t>(bucket.unit)].gradients;
   check(static_cast<bool>(gathered), "the gradient of {} is used while there is no memory for it",
@@ -246,8 +297,8 @@ Shape ParameterRegistry::joined_shape(ParameterId first, i64 count) const {
   return head.shape.rank() == 1 ? Shape{rows} : Shape{rows, head.elements() / head.shape[0]};
 }
 
-Tensor ParameterRegistry::joined_value(ParameterId first, i64 count) const {
-  return value_of(first, joined_shape(first, count));
+Tensor ParameterRegistry::joined_weight(ParameterId first, i64 count) const {
+  return weight_of(first, joined_shape(first, count));
 }
 
 bool ParameterRegistry::all_have_grad(ParameterId first, i64 count) const {

@@ -190,6 +190,34 @@ class CheckpointTest(TrainingTest):
                     self.assertEqual([result.code for result in held_out], [0, 0], held_out[1].stderr)
                     self.assertEqual(held_out[0].stdout, held_out[1].stdout)
 
+    def test_in_bf16_it_goes_on_with_the_same_bits_and_either_precision_from_the_others_checkpoint(self):
+        every = ["memory.micro_batch_tokens=~", "output.checkpoint_every=2", "output.keep=9", "parallel.sequence=1"]
+        half = [*every, "train.precision=bf16"]
+        self.train("half", *half, "parallel.zero=0", ranks=3, steps=6)
+        self.assertEqual(json.loads(self.read("half/plan.json"))["precision"], "bf16")
+        held_out = self.run_longsight("eval", "half", "--json", ranks=2)
+        self.assertEqual(held_out.code, 0, held_out.stderr)
+        self.assertAlmostEqual(json.loads(held_out.stdout)["loss"], self.lines("half", "eval.jsonl", ["loss"])[-1]["loss"], delta=1e-2)
+        for stage, then in [(0, 0), (1, 2), (2, 3), (3, 1)]:
+            with self.subTest(stage=stage, then=then):
+                run = f"half-{stage}"
+                self.train(run, *half, f"parallel.zero={stage}", ranks=3, steps=6)
+                self.assert_same(run, "half")
+                facts = json.loads(self.read(run + "/run.json"))
+                del facts["finished"]
+                self.write(run + "/run.json", json.dumps(facts))
+                for gone in ["checkpoints/step-00000004", "checkpoints/step-00000006", "model"]:
+                    shutil.rmtree(self.path(run, gone), ignore_errors=True)
+                self.train(run, *half, f"parallel.zero={then}", ranks=3, steps=6, says=["goes on behind step 2:"])
+                self.assert_same(run, "half")
+        self.train("whole", *every, ranks=3, steps=6)
+        for run, begin, precision in [("to-whole", "half", "f32"), ("to-half", "whole", "bf16")]:
+            self.train(run, *every, f"train.precision={precision}", f"output.resume={begin}/checkpoints/step-00000002", ranks=3, steps=6,
+                       says=["goes on behind step 2:"])
+            # Of the same masters: what differs is the rounding of one pass, of logits to 1/256.
+            self.assertAlmostEqual(self.lines(run)[0]["loss"], self.lines(begin)[2]["loss"], delta=0.03)
+            self.assertNotEqual(self.lines(run)[0]["loss"], self.lines(begin)[2]["loss"])
+
     def test_the_same_seed_gives_the_same_bits_twice(self):
         for run in ["one", "two"]:
             self.train(run, "output.checkpoint_every=5", ranks=2)

@@ -165,6 +165,28 @@ class VerbsTest(JobTest):
             self.assertTrue(other)
         self.assertIn("language_attention", self.done("plan", "configs/tiny.yaml").stdout)
 
+    def test_precision_is_a_choice_of_two_that_plans_and_benchmarks_say(self):
+        single, half = (self.json_line("plan", "configs/tiny.yaml", "--ranks", "2", "--json", f"train.precision={precision}",
+                                       "parallel.sequence=2", "parallel.zero=0") for precision in ["f32", "bf16"])
+        self.assertEqual([plan["precision"] for plan in (single, half)], ["f32", "bf16"])
+        self.assertEqual(half["memory"]["parameters"], single["memory"]["parameters"] * 3 // 2)  # masters, and half of it for the weights
+        for part in ["gradients", "optimizer", "checkpoint"]:
+            self.assertEqual(half["memory"][part], single["memory"][part])
+        self.assertLess(half["memory"]["activations"], single["memory"]["activations"])
+        self.assertEqual(half["memory"]["inputs"] * 2, single["memory"]["inputs"])
+        self.assertEqual(half["exchange"]["gradients"], single["exchange"]["gradients"])
+        self.assertEqual(half["exchange"]["fusion"] * 2, single["exchange"]["fusion"])
+        self.assertIn("precision bf16: activations", self.done("plan", "configs/tiny.yaml", "train.precision=bf16").stdout)
+        step = ["bench", "step", "--model", "configs/models/tiny.json", "--tokens", "96", "--images", "2", "--steps", "1", "--json"]
+        line = self.json_line(*step, "train.precision=bf16", "parallel.sequence=2", ranks=2)
+        self.assertEqual(line["precision"], "bf16")
+        self.assertEqual(line["activation_mib"], line["predicted_activation_mib"])
+        for verb in [["plan"], ["train"], ["eval"]]:
+            refused = self.run_longsight(*verb, "configs/tiny.yaml", "train.precision=half", "output.dir=run")
+            self.assertEqual(refused.code, 64)
+            self.assertIn("train.precision", refused.errors()[0])
+            self.assertIn("bf16", refused.errors()[0])
+
     def test_a_model_alone_is_planned_with_the_lengths_that_are_given(self):
         config = "configs/models/tiny.json"
         h100 = ["--hardware", "configs/hardware/h100.yaml", "--ranks", "16"]

@@ -33,13 +33,14 @@ void for_every_layout(F&& f) {
 
 void check_prediction(const nlohmann::json& config, const std::vector<test::SampleShape>& shapes,
                       AttentionKind vision, AttentionKind language, FusionKind fusion,
-                      const AdapterConfig& adapters = {}, const std::string& frozen = "") {
+                      const AdapterConfig& adapters = {}, const std::string& frozen = "",
+                      DType dtype = DType::F32) {
   parallel::ProcessGroup& world = test_world();
   const auto model = std::make_unique<Vlm>(read_model_config(config, "config.json"), adapters);
   if (!frozen.empty())
     model->parameters().set_trainable(
         [&](const Parameter& p) { return frozen.find(p.part) == std::string::npos; });
-  model->parameters().allocate(DType::F32, true);
+  model->parameters().allocate(dtype, true);
   model->parameters().initialise(1);
   const MicroBatch batch = pack(test::tiny_samples(model->config(), shapes), model->config());
   const auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision,
@@ -99,6 +100,19 @@ TEST_CASE("the same of every family: norms, windows, RoPE, layer scales and join
     for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
       check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
                        language[i % language.size()], FusionKind::owner);
+    }
+  }
+}
+
+TEST_CASE("the same in bf16: statistics and sums that are f32 are counted as such") {
+  const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
+  const AdapterConfig everywhere{.rank = 3, .alpha = 5, .targets = {"*"}, .random_b = true};
+  for (const test::TinyFamily& family : test::tiny_families()) {
+    INFO(family.name);
+    for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
+      check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
+                       language[i % language.size()], FusionKind::owner,
+                       i % 2 == 0 ? AdapterConfig{} : everywhere, "", DType::BF16);
     }
   }
 }

@@ -21,7 +21,7 @@ std::unique_ptr<model::Vlm> tiny_model(DType dtype, const nlohmann::json& config
   for (ParameterId id = 0; id < p.size(); ++id) {
     const Philox random(7, p[id].name);
     const Tensor value = p.value(id);
-    dispatch(dtype, [&](auto zero) {
+    dispatch(value.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for (i64 i = 0; i < value.elements(); ++i) {
         const double centre = p[id].init.kind == Init::Kind::ones ? 1 : 0;
@@ -30,6 +30,7 @@ std::unique_ptr<model::Vlm> tiny_model(DType dtype, const nlohmann::json& config
       }
     });
   }
+  p.round_weights({});
   return model;
 }
 

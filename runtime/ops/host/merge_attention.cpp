@@ -9,8 +9,8 @@
 namespace longsight::ops::host {
 namespace {
 
-template <class T, class S>
-void merge_head(T* o, S& lse, const T* part, S part_lse, i64 width) {
+template <class O, class T, class S>
+void merge_head(O* o, S& lse, const T* part, S part_lse, i64 width) {
   if (part_lse == -std::numeric_limits<S>::infinity()) return;
   const S largest = std::max(lse, part_lse);
   const S here = std::exp(lse - largest), there = std::exp(part_lse - largest), sum = here + there;
@@ -23,19 +23,22 @@ void merge_head(T* o, S& lse, const T* part, S part_lse, i64 width) {
 }  // namespace
 
 void merge_attention(Heads o, Matrix lse, Heads part, Matrix part_lse) {
-  dispatch(o.matrix.dtype, [&](auto zero) {
+  dispatch(part.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     using S = Statistics<T>;
-    T* const y = o.matrix.host<T>();
     S* const y_lse = lse.host<S>();
     const T* const x = part.matrix.host<T>();
     const S* const x_lse = part_lse.host<S>();
-    parallel_items(o.rows(), o.rows() * o.matrix.cols, [&](i64 r) {
-      for (i64 h = 0; h < o.heads; ++h) {
-        merge_head(y + r * o.matrix.stride + h * o.width, y_lse[r * lse.stride + h],
-                   x + r * part.matrix.stride + h * part.width, x_lse[r * part_lse.stride + h], o.width);
-      }
-    });
+    const auto merge_into = [&](auto* y) {
+      parallel_items(o.rows(), o.rows() * o.matrix.cols, [&](i64 r) {
+        for (i64 h = 0; h < o.heads; ++h) {
+          merge_head(y + r * o.matrix.stride + h * o.width, y_lse[r * lse.stride + h],
+                     x + r * part.matrix.stride + h * part.width, x_lse[r * part_lse.stride + h], o.width);
+        }
+      });
+    };
+    if (o.matrix.dtype == part.matrix.dtype) return merge_into(o.matrix.host<T>());
+    merge_into(o.matrix.host<S>());
   });
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "runtime/ops/host/threads.h"
+#include "runtime/tensor/convert.h"
 
 namespace longsight::ops::host {
 namespace {
@@ -59,6 +60,11 @@ void scatter_add_rows(Matrix y, Matrix x, std::span<const i64> index) {
 }
 
 void copy_matrix(Matrix to, Matrix from) {
+  if (to.dtype != from.dtype) {
+    return parallel_items(to.rows, to.rows * to.cols, [&](i64 r) {
+      convert(row_of(to, r), to.dtype, row_of(from, r), from.dtype, to.cols);
+    });
+  }
   copy_rows(
       to, from, to.rows, [](i64 i) { return i; }, [](i64 i) { return i; });
 }

@@ -186,14 +186,15 @@ TEST_CASE("the gradients of every stage are those of one rank, and of replicas b
   }
 }
 
-TEST_CASE("steps with images and without train every bit as with replicas") {
+void check_steps(DType dtype) {
+  CAPTURE(name_of(dtype));
   for (const Variant& v : kVariants) {
     if (v.tied) continue;
     for (const i64 sequence : degrees()) {
       CAPTURE(v.name);
       CAPTURE(sequence);
       const auto trained = [&](int stage) {
-        Training t(v, DType::F32, stage, sequence);
+        Training t(v, dtype, stage, sequence);
         std::vector<double> numbers;
         for (u64 i = 0; i < 4; ++i) {
           const bool images = i != 2 || v.frozen == "vision language";
@@ -213,6 +214,14 @@ TEST_CASE("steps with images and without train every bit as with replicas") {
       });
     }
   }
+}
+
+TEST_CASE("steps with images and without train every bit as with replicas") {
+  check_steps(DType::F32);
+}
+
+TEST_CASE("bf16: steps train every bit of the masters as with replicas, though these are dealt") {
+  check_steps(DType::BF16);
 }
 
 TEST_CASE("several micro-batches are added in another order, and to the same") {
@@ -235,12 +244,15 @@ TEST_CASE("several micro-batches are added in another order, and to the same") {
 TEST_CASE("each rank holds its share, and a pass takes and sends the bytes that its trace tells") {
   const i64 ranks = test_world().size();
   if (ranks == 1) return;
-  for (const Variant& v : kVariants) {
+  for (std::size_t i = 0; i < 2 * kVariants.size(); ++i) {
+    const Variant& v = kVariants[i / 2];
+    const DType dtype = i % 2 == 0 ? DType::F32 : DType::BF16;
     CAPTURE(v.name);
-    const Training replicas(v, DType::F32, 0, ranks);
+    CAPTURE(name_of(dtype));
+    const Training replicas(v, dtype, 0, ranks);
     const ParameterRegistry& all = replicas.model->parameters();
     each_stage([&](int stage) {
-      Training t(v, DType::F32, stage, ranks);
+      Training t(v, dtype, stage, ranks);
       const ParameterRegistry& p = t.model->parameters();
       // Of each bucket at most one element more than its share.
       const i64 more = std::ssize(p.buckets()) * 4;
@@ -248,12 +260,13 @@ TEST_CASE("each rank holds its share, and a pass takes and sends the bytes that 
         CHECK(bytes <= (dealt ? whole / ranks + more : whole));
         CHECK(bytes >= (dealt ? whole / ranks - more : whole));
       };
-      within(p.values().bytes(), all.values().bytes(), stage == 3);
+      within(p.values().bytes(), all.values().bytes(), p.values_dealt());
+      within(p.weights().bytes(), all.weights().bytes(), stage == 3);
       within(p.gradients().bytes(), all.gradients().bytes(), stage >= 2);
       within(t.state.optimizer.bytes() / 2, all.gradients().bytes(), true);
       if (test_world().rank() == 0) {  // the fullest one, as shares are cut
         const planning::MemoryByPart predicted = planning::resident_memory(all, t.plan);
-        CHECK(predicted.parameters == p.values().bytes());
+        CHECK(predicted.parameters == p.value_bytes());
         CHECK(predicted.gradients == p.gradients().bytes());
         CHECK(predicted.optimizer == t.state.optimizer.bytes());
       }
@@ -345,14 +358,17 @@ TEST_CASE("ranks that were given different models to keep their shares of are to
   CHECK(contains(failure.message, "parameter " + t.model->parameters()[5].name + " is not the same"));
 }
 
-TEST_CASE("a checkpoint of any stage is read in any other, to the bit") {
+// `write`: in what precision it was trained, `read`: in what it goes on.
+void check_checkpoints(DType write, DType read) {
+  CAPTURE(name_of(write));
+  CAPTURE(name_of(read));
   const std::string folder = fmt::format("{}/zero-{}", std::filesystem::temp_directory_path().string(),
                                          test_world().all_gather(i64{::getpid()}, {}).front());
   if (test_world().rank() == 0) io::ensure_folder(folder);
   test_world().barrier({});
   const i64 rank = test_world().rank(), ranks = test_world().size();
   for (const int from : {0, 1, 2, 3}) {
-    Training writer(kVariants[0], DType::F32, from, 1);
+    Training writer(kVariants[0], write, from, 1);
     writer.step(mixed(writer, 1));
     const parallel::Snapshot snapshot(writer.model->parameters(), writer.state.optimizer, rank, ranks, {});
     const parallel::CheckpointFile file = snapshot.write(folder);
@@ -361,14 +377,18 @@ TEST_CASE("a checkpoint of any stage is read in any other, to the bit") {
     manifest.tensors = parallel::deal_tensors(writer.model->parameters(), writer.state.optimizer, ranks);
     test_world().barrier({});
     const std::string bits = writer.bits();
+    writer.step(mixed(writer, 2));
+    const std::string later = writer.bits();
     for (const int to : {0, 1, 2, 3}) {
       CAPTURE(from);
       CAPTURE(to);
-      Training reader(kVariants[0], DType::F32, to, 1);
-      parallel::restore(folder, manifest, reader.model->parameters(), &reader.state.optimizer, {});
+      Training reader(kVariants[0], read, to, 1);
+      parallel::restore(folder, manifest, reader.model->parameters(), &reader.state.optimizer, {},
+                        &test_world());
       CHECK(reader.bits() == bits);
       const StepResult next = reader.step(mixed(reader, 2));
       CHECK(next.finite);
+      CHECK((reader.bits() == later) == (read == write));
     }
     test_world().barrier({});
     std::filesystem::remove(folder + "/" + file.name);
@@ -377,9 +397,20 @@ TEST_CASE("a checkpoint of any stage is read in any other, to the bit") {
   if (rank == 0) std::filesystem::remove_all(folder);
 }
 
-TEST_CASE("a model whose values are dealt is written, hashed and merged as one that every rank holds") {
+TEST_CASE("a checkpoint of any stage is read in any other, to the bit") {
+  check_checkpoints(DType::F32, DType::F32);
+}
+
+TEST_CASE(
+    "bf16: a checkpoint is of the masters: it is read in any stage, and in f32, and that of f32 in bf16") {
+  check_checkpoints(DType::BF16, DType::BF16);
+  check_checkpoints(DType::BF16, DType::F32);
+  check_checkpoints(DType::F32, DType::BF16);
+}
+
+void check_written(DType dtype, int stage) {
   const Variant& v = kVariants.back();
-  Training whole(v, DType::F32, 0, 1), dealt(v, DType::F32, 3, 1);
+  Training whole(v, dtype, 0, 1), dealt(v, dtype, stage, 1);
   const ScratchFolder scratch;  // of each rank
   const auto frozen = [](const Training& t) {
     const ParameterRegistry& p = t.model->parameters();
@@ -413,6 +444,15 @@ TEST_CASE("a model whose values are dealt is written, hashed and merged as one t
     return read_whole_file(scratch / (folder + "/model.safetensors"), i64{1} << 30, ExitCode::bad_data);
   };
   CHECK(content("dealt") == content("whole"));
+}
+
+TEST_CASE("a model whose values are dealt is written, hashed and merged as one that every rank holds") {
+  check_written(DType::F32, 3);
+}
+
+TEST_CASE("bf16: a model is written from its masters, in the stages that deal them too") {
+  check_written(DType::BF16, 1);
+  check_written(DType::BF16, 3);
 }
 
 }  // namespace longsight::launch

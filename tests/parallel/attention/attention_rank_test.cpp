@@ -75,18 +75,19 @@ class Whole {
 };
 
 struct Results {
-  Results(i64 rows, const AttentionShape& shape)
-      : o(DType::F64, {rows, shape.q_columns()}), d_qkv(DType::F64, {rows, shape.columns()}) {}
+  Results(DType dtype, i64 rows, const AttentionShape& shape)
+      : o(dtype, {rows, shape.q_columns()}), d_qkv(dtype, {rows, shape.columns()}) {}
   OwnedTensor o, d_qkv;
 };
 
 Results run(AttentionStrategy& attention, const AttentionShape& shape, Tensor qkv, Tensor d_o,
             ProcessGroup& group = test_world()) {
-  Results results(qkv.rows(), shape);
+  const DType dtype = qkv.dtype();
+  Results results(dtype, qkv.rows(), shape);
   Arena saved("saved"), scratch("scratch");
   Frames frames;
   const Workspace w{saved, scratch, frames, group, {}};
-  attention.forward(results.o, saved.take(DType::F64, attention.log_sums(), "log-sums"), qkv, w);
+  attention.forward(results.o, saved.take(statistics_of(dtype), attention.log_sums(), "log-sums"), qkv, w);
   CHECK(frames.size() == 1);
   attention.backward(results.d_qkv, d_o, results.o, w);
   CHECK(frames.size() == 0);
@@ -142,6 +143,82 @@ TEST_CASE("windows and prefixes have the results and gradients of one rank, wher
         for (int trial = 0; trial < 4; ++trial) {
           ++seed;
           check_equals_one_rank(kind, causal(window), make_rows(seed, prefixes, between(kind)), seed);
+        }
+      }
+    }
+  }
+}
+
+// In f64, from bf16.
+OwnedTensor widened(Tensor x) {
+  OwnedTensor wide(DType::F64, x.shape());
+  copy(wide, x, {});
+  return wide;
+}
+
+OwnedTensor rounded(Tensor x) {
+  OwnedTensor narrow(DType::BF16, x.shape());
+  copy(narrow, x, {});
+  return narrow;
+}
+
+double largest_of(Tensor x) {
+  double largest = 0;
+  for (i64 i = 0; i < x.elements(); ++i) largest = std::max(largest, std::abs(x.host<double>()[i]));
+  return largest;
+}
+
+TEST_CASE("bf16: results and gradients are those of one rank, but for the rounding of what is sent") {
+  constexpr double kUnit = 1.0 / 128;  // of a number of order one in bf16; it is off by half of it
+  u64 seed = 100;
+  for (AttentionKind kind : kKinds) {
+    for (i64 window : {i64{0}, i64{7}}) {
+      for (i64 width : {8, 3}) {  // an odd number of elements in front of the bits of f32 numbers
+        ++seed;
+        AttentionShape shape = causal(window);
+        shape.width = width;
+        INFO(name_of(kind), ", window ", window, ", heads of ", width);
+        const Rows rows = make_rows(seed, true, between(kind));
+        const i64 total = rows.sequences.rows(), rank = test_world().rank(), ranks = test_world().size();
+        if (total == 0) continue;
+        const Whole qkv = Whole::normal(total, shape.columns(), seed, "qkv"),
+                    d_o = Whole::normal(total, shape.q_columns(), seed, "d_o");
+        const auto attention = make_attention(kind, shape, rows.stream(), test_world().rank(), "test");
+        const Results mine =
+            run(*attention, shape, rounded(qkv.of_rank(rows.cuts)), rounded(d_o.of_rank(rows.cuts)));
+        SelfGroup self;
+        const Cuts one = even_cuts(total, 1);
+        const auto alone =
+            make_attention(AttentionKind::local, shape, {rows.sequences, one, rows.prefixes}, 0, "alone");
+        const Results all = run(*alone, shape, rounded(qkv.all()), rounded(d_o.all()), self);
+        const auto check_near = [&](Tensor got, Tensor of_all, double roundings) {
+          const OwnedTensor expected = widened(of_all), here = widened(got);
+          const Tensor part = expected.view().row_range(rows.cuts.begin(rank), rows.cuts.rows(rank));
+          double worst = 0;
+          for (i64 i = 0; i < part.elements(); ++i)
+            worst = std::max(worst, std::abs(here->host<double>()[i] - part.host<double>()[i]));
+          CHECK(worst <= roundings * kUnit / 2 * largest_of(expected));
+        };
+        // Stored here and there; of a gradient each rank's part was, and so was the result that it is made
+        // of.
+        check_near(mine.o, all.o, 2);
+        check_near(mine.d_qkv, all.d_qkv, static_cast<double>(ranks) + 3);
+        if (kind == AttentionKind::ulysses && window == 0) {
+          // The same ops on the same numbers: all but the gradients of shared keys and values have their
+          // bits.
+          const OwnedTensor o = widened(mine.o), expected = widened(all.o), d = widened(mine.d_qkv),
+                            d_expected = widened(all.d_qkv);
+          i64 differing = 0;
+          for (i64 i = 0; i < o->rows(); ++i) {
+            const i64 row = rows.cuts.begin(rank) + i;
+            for (i64 c = 0; c < shape.q_columns(); ++c) {
+              differing += o->host<double>()[i * shape.q_columns() + c] !=
+                           expected->host<double>()[row * shape.q_columns() + c];
+              differing += d->host<double>()[i * shape.columns() + c] !=
+                           d_expected->host<double>()[row * shape.columns() + c];
+            }
+          }
+          CHECK(differing == 0);
         }
       }
     }

@@ -356,3 +356,48 @@ TEST_CASE("bf16: statistics and gradients of parameters in bf16 are refused") {
   CHECK(code([&] { linear(dy.of[0].view(), x.of[0].view(), weight.of[1], {}, kStream); }) ==
         ExitCode::internal);
 }
+
+TEST_CASE("bf16: rows are widened into sums and rounded out of them, between any strides") {
+  const Both x({5, 7}, "x");
+  OwnedTensor sums(DType::F32, {5, 12}), rounded(DType::BF16, {5, 9});
+  fill_random(sums, "sums");
+  const Matrix inside = Matrix(sums.view()).columns(3, 7), out = Matrix(rounded.view()).columns(1, 7);
+  copy_matrix(inside, x.of[0].view(), kStream);
+  add_matrix(inside, x.of[0].view(), kStream);
+  copy_matrix(out, inside, kStream);
+  for (i64 r = 0; r < 5; ++r) {
+    CHECK(rounded->host<bf16>()[r * 9].bits == 0);
+    CHECK(rounded->host<bf16>()[r * 9 + 8].bits == 0);
+    for (i64 c = 0; c < 7; ++c) {
+      CHECK(sums->host<float>()[r * 12 + 3 + c] == 2 * x.of[1]->host<float>()[r * 7 + c]);
+      CHECK(rounded->host<bf16>()[r * 9 + 1 + c].bits == bf16(sums->host<float>()[r * 12 + 3 + c]).bits);
+    }
+  }
+  OwnedTensor twice(DType::F64, {5, 7});
+  CHECK(failure_of([&] { copy_matrix(twice.view(), x.of[1].view(), kStream); }).code == ExitCode::internal);
+}
+
+TEST_CASE("bf16: what parts of the keys give is merged in f32, and rounded when all are there") {
+  // As many parts as make a difference: each rounding of the running result would be half a unit.
+  constexpr i64 kParts = 40, kRows = 9, kHeads = 2, kWidth = 8;
+  OwnedTensor o(DType::F32, {kRows, kHeads * kWidth}), lse(DType::F32, {kRows, kHeads}),
+      exact(DType::F64, {kRows, kHeads * kWidth}), exact_lse(DType::F64, {kRows, kHeads});
+  for (i64 i = 0; i < lse->elements(); ++i) {
+    lse->host<float>()[i] = -std::numeric_limits<float>::infinity();
+    exact_lse->host<double>()[i] = -std::numeric_limits<double>::infinity();
+  }
+  for (i64 part = 0; part < kParts; ++part) {
+    const Both values({kRows, kHeads * kWidth}, fmt::format("part {}", part));
+    OwnedTensor part_lse(DType::F32, {kRows, kHeads}), wide(DType::F64, {kRows, kHeads * kWidth}),
+        wide_lse(DType::F64, {kRows, kHeads});
+    fill_random(part_lse, fmt::format("log-sums {}", part));
+    copy(wide, values.of[1], kStream);
+    copy(wide_lse, part_lse, kStream);
+    merge_attention(Heads(o.view(), kHeads, kWidth), lse.view(), Heads(values.of[0].view(), kHeads, kWidth),
+                    part_lse.view(), kStream);
+    merge_attention(Heads(exact.view(), kHeads, kWidth), exact_lse.view(), Heads(wide.view(), kHeads, kWidth),
+                    wide_lse.view(), kStream);
+  }
+  // 40 averages in f32, each off by a few 2^-24.
+  CHECK(relative_error(values_of(o), values_of(exact)) < 40 * 4 * 6e-8);
+}

@@ -75,14 +75,14 @@ TEST_CASE("neighbours are seen joined by rows, values and gradients") {
   registry.allocate(DType::F32, true);
   for (i64 i = 0; i < registry.values().elements(); ++i)
     registry.values().host<float>()[i] = static_cast<float>(i);
-  const Tensor qkv = registry.joined_value(q, 3);
+  const Tensor qkv = registry.joined_weight(q, 3);
   CHECK(qkv.shape() == Shape{8, 3});
   CHECK(qkv.row_range(4, 2).host<float>() == registry.value(q + 1).host<float>());
   CHECK(qkv.host<float>()[23] == 9 + 23);
   CHECK(registry.joined_grad(q, 3).row_range(6, 2).host<float>() == registry.grad(q + 2).host<float>());
-  CHECK(registry.joined_value(bias, 2).shape() == Shape{6});
-  CHECK(failure_of([&] { registry.joined_value(q + 2, 2); }).code == ExitCode::internal);  // [2, 3] and [4]
-  CHECK(failure_of([&] { registry.joined_value(0, 2); }).code == ExitCode::internal);      // [9] and [4, 3]
+  CHECK(registry.joined_weight(bias, 2).shape() == Shape{6});
+  CHECK(failure_of([&] { registry.joined_weight(q + 2, 2); }).code == ExitCode::internal);  // [2, 3] and [4]
+  CHECK(failure_of([&] { registry.joined_weight(0, 2); }).code == ExitCode::internal);      // [9] and [4, 3]
 }
 
 TEST_CASE("a joined gradient needs all its parts") {
@@ -148,4 +148,50 @@ TEST_CASE("a registry is filled, then allocated once") {
   CHECK(failure_of([&] { registry.allocate(DType::F32, false); }).code == ExitCode::internal);
   CHECK(failure_of([&] { registry.set_trainable([](const Parameter&) { return false; }); }).code ==
         ExitCode::internal);
+}
+
+TEST_CASE("in mixed precision weights are the values rounded to bf16, beside masters and gradients in f32") {
+  ParameterRegistry mixed, single;
+  for (ParameterRegistry* registry : {&mixed, &single}) {
+    registry->add(parameter("odd", {7}, init_normal(0.3)));
+    registry->add(parameter("q", {4, 3}, init_normal(0.3)));
+    registry->add(parameter("k", {2, 3}, init_normal(0.3)));
+  }
+  mixed.allocate(DType::BF16, true);
+  single.allocate(DType::F32, true);
+  CHECK(mixed.precision() == Precision(DType::BF16));
+  CHECK(mixed.precision().mixed());
+  CHECK(!single.precision().mixed());
+  CHECK(single.weight(1).data() == single.value(1).data());
+  mixed.initialise(3);
+  single.initialise(3);
+  CHECK(mixed.value_bytes() == 25 * (4 + 2));
+  CHECK(mixed.gradients().dtype() == DType::F32);
+  bool rounded = false;
+  const auto check_weights = [&] {
+    for (ParameterId id = 0; id < mixed.size(); ++id) {
+      const Tensor value = mixed.value(id), weight = mixed.weight(id);
+      CHECK(weight.shape() == value.shape());
+      for (i64 i = 0; i < value.elements(); ++i) {
+        CHECK(weight.host<bf16>()[i].bits == bf16(value.host<float>()[i]).bits);
+        rounded = rounded || static_cast<float>(weight.host<bf16>()[i]) != value.host<float>()[i];
+      }
+    }
+  };
+  check_weights();
+  CHECK(rounded);
+  CHECK(values_of(mixed.value(1)) == values_of(single.value(1)));
+  CHECK(mixed.joined_weight(1, 2).shape() == Shape{6, 3});
+  CHECK(mixed.joined_weight(1, 2).row_range(4, 2).data() == mixed.weight(2).data());
+  // Changed in place, written, given.
+  mixed.value(0).host<float>()[6] = 1.2345678F;
+  mixed.round_weights({});
+  check_weights();
+  mixed.write(1, [](Tensor value) {
+    for (i64 i = 0; i < value.elements(); ++i) value.host<float>()[i] = 0.7F + static_cast<float>(i) / 3;
+  });
+  check_weights();
+  mixed.keep(2, single.value(2));
+  check_weights();
+  CHECK(values_of(mixed.value(2)) == values_of(single.value(2)));
 }

@@ -10,7 +10,7 @@ namespace {
 
 // Two units that lie in each other, trained and frozen by turns.
 struct Model {
-  explicit Model(const Sharding& sharding) {
+  explicit Model(const Sharding& sharding, DType dtype = DType::F64) {
     const auto add = [&](const std::string& name, Shape shape, const std::string& unit) {
       parameters.add(
           {.name = name, .shape = shape, .part = "language", .init = init_normal(1), .unit = unit});
@@ -22,7 +22,7 @@ struct Model {
     add("a.late", {2, 2}, "a");
     add("b.one", {1}, "b");
     parameters.set_trainable([](const Parameter& p) { return p.name != "a.frozen"; });
-    parameters.allocate(DType::F64, true, Backend::host, sharding);
+    parameters.allocate(dtype, true, Backend::host, sharding);
     parameters.initialise(3);
   }
   ParameterRegistry parameters;
@@ -91,6 +91,43 @@ TEST_CASE("what each stage deals is held by the ranks together once, and the res
   }
 }
 
+TEST_CASE("in mixed precision masters are dealt with the moments, and weights in stage 3") {
+  const Model whole({}, DType::BF16);
+  for (const int stage : {0, 1, 2, 3}) {
+    for (const i64 ranks : {2, 3, 40}) {
+      CAPTURE(stage);
+      CAPTURE(ranks);
+      i64 values = 0, weights = 0, bytes = 0;
+      for (i64 rank = 0; rank < ranks; ++rank) {
+        const Model m({stage, rank, ranks}, DType::BF16);
+        const ParameterRegistry& p = m.parameters;
+        CHECK(p.values_dealt() == (stage > 0));
+        values += p.values().elements();
+        weights += p.weights().elements();
+        bytes += p.value_bytes();
+        // What every rank holds alike is compared: values too, where nothing is dealt.
+        CHECK(p.replicated().bytes() >= (stage == 0 ? 37 * 6 : stage < 3 ? 37 * 2 : 0));
+        CHECK((p.replicated().bytes() == 0) == (stage == 3));
+        for (const ParameterBucket& bucket : p.buckets()) {
+          const Tensor own = p.bucket_values(bucket, bucket.own), copy = p.bucket_weights(bucket, bucket.own);
+          for (i64 i = 0; i < own.elements(); ++i) {
+            const auto at = static_cast<i64>(whole.parameters[bucket.first].offset + bucket.own.begin + i);
+            CHECK(own.host<float>()[i] == whole.parameters.values().host<float>()[at]);
+            CHECK(copy.host<bf16>()[i].bits == bf16(own.host<float>()[i]).bits);
+          }
+        }
+        if (stage == 1 || stage == 2) {
+          CHECK(p.weight(3).data() != nullptr);
+          CHECK(failure_of([&] { p.value(3); }).code == ExitCode::internal);
+        }
+      }
+      CHECK(values == (stage == 0 ? 37 * ranks : 37));
+      CHECK(weights == (stage < 3 ? 37 * ranks : 37));
+      CHECK(bytes == 4 * values + 2 * weights);
+    }
+  }
+}
+
 TEST_CASE("what has been read whole is dealt as what is read in shares") {
   for (i64 rank = 0; rank < 3; ++rank) {
     Model read({}), dealt({3, rank, 3});
@@ -116,7 +153,7 @@ TEST_CASE("a parameter that is not gathered cannot be used, nor one that has bee
   auto* const at = values->host<double>();
   CHECK(p.value(k).host<double>() == at + 12);
   CHECK(p.value(late).host<double>() == at + 25);
-  CHECK(p.joined_value(0, 2).shape() == Shape{5, 4});
+  CHECK(p.joined_weight(0, 2).shape() == Shape{5, 4});
   CHECK(p.grad(late).host<double>() == gradients->host<double>() + 20);
   refused([&] { p.value(b); }, "b.w is used while it is not gathered");
   p.release(unit);
