@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "runtime/ops/formulas/rope.h"
 #include "runtime/ops/host/threads.h"
 
 namespace longsight::ops::host {
@@ -22,8 +23,8 @@ void rope(Heads x, Tensor cos, Tensor sin, Turn turn) {
 #pragma omp simd
         for (i64 i = 0; i < half; ++i) {
           const S a = first[i], b = second[i], turned = sign * s[i];
-          first[i] = a * c[i] - b * turned;
-          second[i] = b * c[i] + a * turned;
+          first[i] = formulas::turned_first(a, b, c[i], turned);
+          second[i] = formulas::turned_second(a, b, c[i], turned);
         }
       }
     });
