@@ -9,18 +9,18 @@
 
 namespace longsight::ops {
 
-// Calls `host`, or records the work where the stream is that of a trace.
-template <class Host>
-void execute(Stream stream, const Work& work, Host&& host) {
+// Calls `host` or `cuda`, or records the work where the stream is that of a trace.
+template <class Host, class Cuda>
+void execute(Stream stream, const Work& work, Host&& host, Cuda&& cuda) {
   switch (stream.backend) {
     case Backend::host:
       return std::forward<Host>(host)();
     case Backend::trace:
       return trace_of(stream).record(work);
     case Backend::cuda:
-      break;
+      return std::forward<Cuda>(cuda)();
   }
-  fail(ExitCode::internal, "{} does not run on {} in this build", work.op, name_of(stream.backend));
+  fail(ExitCode::internal, "{} on a stream of no backend", work.op);
 }
 
 // An operand of an op, for counting; it may be empty.
