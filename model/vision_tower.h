@@ -11,6 +11,7 @@ struct VisionRows {
   i64 count = 0;
   IndexList patch_rows = {};  // row of each patch
   IndexList class_rows = {};  // rows that are class tokens
+  IndexList class_tokens = {};  // the one class token there is, for each of them
   IndexList positions = {};   // index of each row in the position table; empty without one
   Tensor patches = {};        // [patch rows, inputs of a patch]
   RopeTable rope = {};        // of each row; empty without 2-D RoPE

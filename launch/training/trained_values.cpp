@@ -6,7 +6,7 @@ TrainedValues::TrainedValues(const ParameterRegistry& parameters, Stream stream)
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     if (!parameters.has_grad(id)) continue;
     const Tensor values = parameters.held_value(id);
-    copies_.push_back({id, OwnedTensor(values.dtype(), values.shape(), "trained values", values.backend())});
+    copies_.push_back({id, OwnedTensor(values.dtype(), values.shape(), "trained values", parameters.place())});
     copy(copies_.back().values, values, stream);
   }
 }

@@ -2,9 +2,8 @@
 // channel i + D/2 by an angle that the caller gives per row, so 1-D, 2-D and multimodal RoPE are the same op.
 #pragma once
 
-#include <vector>
-
 #include "runtime/tensor/matrix.h"
+#include "runtime/tensor/shared_list.h"
 
 namespace longsight::ops {
 
@@ -18,10 +17,10 @@ struct RopeAngles {
   i64 rows = 0;
   i64 half = 0;                     // D/2
   i64 axes = 1;                     // numbers of a position
-  std::vector<i64> positions = {};  // [rows, axes]; empty where a trace only counts
-  std::vector<i64> axis = {};       // [half]
-  std::vector<float> inverse = {};  // [sets, half]: inverse frequencies
-  std::vector<i64> set = {};        // [rows]; empty: each row has the first
+  SharedList<i64> positions = {};   // [rows, axes]; empty where a trace only counts
+  SharedList<i64> axis = {};        // [half]
+  SharedList<float> inverse = {};   // [sets, half]: inverse frequencies
+  SharedList<i64> set = {};         // [rows]; empty: each row has the first
   double factor = 1;                // of cos and sin
 };
 

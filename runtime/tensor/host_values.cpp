@@ -25,6 +25,12 @@ double read_scalar(Tensor x, Stream stream) {
   return read_values<double>(x, stream).front();
 }
 
+OwnedTensor host_copy(Tensor x, Stream stream) {
+  OwnedTensor values(x.dtype(), x.shape(), "copy on the host");
+  copy(values, x, stream);
+  return values;
+}
+
 template <class T>
 void write_values(Tensor x, std::span<const T> values, Stream stream) {
   check(x.elements() == static_cast<i64>(values.size()) && x.dtype() == dtype_of<T>(),
