@@ -13,7 +13,7 @@ namespace longsight::model {
 
 // Memory of a rank's passes, kept between them.
 struct PassMemory {
-  explicit PassMemory(Place place = {}) : saved("activations", place), scratch("scratch", place) {}
+  explicit PassMemory(MemoryPlace place = {}) : saved("activations", place), scratch("scratch", place) {}
 
   Arena saved, scratch;
   Frames frames;

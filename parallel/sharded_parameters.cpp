@@ -134,7 +134,7 @@ std::vector<i64> parts_of(const ParameterRegistry& p, ParameterId id, i64 ranks)
 }  // namespace
 
 OwnedTensor whole_value(const ParameterRegistry& p, ParameterId id, ProcessGroup& world, Stream stream) {
-  OwnedTensor whole(p.dtype(), p[id].shape, kWhole, p.place());
+  OwnedTensor whole(p.dtype(), p[id].shape, kWhole, p.memory());
   if (!p.sharding().values()) {
     copy(whole, p.value(id), stream);
     return whole;
@@ -193,7 +193,7 @@ void WholeValues::forget() {
 }
 
 Tensor WholeValues::operator()(ParameterId id) {
-  const bool on_host = parameters_.place().device == nullptr, whole = !parameters_.sharding().values();
+  const bool on_host = parameters_.memory().device == nullptr, whole = !parameters_.sharding().values();
   if (whole && on_host) return parameters_.value(id);
   if (id != last_id_) {
     if (whole) {
@@ -223,7 +223,7 @@ OwnedTensor WholeValues::collect(ParameterId id) const {
   sent[0] = own.elements();
   const bool leads = world_.rank() == 0;
   OwnedTensor whole(parameters_.dtype(), leads ? parameters_[id].shape : Shape{0}, kWhole,
-                    parameters_.place());
+                    parameters_.memory());
   world_.all_to_all_v(own, sent, whole->reshape({whole->elements()}), leads ? parts : nothing, stream_,
                       kWhole);
   return whole;

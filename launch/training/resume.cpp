@@ -128,6 +128,7 @@ bool is_free(const std::string& key, bool constant_lr) {
   static const std::vector<std::string> kFree{"parallel.",
                                               "memory.",
                                               "output.",
+                                              "device",
                                               "data.eval.",
                                               "data.index",
                                               "data.chat",

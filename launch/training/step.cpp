@@ -57,11 +57,12 @@ StepBatch deal_step(std::span<const model::Sample> samples, const model::Vlm& mo
 }
 
 StepRunner::StepRunner(model::Vlm& model, const parallel::Plan& plan, parallel::MeshGroups& groups,
-                       Stream stream)
+                       Stream stream, UploadBuffers* buffers)
     : model_(model),
       plan_(plan),
       groups_(groups),
       stream_(stream),
+      buffers_(buffers),
       memory_(stream),
       world_(groups.world(), cursor_),
       numbers_(DType::F64, {kNumbers}, "numbers of the step", stream),

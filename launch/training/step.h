@@ -65,7 +65,9 @@ struct PassValues {
 // ranks as the plan says.
 class StepRunner {
  public:
-  StepRunner(model::Vlm&, const parallel::Plan&, parallel::MeshGroups&, Stream);
+  // `buffers`: through which inputs come to the stream's device.
+  StepRunner(model::Vlm&, const parallel::Plan&, parallel::MeshGroups&, Stream,
+             UploadBuffers* buffers = nullptr);
 
   // Adds the gradients of loss / supervised tokens and sums them over the world: on every rank, or where they
   // are dealt each rank's share. Collective over the world, whose ranks first compare what they will issue to
@@ -95,6 +97,7 @@ class StepRunner {
 
   model::PassMemory& memory() { return memory_; }
   const parallel::Plan& plan() const { return plan_; }
+  UploadBuffers* buffers() const { return buffers_; }
 
  private:
   // Where it queues its collectives and on what: on the ranks, or in a trace.
@@ -113,6 +116,7 @@ class StepRunner {
   parallel::Plan plan_;
   parallel::MeshGroups& groups_;
   Stream stream_;
+  UploadBuffers* buffers_;
   model::PassMemory memory_;
   // Of the step that runs.
   parallel::ScheduleCursor cursor_;

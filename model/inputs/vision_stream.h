@@ -29,7 +29,7 @@ std::vector<i64> spread_positions(i64 patches, i64 table);
 struct VisionInputs {
   i64 count = 0;
   IndexList patch_rows = {}, class_rows = {}, class_tokens = {}, positions = {};  // as in VisionRows
-  OwnedTensor patches = {};                                                       // [patch rows, inputs of a patch]
+  OwnedTensor patches = {};     // [patch rows, inputs of a patch]
   Tensor uploaded = {};         // the patches on a device, where they were uploaded
   ops::RopeAngles angles = {};  // none without 2-D RoPE
 

@@ -180,7 +180,8 @@ void MpiGroup::do_exchange(std::span<const Outgoing> send, std::span<const Incom
   wait(dtype, label);
 }
 
-void MpiGroup::do_send_recv(Outgoing send, int to, Incoming recv, int from, DType dtype, const char* label, Stream) {
+void MpiGroup::do_send_recv(Outgoing send, int to, Incoming recv, int from, DType dtype, const char* label,
+                            Stream) {
   narrow<int>(send.count);
   if (from >= 0) post_recv(recv, from, dtype, label);
   if (to >= 0) post_send(send, to, dtype, label);

@@ -1,5 +1,5 @@
-// A group of ranks and the collectives over it. Of the host: self (one rank, no MPI) and mpi, made in main and
-// passed down; of a device: staged and nccl; trace, which lists what it is called for.
+// A group of ranks and the collectives over it. Of the host: self (one rank, no MPI) and mpi, made in main
+// and passed down; of a device: staged and nccl; trace, which lists what it is called for.
 //
 // A group of a device queues: a call runs on the device's communication stream, behind what has been queued
 // on the caller's stream, and what is queued there afterwards runs behind the call.
@@ -69,16 +69,26 @@ enum class Phase : int;
 
 inline constexpr const char* kWorldLabel = "world";  // the group of all ranks
 
+// A block of memory that goes to, or comes from, one rank: elements. Null data with a count of 0 is legal.
+struct Outgoing {
+  const void* data = nullptr;
+  i64 count = 0;
+};
+struct Incoming {
+  void* data = nullptr;
+  i64 count = 0;
+};
+
 class ProcessGroup {
  public:
   virtual ~ProcessGroup() = default;
   ProcessGroup(const ProcessGroup&) = delete;
   ProcessGroup& operator=(const ProcessGroup&) = delete;
 
-  virtual Place place() const { return {}; }  // of the memory that it moves
+  virtual MemoryPlace place() const { return {}; }     // of the memory that it moves
   Backend backend() const { return place().backend; }  // of that, and of streams
-  // The same ranks for values of the host: this group itself, unless it is one of a device. What the functions
-  // below do with single values and texts goes through it, and never waits for a stream.
+  // The same ranks for values of the host: this group itself, unless it is one of a device. What the
+  // functions below do with single values and texts goes through it, and never waits for a stream.
   virtual ProcessGroup& control() { return *this; }
   int rank() const { return rank_; }
   int size() const { return size_; }
@@ -167,18 +177,8 @@ class ProcessGroup {
   ProcessGroup(Wrapping, const ProcessGroup& wrapped)
       : rank_(wrapped.rank_), size_(wrapped.size_), state_(wrapped.state_) {}
 
-  // A block of memory that goes to, or comes from, one rank. Null data with a count of 0 is legal.
-  struct Outgoing {
-    const void* data = nullptr;
-    i64 count = 0;
-  };
-  struct Incoming {
-    void* data = nullptr;
-    i64 count = 0;
-  };
-
-  // What a backend does, on its stream of work. Counts and ranks have been checked, bytes have been counted. An
-  // exchange has one block per rank each way; this rank's own is copied unless both are the same memory.
+  // What a backend does, on its stream of work. Counts and ranks have been checked, bytes have been counted.
+  // An exchange has one block per rank each way; this rank's own is copied unless both are the same memory.
   virtual void do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType,
                            const char* label, Stream) = 0;
   virtual void do_send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label,
@@ -188,8 +188,8 @@ class ProcessGroup {
   virtual void do_barrier(const char* label, Stream) = 0;
   virtual void do_abort(int code) = 0;
 
-  // The stream that calls are queued on where they are made on `stream`; that its work waits for what is queued
-  // there; and that what comes there waits for it.
+  // The stream that calls are queued on where they are made on `stream`; that its work waits for what is
+  // queued there; and that what comes there waits for it.
   virtual Stream work_stream(Stream stream) { return stream; }
   virtual void begin_work(Stream) {}
   virtual void end_work(Stream) {}

@@ -84,7 +84,7 @@ class ScheduledGroup final : public ProcessGroup {
 
   std::unique_ptr<ProcessGroup> split(int color, int key,
                                       std::string label) override;  // throws: no schedule knows it
-  Place place() const override { return group_.place(); }
+  MemoryPlace place() const override { return group_.place(); }
   ProcessGroup& control() override { return &group_.control() == &group_ ? *this : group_.control(); }
 
  private:
@@ -93,9 +93,10 @@ class ScheduledGroup final : public ProcessGroup {
     return group_.announce(call, stream);
   }
   bool lists(const Exchange& exchange, DType, Stream) override;
-  void do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType,
-                   const char* label, Stream) override;
-  void do_send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label, Stream) override;
+  void do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType, const char* label,
+                   Stream) override;
+  void do_send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label,
+                    Stream) override;
   void do_broadcast(void* data, i64 bytes, int root, const char* label, Stream) override;
   void do_gather(const void* value, void* all, i64 bytes, const char* label, Stream) override;
   void do_barrier(const char* label, Stream) override;

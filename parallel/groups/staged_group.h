@@ -14,7 +14,7 @@ class StagedGroup final : public ProcessGroup {
   StagedGroup(ProcessGroup& control, Device& device);
   ~StagedGroup() override;
 
-  Place place() const override { return device_; }
+  MemoryPlace place() const override { return device_; }
   ProcessGroup& control() override { return control_; }
   std::unique_ptr<ProcessGroup> split(int color, int key, std::string label) override;
 

@@ -14,7 +14,7 @@ class TraceGroup final : public ProcessGroup {
   TraceGroup(int rank, int ranks, std::string label, const TraceGroup& beside)
       : ProcessGroup(rank, ranks, std::move(label)), list_(beside.list_) {}
 
-  Place place() const override { return Backend::trace; }
+  MemoryPlace place() const override { return Backend::trace; }
   const Schedule& schedule() const { return list_->schedule; }
   Schedule take_schedule() { return std::move(list_->schedule); }
   // Of each entry.
@@ -27,7 +27,8 @@ class TraceGroup final : public ProcessGroup {
   bool lists(const Exchange&, DType, Stream) override;
 
   [[noreturn]] static void nothing();
-  void do_exchange(std::span<const Outgoing>, std::span<const Incoming>, DType, const char*, Stream) override {
+  void do_exchange(std::span<const Outgoing>, std::span<const Incoming>, DType, const char*,
+                   Stream) override {
     nothing();
   }
   void do_send_recv(Outgoing, int, Incoming, int, DType, const char*, Stream) override { nothing(); }

@@ -72,9 +72,9 @@ void* Device::allocate(i64 bytes, const std::string& label) {
   check(bytes > 0, "{} bytes of {} for {}", bytes, name_, label);
   void* const memory = do_allocate(bytes);
   if (memory == nullptr) {
-    throw OutOfDeviceMemory(ExitCode::internal,
-                            fmt::format("out of memory on {}: {:.1f} MiB for {}; in use are\n{}", name_,
-                                        static_cast<double>(bytes) / 1048576, label, table()));
+    throw OutOfDeviceMemory(fmt::format("out of memory on {}: {:.1f} MiB for {}; in use are\n{}", name_,
+                                        static_cast<double>(bytes) / 1048576, label, table()),
+                            bytes, allocated_bytes());
   }
   const std::lock_guard lock(mutex_);
   by_label_[label] += bytes;
@@ -120,6 +120,28 @@ std::string Device::table() const {
   for (const auto& [bytes, label] : rows)
     text += fmt::format("  {:10.1f} MiB  {}\n", static_cast<double>(bytes) / 1048576, label);
   return text;
+}
+
+// ---- watched
+
+i64 Device::watch(std::function<void()> look) {
+  const std::lock_guard lock(mutex_);
+  watchers_.emplace(watched_, std::move(look));
+  return watched_++;
+}
+
+void Device::unwatch(i64 number) noexcept {
+  const std::lock_guard lock(mutex_);
+  watchers_.erase(number);
+}
+
+void Device::look() const {
+  std::vector<std::function<void()>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, one] : watchers_) all.push_back(one);
+  }
+  for (const auto& one : all) one();
 }
 
 // ---- work

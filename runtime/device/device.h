@@ -23,7 +23,13 @@ namespace longsight {
 // No memory of this size is left. The message has the table of what holds the memory.
 class OutOfDeviceMemory : public Error {
  public:
-  using Error::Error;
+  OutOfDeviceMemory(const std::string& message, i64 wanted, i64 held)
+      : Error(ExitCode::internal, message), wanted_(wanted), held_(held) {}
+  i64 wanted() const { return wanted_; }  // bytes
+  i64 held() const { return held_; }      // by this process then
+
+ private:
+  i64 wanted_, held_;
 };
 
 class Device {
@@ -34,6 +40,7 @@ class Device {
 
   Backend backend() const { return backend_; }
   const std::string& name() const { return name_; }  // for people: "NVIDIA H200 (0 of 8)"
+  virtual std::string id() const { return name_; }   // of the piece of hardware, the same in every process
   virtual i64 alignment() const { return 64; }       // of what an arena hands out
 
   Stream compute() const { return {backend_, streams_[0], self()}; }
@@ -75,6 +82,13 @@ class Device {
   void synchronize(Stream);
   i64 synchronizations() const { return synchronizations_; }
 
+  // While the host waits for the device, `look` is called now and then; it throws where the wait is in vain.
+  // Returns a number for unwatch().
+  i64 watch(std::function<void()> look);
+  void unwatch(i64 number) noexcept;
+  // For libraries that work with the current device of a thread.
+  virtual void make_current() const {}
+
  protected:
   Device(Backend backend, std::string name);
   // compute, copies, communication
@@ -83,6 +97,7 @@ class Device {
   }
   // Before what the device consists of is gone.
   void free_staging() noexcept;
+  void look() const;  // what watch() was given
 
   enum class Way { within, to_device, to_host };
 
@@ -112,7 +127,8 @@ class Device {
   void* streams_[3] = {};
   mutable std::mutex mutex_;  // of the numbers below
   std::map<std::string, i64> by_label_;
-  i64 allocations_ = 0, synchronizations_ = 0;
+  i64 allocations_ = 0, synchronizations_ = 0, watched_ = 0;
+  std::map<i64, std::function<void()>> watchers_;
   std::mutex staging_mutex_;
   std::unique_ptr<Staging> staging_;
 };
@@ -166,10 +182,10 @@ class PinnedMemory {
 };
 
 // Where memory lies: of a backend that needs no device, or of one.
-struct Place {
-  Place(Backend where = Backend::host) : backend(where) {}                       // NOLINT: implicit
-  Place(Device& which) : backend(which.backend()), device(&which) {}             // NOLINT: implicit
-  Place(const Stream& stream) : backend(stream.backend), device(stream.device) {}  // NOLINT: implicit
+struct MemoryPlace {
+  MemoryPlace(Backend where = Backend::host) : backend(where) {}                         // NOLINT: implicit
+  MemoryPlace(Device& which) : backend(which.backend()), device(&which) {}               // NOLINT: implicit
+  MemoryPlace(const Stream& stream) : backend(stream.backend), device(stream.device) {}  // NOLINT: implicit
 
   Backend backend;
   Device* device = nullptr;

@@ -52,10 +52,11 @@ std::string DeviceLog::race(std::ptrdiff_t without) const {
     const auto mine = static_cast<std::size_t>(entries[entry].stream);
     for (std::size_t s = 0; s < kStreams; ++s) {
       if (s == mine || touched[s].at <= now[s]) continue;
-      return fmt::format("{} (entry {}) on stream {} {} page {}, {} by {} (entry {}) on stream {}, and nothing "
-                         "orders them",
-                         entries[entry].name, entry, mine, does, page, did, entries[touched[s].entry].name,
-                         touched[s].entry, s);
+      return fmt::format(
+          "{} (entry {}) on stream {} {} page {}, {} by {} (entry {}) on stream {}, and nothing "
+          "orders them",
+          entries[entry].name, entry, mine, does, page, did, entries[touched[s].entry].name, touched[s].entry,
+          s);
     }
     return {};
   };

@@ -26,8 +26,8 @@ i64 in_pages(i64 bytes) {
 
 // ---- which pages work touches
 
-// A page that is read for the first time may be read from then on, and one that is written may be written: the
-// handler of the signal sees both.
+// A page that is read for the first time may be read from then on, and one that is written may be written:
+// the handler of the signal sees both.
 class SimulatedDevice::Recorder {
  public:
   Recorder(std::byte* begin, i64 bytes)
@@ -53,8 +53,7 @@ class SimulatedDevice::Recorder {
       if (what == kRead) entry.read.push_back(page);
       if (what == kWritten) entry.written.push_back(page);
     }
-    if (highest_ > 0)
-      mprotect(begin_, static_cast<std::size_t>(highest_ * page_bytes()), PROT_NONE);
+    if (highest_ > 0) mprotect(begin_, static_cast<std::size_t>(highest_ * page_bytes()), PROT_NONE);
   }
 
  private:
@@ -198,8 +197,7 @@ void SimulatedDevice::queue_host_work(Stream stream, const char* name, std::func
 }
 
 void SimulatedDevice::do_fill_zero(void* memory, i64 bytes, Stream stream) {
-  queue_host_work(stream, "fill_zero",
-                  [=] { std::memset(memory, 0, static_cast<std::size_t>(bytes)); });
+  queue_host_work(stream, "fill_zero", [=] { std::memset(memory, 0, static_cast<std::size_t>(bytes)); });
 }
 
 void SimulatedDevice::do_copy(void* to, const void* from, i64 bytes, Way way, Stream stream) {
@@ -251,7 +249,8 @@ void SimulatedDevice::clear_log() {
 
 void SimulatedDevice::do_synchronize(Stream stream) {
   const std::size_t s = index_of(stream);
-  run_until([&] { return queues_[s].empty(); });
+  // Everything: another process may wait for what is left on a stream that this one does not wait for.
+  run_until([this] { return idle(); });
   const std::lock_guard lock(queues_mutex_);
   note(DeviceLog::Kind::host_sync, s, -1, "");
 }

@@ -12,8 +12,8 @@
 
 namespace longsight::ops {
 
-// Calls `host` or `cuda`, or records the work where the stream is that of a trace. `host` captures what it needs
-// by value, and lists of the caller as KeptList: a simulated device calls it later.
+// Calls `host` or `cuda`, or records the work where the stream is that of a trace. `host` captures what it
+// needs by value, and lists of the caller as KeptList: a simulated device calls it later.
 template <class Host, class Cuda>
 void execute(Stream stream, const Work& work, Host&& host, Cuda&& cuda) {
   switch (stream.backend) {

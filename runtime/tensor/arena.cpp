@@ -11,7 +11,7 @@ constexpr i64 kBlockBytes = i64{64} << 20;
 
 }  // namespace
 
-Arena::Arena(std::string label, Place place)
+Arena::Arena(std::string label, MemoryPlace place)
     : label_(std::move(label)),
       place_(place),
       align_(place.device != nullptr ? place.device->alignment() : kAlign) {}

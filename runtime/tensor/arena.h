@@ -13,7 +13,7 @@ namespace longsight {
 
 class Arena {
  public:
-  explicit Arena(std::string label, Place place = {});
+  explicit Arena(std::string label, MemoryPlace place = {});
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
@@ -53,7 +53,7 @@ class Arena {
     i64 bytes = 0;
   };
   std::string label_;
-  Place place_;
+  MemoryPlace place_;
   i64 align_;
   std::vector<Block> blocks_;
   std::size_t current_ = 0;

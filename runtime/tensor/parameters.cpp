@@ -12,11 +12,11 @@ ParameterId ParameterRegistry::add(Parameter parameter) {
   return id;
 }
 
-void ParameterRegistry::allocate(DType dtype, bool with_gradients, Place place,
+void ParameterRegistry::allocate(DType dtype, bool with_gradients, MemoryPlace place,
                                  const Sharding& sharding) {
   check(!allocated_, "parameters are allocated twice");
   dtype_ = dtype;
-  place_ = place;
+  memory_ = place;
   elements_ = trained_ = 0;
   for (Parameter& p : parameters_) {
     p.offset = elements_;
@@ -92,8 +92,8 @@ void ParameterRegistry::view_buffers() {
 }
 
 void ParameterRegistry::move_to(Stream stream) {
-  check(allocated_ && place_.backend == Backend::host && stream.device != nullptr,
-        "parameters of {} are moved to {}", name_of(place_.backend), name_of(stream.backend));
+  check(allocated_ && memory_.backend == Backend::host && stream.device != nullptr,
+        "parameters of {} are moved to {}", name_of(memory_.backend), name_of(stream.backend));
   gradients_ = {};
   gradients_view_ = {};
   Storage there(values_.bytes(), "parameters", *stream.device);
@@ -101,7 +101,7 @@ void ParameterRegistry::move_to(Stream stream) {
   stream.device->synchronize(stream);
   values_ = std::move(there);
   gradients_ = Storage(held_gradients_ * size_of(dtype_), "gradients", *stream.device);
-  place_ = *stream.device;
+  memory_ = *stream.device;
   view_buffers();
 }
 
@@ -111,8 +111,8 @@ void ParameterRegistry::shard(const Sharding& sharding) {
   const Storage before = std::move(values_);
   const Tensor whole = before.tensor(dtype_, {elements_});
   lay_out(sharding);
-  values_ = Storage(held_values_ * size_of(dtype_), "parameters", place_);
-  gradients_ = Storage(held_gradients_ * size_of(dtype_), "gradients", place_);
+  values_ = Storage(held_values_ * size_of(dtype_), "parameters", memory_);
+  gradients_ = Storage(held_gradients_ * size_of(dtype_), "gradients", memory_);
   view_buffers();
   for (ParameterId id = 0; id < size(); ++id)
     keep(id, whole.row_range((*this)[id].offset, (*this)[id].elements()));
@@ -175,7 +175,7 @@ void ParameterRegistry::initialise(ParameterId id, u64 seed) {
 
 void ParameterRegistry::write(ParameterId id, const std::function<void(Tensor)>& fill) {
   if (!sharding_.values()) return fill(value(id));
-  const OwnedTensor whole(dtype_, (*this)[id].shape, "parameter", place_);
+  const OwnedTensor whole(dtype_, (*this)[id].shape, "parameter", memory_);
   fill(whole);
   keep(id, whole);
 }

@@ -87,15 +87,15 @@ void copy(Tensor to, Tensor from, Stream stream) {
   convert(to, from);
 }
 
-Storage::Storage(i64 bytes, std::string label, Place place)
+Storage::Storage(i64 bytes, std::string label, MemoryPlace place)
     : bytes_(bytes), label_(std::move(label)), place_(place) {
   if (bytes == 0) return;
   if (place.device != nullptr) {
     data_ = {place.device->allocate(bytes, label_), StorageRelease{bytes, place.device, label_}};
     return;
   }
-  check(place.backend == Backend::host || place.backend == Backend::trace, "storage {} on {} without a device",
-        label_, name_of(place.backend));
+  check(place.backend == Backend::host || place.backend == Backend::trace,
+        "storage {} on {} without a device", label_, name_of(place.backend));
   // Anonymous pages are zero, cost nothing until touched, and may become huge pages.
   const auto size = static_cast<std::size_t>(bytes);
   const bool traced = place.backend == Backend::trace;
@@ -116,8 +116,7 @@ Tensor Storage::tensor(DType dtype, Shape shape, i64 byte_offset) const {
         "storage {} of {} bytes cannot hold {} {} at {}", label_, bytes_, name_of(dtype), shape, byte_offset);
   // A tensor without elements still has a (non-null) address, so that it counts as present.
   static std::byte empty[64];
-  return {data_ ? static_cast<std::byte*>(data_.get()) + byte_offset : empty, dtype, shape,
-          place_.backend};
+  return {data_ ? static_cast<std::byte*>(data_.get()) + byte_offset : empty, dtype, shape, place_.backend};
 }
 
 }  // namespace longsight

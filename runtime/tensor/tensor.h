@@ -67,25 +67,25 @@ struct StorageRelease {
 class Storage {
  public:
   Storage() = default;
-  Storage(i64 bytes, std::string label, Place place = {});
+  Storage(i64 bytes, std::string label, MemoryPlace place = {});
 
   Tensor tensor(DType dtype, Shape shape, i64 byte_offset = 0) const;
   i64 bytes() const { return bytes_; }
   const std::string& label() const { return label_; }
-  const Place& place() const { return place_; }
+  const MemoryPlace& place() const { return place_; }
 
  private:
   std::unique_ptr<void, StorageRelease> data_;
   i64 bytes_ = 0;
   std::string label_;
-  Place place_;
+  MemoryPlace place_;
 };
 
 // A tensor with its own storage, for tests and for data that outlives a step.
 class OwnedTensor {
  public:
   OwnedTensor() = default;
-  OwnedTensor(DType dtype, Shape shape, const std::string& label = "tensor", Place place = {})
+  OwnedTensor(DType dtype, Shape shape, const std::string& label = "tensor", MemoryPlace place = {})
       : storage_(shape.elements() * size_of(dtype), label, place), view_(storage_.tensor(dtype, shape)) {}
   operator Tensor() const { return view_; }  // NOLINT: implicit by design, an owner is used where a view is
   const Tensor& view() const { return view_; }

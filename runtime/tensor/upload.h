@@ -1,5 +1,5 @@
-// What the host has prepared for a step, brought to a device in one piece on its copy stream, while the device
-// computes the step before.
+// What the host has prepared for a step, brought to a device in one piece on its copy stream, while the
+// device computes the step before.
 #pragma once
 
 #include <memory>

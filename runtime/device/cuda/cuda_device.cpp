@@ -1,9 +1,11 @@
 #include "runtime/device/cuda_device.h"
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
+#include <thread>
 #include <vector>
 
 #include "runtime/device/cuda/cuda_status.h"
@@ -18,7 +20,8 @@ std::string version_text(int version) {
 // Memory comes from the device's pool in the order of the stream that computes, and stays in the pool.
 class CudaDevice final : public Device {
  public:
-  CudaDevice(int number, const std::string& name) : Device(Backend::cuda, name), number_(number) {
+  CudaDevice(int number, const std::string& name, std::string id)
+      : Device(Backend::cuda, name), number_(number), id_(std::move(id)) {
     use();
     for (cudaStream_t& stream : streams_)
       cuda_check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
@@ -39,6 +42,7 @@ class CudaDevice final : public Device {
     }
   }
 
+  std::string id() const override { return id_; }
   i64 alignment() const override { return 256; }  // what cuBLASLt's fastest kernels ask for
   i64 total_bytes() const override {
     use();
@@ -54,9 +58,12 @@ class CudaDevice final : public Device {
     cuda_check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
     cuda_check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &reserved),
                "cudaMemPoolGetAttribute");
-    cuda_check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used), "cudaMemPoolGetAttribute");
+    cuda_check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used),
+               "cudaMemPoolGetAttribute");
     return static_cast<i64>(free + reserved - used);
   }
+
+  void make_current() const override { use(); }
 
   // A thread of CUDA's own must not wait for MPI, which is used by this one alone.
   void queue_host_work(Stream stream, const char*, std::function<void()> work) override {
@@ -67,7 +74,6 @@ class CudaDevice final : public Device {
  private:
   static cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
   static cudaEvent_t native(void* event) { return static_cast<cudaEvent_t>(event); }
-  // The current device belongs to a thread.
   void use() const { cuda_check(cudaSetDevice(number_), "cudaSetDevice"); }
 
   void* do_allocate(i64 bytes) override {
@@ -115,7 +121,8 @@ class CudaDevice final : public Device {
 
   void do_fill_zero(void* memory, i64 bytes, Stream stream) override {
     use();
-    cuda_check(cudaMemsetAsync(memory, 0, static_cast<std::size_t>(bytes), native(stream)), "cudaMemsetAsync");
+    cuda_check(cudaMemsetAsync(memory, 0, static_cast<std::size_t>(bytes), native(stream)),
+               "cudaMemsetAsync");
   }
 
   void do_copy(void* to, const void* from, i64 bytes, Way way, Stream stream) override {
@@ -127,9 +134,17 @@ class CudaDevice final : public Device {
                "cudaMemcpyAsync");
   }
 
+  // Asleep between looks, so that the processor is free for a thread that has work.
   void do_synchronize(Stream stream) override {
     use();
-    cuda_check(cudaStreamSynchronize(native(stream)), "cudaStreamSynchronize");
+    constexpr int kAtOnce = 200, kBetweenLooks = 400;
+    for (int polls = 0;; ++polls) {
+      const cudaError_t status = cudaStreamQuery(native(stream));
+      if (status != cudaErrorNotReady) return cuda_check(status, "cudaStreamQuery");
+      if (polls < kAtOnce) continue;
+      if (polls % kBetweenLooks == 0) look();
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
   }
 
   void* make_event() override {
@@ -153,6 +168,7 @@ class CudaDevice final : public Device {
   }
 
   int number_;
+  std::string id_;
   std::array<cudaStream_t, 3> streams_{};
   cudaMemPool_t pool_ = nullptr;
 };
@@ -186,12 +202,14 @@ CudaFacts cuda_facts() {
 std::unique_ptr<Device> make_cuda_device(int number) {
   const CudaFacts facts = cuda_facts();
   require(facts.devices > 0, ExitCode::usage, "no GPU can be used: {}", facts.missing);
-  require(number >= 0 && number < facts.devices, ExitCode::usage, "there is no GPU {}: this process may use {}",
-          number, facts.devices);
+  require(number >= 0 && number < facts.devices, ExitCode::usage,
+          "there is no GPU {}: this process may use {}", number, facts.devices);
   cudaDeviceProp properties{};
   cuda_check(cudaGetDeviceProperties(&properties, number), "cudaGetDeviceProperties");
+  std::string id;
+  for (const char byte : properties.uuid.bytes) id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
   return std::make_unique<CudaDevice>(
-      number, fmt::format("{} ({} of {})", properties.name, number + 1, facts.devices));
+      number, fmt::format("{} ({} of {})", properties.name, number + 1, facts.devices), std::move(id));
 }
 
 }  // namespace longsight

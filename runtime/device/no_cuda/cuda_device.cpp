@@ -3,8 +3,9 @@
 namespace longsight {
 
 CudaFacts cuda_facts() {
-  return {.missing = "this program was built without CUDA: build it with cmake --preset cuda (scripts/setup.sh "
-                     "--with-cuda brings what that needs)"};
+  return {.missing =
+              "this program was built without CUDA: build it with cmake --preset cuda (scripts/setup.sh "
+              "--with-cuda brings what that needs)"};
 }
 
 std::unique_ptr<Device> make_cuda_device(int) {

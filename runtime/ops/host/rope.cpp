@@ -43,8 +43,7 @@ void rope_angles(Tensor cos, Tensor sin, const RopeAngles& angles, Stream stream
       const i64 set = sets.empty() ? 0 : sets[static_cast<std::size_t>(row)];
       const float* inverse = frequencies.data() + set * half;
       for (i64 i = 0; i < half; ++i) {
-        const double angle =
-            static_cast<double>(position[axis[static_cast<std::size_t>(i)]]) * inverse[i];
+        const double angle = static_cast<double>(position[axis[static_cast<std::size_t>(i)]]) * inverse[i];
         cosines[row * half + i] = static_cast<T>(angles.factor * std::cos(angle));
         sines[row * half + i] = static_cast<T>(angles.factor * std::sin(angle));
       }

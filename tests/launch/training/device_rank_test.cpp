@@ -23,9 +23,9 @@ struct DeviceLayout {
 
 parallel::Plan plan_of(const DeviceLayout& layout, const model::Vlm& model) {
   const i64 ranks = test_world().size(), sequence = ranks == 4 ? 2 : ranks;
-  parallel::Plan plan = parallel::uniform_plan({ranks, sequence, ranks / sequence}, model.vision().blocks(),
-                                               layout.vision, model.language().blocks(), layout.language,
-                                               layout.fusion);
+  parallel::Plan plan =
+      parallel::uniform_plan({ranks, sequence, ranks / sequence}, model.vision().blocks(), layout.vision,
+                             model.language().blocks(), layout.language, layout.fusion);
   plan.zero = layout.zero;
   return plan;
 }
@@ -165,9 +165,8 @@ TEST_CASE("no two pieces of work of a step race, and every wait for an event is 
     ++not_needed;
     std::string before, after;
     for (std::size_t e = waits[i] < 4 ? 0 : waits[i] - 4; e < std::min(waits[i] + 5, log.entries.size()); ++e)
-      (e < waits[i] ? before : after) +=
-          fmt::format(" {}{}:{}", static_cast<int>(log.entries[e].kind), log.entries[e].stream,
-                      log.entries[e].name);
+      (e < waits[i] ? before : after) += fmt::format(" {}{}:{}", static_cast<int>(log.entries[e].kind),
+                                                     log.entries[e].stream, log.entries[e].name);
     MESSAGE("wait ", i, " of ", waits.size(), " on stream ", log.entries[waits[i]].stream, " behind", before,
             " and before", after);
   }
