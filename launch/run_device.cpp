@@ -74,10 +74,11 @@ Error with_budget_that_fits(const OutOfDeviceMemory& error, i64 predicted) {
   // A twentieth less than in proportion: a pool has gaps.
   const double fits = static_cast<double>(error.held()) / static_cast<double>(error.held() + error.wanted());
   const auto mib = static_cast<i64>(0.95 * fits * static_cast<double>(predicted) / 1048576);
-  return {error.code(),
-          fmt::format("{}the plan predicted {} for this rank; with memory.budget={}MiB the next plan takes so "
-                      "much less that it fits, or says what would",
-                      error.what(), planning::bytes_text(predicted), mib)};
+  return {
+      error.code(),
+      fmt::format("{}the plan predicted {} for this rank; with memory.budget={}MiB the next plan takes so "
+                  "much less that it fits, or says what would",
+                  error.what(), planning::bytes_text(predicted), mib)};
 }
 
 AutoBudget budget_of(const RunDevice& run, Job& job) {

@@ -48,12 +48,15 @@ StepBatch deal_step(std::span<const model::Sample> samples, const model::Vlm& mo
     step.passes.push_back(make_inputs(pack(members, config), model, plan, plan.mesh.sequence_rank(rank)));
     step.passes.back().images_elsewhere = step.images > 0 && plan.mesh.data > 1;
   }
-  if (buffers != nullptr) {
-    step.upload = Upload(*buffers);
-    for (model::PassInputs& inputs : step.passes) inputs.add_to(step.upload);
-    step.upload.run();
-  }
+  upload(step, buffers);
   return step;
+}
+
+void upload(StepBatch& step, UploadBuffers* buffers) {
+  if (buffers == nullptr) return;
+  step.upload = Upload(*buffers);
+  for (model::PassInputs& inputs : step.passes) inputs.add_to(step.upload);
+  step.upload.run();
 }
 
 StepRunner::StepRunner(model::Vlm& model, const parallel::Plan& plan, parallel::MeshGroups& groups,

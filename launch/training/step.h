@@ -27,9 +27,12 @@ struct StepBatch {
 
 // Deals samples over the data groups of the plan and prepares what `rank` of the world runs of them, images
 // included; may run on another thread than the step. `limit`: most tokens of a micro-batch, 0: none.
-// With `buffers` the inputs are on their way to the buffers' device when it returns.
+// `buffers` as upload's.
 StepBatch deal_step(std::span<const model::Sample> samples, const model::Vlm&, const parallel::Plan&,
                     i64 rank, i64 limit, UploadBuffers* buffers = nullptr);
+
+// The inputs of the passes are on their way to the buffers' device when it returns; null: the host computes.
+void upload(StepBatch&, UploadBuffers*);
 
 // What ranks want to be known at the end of a step: numbers of ranks, or 0 and 1 of one. They are summed with
 // the loss, so that to agree costs no exchange of its own.

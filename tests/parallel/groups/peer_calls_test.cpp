@@ -1,11 +1,12 @@
 // Exchanges as lists of calls: what the ranks would hand to a library as one group fits together, and does
 // what the exchange says.
+#include "parallel/groups/peer_calls.h"
+
 #include <cstring>
 #include <map>
 
 #include <doctest/doctest.h>
 
-#include "parallel/groups/peer_calls.h"
 #include "runtime/base/philox.h"
 #include "tests/support/failure.h"
 

@@ -55,7 +55,8 @@ std::vector<double> results_of(const OnGroup& on) {
   group.all_reduce_sum(large, on.stream, "large sum");
   group.broadcast(told, static_cast<int>(ranks - 1), on.stream, "broadcast");
   std::vector<double> results;
-  for (const OwnedTensor* x : {&recv, &gathered, &scattered, &shifted, &small, &large, &told}) on.add(results, *x);
+  for (const OwnedTensor* x : {&recv, &gathered, &scattered, &shifted, &small, &large, &told})
+    on.add(results, *x);
   group.all_reduce_max(large, on.stream, "maximum");
   on.add(results, large);
   results.push_back(group.all_reduce_sum(1.5 * static_cast<double>(me), on.stream, "value"));
@@ -80,7 +81,8 @@ TEST_CASE("a part of a staged group is one of the ranks that gave its color") {
   SimulatedDevice device({.seed = 3});
   StagedGroup world(test_world(), device);
   const int color = world.rank() % 2;
-  const auto part = world.split(color, -world.rank(), "part"), expected = test_world().split(color, -world.rank(), "part");
+  const auto part = world.split(color, -world.rank(), "part"),
+             expected = test_world().split(color, -world.rank(), "part");
   CHECK(part->label() == "part");
   CHECK(part->size() == expected->size());
   CHECK(part->rank() == expected->rank());
