@@ -125,23 +125,15 @@ std::string problem_of(const std::string& folder, parallel::Manifest& manifest, 
 // Keys that say where something lies, how much is computed where, and what is written when. The contents of
 // files are facts of their own.
 bool is_free(const std::string& key, bool constant_lr) {
-  static const std::vector<std::string> kFree{"parallel.",
-                                              "memory.",
-                                              "output.",
-                                              "data.eval.",
-                                              "data.index",
-                                              "data.chat",
-                                              "data.decode_first",
-                                              "train.eval_every",
-                                              "train.check_replicas",
-                                              "train.guard",
-                                              "model.from",
-                                              "model.config",
-                                              "model.tokenizer",
-                                              "model.vision_from",
-                                              "model.language_from",
-                                              "model.adapter",
-                                              "model.allow_missing",
+  static const std::vector<std::string> kFree{"parallel.",         "memory.",
+                                              "output.",           "device",
+                                              "data.eval.",        "data.index",
+                                              "data.chat",         "data.decode_first",
+                                              "train.eval_every",  "train.check_replicas",
+                                              "train.guard",       "model.from",
+                                              "model.config",      "model.tokenizer",
+                                              "model.vision_from", "model.language_from",
+                                              "model.adapter",     "model.allow_missing",
                                               "train.watchdog"};
   if (constant_lr && (key == "train.steps" || key == "train.epochs")) return true;
   if (key.starts_with("data.train.")) {

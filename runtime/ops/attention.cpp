@@ -75,7 +75,8 @@ void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionPr
   check_attention(q, k, v, problem);
   check_like(o, q, "o");
   check_per_head(lse, q, "lse");
-  dispatch(q.matrix.dtype, [&](auto zero) {
+  const KeptList<AttentionSpan> kept(problem.spans, stream);
+  dispatch(q.matrix.dtype, [&, heads = problem.heads, scale = problem.scale](auto zero) {
     using T = decltype(zero);
     const ArenaScope scope(scratch);
     const auto& kernels = host::tile_kernels<T>();
@@ -86,7 +87,9 @@ void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionPr
         {.op = "attention",
          .flops = forward_flops(q, problem),
          .bytes = bytes_of({o.matrix, lse, q.matrix, k.matrix, v.matrix})},
-        [=] { host::run_forward<T>(kernels, o, lse, q, k, v, problem, memory); },
+        [=, &kernels] {
+          host::run_forward<T>(kernels, o, lse, q, k, v, {kept.list(), heads, scale}, memory);
+        },
         [&] { cuda::attention(o, lse, q, k, v, problem, scratch, stream); });
   });
 }
@@ -109,7 +112,8 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
   check_per_head(delta, q, "delta");
   check_per_head(lse, q, "lse");
   if (k.heads == 0) return;
-  dispatch(q.matrix.dtype, [&](auto zero) {
+  const KeptList<AttentionSpan> kept(problem.spans, stream);
+  dispatch(q.matrix.dtype, [&, heads = problem.heads, scale = problem.scale](auto zero) {
     using T = decltype(zero);
     const ArenaScope scope(scratch);
     const auto& kernels = host::tile_kernels<T>();
@@ -124,7 +128,10 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
          .bytes = bytes_of(
              {dq.matrix, dk.matrix, dv.matrix, d_o.matrix, delta, lse, q.matrix, k.matrix, v.matrix}),
          .again = 0.5 * forward_flops(q, problem)},
-        [=] { host::run_backward<T>(kernels, dq, dk, dv, d_o, delta, lse, q, k, v, problem, memory); },
+        [=, &kernels] {
+          host::run_backward<T>(kernels, dq, dk, dv, d_o, delta, lse, q, k, v, {kept.list(), heads, scale},
+                                memory);
+        },
         [&] { cuda::attention_backward(dq, dk, dv, d_o, delta, lse, q, k, v, problem, scratch, stream); });
   });
 }

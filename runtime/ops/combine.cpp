@@ -19,8 +19,9 @@ void combine(Tensor y, std::span<const Tensor> terms, Combination combination, S
           name_of(term.dtype()), term.shape(), name_of(y.dtype()), y.shape());
     bytes += bytes_of({term});
   }
+  const KeptList<Tensor> kept(terms, stream);
   execute(
-      stream, {"combine", 0, bytes}, [=] { host::combine(y, terms, combination); },
+      stream, {"combine", 0, bytes}, [=] { host::combine(y, kept.list(), combination); },
       [&] { cuda::combine(y, terms, combination, stream); });
 }
 

@@ -44,7 +44,9 @@ void loss_over_chunks(Tensor loss, const ProjectedLoss& p, bool gradient, Arena&
     const Tensor d_part = d_logits.row_range(0, part.rows());
     execute(
         stream, {.op = "row_losses", .bytes = bytes_of({part, gradient ? d_part : Tensor()})},
-        [=] { host::row_losses(loss, part, losses, targets.host(), p.scale, gradient, d_part); },
+        [=, scale = p.scale] {
+          host::row_losses(loss, part, losses, targets.on(stream), scale, gradient, d_part);
+        },
         [&] { cuda::row_losses(loss, part, losses, targets, p.scale, gradient, d_part, stream); });
     after_chunk(d_part, first);
   }

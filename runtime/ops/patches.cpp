@@ -31,7 +31,7 @@ void patch_rows(Matrix rows, Tensor pixels, i64 patch, const IndexList& index, S
   check_index("patch_rows", rows, index, height / patch * (width / patch));
   execute(
       stream, {"patch_rows", 0, moved_bytes(rows)},
-      [=] { host::patch_rows(rows, pixels, patch, index.host()); },
+      [=] { host::patch_rows(rows, pixels, patch, index.on(stream)); },
       [&] { cuda::patch_rows(rows, pixels, patch, index, stream); });
 }
 
@@ -41,7 +41,7 @@ void ready_patch_rows(Matrix rows, Tensor patches, const IndexList& index, Strea
   check_index("ready_patch_rows", rows, index, patches.extent(0));
   execute(
       stream, {"ready_patch_rows", 0, moved_bytes(rows)},
-      [=] { host::ready_patch_rows(rows, patches, index.host()); },
+      [=] { host::ready_patch_rows(rows, patches, index.on(stream)); },
       [&] { cuda::ready_patch_rows(rows, patches, index, stream); });
 }
 

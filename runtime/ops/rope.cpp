@@ -35,7 +35,7 @@ void rope_angles(Tensor cos, Tensor sin, const RopeAngles& angles, Stream stream
           angles.positions.size(), angles.axis.size(), angles.inverse.size(), rows, half);
   }
   execute(
-      stream, {"rope_angles", 0, bytes_of({cos, sin})}, [=] { host::rope_angles(cos, sin, angles); },
+      stream, {"rope_angles", 0, bytes_of({cos, sin})}, [=] { host::rope_angles(cos, sin, angles, stream); },
       [&] { cuda::rope_angles(cos, sin, angles, stream); });
 }
 

@@ -30,14 +30,14 @@ bool adds_to(Matrix y, Matrix x) {
 void gather_rows(Matrix y, Matrix x, const IndexList& index, Stream stream) {
   check_move("gather_rows", y, x, index, y.dtype == x.dtype);
   execute(
-      stream, {"gather_rows", 0, bytes_of({y, y})}, [=] { host::gather_rows(y, x, index.host()); },
+      stream, {"gather_rows", 0, bytes_of({y, y})}, [=] { host::gather_rows(y, x, index.on(stream)); },
       [&] { cuda::gather_rows(y, x, index, stream); });
 }
 
 void scatter_rows(Matrix y, Matrix x, const IndexList& index, Stream stream) {
   check_move("scatter_rows", x, y, index, y.dtype == x.dtype);
   execute(
-      stream, {"scatter_rows", 0, bytes_of({x, x})}, [=] { host::scatter_rows(y, x, index.host()); },
+      stream, {"scatter_rows", 0, bytes_of({x, x})}, [=] { host::scatter_rows(y, x, index.on(stream)); },
       [&] { cuda::scatter_rows(y, x, index, stream); });
 }
 
@@ -47,7 +47,7 @@ void scatter_add_rows(Matrix y, Matrix x, const IndexList& index, Stream stream)
   reached.rows = x.rows;
   execute(
       stream, {"scatter_add_rows", 0, bytes_of({x, reached, reached})},
-      [=] { host::scatter_add_rows(y, x, index.host()); },
+      [=] { host::scatter_add_rows(y, x, index.on(stream)); },
       [&] { cuda::scatter_add_rows(y, x, index, stream); });
 }
 

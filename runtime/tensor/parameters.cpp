@@ -12,10 +12,11 @@ ParameterId ParameterRegistry::add(Parameter parameter) {
   return id;
 }
 
-void ParameterRegistry::allocate(DType dtype, bool with_gradients, Backend backend,
+void ParameterRegistry::allocate(DType dtype, bool with_gradients, MemoryPlace place,
                                  const Sharding& sharding) {
   check(!allocated_, "parameters are allocated twice");
   dtype_ = dtype;
+  memory_ = place;
   elements_ = trained_ = 0;
   for (Parameter& p : parameters_) {
     p.offset = elements_;
@@ -24,8 +25,8 @@ void ParameterRegistry::allocate(DType dtype, bool with_gradients, Backend backe
     if (p.grad_offset >= 0) trained_ += p.elements();
   }
   lay_out(sharding);
-  values_ = Storage(held_values_ * size_of(dtype), "parameters", backend);
-  gradients_ = Storage(held_gradients_ * size_of(dtype), "gradients", backend);
+  values_ = Storage(held_values_ * size_of(dtype), "parameters", place);
+  gradients_ = Storage(held_gradients_ * size_of(dtype), "gradients", place);
   view_buffers();
   allocated_ = true;
 }
@@ -90,15 +91,28 @@ void ParameterRegistry::view_buffers() {
   gradients_view_ = gradients_.tensor(dtype_, {held_gradients_});
 }
 
+void ParameterRegistry::move_to(Stream stream) {
+  check(allocated_ && memory_.backend == Backend::host && stream.device != nullptr,
+        "parameters of {} are moved to {}", name_of(memory_.backend), name_of(stream.backend));
+  gradients_ = {};
+  gradients_view_ = {};
+  Storage there(values_.bytes(), "parameters", *stream.device);
+  copy(there.tensor(dtype_, {held_values_}), values_view_, stream);
+  stream.device->synchronize(stream);
+  values_ = std::move(there);
+  gradients_ = Storage(held_gradients_ * size_of(dtype_), "gradients", *stream.device);
+  memory_ = *stream.device;
+  view_buffers();
+}
+
 void ParameterRegistry::shard(const Sharding& sharding) {
   check(allocated_ && sharding_.stage == 0, "parameters that are dealt are dealt again");
   if (sharding.stage == 0) return;
-  const Backend backend = values_view_.backend();
   const Storage before = std::move(values_);
   const Tensor whole = before.tensor(dtype_, {elements_});
   lay_out(sharding);
-  values_ = Storage(held_values_ * size_of(dtype_), "parameters", backend);
-  gradients_ = Storage(held_gradients_ * size_of(dtype_), "gradients", backend);
+  values_ = Storage(held_values_ * size_of(dtype_), "parameters", memory_);
+  gradients_ = Storage(held_gradients_ * size_of(dtype_), "gradients", memory_);
   view_buffers();
   for (ParameterId id = 0; id < size(); ++id)
     keep(id, whole.row_range((*this)[id].offset, (*this)[id].elements()));
@@ -161,7 +175,7 @@ void ParameterRegistry::initialise(ParameterId id, u64 seed) {
 
 void ParameterRegistry::write(ParameterId id, const std::function<void(Tensor)>& fill) {
   if (!sharding_.values()) return fill(value(id));
-  const OwnedTensor whole(dtype_, (*this)[id].shape, "parameter", values_view_.backend());
+  const OwnedTensor whole(dtype_, (*this)[id].shape, "parameter", memory_);
   fill(whole);
   keep(id, whole);
 }
