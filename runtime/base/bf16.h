@@ -11,8 +11,11 @@ namespace longsight {
 struct bf16 {
   bf16() = default;
   // To the nearest, ties to even; NaN stays NaN. Without branches, for loops that the compiler vectorises.
-  LONGSIGHT_HD bf16(float value) : bits(nearest(std::bit_cast<std::uint32_t>(value))) {}  // NOLINT: implicit, as float is
-  LONGSIGHT_HD operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }  // NOLINT: exact
+  LONGSIGHT_HD bf16(float value)
+      : bits(nearest(std::bit_cast<std::uint32_t>(value))) {}  // NOLINT: implicit, as float is
+  LONGSIGHT_HD operator float() const {
+    return std::bit_cast<float>(std::uint32_t{bits} << 16);
+  }  // NOLINT: exact
 
   LONGSIGHT_HD static bf16 of_bits(std::uint16_t pattern) {
     bf16 x;

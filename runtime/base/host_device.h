@@ -1,5 +1,5 @@
-// Functions that kernels of a GPU share with the host: scalar formulas, bf16. For the host's compiler the mark is
-// nothing.
+// Functions that kernels of a GPU share with the host: scalar formulas, bf16. For the host's compiler the
+// mark is nothing.
 #pragma once
 
 #if defined(__CUDACC__)

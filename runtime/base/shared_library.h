@@ -1,4 +1,5 @@
-// A library that is opened when something of it is first needed, so that a program starts where it is not installed.
+// A library that is opened when something of it is first needed, so that a program starts where it is not
+// installed.
 #pragma once
 
 #include <string>

@@ -3,7 +3,8 @@
 // that each thread of each block runs. A Lane has
 //   int thread(), threads();  i64 block(), blocks();   which thread of how many in its block, which block
 //   void sync(), sync_warp();                          barriers of the block and of a warp of 32 threads
-//   T shuffle_xor(T value, int mask);                  the value of the thread of the warp whose number differs
+//   T shuffle_xor(T value, int mask);                  the value of the thread of the warp whose number
+//   differs
 //                                                      in the bits of the mask; all 32 take part
 //   T* shared<T>(bytes);                               the block's memory, from so many bytes on
 // nvcc compiles bodies for CudaLane; tests run the same source on fibers (emulated/emulator.h).

@@ -1,5 +1,5 @@
-// Queues kernels on a stream of CUDA, and memory that they need for a moment. What nvcc compiles runs on the GPU; the
-// same files compiled by the host's compiler, for tests, run in the emulator.
+// Queues kernels on a stream of CUDA, and memory that they need for a moment. What nvcc compiles runs on the
+// GPU; the same files compiled by the host's compiler, for tests, run in the emulator.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace longsight::lanes {
 
 struct Grid {
-  i64 blocks = 0;  // of none, nothing is queued
+  i64 blocks = 0;   // of none, nothing is queued
   int threads = 0;  // of a block, a multiple of 32
   i64 shared_bytes = 0;
 };
@@ -34,8 +34,8 @@ inline void check_grid(const Grid& grid, int most_threads, const char* kernel) {
         most_threads, grid.shared_bytes);
 }
 
-// Threads enough for so many items in blocks of `threads`, and no more blocks than keep the largest GPU busy: bodies
-// go on in steps of the grid. How many there are changes no result.
+// Threads enough for so many items in blocks of `threads`, and no more blocks than keep the largest GPU busy:
+// bodies go on in steps of the grid. How many there are changes no result.
 inline Grid grid_of_items(i64 items, int threads = 256) {
   return {.blocks = std::min<i64>(ceil_div(items, threads), 8192), .threads = threads};
 }
@@ -43,7 +43,10 @@ inline Grid grid_of_items(i64 items, int threads = 256) {
 // A team of threads for each row: a warp up to 4 packs for each of its threads, otherwise a block.
 struct RowGrid {
   RowGrid(i64 rows, i64 packs)
-      : team(packs <= 4 * kWarp ? kWarp : packs <= 1024 ? 128 : packs <= 4096 ? 256 : 512) {
+      : team(packs <= 4 * kWarp ? kWarp
+             : packs <= 1024    ? 128
+             : packs <= 4096    ? 256
+                                : 512) {
     const int rows_of_block = team == kWarp ? 4 : 1;
     grid = {.blocks = ceil_div(rows, rows_of_block), .threads = team * rows_of_block, .shared_bytes = 512};
   }

@@ -1,12 +1,13 @@
-// Sums and other reductions over the threads of a warp, a block, or a team: the threads that share a row. The order is
-// that of a fixed tree, so the result has the same bits in every thread and on every run.
+// Sums and other reductions over the threads of a warp, a block, or a team: the threads that share a row. The
+// order is that of a fixed tree, so the result has the same bits in every thread and on every run.
 #pragma once
 
 #include "runtime/device/lanes/lane.h"
 
 namespace longsight::lanes {
 
-// Shared memory that reductions of a block use, at its beginning; what else a body keeps there lies behind it.
+// Shared memory that reductions of a block use, at its beginning; what else a body keeps there lies behind
+// it.
 inline constexpr std::size_t kReduceBytes = 32 * 16;
 
 struct Plus {

@@ -1,5 +1,5 @@
-// Memory of a GPU that is taken and given back in the order of a stream: scratch of one call, and small lists that
-// kernels read.
+// Memory of a GPU that is taken and given back in the order of a stream: scratch of one call, and small lists
+// that kernels read.
 #pragma once
 
 #include <span>
@@ -10,8 +10,8 @@
 
 namespace longsight::lanes {
 
-// From the pool of the stream's device, 256-byte aligned, not initialised. What is queued on the stream before the end
-// of its life may use it.
+// From the pool of the stream's device, 256-byte aligned, not initialised. What is queued on the stream
+// before the end of its life may use it.
 class StreamMemory {
  public:
   StreamMemory(i64 bytes, Stream stream);
@@ -37,8 +37,7 @@ class StreamArray {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  StreamArray(i64 count, Stream stream)
-      : memory_(checked_mul(count, static_cast<i64>(sizeof(T))), stream) {}
+  StreamArray(i64 count, Stream stream) : memory_(checked_mul(count, static_cast<i64>(sizeof(T))), stream) {}
   StreamArray(std::span<const T> values, Stream stream)
       : StreamArray(static_cast<i64>(values.size()), stream) {
     memory_.fill_from_host(values.data(), static_cast<i64>(values.size_bytes()));

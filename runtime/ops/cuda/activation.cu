@@ -1,5 +1,4 @@
 #include "runtime/ops/cuda/activation.h"
-
 #include "runtime/ops/cuda/views.h"
 #include "runtime/ops/formulas/activation.h"
 
@@ -95,7 +94,8 @@ void activation_backward(Matrix dx, Matrix dy, Matrix x, Activation kind, Stream
   dispatch(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     each_pack<T>("activation_backward", stream, x.rows, x.cols, {dx, dy, x}, [&](auto n) {
-      return ActivationBackward<T, decltype(n)::value>{Rows<T>(dx), Rows<const T>(dy), Rows<const T>(x), kind};
+      return ActivationBackward<T, decltype(n)::value>{Rows<T>(dx), Rows<const T>(dy), Rows<const T>(x),
+                                                       kind};
     });
   });
 }
@@ -118,8 +118,8 @@ void gated_backward(Matrix d_gate_up, Matrix h, Matrix dh, Matrix gate_up, Activ
     const Matrix gate = gate_up.columns(0, width), up = gate_up.columns(width, width);
     const Matrix d_gate = d_gate_up.columns(0, width), d_up = d_gate_up.columns(width, width);
     each_pack<T>("gated_backward", stream, dh.rows, width, {d_gate, d_up, h, dh, gate, up}, [&](auto n) {
-      return GatedBackward<T, decltype(n)::value>{Rows<T>(d_gate_up), Rows<T>(h), Rows<const T>(dh),
-                                                  Rows<const T>(gate_up), width, kind};
+      return GatedBackward<T, decltype(n)::value>{Rows<T>(d_gate_up),     Rows<T>(h), Rows<const T>(dh),
+                                                  Rows<const T>(gate_up), width,      kind};
     });
   });
 }

@@ -1,6 +1,5 @@
-#include "runtime/ops/cuda/adamw.h"
-
 #include "runtime/device/lanes/reduce.h"
+#include "runtime/ops/cuda/adamw.h"
 #include "runtime/ops/cuda/views.h"
 #include "runtime/ops/formulas/adamw.h"
 
@@ -13,7 +12,8 @@ struct AdamWStep {
     const double factor = *scale;
     Pack<T, N> g = load<N>(gradient + first);
     if (!std::isnan(factor)) {
-      Pack<T, N> p = load<N>(value + first), m = load<N>(first_moment + first), v = load<N>(second_moment + first);
+      Pack<T, N> p = load<N>(value + first), m = load<N>(first_moment + first),
+                 v = load<N>(second_moment + first);
       Pack<bf16, N> rounded;
       for (int i = 0; i < N; ++i) {
         formulas::adamw_element(p[i], g[i], m[i], v[i], static_cast<T>(factor), rates);
@@ -33,8 +33,8 @@ struct AdamWStep {
   formulas::AdamWRates<T> rates;
 };
 
-// partial[block] = the squares of elements [block * kSquares, (block + 1) * kSquares): the cut depends on the number of
-// elements alone.
+// partial[block] = the squares of elements [block * kSquares, (block + 1) * kSquares): the cut depends on the
+// number of elements alone.
 constexpr i64 kSquares = 1 << 15;
 
 template <class T, int N>
@@ -88,11 +88,15 @@ void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor secon
     using T = decltype(zero);
     const auto row = [n](const Tensor& x) { return x ? Matrix(x.reshape({1, n})) : Matrix(); };
     each_pack<T>("adamw_step", stream, 1, n,
-                 {row(value), row(gradient), row(first_moment), row(second_moment), row(copy)}, [&](auto pack) {
-                   return AdamWStep<T, decltype(pack)::value>{
-                       elements<T>(value),         elements<T>(gradient),        elements<T>(first_moment),
-                       elements<T>(second_moment), elements_or_null<bf16>(copy), elements<const double>(scale),
-                       formulas::AdamWRates<T>(options)};
+                 {row(value), row(gradient), row(first_moment), row(second_moment), row(copy)},
+                 [&](auto pack) {
+                   return AdamWStep<T, decltype(pack)::value>{elements<T>(value),
+                                                              elements<T>(gradient),
+                                                              elements<T>(first_moment),
+                                                              elements<T>(second_moment),
+                                                              elements_or_null<bf16>(copy),
+                                                              elements<const double>(scale),
+                                                              formulas::AdamWRates<T>(options)};
                  });
   });
 }
@@ -114,7 +118,8 @@ void sum_of_squares(Tensor sum, Tensor x, Stream stream) {
 
 void clip_scale(Tensor scale, Tensor squares, Tensor loss, double clip, Stream stream) {
   launch("clip_scale", stream, {1, 32},
-         ClipScale{elements<double>(scale), elements<const double>(squares), elements<const double>(loss), clip});
+         ClipScale{elements<double>(scale), elements<const double>(squares), elements<const double>(loss),
+                   clip});
 }
 
 }  // namespace longsight::ops::cuda

@@ -1,8 +1,7 @@
-#include "runtime/ops/cuda/argmax.h"
-
 #include <limits>
 
 #include "runtime/device/lanes/reduce.h"
+#include "runtime/ops/cuda/argmax.h"
 #include "runtime/ops/cuda/views.h"
 
 namespace longsight::ops::cuda {

@@ -1,11 +1,11 @@
-// An own kernel for attention, for every type, mask and width up to 256: tiles in shared memory, online softmax, products by
-// ordinary instructions. Gradients of keys and values, and of queries, are two kernels, which both compute the scores again:
-// so every sum belongs to one block, in the order of the tiles, and has the same bits on every run.
-#include "runtime/ops/cuda/attention.h"
-
+// An own kernel for attention, for every type, mask and width up to 256: tiles in shared memory, online
+// softmax, products by ordinary instructions. Gradients of keys and values, and of queries, are two kernels,
+// which both compute the scores again: so every sum belongs to one block, in the order of the tiles, and has
+// the same bits on every run.
 #include <limits>
 
 #include "runtime/device/lanes/reduce.h"
+#include "runtime/ops/cuda/attention.h"
 #include "runtime/ops/cuda/attention_block.h"
 #include "runtime/ops/cuda/attention_tiles.h"
 
@@ -98,7 +98,8 @@ struct AttentionForward {
 
 // Of scores that come out of two tiles: probabilities, and their gradients times the scale.
 template <class S, class Block, class Sees>
-LANE_FN void gradient_of_scores(S (&weights)[Block::kScores], S (&slopes)[Block::kScores], S scale, Sees&& sees) {
+LANE_FN void gradient_of_scores(S (&weights)[Block::kScores], S (&slopes)[Block::kScores], S scale,
+                                Sees&& sees) {
   for (int j = 0; j < Block::kScores; ++j) {
     const auto [seen, lse, delta] = sees(j);
     const S weight = seen ? formulas::exp_of(weights[j] * scale - lse) : S(0);
@@ -137,7 +138,8 @@ struct AttentionQueryGradient {
     Block::fill(lane, q_tile, q.at(from, head), q.rows.stride, queries, width);
     Block::fill(lane, do_tile, d_o.at(from, head), d_o.rows.stride, queries, width);
     const bool here = row < queries;
-    const S of_lse = here ? *lse.at(from + row, head) : S(0), of_delta = here ? *delta.at(from + row, head) : S(0);
+    const S of_lse = here ? *lse.at(from + row, head) : S(0),
+            of_delta = here ? *delta.at(from + row, head) : S(0);
     typename Block::Sums sums;
     Block::clear(sums);
     for (i64 key = 0; key < span.k_rows; key += kTile) {
@@ -177,7 +179,8 @@ struct AttentionKeyGradient {
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
-    const i64 tile = lane.block() / problem.kv_heads, kv = lane.block() % problem.kv_heads, width = problem.width;
+    const i64 tile = lane.block() / problem.kv_heads, kv = lane.block() % problem.kv_heads,
+              width = problem.width;
     const DeviceSpan& span = span_of_tile(problem.spans, problem.span_count, tile, &DeviceSpan::first_k_tile);
     const i64 key = (tile - span.first_k_tile) * kTile, left = span.k_rows - key;
     const i64 keys = left < kTile ? left : kTile, from = span.k_begin + key;
@@ -200,7 +203,8 @@ struct AttentionKeyGradient {
     Block::clear(dv_sums);
     for (i64 head = first_head; head < last_head; ++head) {
       for (i64 first = 0; first < span.q_rows; first += kTile) {
-        const i64 more = span.q_rows - first, queries = more < kTile ? more : kTile, q_row = span.q_begin + first;
+        const i64 more = span.q_rows - first, queries = more < kTile ? more : kTile,
+                  q_row = span.q_begin + first;
         if (!span.any_seen(first, queries, key, keys)) continue;
         Block::fill(lane, q_tile, q.at(q_row, head), q.rows.stride, queries, width);
         Block::fill(lane, do_tile, d_o.at(q_row, head), d_o.rows.stride, queries, width);
@@ -210,7 +214,8 @@ struct AttentionKeyGradient {
         Block::multiply(slopes, v_tile, do_tile, row, rank, width);
         gradient_of_scores<S, Block>(weights, slopes, static_cast<S>(problem.scale), [&](int j) {
           const i64 query = rank + Block::kOfRow * j;
-          if (row >= keys || query >= queries || !span.sees(first + query, key + row)) return Seen<S>{false, S(0), S(0)};
+          if (row >= keys || query >= queries || !span.sees(first + query, key + row))
+            return Seen<S>{false, S(0), S(0)};
           return Seen<S>{true, *lse.at(q_row + query, head), *delta.at(q_row + query, head)};
         });
         for (int j = 0; j < Block::kScores; ++j) {
@@ -255,8 +260,8 @@ struct AttentionDelta {
   i64 rows, heads;
 };
 
-// Calls f(tile, packs): tiles of 32 rows where `tiles` of them and their scores fit into the shared memory of a block on
-// every GPU that is built for, else of 16.
+// Calls f(tile, packs): tiles of 32 rows where `tiles` of them and their scores fit into the shared memory of
+// a block on every GPU that is built for, else of 16.
 template <class S, class F>
 void with_tiles(i64 width, int tiles, F&& f) {
   check(width <= 256, "attention on a GPU: heads of {}; at most 256", width);
@@ -271,14 +276,16 @@ void with_tiles(i64 width, int tiles, F&& f) {
   with_rows(std::integral_constant<int, 16>());
 }
 
-Problem problem_of(const AttentionProblem& problem, const lanes::StreamArray<DeviceSpan>& spans, const Heads& q,
-                   const Heads& k) {
-  return {spans.data(), static_cast<i64>(problem.spans.size()), q.heads, k.heads, q.width, problem.heads, problem.scale};
+Problem problem_of(const AttentionProblem& problem, const lanes::StreamArray<DeviceSpan>& spans,
+                   const Heads& q, const Heads& k) {
+  return {spans.data(), static_cast<i64>(problem.spans.size()), q.heads, k.heads, q.width, problem.heads,
+          problem.scale};
 }
 
 }  // namespace
 
-void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionProblem& problem, Arena&, Stream stream) {
+void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionProblem& problem, Arena&,
+               Stream stream) {
   if (q.heads == 0) return;
   dispatch(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -290,8 +297,8 @@ void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionPr
       launch("attention", stream,
              {counts.q_tiles * q.heads, Body::Block::kThreads,
               2 * Body::Block::tile_bytes(q.width) + Body::Block::kScoreBytes},
-             Body{HeadRows<T>(o), Rows<S>(lse), HeadRows<const T>(q), HeadRows<const T>(k), HeadRows<const T>(v),
-                  problem_of(problem, spans, q, k)});
+             Body{HeadRows<T>(o), Rows<S>(lse), HeadRows<const T>(q), HeadRows<const T>(k),
+                  HeadRows<const T>(v), problem_of(problem, spans, q, k)});
     });
   });
 }
@@ -301,12 +308,13 @@ void attention_delta(Matrix delta, Heads d_o, Heads o, Stream stream) {
     using T = decltype(zero);
     constexpr int kWarps = 4;
     launch("attention_delta", stream, {ceil_div(o.rows() * o.heads, kWarps), kWarps * lanes::kWarp},
-           AttentionDelta<T>{Rows<Statistics<T>>(delta), HeadRows<const T>(d_o), HeadRows<const T>(o), o.rows(), o.heads});
+           AttentionDelta<T>{Rows<Statistics<T>>(delta), HeadRows<const T>(d_o), HeadRows<const T>(o),
+                             o.rows(), o.heads});
   });
 }
 
-void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, Matrix lse, Heads q, Heads k, Heads v,
-                        const AttentionProblem& problem, Arena&, Stream stream) {
+void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, Matrix lse, Heads q, Heads k,
+                        Heads v, const AttentionProblem& problem, Arena&, Stream stream) {
   dispatch(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     using S = Statistics<T>;
@@ -322,10 +330,11 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
              {counts.q_tiles * q.heads, Block::kThreads, tiles + Block::kScoreBytes},
              Queries{HeadRows<T>(dq), HeadRows<const T>(d_o), Rows<const S>(delta), Rows<const S>(lse),
                      HeadRows<const T>(q), HeadRows<const T>(k), HeadRows<const T>(v), of_all});
-      launch("attention_backward: keys", stream,
-             {counts.k_tiles * k.heads, Block::kThreads, tiles + 2 * Block::kScoreBytes},
-             Keys{HeadRows<T>(dk), HeadRows<T>(dv), HeadRows<const T>(d_o), Rows<const S>(delta), Rows<const S>(lse),
-                  HeadRows<const T>(q), HeadRows<const T>(k), HeadRows<const T>(v), of_all});
+      launch(
+          "attention_backward: keys", stream,
+          {counts.k_tiles * k.heads, Block::kThreads, tiles + 2 * Block::kScoreBytes},
+          Keys{HeadRows<T>(dk), HeadRows<T>(dv), HeadRows<const T>(d_o), Rows<const S>(delta),
+               Rows<const S>(lse), HeadRows<const T>(q), HeadRows<const T>(k), HeadRows<const T>(v), of_all});
     });
   });
 }

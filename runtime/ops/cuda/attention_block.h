@@ -1,5 +1,5 @@
-// Private to attention on CUDA: what the threads of a block do with tiles that lie in its shared memory. A tile has kTile
-// rows; four neighbouring threads have a row. All is computed in S.
+// Private to attention on CUDA: what the threads of a block do with tiles that lie in its shared memory. A
+// tile has kTile rows; four neighbouring threads have a row. All is computed in S.
 #pragma once
 
 #include "runtime/ops/cuda/views.h"
@@ -55,7 +55,8 @@ struct AttentionBlock {
   }
 
   // sums = sums * factor + row `row` of weights [kTile, kTile] times b.
-  LANE_FN static void accumulate(Sums& sums, S factor, const S* weights, const S* b, int row, int rank, i64 width) {
+  LANE_FN static void accumulate(Sums& sums, S factor, const S* weights, const S* b, int row, int rank,
+                                 i64 width) {
     const i64 stride = stride_of(width);
     for (int p = 0; p < kPacks; ++p) {
       for (int i = 0; i < 4; ++i) sums.at[p][i] *= factor;

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "runtime/ops/attention.h"
-#include "runtime/ops/host/attention_plan.h"
 #include "runtime/ops/cuda/views.h"
+#include "runtime/ops/host/attention_plan.h"
 
 namespace longsight::ops::cuda {
 
@@ -34,8 +34,8 @@ inline TileCounts cut_into_tiles(std::span<const AttentionSpan> spans, i64 tile)
   TileCounts all;
   for (const AttentionSpan& span : spans) {
     const host::TileMask mask = host::mask_of(span);
-    all.spans.push_back({span.q_begin, span.q_rows, span.k_begin, span.k_rows, mask.offset, mask.window, mask.prefix,
-                         all.q_tiles, all.k_tiles});
+    all.spans.push_back({span.q_begin, span.q_rows, span.k_begin, span.k_rows, mask.offset, mask.window,
+                         mask.prefix, all.q_tiles, all.k_tiles});
     all.q_tiles += ceil_div(span.q_rows, tile);
     all.k_tiles += ceil_div(span.k_rows, tile);
   }
@@ -43,7 +43,8 @@ inline TileCounts cut_into_tiles(std::span<const AttentionSpan> spans, i64 tile)
 }
 
 // The span that tile `number` belongs to: the last one whose first tile is not behind it.
-LANE_FN const DeviceSpan& span_of_tile(const DeviceSpan* spans, i64 count, i64 number, i64 DeviceSpan::*first_tile) {
+LANE_FN const DeviceSpan& span_of_tile(const DeviceSpan* spans, i64 count, i64 number,
+                                       i64 DeviceSpan::*first_tile) {
   i64 low = 0, high = count;
   while (high - low > 1) {
     const i64 middle = (low + high) / 2;

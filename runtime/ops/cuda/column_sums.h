@@ -1,12 +1,13 @@
-// Private to the executors for CUDA: sums over the rows of a matrix, in an order that depends on its shape alone.
+// Private to the executors for CUDA: sums over the rows of a matrix, in an order that depends on its shape
+// alone.
 #pragma once
 
 #include "runtime/ops/cuda/views.h"
 
 namespace longsight::ops::cuda {
 
-// Block (part, tile): the sums over rows [part * rows_of_part, ...) of the columns of a tile, which are written to row
-// `part` of `sums`, or added to it. Threads are 32 packs across and 8 rows down.
+// Block (part, tile): the sums over rows [part * rows_of_part, ...) of the columns of a tile, which are
+// written to row `part` of `sums`, or added to it. Threads are 32 packs across and 8 rows down.
 template <class T, class S, int N>
 struct ColumnSums {
   static constexpr int kDown = 8, kAcross = lanes::kWarp * N;
@@ -44,8 +45,8 @@ struct ColumnSums {
 
 // Rows of `x` are taken one part, or in so many parts as `sums` has rows.
 template <class S, class T>
-void queue_column_sums(const char* kernel, Rows<S> sums, i64 parts, bool add, Rows<const T> x, bool packed, i64 rows,
-                       i64 columns, i64 rows_of_part, Stream stream) {
+void queue_column_sums(const char* kernel, Rows<S> sums, i64 parts, bool add, Rows<const T> x, bool packed,
+                       i64 rows, i64 columns, i64 rows_of_part, Stream stream) {
   const auto queue = [&](auto pack) {
     using Body = ColumnSums<T, S, decltype(pack)::value>;
     const i64 tiles = ceil_div(columns, Body::kAcross);
@@ -61,7 +62,8 @@ void queue_column_sums(const char* kernel, Rows<S> sums, i64 parts, bool add, Ro
 
 // target [columns] += the rows of `partial`, which lie `stride` apart.
 template <class S>
-void add_partial_sums(const char* kernel, S* target, const S* partial, i64 rows, i64 stride, i64 columns, Stream stream) {
+void add_partial_sums(const char* kernel, S* target, const S* partial, i64 rows, i64 stride, i64 columns,
+                      Stream stream) {
   Rows<S> sums;
   sums.data = target;
   Rows<const S> x;
@@ -82,7 +84,8 @@ void add_column_sums(const char* kernel, const Tensor& target, const Matrix& x, 
   sums.data = partial.data();
   sums.stride = x.cols;
   const bool packed = x.cols % kPack<T> == 0 && packs_begin_well(kPack<T>, x.rows, {x});
-  queue_column_sums<S, T>(kernel, sums, parts, false, Rows<const T>(x), packed, x.rows, x.cols, rows_of_part, stream);
+  queue_column_sums<S, T>(kernel, sums, parts, false, Rows<const T>(x), packed, x.rows, x.cols, rows_of_part,
+                          stream);
   add_partial_sums<S>(kernel, elements<S>(target), partial.data(), parts, x.cols, x.cols, stream);
 }
 

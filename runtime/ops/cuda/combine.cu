@@ -1,7 +1,6 @@
-#include "runtime/ops/cuda/combine.h"
-
 #include <vector>
 
+#include "runtime/ops/cuda/combine.h"
 #include "runtime/ops/cuda/views.h"
 #include "runtime/ops/formulas/combine.h"
 
@@ -47,8 +46,8 @@ void combine_as(const Tensor& y, std::span<const Tensor> terms, Combination comb
   }
   const lanes::StreamArray<const T*> on_device(std::span<const T* const>(addresses), stream);
   each_pack<T>("combine", stream, 1, n, {Matrix(y.reshape({1, n})), worst}, [&](auto pack) {
-    return CombineTerms<T, decltype(pack)::value>{elements<T>(y), on_device.data(), static_cast<int>(terms.size()),
-                                                  combination};
+    return CombineTerms<T, decltype(pack)::value>{elements<T>(y), on_device.data(),
+                                                  static_cast<int>(terms.size()), combination};
   });
 }
 

@@ -1,18 +1,16 @@
-#include "runtime/ops/cuda/cross_entropy.h"
-
 #include <cmath>
 #include <limits>
 
 #include "runtime/device/lanes/reduce.h"
-#include "runtime/ops/cuda/device_indices.h"
+#include "runtime/ops/cuda/cross_entropy.h"
 #include "runtime/ops/cuda/views.h"
 #include "runtime/ops/formulas/elementary.h"
 
 namespace longsight::ops::cuda {
 namespace {
 
-// The largest of some elements, and the sum of the exponentials of what they are below it, which is kept in f64 so that
-// the error does not grow with the vocabulary.
+// The largest of some elements, and the sum of the exponentials of what they are below it, which is kept in
+// f64 so that the error does not grow with the vocabulary.
 struct SumBelow {
   double top, sum;
 };
@@ -22,11 +20,13 @@ struct AddSums {
     const double top = a.top < b.top ? b.top : a.top;
     return {top, part(a, top) + part(b, top)};
   }
-  LANE_FN static double part(const SumBelow& x, double top) { return x.sum == 0 ? 0 : x.sum * std::exp(x.top - top); }
+  LANE_FN static double part(const SumBelow& x, double top) {
+    return x.sum == 0 ? 0 : x.sum * std::exp(x.top - top);
+  }
 };
 
-// A block for each row, which it reads twice: for the sum of exponentials, and for the gradient. Element types: logits S,
-// gradient D.
+// A block for each row, which it reads twice: for the sum of exponentials, and for the gradient. Element
+// types: logits S, gradient D.
 template <class S, class D, int N>
 struct RowLosses {
   template <class Lane>
@@ -34,7 +34,8 @@ struct RowLosses {
     const i64 row = lane.block(), target = targets[row];
     S* const data = logits + row * ids;
     const double score = static_cast<double>(data[target]);
-    S top = std::numeric_limits<S>::lowest(), sum = 0;  // less than any number: what is -infinity counts nothing
+    S top = std::numeric_limits<S>::lowest(),
+      sum = 0;  // less than any number: what is -infinity counts nothing
     for (i64 c = i64{lane.thread()} * N; c < ids; c += i64{lane.threads()} * N) {
       const Pack<S, N> values = load<N>(data + c);
       S largest = values[0];
@@ -84,18 +85,18 @@ struct AddLosses {
 
 }  // namespace
 
-void row_losses(Tensor total, Tensor logits, Tensor losses, const IndexList& targets, double scale, bool gradient,
-                Tensor d_logits, Stream stream) {
+void row_losses(Tensor total, Tensor logits, Tensor losses, const IndexList& targets, double scale,
+                bool gradient, Tensor d_logits, Stream stream) {
   const i64 rows = logits.rows(), ids = logits.row_size();
   if (rows == 0) return;
-  const DeviceIndices wanted(targets, stream);
   const auto run = [&](auto zero, auto d_zero) {
     using S = decltype(zero);
     using D = decltype(d_zero);
     with_pack<D>(ids, {logits, gradient ? Matrix(d_logits) : Matrix()}, [&](auto pack) {
       launch("row_losses", stream, {rows, 512, static_cast<i64>(lanes::kReduceBytes)},
-             RowLosses<S, D, decltype(pack)::value>{elements<S>(logits), gradient ? elements<D>(d_logits) : nullptr,
-                                                    elements<double>(losses), wanted.data(), ids, scale});
+             RowLosses<S, D, decltype(pack)::value>{
+                 elements<S>(logits), gradient ? elements<D>(d_logits) : nullptr, elements<double>(losses),
+                 targets.on(stream).data(), ids, scale});
     });
   };
   dispatch_statistics(logits.dtype(), [&](auto zero) {

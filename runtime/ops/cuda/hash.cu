@@ -1,25 +1,25 @@
-// XXH3-128 (Collet, xxHash specification) of a long input: blocks of 1,024 bytes are 16 stripes of 64, whose sums do not
-// depend on each other; then one warp goes through the sums of all blocks, and ends with the last stripes. What is short
-// takes other ways, which the host goes.
-#include "runtime/ops/cuda/hash.h"
-
+// XXH3-128 (Collet, xxHash specification) of a long input: blocks of 1,024 bytes are 16 stripes of 64, whose
+// sums do not depend on each other; then one warp goes through the sums of all blocks, and ends with the last
+// stripes. What is short takes other ways, which the host goes.
 #include <bit>
 #include <cstring>
 
 #include <xxhash.h>
 
+#include "runtime/ops/cuda/hash.h"
 #include "runtime/ops/cuda/views.h"
 
 namespace longsight::ops::cuda {
 namespace {
 
 constexpr i64 kStripe = 64, kBlock = 1024, kShort = 240;
-constexpr int kLanes = 8;         // numbers of 64 bits that are added up
+constexpr int kLanes = 8;          // numbers of 64 bits that are added up
 constexpr i64 kSecretBytes = 192;  // mixed in: 8 bytes further on for each stripe
 
 constexpr std::uint64_t kPrime32_1 = 0x9E3779B1, kPrime32_2 = 0x85EBCA77, kPrime32_3 = 0xC2B2AE3D;
-constexpr std::uint64_t kPrime64_1 = 0x9E3779B185EBCA87, kPrime64_2 = 0xC2B2AE3D27D4EB4F, kPrime64_3 = 0x165667B19E3779F9,
-                        kPrime64_4 = 0x85EBCA77C2B2AE63, kPrime64_5 = 0x27D4EB2F165667C5;
+constexpr std::uint64_t kPrime64_1 = 0x9E3779B185EBCA87, kPrime64_2 = 0xC2B2AE3D27D4EB4F,
+                        kPrime64_3 = 0x165667B19E3779F9, kPrime64_4 = 0x85EBCA77C2B2AE63,
+                        kPrime64_5 = 0x27D4EB2F165667C5;
 
 struct Secret {
   LANE_FN std::uint64_t at(i64 byte) const {
@@ -149,8 +149,9 @@ void hash(Tensor out, Tensor x, Stream stream) {
     unsigned char values[kShort];
     lanes::copy_to_host(values, x.data(), bytes, stream);
     const XXH128_hash_t hash = XXH3_128bits(values, static_cast<std::size_t>(bytes));
-    return launch("hash", stream, {1, 32},
-                  WritePair{elements<i64>(out), std::bit_cast<i64>(hash.low64), std::bit_cast<i64>(hash.high64)});
+    return launch(
+        "hash", stream, {1, 32},
+        WritePair{elements<i64>(out), std::bit_cast<i64>(hash.low64), std::bit_cast<i64>(hash.high64)});
   }
   Secret secret;
   XXH3_generateSecret_fromSeed(secret.bytes, 0);
@@ -160,7 +161,8 @@ void hash(Tensor out, Tensor x, Stream stream) {
   const lanes::StreamArray<std::uint64_t> sums(blocks * kLanes, stream);
   launch("hash: blocks", stream, {ceil_div(blocks * kLanes, 256), 256},
          BlockSums{sums.data(), data, blocks, aligned, secret});
-  launch("hash", stream, {1, 32, kLanes * 8}, Finish{elements<i64>(out), sums.data(), data, bytes, blocks, aligned, secret});
+  launch("hash", stream, {1, 32, kLanes * 8},
+         Finish{elements<i64>(out), sums.data(), data, bytes, blocks, aligned, secret});
 }
 
 }  // namespace longsight::ops::cuda

@@ -1,7 +1,6 @@
-#include "runtime/ops/cuda/linear.h"
-
 #include "runtime/ops/cuda/activation.h"
 #include "runtime/ops/cuda/column_sums.h"
+#include "runtime/ops/cuda/linear.h"
 #include "runtime/ops/cuda/matmul.h"
 #include "runtime/ops/cuda/rows.h"
 #include "runtime/ops/cuda/views.h"
@@ -26,7 +25,8 @@ void add_bias(const Matrix& y, const Tensor& bias, Stream stream) {
   with_pack<T>(y.cols, {y, Matrix(bias.reshape({1, y.cols}))}, [&](auto pack) {
     constexpr int kElements = decltype(pack)::value;
     launch("linear: bias", stream, lanes::grid_of_items(y.rows * (y.cols / kElements)),
-           EachPack<kElements, AddBias<Y, T, kElements>>{y.rows, 0, y.cols, {Rows<Y>(y), elements<const T>(bias)}});
+           EachPack<kElements, AddBias<Y, T, kElements>>{
+               y.rows, 0, y.cols, {Rows<Y>(y), elements<const T>(bias)}});
   });
 }
 

@@ -18,7 +18,8 @@ bool takes_bias(const Matrix& y, const Matrix& x, const LinearOptions& options) 
   return options.bias && y.dtype == x.dtype && y.dtype != DType::F64;
 }
 
-// Of the activations only the one with tanh has an epilogue that also leaves what goes into it. It is one of bf16.
+// Of the activations only the one with tanh has an epilogue that also leaves what goes into it. It is one of
+// bf16.
 bool takes_activation(const Matrix& y, const Matrix& x, const LinearOptions& options) {
   return options.activation == Activation::gelu_tanh && y.dtype == DType::BF16 && x.dtype == DType::BF16 &&
          options.activated.data != y.data && begins_well(y) && begins_well(options.activated) &&
@@ -43,7 +44,8 @@ Matmul linear_product(const Matrix& y, const Matrix& x, const Tensor& weight, co
 
 // dx^T [K, M] = weight^T dy^T.
 Matmul input_product(const Matrix& dx, const Matrix& dy, const Tensor& weight, Write write) {
-  Matmul product{.a = transposed(weight), .b = transposed(dy), .d = transposed(dx), .sums = statistics_of(dx.dtype)};
+  Matmul product{
+      .a = transposed(weight), .b = transposed(dy), .d = transposed(dx), .sums = statistics_of(dx.dtype)};
   if (write == Write::add) product.c = product.d;
   return product;
 }

@@ -1,5 +1,5 @@
-// Private to the executors for CUDA: a matrix product as cuBLASLt is told of it, as a value. What is said is checked by
-// tests that compute it.
+// Private to the executors for CUDA: a matrix product as cuBLASLt is told of it, as a value. What is said is
+// checked by tests that compute it.
 #pragma once
 
 #include "runtime/ops/activation.h"
@@ -8,15 +8,17 @@
 
 namespace longsight::ops::cuda {
 
-// Column-major: element (r, c) lies at data[r + c * ld]. A row-major matrix [rows, cols] is that of its transpose.
+// Column-major: element (r, c) lies at data[r + c * ld]. A row-major matrix [rows, cols] is that of its
+// transpose.
 struct MatmulOperand {
   void* data = nullptr;
   DType type = DType::F32;
   i64 rows = 0, cols = 0, ld = 0;
 };
 
-// d = op(a) op(b) + (c, where it is given) + (bias [d.rows], where it is given, for every column). All is added up in
-// `sums` and rounded once. With `before_gelu`, which lies as d does, that goes there, and d = gelu_tanh of it.
+// d = op(a) op(b) + (c, where it is given) + (bias [d.rows], where it is given, for every column). All is
+// added up in `sums` and rounded once. With `before_gelu`, which lies as d does, that goes there, and d =
+// gelu_tanh of it.
 struct Matmul {
   bool a_transposed = false, b_transposed = false;
   MatmulOperand a, b, c, d;
@@ -29,7 +31,8 @@ struct Matmul {
   i64 k() const { return a_transposed ? a.rows : a.cols; }
 };
 
-// y [M, N] = x [M, K] weight [N, K]^T + residual; with the bias and the activation where cuBLASLt can do them on the way.
+// y [M, N] = x [M, K] weight [N, K]^T + residual; with the bias and the activation where cuBLASLt can do them
+// on the way.
 Matmul linear_product(const Matrix& y, const Matrix& x, const Tensor& weight, const LinearOptions&);
 // Which of the two it has taken over: the others are passes of their own.
 bool takes_bias(const Matrix& y, const Matrix& x, const LinearOptions&);
@@ -39,8 +42,8 @@ Matmul input_product(const Matrix& dx, const Matrix& dy, const Tensor& weight, W
 // dw [N, K] += dy [M, N]^T x [M, K].
 Matmul weight_product(const Tensor& dw, const Matrix& dy, const Matrix& x);
 
-// Queues it: cuBLASLt, with the algorithm that its heuristics name for the shape when it is first met. m, n and k are not
-// 0. The same bits on every run.
+// Queues it: cuBLASLt, with the algorithm that its heuristics name for the shape when it is first met. m, n
+// and k are not 0. The same bits on every run.
 void run_matmul(const Matmul&, Stream);
 
 }  // namespace longsight::ops::cuda

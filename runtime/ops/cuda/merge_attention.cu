@@ -1,5 +1,4 @@
 #include "runtime/ops/cuda/merge_attention.h"
-
 #include "runtime/ops/cuda/views.h"
 #include "runtime/ops/formulas/merge.h"
 

@@ -1,8 +1,7 @@
 // A row is read once from the GPU's memory: what is read of it again is still in the cache nearby.
-#include "runtime/ops/cuda/norm.h"
-
 #include "runtime/device/lanes/reduce.h"
 #include "runtime/ops/cuda/column_sums.h"
+#include "runtime/ops/cuda/norm.h"
 #include "runtime/ops/formulas/norm.h"
 
 namespace longsight::ops::cuda {
@@ -138,8 +137,8 @@ struct LayerRow {
   S mean_sum = 0, mean_dot = 0;
 };
 
-// Block: the rows of a part, dealt over its teams. Sums over rows of a column belong to the thread that has the column
-// in its team's row; those of the teams are put together in their order.
+// Block: the rows of a part, dealt over its teams. Sums over rows of a column belong to the thread that has
+// the column in its team's row; those of the teams are put together in their order.
 template <class T, int N, class Row>
 struct NormBackward {
   using S = Statistics<T>;
@@ -152,7 +151,8 @@ struct NormBackward {
     const i64 vectors = kVectors * width;
     S* const of_block = partial == nullptr ? nullptr : partial + lane.block() * vectors;
     S* sums = of_block;
-    if (sums != nullptr && sums_in_shared) sums = lane.template shared<S>(lanes::kReduceBytes) + mine * vectors;
+    if (sums != nullptr && sums_in_shared)
+      sums = lane.template shared<S>(lanes::kReduceBytes) + mine * vectors;
     if (sums != nullptr) {
       each_column<N>(team, width, [&](i64 c) {
         for (int i = 0; i < N; ++i) {
@@ -160,7 +160,8 @@ struct NormBackward {
         }
       });
     }
-    const i64 begin = lane.block() * rows_of_part, end = begin + rows_of_part < rows ? begin + rows_of_part : rows;
+    const i64 begin = lane.block() * rows_of_part,
+              end = begin + rows_of_part < rows ? begin + rows_of_part : rows;
     for (i64 row = begin + mine; row < end; row += teams) {
       const T *const upstream = dy + row * width, *const in = x + row * width;
       Row element{rstd[row], mean == nullptr ? S(0) : mean[row], offset};
@@ -200,9 +201,9 @@ struct NormBackward {
 };
 
 template <class T, class Row>
-void norm_backward(const char* kernel, const Tensor& dx, std::initializer_list<Tensor> targets, const Tensor& dy,
-                   const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& gain, double offset,
-                   Stream stream) {
+void norm_backward(const char* kernel, const Tensor& dx, std::initializer_list<Tensor> targets,
+                   const Tensor& dy, const Tensor& x, const Tensor& mean, const Tensor& rstd,
+                   const Tensor& gain, double offset, Stream stream) {
   using S = Statistics<T>;
   const i64 rows = x.rows(), width = x.row_size(), vectors = Row::kVectors * width;
   if (rows == 0 || width == 0) return;
@@ -214,21 +215,24 @@ void norm_backward(const char* kernel, const Tensor& dx, std::initializer_list<T
     constexpr int kElements = decltype(pack)::value;
     const RowGrid of_rows(rows, width / kElements);
     const i64 teams = of_rows.grid.threads / of_rows.team;
-    // Every GPU that is built for has so much for a block; rows that are longer keep their sums in its memory.
+    // Every GPU that is built for has so much for a block; rows that are longer keep their sums in its
+    // memory.
     const i64 shared = teams * vectors * static_cast<i64>(sizeof(S));
     const bool in_shared = shared <= 96 * 1024;
     check(in_shared || teams == 1, "{}: rows of {} are shared by teams", kernel, width);
     launch(kernel, stream,
-           {parts, of_rows.grid.threads, static_cast<i64>(lanes::kReduceBytes) + (wanted && in_shared ? shared : 0)},
-           NormBackward<T, kElements, Row>{elements<T>(dx), partial.data(), elements<const T>(dy), elements<const T>(x),
-                                           elements<const T>(gain), elements_or_null<const S>(mean),
-                                           elements<const S>(rstd), rows, width, rows_of_part, static_cast<S>(offset),
-                                           of_rows.team, in_shared});
+           {parts, of_rows.grid.threads,
+            static_cast<i64>(lanes::kReduceBytes) + (wanted && in_shared ? shared : 0)},
+           NormBackward<T, kElements, Row>{
+               elements<T>(dx), partial.data(), elements<const T>(dy), elements<const T>(x),
+               elements<const T>(gain), elements_or_null<const S>(mean), elements<const S>(rstd), rows, width,
+               rows_of_part, static_cast<S>(offset), of_rows.team, in_shared});
   });
   i64 vector = 0;
   for (const Tensor& target : targets) {
     if (target)
-      add_partial_sums<S>(kernel, elements<S>(target), partial.data() + vector * width, parts, vectors, width, stream);
+      add_partial_sums<S>(kernel, elements<S>(target), partial.data() + vector * width, parts, vectors, width,
+                          stream);
     ++vector;
   }
 }
@@ -242,14 +246,16 @@ void rms_forward(const char* kernel, const Tensor& y, const Tensor& rstd, const 
     constexpr int kElements = decltype(pack)::value;
     const RowGrid of_rows(rows, width / kElements);
     launch(kernel, stream, of_rows.grid,
-           RmsForward<T, kElements>{elements<T>(y), elements<S>(rstd), elements<const T>(x), elements<const T>(gain), rows,
-                                    width, static_cast<S>(eps), static_cast<S>(offset), of_rows.team, again});
+           RmsForward<T, kElements>{elements<T>(y), elements<S>(rstd), elements<const T>(x),
+                                    elements<const T>(gain), rows, width, static_cast<S>(eps),
+                                    static_cast<S>(offset), of_rows.team, again});
   });
 }
 
 template <class T>
-void layer_forward(const char* kernel, const Tensor& y, const Tensor& mean, const Tensor& rstd, const Tensor& x,
-                   const Tensor& gain, const Tensor& bias, double eps, bool again, Stream stream) {
+void layer_forward(const char* kernel, const Tensor& y, const Tensor& mean, const Tensor& rstd,
+                   const Tensor& x, const Tensor& gain, const Tensor& bias, double eps, bool again,
+                   Stream stream) {
   using S = Statistics<T>;
   const i64 rows = x.rows(), width = x.row_size();
   const auto row = [width](const Tensor& vector) { return Matrix(vector.reshape({1, width})); };
@@ -257,9 +263,9 @@ void layer_forward(const char* kernel, const Tensor& y, const Tensor& mean, cons
     constexpr int kElements = decltype(pack)::value;
     const RowGrid of_rows(rows, width / kElements);
     launch(kernel, stream, of_rows.grid,
-           LayerForward<T, kElements>{elements<T>(y), elements<S>(mean), elements<S>(rstd), elements<const T>(x),
-                                      elements<const T>(gain), elements<const T>(bias), rows, width, static_cast<S>(eps),
-                                      of_rows.team, again});
+           LayerForward<T, kElements>{elements<T>(y), elements<S>(mean), elements<S>(rstd),
+                                      elements<const T>(x), elements<const T>(gain), elements<const T>(bias),
+                                      rows, width, static_cast<S>(eps), of_rows.team, again});
   });
 }
 
@@ -281,11 +287,13 @@ void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rst
                        Stream stream) {
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    norm_backward<T, RmsRow<Statistics<T>>>("rms_norm_backward", dx, {d_gain}, dy, x, {}, rstd, gain, offset, stream);
+    norm_backward<T, RmsRow<Statistics<T>>>("rms_norm_backward", dx, {d_gain}, dy, x, {}, rstd, gain, offset,
+                                            stream);
   });
 }
 
-void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tensor bias, double eps, Stream stream) {
+void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tensor bias, double eps,
+                Stream stream) {
   dispatch(x.dtype(), [&](auto zero) {
     layer_forward<decltype(zero)>("layer_norm", y, mean, rstd, x, gain, bias, eps, false, stream);
   });
@@ -297,12 +305,12 @@ void layer_norm_again(Tensor y, Tensor x, Tensor mean, Tensor rstd, Tensor gain,
   });
 }
 
-void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Tensor x, Tensor mean, Tensor rstd,
-                         Tensor gain, Stream stream) {
+void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Tensor x, Tensor mean,
+                         Tensor rstd, Tensor gain, Stream stream) {
   dispatch(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    norm_backward<T, LayerRow<Statistics<T>>>("layer_norm_backward", dx, {d_gain, d_bias}, dy, x, mean, rstd, gain, 0,
-                                              stream);
+    norm_backward<T, LayerRow<Statistics<T>>>("layer_norm_backward", dx, {d_gain, d_bias}, dy, x, mean, rstd,
+                                              gain, 0, stream);
   });
 }
 

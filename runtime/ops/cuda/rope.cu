@@ -1,5 +1,4 @@
 #include "runtime/ops/cuda/rope.h"
-
 #include "runtime/ops/cuda/views.h"
 #include "runtime/ops/formulas/rope.h"
 
@@ -35,7 +34,8 @@ template <class S>
 struct Angles {
   LANE_FN void operator()(i64 row, i64 i) const {
     const i64 of_set = set == nullptr ? 0 : set[row];
-    const double angle = static_cast<double>(positions[row * axes + axis[i]]) * static_cast<double>(inverse[of_set * half + i]);
+    const double angle = static_cast<double>(positions[row * axes + axis[i]]) *
+                         static_cast<double>(inverse[of_set * half + i]);
     cos[row * half + i] = static_cast<S>(factor * std::cos(angle));
     sin[row * half + i] = static_cast<S>(factor * std::sin(angle));
   }
@@ -58,7 +58,11 @@ void rope(Heads x, Tensor cos, Tensor sin, Turn turn, Stream stream) {
                         x.matrix.backend);
     with_pack<T>(half, {x.matrix, second, cos, sin}, [&](auto pack) {
       constexpr int kElements = decltype(pack)::value;
-      const TurnHeads<T, kElements> f{Rows<T>(x.matrix), elements<const S>(cos), elements<const S>(sin), x.heads, half,
+      const TurnHeads<T, kElements> f{Rows<T>(x.matrix),
+                                      elements<const S>(cos),
+                                      elements<const S>(sin),
+                                      x.heads,
+                                      half,
                                       turn == Turn::forward ? S(1) : S(-1)};
       launch("rope", stream, lanes::grid_of_items(rows * x.heads * (half / kElements)),
              EachPack<kElements, TurnHeads<T, kElements>>{rows * x.heads, 0, half, f});
@@ -67,13 +71,17 @@ void rope(Heads x, Tensor cos, Tensor sin, Turn turn, Stream stream) {
 }
 
 void rope_angles(Tensor cos, Tensor sin, const RopeAngles& angles, Stream stream) {
-  const lanes::StreamArray<i64> positions(std::span<const i64>(angles.positions), stream),
-      axis(std::span<const i64>(angles.axis), stream), set(std::span<const i64>(angles.set), stream);
-  const lanes::StreamArray<float> inverse(std::span<const float>(angles.inverse), stream);
   dispatch_statistics(cos.dtype(), [&](auto zero) {
     using S = decltype(zero);
-    const Angles<S> f{elements<S>(cos), elements<S>(sin), positions.data(), axis.data(), set.data(),
-                      inverse.data(),   angles.axes,      angles.half,      angles.factor};
+    const Angles<S> f{elements<S>(cos),
+                      elements<S>(sin),
+                      angles.positions.on(stream).data(),
+                      angles.axis.on(stream).data(),
+                      angles.set.on(stream).data(),
+                      angles.inverse.on(stream).data(),
+                      angles.axes,
+                      angles.half,
+                      angles.factor};
     launch("rope_angles", stream, lanes::grid_of_items(angles.rows * angles.half),
            EachPack<1, Angles<S>>{angles.rows, 0, angles.half, f});
   });

@@ -1,5 +1,5 @@
-// Private to the executors for CUDA: which rows are added to the same row. Sums need a fixed order and no atomics, so one
-// thread has all terms of an element.
+// Private to the executors for CUDA: which rows are added to the same row. Sums need a fixed order and no
+// atomics, so one thread has all terms of an element.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,5 @@
-#include "runtime/ops/cuda/row_scale.h"
-
 #include "runtime/device/lanes/reduce.h"
+#include "runtime/ops/cuda/row_scale.h"
 #include "runtime/ops/cuda/views.h"
 
 namespace longsight::ops::cuda {
@@ -89,7 +88,8 @@ void scale_rows_backward(Matrix dx, Tensor d_scale, Matrix dy, Matrix x, Tensor 
       const lanes::RowGrid of_rows(x.rows, x.cols / kElements);
       launch("scale_rows_backward", stream, of_rows.grid,
              ScaleRowsBackward<T, kElements>{Rows<S>(dx), elements_or_null<S>(d_scale), Rows<const S>(dy),
-                                             Rows<const T>(x), elements<const T>(scale), x.rows, x.cols, of_rows.team});
+                                             Rows<const T>(x), elements<const T>(scale), x.rows, x.cols,
+                                             of_rows.team});
     });
   });
 }

@@ -1,7 +1,5 @@
-#include "runtime/ops/cuda/rows.h"
-
-#include "runtime/ops/cuda/device_indices.h"
 #include "runtime/ops/cuda/row_groups.h"
+#include "runtime/ops/cuda/rows.h"
 #include "runtime/ops/cuda/views.h"
 
 namespace longsight::ops::cuda {
@@ -113,28 +111,27 @@ void dispatch_sum(const Matrix& y, const Matrix& x, F&& f) {
 }  // namespace
 
 void gather_rows(Matrix y, Matrix x, const IndexList& index, Stream stream) {
-  const DeviceIndices from(index, stream);
-  copy_rows("gather_rows", y, x, y.rows, nullptr, from.data(), stream);
+  copy_rows("gather_rows", y, x, y.rows, nullptr, index.on(stream).data(), stream);
 }
 
 void scatter_rows(Matrix y, Matrix x, const IndexList& index, Stream stream) {
-  const DeviceIndices to(index, stream);
-  copy_rows("scatter_rows", y, x, x.rows, to.data(), nullptr, stream);
+  copy_rows("scatter_rows", y, x, x.rows, index.on(stream).data(), nullptr, stream);
 }
 
 void scatter_add_rows(Matrix y, Matrix x, const IndexList& index, Stream stream) {
   if (index.size() == 0) return;
   const RowGroups groups = group_by_row(index.host());
   const lanes::StreamArray<i64> targets(std::span<const i64>(groups.targets), stream),
-      begins(std::span<const i64>(groups.begins), stream), sources(std::span<const i64>(groups.sources), stream);
+      begins(std::span<const i64>(groups.begins), stream),
+      sources(std::span<const i64>(groups.sources), stream);
   dispatch_sum(y, x, [&](auto sum, auto term) {
     using Y = decltype(sum);
     using T = decltype(term);
     with_pack<T>(x.cols, {y, x}, [&](auto pack) {
       constexpr int kElements = decltype(pack)::value;
       const auto count = static_cast<i64>(groups.targets.size());
-      const AddGroups<Y, T, kElements> f{Rows<Y>(y),     Rows<const T>(x), targets.data(),
-                                         begins.data(), sources.data()};
+      const AddGroups<Y, T, kElements> f{Rows<Y>(y), Rows<const T>(x), targets.data(), begins.data(),
+                                         sources.data()};
       launch("scatter_add_rows", stream, lanes::grid_of_items(count * (x.cols / kElements), 128),
              EachPack<kElements, AddGroups<Y, T, kElements>>{count, 0, x.cols, f});
     });

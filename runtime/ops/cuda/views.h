@@ -1,4 +1,5 @@
-// Private to the executors for CUDA: tensors as what kernels read and write, in packs of 16 bytes where they may be.
+// Private to the executors for CUDA: tensors as what kernels read and write, in packs of 16 bytes where they
+// may be.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +12,9 @@
 namespace longsight::ops::cuda {
 
 using lanes::Grid;
-using lanes::Pack;
 using lanes::launch;
 using lanes::load;
+using lanes::Pack;
 using lanes::store;
 
 // The elements, of memory that a GPU may touch; T must be the dtype.
@@ -50,8 +51,8 @@ struct Rows {
 template <class T>
 inline constexpr int kPack = static_cast<int>(16 / sizeof(T));
 
-// Whether packs of so many neighbours begin where they may be moved at once, in each row of all operands (of one row,
-// the stride says nothing): at a multiple of 16 bytes, or of the whole pack where it is smaller.
+// Whether packs of so many neighbours begin where they may be moved at once, in each row of all operands (of
+// one row, the stride says nothing): at a multiple of 16 bytes, or of the whole pack where it is smaller.
 inline bool packs_begin_well(int pack, i64 rows, std::initializer_list<Matrix> operands) {
   return std::all_of(operands.begin(), operands.end(), [&](const Matrix& x) {
     const i64 bytes = std::min<i64>(16, pack * size_of(x.dtype));
@@ -60,8 +61,8 @@ inline bool packs_begin_well(int pack, i64 rows, std::initializer_list<Matrix> o
   });
 }
 
-// Calls f with the number of elements of a pack: those of 16 bytes of T where rows of all operands are whole packs, else
-// one.
+// Calls f with the number of elements of a pack: those of 16 bytes of T where rows of all operands are whole
+// packs, else one.
 template <class T, class F>
 void with_pack(i64 columns, std::initializer_list<Matrix> operands, F&& f) {
   if (columns % kPack<T> == 0 && packs_begin_well(kPack<T>, 0, operands)) {
@@ -93,11 +94,11 @@ struct EachPack {
   F f;
 };
 
-// Element-wise work on operands of [rows, columns]: make(pack) gives the f of EachPack for packs of as many elements.
-// Operands without gaps are one row, of which what whole packs leave over is done apart.
+// Element-wise work on operands of [rows, columns]: make(pack) gives the f of EachPack for packs of as many
+// elements. Operands without gaps are one row, of which what whole packs leave over is done apart.
 template <class T, class Make>
-void each_pack(const char* kernel, Stream stream, i64 rows, i64 columns, std::initializer_list<Matrix> operands,
-               Make&& make) {
+void each_pack(const char* kernel, Stream stream, i64 rows, i64 columns,
+               std::initializer_list<Matrix> operands, Make&& make) {
   const bool dense = std::all_of(operands.begin(), operands.end(), [&](const Matrix& x) {
     return !x || (x.cols == columns && x.stride == columns);
   });

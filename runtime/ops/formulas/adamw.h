@@ -14,7 +14,8 @@ template <class T>
 struct AdamWRates {
   explicit AdamWRates(const AdamWOptions& options) {
     const auto step = static_cast<double>(options.step);
-    const double correction1 = 1 - std::pow(options.beta1, step), correction2 = 1 - std::pow(options.beta2, step);
+    const double correction1 = 1 - std::pow(options.beta1, step),
+                 correction2 = 1 - std::pow(options.beta2, step);
     keep = static_cast<T>(1 - options.lr * options.weight_decay);
     eps = static_cast<T>(options.eps);
     new1 = static_cast<T>(1 - options.beta1);
@@ -28,8 +29,8 @@ struct AdamWRates {
 
 // `clip`: the factor of the gradient.
 template <class T>
-[[gnu::always_inline]] LONGSIGHT_HD inline void adamw_element(T& value, T gradient, T& first, T& second, T clip,
-                                                              const AdamWRates<T>& rates) {
+[[gnu::always_inline]] LONGSIGHT_HD inline void adamw_element(T& value, T gradient, T& first, T& second,
+                                                              T clip, const AdamWRates<T>& rates) {
   const T d = gradient * clip;
   const T mean = first + rates.new1 * (d - first);
   const T square = second * rates.old2 + rates.new2 * d * d;

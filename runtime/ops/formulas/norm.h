@@ -32,9 +32,11 @@ template <class S>
   return (x - mean) * rstd * gain + bias;
 }
 
-// mean_sum and mean_dot: means over the row of the gradient of the normalised row, and of its product with that row.
+// mean_sum and mean_dot: means over the row of the gradient of the normalised row, and of its product with
+// that row.
 template <class S>
-[[gnu::always_inline]] LONGSIGHT_HD inline S layer_slope(S dy, S normal, S rstd, S gain, S mean_sum, S mean_dot) {
+[[gnu::always_inline]] LONGSIGHT_HD inline S layer_slope(S dy, S normal, S rstd, S gain, S mean_sum,
+                                                         S mean_dot) {
   return rstd * (dy * gain - mean_sum - normal * mean_dot);
 }
 

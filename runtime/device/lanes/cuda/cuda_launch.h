@@ -1,7 +1,7 @@
 // Private to launch.h: kernels on a GPU.
 #pragma once
 
-#include "runtime/device/lanes/cuda/cuda_status.h"
+#include "runtime/device/cuda/cuda_status.h"
 
 namespace longsight::lanes {
 
@@ -21,8 +21,9 @@ void launch(const char* kernel, Stream stream, const Grid& grid, const Body& bod
                                     static_cast<int>(grid.shared_bytes)),
                kernel);
   }
-  run_body<Body><<<static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.threads),
-                   static_cast<std::size_t>(grid.shared_bytes), static_cast<cudaStream_t>(stream.handle)>>>(body);
+  run_body<Body>
+      <<<static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.threads),
+         static_cast<std::size_t>(grid.shared_bytes), static_cast<cudaStream_t>(stream.handle)>>>(body);
   cuda_check(cudaGetLastError(), kernel);
 }
 

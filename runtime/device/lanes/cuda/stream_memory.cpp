@@ -1,13 +1,14 @@
 #include "runtime/device/lanes/stream_memory.h"
 
-#include "runtime/device/lanes/cuda/cuda_status.h"
+#include "runtime/device/cuda/cuda_status.h"
 
 namespace longsight::lanes {
 
 StreamMemory::StreamMemory(i64 bytes, Stream stream) : bytes_(bytes), stream_(stream) {
   if (bytes == 0) return;
-  cuda_check(cudaMallocAsync(&data_, static_cast<std::size_t>(bytes), static_cast<cudaStream_t>(stream.handle)),
-             "cudaMallocAsync");
+  cuda_check(
+      cudaMallocAsync(&data_, static_cast<std::size_t>(bytes), static_cast<cudaStream_t>(stream.handle)),
+      "cudaMallocAsync");
 }
 
 StreamMemory::~StreamMemory() {
@@ -27,7 +28,8 @@ void StreamMemory::fill_from_host(const void* from, i64 bytes) {
 void copy_to_host(void* to, const void* from, i64 bytes, Stream stream) {
   if (bytes == 0) return;
   const auto queue = static_cast<cudaStream_t>(stream.handle);
-  cuda_check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, queue), "cudaMemcpyAsync");
+  cuda_check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, queue),
+             "cudaMemcpyAsync");
   cuda_check(cudaStreamSynchronize(queue), "cudaStreamSynchronize");
 }
 

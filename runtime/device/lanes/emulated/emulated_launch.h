@@ -9,7 +9,8 @@ template <class Body>
 void launch(const char* kernel, Stream, const Grid& grid, const Body& body) {
   static_assert(std::is_trivially_copyable_v<Body>);
   check_grid(grid, most_threads<Body>(), kernel);
-  emulated::run_grid(kernel, grid.blocks, grid.threads, grid.shared_bytes, [&body](emulated::Lane& lane) { body(lane); });
+  emulated::run_grid(kernel, grid.blocks, grid.threads, grid.shared_bytes,
+                     [&body](emulated::Lane& lane) { body(lane); });
 }
 
 }  // namespace longsight::lanes

@@ -17,13 +17,16 @@ constexpr std::size_t kStackBytes = 256 * 1024;
 
 thread_local Order chosen_order = Order::forward;
 
-// AddressSanitizer must be told of every change of stacks. `kept` is where the stack that is left keeps its fake frames.
-void leaving([[maybe_unused]] void** kept, [[maybe_unused]] const void* stack, [[maybe_unused]] std::size_t bytes) {
+// AddressSanitizer must be told of every change of stacks. `kept` is where the stack that is left keeps its
+// fake frames.
+void leaving([[maybe_unused]] void** kept, [[maybe_unused]] const void* stack,
+             [[maybe_unused]] std::size_t bytes) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(kept, stack, bytes);
 #endif
 }
-void arrived([[maybe_unused]] void* kept, [[maybe_unused]] const void** from, [[maybe_unused]] std::size_t* bytes) {
+void arrived([[maybe_unused]] void* kept, [[maybe_unused]] const void** from,
+             [[maybe_unused]] std::size_t* bytes) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(kept, from, bytes);
 #endif
@@ -84,7 +87,8 @@ Block::Block(int threads) : fibers_(static_cast<std::size_t>(threads)) {
   }
 }
 
-void Block::run(i64 number, i64 numbers, i64 shared_bytes, Order order, const std::function<void(Lane&)>& body) {
+void Block::run(i64 number, i64 numbers, i64 shared_bytes, Order order,
+                const std::function<void(Lane&)>& body) {
   number_ = number;
   numbers_ = numbers;
   body_ = &body;
@@ -109,7 +113,8 @@ void Block::run(i64 number, i64 numbers, i64 shared_bytes, Order order, const st
       for (Fiber& fiber : fibers_) fiber.at = At::running;
       continue;
     }
-    fail(ExitCode::internal, "divergent barrier in block {}: of {} threads {} wait for the block, {} for their warp, {} are done",
+    fail(ExitCode::internal,
+         "divergent barrier in block {}: of {} threads {} wait for the block, {} for their warp, {} are done",
          number, threads, count(At::barrier), count(At::warp), count(At::done));
   }
 }
@@ -118,7 +123,8 @@ bool Block::release_warps() {
   bool any = false;
   for (std::size_t first = 0; first < fibers_.size(); first += kWarp) {
     const auto warp = std::span(fibers_).subspan(first, kWarp);
-    if (!std::all_of(warp.begin(), warp.end(), [](const Fiber& fiber) { return fiber.at == At::warp; })) continue;
+    if (!std::all_of(warp.begin(), warp.end(), [](const Fiber& fiber) { return fiber.at == At::warp; }))
+      continue;
     for (Fiber& fiber : warp) fiber.at = At::running;
     any = true;
   }
@@ -160,14 +166,16 @@ void Block::park(int thread, At at) {
   arrived(fiber.fake_stack, &main_stack_, &main_stack_bytes_);
 }
 
-void run_grid(const char* kernel, i64 blocks, int threads, i64 shared_bytes, const std::function<void(Lane&)>& body) {
+void run_grid(const char* kernel, i64 blocks, int threads, i64 shared_bytes,
+              const std::function<void(Lane&)>& body) {
   // Kept between launches, by their number of threads; given up where threads wait in vain.
   thread_local std::map<int, std::unique_ptr<Block>> kept;
   std::unique_ptr<Block>& block = kept[threads];
   if (!block) block = std::make_unique<Block>(threads);
   std::mt19937 random(static_cast<unsigned>(blocks));
   try {
-    for (const i64 number : ordered(blocks, chosen_order, random)) block->run(number, blocks, shared_bytes, chosen_order, body);
+    for (const i64 number : ordered(blocks, chosen_order, random))
+      block->run(number, blocks, shared_bytes, chosen_order, body);
   } catch (const Error& error) {
     block.reset();
     fail(error.code(), "kernel {}: {}", kernel, error.what());

@@ -1,8 +1,8 @@
-// Runs the bodies of kernels on the host, for tests: each thread of a block is a fiber, barriers and shuffles are where
-// fibers wait for each other. What a thread may rely on is what the barriers say, so the order in which threads and
-// blocks go on is chosen by the test: a body whose results depend on it lacks a barrier. Fresh shared memory is NaN. A
-// barrier or a shuffle that not all threads reach throws, and the memory of each block has its own allocation, so that
-// AddressSanitizer sees an access behind its end.
+// Runs the bodies of kernels on the host, for tests: each thread of a block is a fiber, barriers and shuffles
+// are where fibers wait for each other. What a thread may rely on is what the barriers say, so the order in
+// which threads and blocks go on is chosen by the test: a body whose results depend on it lacks a barrier.
+// Fresh shared memory is NaN. A barrier or a shuffle that not all threads reach throws, and the memory of
+// each block has its own allocation, so that AddressSanitizer sees an access behind its end.
 #pragma once
 
 #include <functional>
@@ -59,8 +59,8 @@ class Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  // Runs the body in each thread of block `number` of `numbers` with so much shared memory; throws where the threads
-  // wait for each other in vain.
+  // Runs the body in each thread of block `number` of `numbers` with so much shared memory; throws where the
+  // threads wait for each other in vain.
   void run(i64 number, i64 numbers, i64 shared_bytes, Order order, const std::function<void(Lane&)>& body);
 
  private:
@@ -73,7 +73,7 @@ class Block {
     ucontext_t context;
     std::unique_ptr<std::byte[]> stack;
     At at = At::done;
-    Slot slots[2];          // written in turn: a thread is never two exchanges ahead of another of its warp
+    Slot slots[2];  // written in turn: a thread is never two exchanges ahead of another of its warp
     unsigned exchanges = 0;
     void* fake_stack = nullptr;
   };
@@ -96,6 +96,7 @@ class Block {
 };
 
 // Runs all blocks of a grid.
-void run_grid(const char* kernel, i64 blocks, int threads, i64 shared_bytes, const std::function<void(Lane&)>& body);
+void run_grid(const char* kernel, i64 blocks, int threads, i64 shared_bytes,
+              const std::function<void(Lane&)>& body);
 
 }  // namespace longsight::lanes::emulated

@@ -27,7 +27,8 @@ struct CublasLt {
   decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy =
       library.function<decltype(&cublasLtMatmulPreferenceDestroy)>("cublasLtMatmulPreferenceDestroy");
   decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set =
-      library.function<decltype(&cublasLtMatmulPreferenceSetAttribute)>("cublasLtMatmulPreferenceSetAttribute");
+      library.function<decltype(&cublasLtMatmulPreferenceSetAttribute)>(
+          "cublasLtMatmulPreferenceSetAttribute");
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic =
       library.function<decltype(&cublasLtMatmulAlgoGetHeuristic)>("cublasLtMatmulAlgoGetHeuristic");
   decltype(&cublasLtMatmul) matmul = library.function<decltype(&cublasLtMatmul)>("cublasLtMatmul");

@@ -4,7 +4,7 @@
 #include <memory>
 #include <mutex>
 
-#include "runtime/device/lanes/cuda/cuda_status.h"
+#include "runtime/device/cuda/cuda_status.h"
 #include "runtime/device/lanes/stream_memory.h"
 #include "runtime/ops/cuda/libraries/cublaslt.h"
 #include "runtime/ops/cuda/matmul.h"
@@ -66,10 +66,14 @@ struct DestroyDesc {
   void operator()(cublasLtMatmulDesc_t x) const noexcept { static_cast<void>(cublaslt().desc_destroy(x)); }
 };
 struct DestroyLayout {
-  void operator()(cublasLtMatrixLayout_t x) const noexcept { static_cast<void>(cublaslt().layout_destroy(x)); }
+  void operator()(cublasLtMatrixLayout_t x) const noexcept {
+    static_cast<void>(cublaslt().layout_destroy(x));
+  }
 };
 struct DestroyPreference {
-  void operator()(cublasLtMatmulPreference_t x) const noexcept { static_cast<void>(cublaslt().preference_destroy(x)); }
+  void operator()(cublasLtMatmulPreference_t x) const noexcept {
+    static_cast<void>(cublaslt().preference_destroy(x));
+  }
 };
 using Desc = std::unique_ptr<std::remove_pointer_t<cublasLtMatmulDesc_t>, DestroyDesc>;
 using Layout = std::unique_ptr<std::remove_pointer_t<cublasLtMatrixLayout_t>, DestroyLayout>;
@@ -77,7 +81,8 @@ using Preference = std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreferenc
 
 template <class T>
 void set(const Desc& desc, cublasLtMatmulDescAttributes_t attribute, const T& value) {
-  cublaslt().check(cublaslt().desc_set(desc.get(), attribute, &value, sizeof(value)), "cublasLtMatmulDescSetAttribute");
+  cublaslt().check(cublaslt().desc_set(desc.get(), attribute, &value, sizeof(value)),
+                   "cublasLtMatmulDescSetAttribute");
 }
 template <class T>
 void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, const T& value) {
@@ -106,8 +111,9 @@ Prepared prepare(const Matmul& p, cublasLtHandle_t handle) {
   const bool f64 = p.sums == DType::F64;
   cublasLtMatmulDesc_t desc = nullptr;
   // f32 is f32: no product is taken in TF32.
-  cublaslt().check(cublaslt().desc_create(&desc, f64 ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, type_of(p.sums)),
-                   "cublasLtMatmulDescCreate");
+  cublaslt().check(
+      cublaslt().desc_create(&desc, f64 ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, type_of(p.sums)),
+      "cublasLtMatmulDescCreate");
   out.desc.reset(desc);
   set(out.desc, CUBLASLT_MATMUL_DESC_TRANSA, p.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(out.desc, CUBLASLT_MATMUL_DESC_TRANSB, p.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -143,11 +149,12 @@ Prepared prepare(const Matmul& p, cublasLtHandle_t handle) {
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(p.d.data));
   cublasLtMatmulHeuristicResult_t result{};
   int found = 0;
-  const cublasStatus_t status = cublaslt().heuristic(handle, desc, out.a.get(), out.b.get(), out.c.get(), out.d.get(),
-                                                     preference.get(), 1, &result, &found);
+  const cublasStatus_t status = cublaslt().heuristic(handle, desc, out.a.get(), out.b.get(), out.c.get(),
+                                                     out.d.get(), preference.get(), 1, &result, &found);
   require(status == CUBLAS_STATUS_SUCCESS && found > 0, ExitCode::internal,
-          "cuBLASLt has no algorithm for {} [{}, {}] = [{}, {}] x {} [{}, {}]: {}", name_of(p.d.type), p.d.rows, p.d.cols,
-          p.a.rows, p.a.cols, name_of(p.a.type), p.b.rows, p.b.cols, cublaslt().status_string(status));
+          "cuBLASLt has no algorithm for {} [{}, {}] = [{}, {}] x {} [{}, {}]: {}", name_of(p.d.type),
+          p.d.rows, p.d.cols, p.a.rows, p.a.cols, name_of(p.a.type), p.b.rows, p.b.cols,
+          cublaslt().status_string(status));
   out.algorithm = result.algo;
   out.workspace = result.workspaceSize;
   return out;
@@ -174,7 +181,8 @@ void run_matmul(const Matmul& p, Stream stream) {
   if (at == prepared.end()) at = prepared.emplace(key, prepare(p, handle)).first;
   const Prepared& product = at->second;
   if (p.bias != nullptr) set(product.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-  if (p.before_gelu.data != nullptr) set(product.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before_gelu.data);
+  if (p.before_gelu.data != nullptr)
+    set(product.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before_gelu.data);
 
   const bool f64 = p.sums == DType::F64;
   const double one64 = 1, beta64 = p.c.data == nullptr ? 0 : 1;
@@ -182,11 +190,12 @@ void run_matmul(const Matmul& p, Stream stream) {
   const void* const alpha = f64 ? static_cast<const void*>(&one64) : &one32;
   const void* const beta = f64 ? static_cast<const void*>(&beta64) : &beta32;
   const lanes::StreamMemory workspace(static_cast<i64>(product.workspace), stream);
-  cublaslt().check(cublaslt().matmul(handle, product.desc.get(), alpha, p.a.data, product.a.get(), p.b.data,
-                                     product.b.get(), beta, p.c.data == nullptr ? p.d.data : p.c.data, product.c.get(),
-                                     p.d.data, product.d.get(), &product.algorithm, workspace.data(), product.workspace,
-                                     static_cast<cudaStream_t>(stream.handle)),
-                   "cublasLtMatmul");
+  cublaslt().check(
+      cublaslt().matmul(handle, product.desc.get(), alpha, p.a.data, product.a.get(), p.b.data,
+                        product.b.get(), beta, p.c.data == nullptr ? p.d.data : p.c.data, product.c.get(),
+                        p.d.data, product.d.get(), &product.algorithm, workspace.data(), product.workspace,
+                        static_cast<cudaStream_t>(stream.handle)),
+      "cublasLtMatmul");
 }
 
 }  // namespace longsight::ops::cuda
