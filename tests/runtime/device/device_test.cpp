@@ -1,6 +1,7 @@
 // Devices that every machine has: the host, and a simulated one, whose streams run in any order that events
 // allow.
 #include <cstring>
+#include <csignal>
 #include <set>
 #include <vector>
 
