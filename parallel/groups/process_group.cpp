@@ -154,8 +154,9 @@ void ProcessGroup::exchange(std::span<const Outgoing> send, std::span<const Inco
                             const char* label, Running& running) {
   bool moves = false;
   for (std::size_t r = 0; r < send.size(); ++r) {
-    if (static_cast<int>(r) != rank_) state_->counters.bytes_sent += send[r].count * size_of(dtype);
-    moves = moves || send[r].count > 0 || recv[r].count > 0;
+    const bool own = static_cast<int>(r) == rank_;
+    if (!own) state_->counters.bytes_sent += send[r].count * size_of(dtype);
+    moves = moves || ((send[r].count > 0 || recv[r].count > 0) && !(own && send[r].data == recv[r].data));
   }
   do_exchange(send, recv, dtype, label, running.stream(moves));
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <fmt/format.h>
 
@@ -34,8 +35,10 @@ struct Page {
 
 std::vector<std::size_t> DeviceLog::waits() const {
   std::vector<std::size_t> found;
+  std::unordered_set<i64> recorded;
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    if (entries[i].kind == Kind::wait) found.push_back(i);
+    if (entries[i].kind == Kind::record) recorded.insert(entries[i].event);
+    if (entries[i].kind == Kind::wait && recorded.contains(entries[i].event)) found.push_back(i);
   }
   return found;
 }
@@ -72,7 +75,7 @@ std::string DeviceLog::race(std::ptrdiff_t without) const {
         recorded[entry.event] = clock;
         break;
       case Kind::wait:
-        if (waits++ != without && recorded.contains(entry.event)) join(clock, recorded[entry.event]);
+        if (recorded.contains(entry.event) && waits++ != without) join(clock, recorded[entry.event]);
         break;
       case Kind::host_wait:
         if (recorded.contains(entry.event)) join(host, recorded[entry.event]);

@@ -28,7 +28,8 @@ struct DeviceLog {
 
   std::vector<Entry> entries;  // in the order in which they were queued
 
-  std::vector<std::size_t> waits() const;  // which entries are waits of streams
+  // Which entries are waits of streams for events that were recorded in this log.
+  std::vector<std::size_t> waits() const;
   // "copy on stream 1 reads page 7, written by linear (entry 12) on stream 0, and nothing orders them"; empty
   // where there is no race. As if the wait `without` (an index of waits()) had been forgotten.
   std::string race(std::ptrdiff_t without = -1) const;

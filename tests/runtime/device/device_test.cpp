@@ -1,7 +1,7 @@
 // Devices that every machine has: the host, and a simulated one, whose streams run in any order that events
 // allow.
-#include <cstring>
 #include <csignal>
+#include <cstring>
 #include <set>
 #include <vector>
 
