@@ -12,7 +12,7 @@
 namespace longsight::launch {
 namespace {
 
-constexpr const char* kLabel = "devices";
+constexpr const char* kDevices = "devices";
 
 struct NoDevice {
   i64 rank = -1;
@@ -21,7 +21,7 @@ struct NoDevice {
 
 // The first rank without a GPU.
 NoDevice rank_without(const CudaFacts& facts, Job& job) {
-  const std::vector<std::string> all = job.world.all_gather(facts.missing, job.stream, kLabel);
+  const std::vector<std::string> all = job.world.all_gather(facts.missing, job.stream, kDevices);
   for (std::size_t r = 0; r < all.size(); ++r) {
     if (!all[r].empty()) return {static_cast<i64>(r), all[r]};
   }
@@ -45,12 +45,12 @@ RunDevice choose_device(const LoadedConfig& loaded, Job& job) {
   const i64 rank = job.node == nullptr ? 0 : job.node->rank();
   RunDevice run{.device = make_cuda_device(narrow<int>(rank % facts.devices)), .world = {}, .buffers = {}};
   if (job.node != nullptr) {
-    const std::vector<std::string> taken = job.node->all_gather(run.device->id(), job.stream, kLabel);
+    const std::vector<std::string> taken = job.node->all_gather(run.device->id(), job.stream, kDevices);
     run.sharing = std::count(taken.begin(), taken.end(), run.device->id());
   }
   run.world = parallel::make_device_group(job.world, *run.device, run.sharing > 1);
   run.buffers = std::make_unique<UploadBuffers>(*run.device);
-  const i64 shared = job.world.all_reduce_max(run.sharing, job.stream, kLabel);
+  const i64 shared = job.world.all_reduce_max(run.sharing, job.stream, kDevices);
   if (job.leads())
     log_info("computes on {}{}", run.device->name(),
              shared > 1
@@ -84,7 +84,7 @@ Error with_budget_that_fits(const OutOfDeviceMemory& error, i64 predicted) {
 AutoBudget budget_of(const RunDevice& run, Job& job) {
   if (run.device == nullptr) return budget_of_nodes(job);
   const i64 own = share_of_memory(run.device->free_bytes(), run.sharing);
-  const std::vector<i64> all = job.world.all_gather(own, job.stream, kLabel);
+  const std::vector<i64> all = job.world.all_gather(own, job.stream, kDevices);
   return {.bytes = *std::min_element(all.begin(), all.end()),
           .source = run.sharing == 1
                         ? std::string("memory.budget auto: 90 % of what a GPU has left")

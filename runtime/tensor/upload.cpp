@@ -6,11 +6,11 @@
 namespace longsight {
 namespace {
 
-constexpr i64 kAlign = 64;
+constexpr i64 kPieceAlign = 64;
 constexpr i64 kGrain = i64{64} << 10;
 
 i64 aligned(i64 bytes) {
-  return ceil_div(bytes, kAlign) * kAlign;
+  return ceil_div(bytes, kPieceAlign) * kPieceAlign;
 }
 
 }  // namespace
@@ -70,7 +70,7 @@ void Upload::add(Tensor from, Tensor& there) {
 void Upload::run() {
   if (buffers_ == nullptr) return;
   check(!buffer_, "an upload runs twice");
-  i64 bytes = kAlign;  // a tensor without elements has an address, too
+  i64 bytes = kPieceAlign;  // a tensor without elements has an address, too
   for (const Piece& piece : pieces_) bytes += aligned(piece.bytes);
   buffer_ = buffers_->take(bytes);
   buffer_->copied.wait_on_host();  // the pinned memory is free again
