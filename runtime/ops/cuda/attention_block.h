@@ -17,7 +17,9 @@ struct AttentionBlock {
   LANE_FN static i64 stride_of(i64 width) { return (width + 3) / 4 * 4 + 4; }
   // Rows of a matrix of scores.
   static constexpr int kScoreStride = kTile + 1;
-  static i64 tile_bytes(i64 width) { return kTile * ((width + 3) / 4 * 4 + 4) * static_cast<i64>(sizeof(S)); }
+  static constexpr i64 tile_bytes(i64 width) {
+    return kTile * ((width + 3) / 4 * 4 + 4) * static_cast<i64>(sizeof(S));
+  }
   static constexpr i64 kScoreBytes = (kTile * kScoreStride * static_cast<i64>(sizeof(S)) + 15) / 16 * 16;
 
   // Columns of a thread's row, times weights.

@@ -93,7 +93,8 @@ TEST_CASE("heads wider than the kernel has room for are refused") {
   const std::vector<AttentionSpan> spans{{0, 2, 0, 2, 0, true}};
   Scratch scratch;
   const Heads heads = x.heads(true, 1);
-  CHECK_THROWS_AS(ops::attention(heads, lse.matrix(true), heads, heads, heads, {.spans = spans},
-                                 scratch.of(true), {.backend = Backend::cuda}),
+  const ops::AttentionProblem problem{.spans = spans, .heads = {}};
+  CHECK_THROWS_AS(ops::attention(heads, lse.matrix(true), heads, heads, heads, problem, scratch.of(true),
+                                 {.backend = Backend::cuda}),
                   Error);
 }

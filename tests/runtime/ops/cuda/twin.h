@@ -29,6 +29,7 @@ class Twin {
 
   void reset_device();                  // as it was made
   std::vector<std::byte> bits() const;  // of the device, gaps included
+  bool same_bits() const { return host_ == device_; }
   // The largest |device - host| beyond an ulp of bf16 where elements are bf16, as a share of the largest
   // |host|; infinite where one is NaN and the other is not. Gaps included.
   double worst_error() const;
