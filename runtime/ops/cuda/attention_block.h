@@ -65,7 +65,7 @@ struct AttentionBlock {
     }
     for (int k = 0; k < kTile; ++k) {
       const S weight = weights[row * kScoreStride + k];
-#pragma unroll
+      LANE_UNROLL
       for (int p = 0; p < kPacks; ++p) {
         const i64 c = 4 * (rank + kOfRow * p);
         if (c >= width) continue;
@@ -78,7 +78,7 @@ struct AttentionBlock {
   // The thread's columns times a factor, rounded once.
   template <class T>
   LANE_FN static void write(T* to, const Sums& sums, S factor, int rank, i64 width) {
-#pragma unroll
+    LANE_UNROLL
     for (int p = 0; p < kPacks; ++p) {
       const i64 c = 4 * (rank + kOfRow * p);
       for (int i = 0; i < 4; ++i) {
