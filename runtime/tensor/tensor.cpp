@@ -7,6 +7,7 @@
 
 #include "runtime/device/trace.h"
 #include "runtime/tensor/convert.h"
+#include "runtime/tensor/cuda/convert.h"
 
 namespace longsight {
 
@@ -58,8 +59,10 @@ void copy_on_device(Tensor to, Tensor from, Stream stream) {
         name_of(to.backend()), name_of(stream.backend));
   if (to_host && from_host) return convert(to, from);
   if (to.dtype() != from.dtype()) {
-    check(to_host != from_host, "a copy of {} to {} within {}", name_of(from.dtype()), name_of(to.dtype()),
-          device.name());
+    if (!to_host && !from_host) {
+      if (device.backend() == Backend::cuda) return cuda::convert(to, from, stream);
+      return device.queue_host_work(stream, "copy", [=] { convert(to, from); });
+    }
     const OwnedTensor converted(to_host ? from.dtype() : to.dtype(), from.shape(), "copy");
     if (to_host) {
       device.read(converted->data(), from.data(), from.bytes(), stream);

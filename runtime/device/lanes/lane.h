@@ -18,8 +18,10 @@
 
 #if defined(__CUDACC__)
 #define LANE_FN __device__ __forceinline__
+#define LANE_UNROLL _Pragma("unroll")
 #else
 #define LANE_FN inline
+#define LANE_UNROLL
 #endif
 
 namespace longsight::lanes {
@@ -56,7 +58,7 @@ struct CudaLane {
     static_assert(sizeof(T) % 4 == 0 && sizeof(T) <= 16);
     unsigned words[sizeof(T) / 4];
     std::memcpy(words, &value, sizeof(T));
-#pragma unroll
+    LANE_UNROLL
     for (unsigned& word : words) word = __shfl_xor_sync(0xffffffffU, word, mask);
     T result;
     std::memcpy(&result, words, sizeof(T));

@@ -268,8 +268,13 @@ void with_tiles(i64 width, int tiles, F&& f) {
   constexpr i64 kMostShared = 160 * 1024;
   const auto with_rows = [&](auto packs) {
     using Large = AttentionBlock<S, 32, decltype(packs)::value>;
-    const bool large = tiles * Large::tile_bytes(width) + 2 * Large::kScoreBytes <= kMostShared;
-    large ? f(std::integral_constant<int, 32>(), packs) : f(std::integral_constant<int, 16>(), packs);
+    constexpr bool kAlways =
+        4 * Large::tile_bytes(16 * decltype(packs)::value) + 2 * Large::kScoreBytes <= kMostShared;
+    if constexpr (!kAlways) {
+      if (tiles * Large::tile_bytes(width) + 2 * Large::kScoreBytes > kMostShared)
+        return f(std::integral_constant<int, 16>(), packs);
+    }
+    f(std::integral_constant<int, 32>(), packs);
   };
   if (width <= 64) return with_rows(std::integral_constant<int, 4>());
   if (width <= 128) return with_rows(std::integral_constant<int, 8>());

@@ -17,7 +17,9 @@ struct AttentionBlock {
   LANE_FN static i64 stride_of(i64 width) { return (width + 3) / 4 * 4 + 4; }
   // Rows of a matrix of scores.
   static constexpr int kScoreStride = kTile + 1;
-  static i64 tile_bytes(i64 width) { return kTile * ((width + 3) / 4 * 4 + 4) * static_cast<i64>(sizeof(S)); }
+  static constexpr i64 tile_bytes(i64 width) {
+    return kTile * ((width + 3) / 4 * 4 + 4) * static_cast<i64>(sizeof(S));
+  }
   static constexpr i64 kScoreBytes = (kTile * kScoreStride * static_cast<i64>(sizeof(S)) + 15) / 16 * 16;
 
   // Columns of a thread's row, times weights.
@@ -63,7 +65,7 @@ struct AttentionBlock {
     }
     for (int k = 0; k < kTile; ++k) {
       const S weight = weights[row * kScoreStride + k];
-#pragma unroll
+      LANE_UNROLL
       for (int p = 0; p < kPacks; ++p) {
         const i64 c = 4 * (rank + kOfRow * p);
         if (c >= width) continue;
@@ -76,7 +78,7 @@ struct AttentionBlock {
   // The thread's columns times a factor, rounded once.
   template <class T>
   LANE_FN static void write(T* to, const Sums& sums, S factor, int rank, i64 width) {
-#pragma unroll
+    LANE_UNROLL
     for (int p = 0; p < kPacks; ++p) {
       const i64 c = 4 * (rank + kOfRow * p);
       for (int i = 0; i < 4; ++i) {

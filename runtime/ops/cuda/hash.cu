@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+// The library's own secret has no other name.
+#define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
 #include "runtime/ops/cuda/hash.h"

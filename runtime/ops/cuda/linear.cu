@@ -53,7 +53,7 @@ void linear(Matrix y, Matrix x, Tensor weight, const LinearOptions& options, Str
     });
   }
   if (options.activation != Activation::none && !with_activation)
-    activation(options.activated, y, options.activation, stream);
+    cuda::activation(options.activated, y, options.activation, stream);
 }
 
 void linear_backward_input(Matrix dx, Matrix dy, Tensor weight, Write write, Stream stream) {

@@ -21,7 +21,7 @@ struct MatmulOperand {
 // gelu_tanh of it.
 struct Matmul {
   bool a_transposed = false, b_transposed = false;
-  MatmulOperand a, b, c, d;
+  MatmulOperand a = {}, b = {}, c = {}, d = {};
   DType sums = DType::F32;
   const void* bias = nullptr;  // of d's type
   MatmulOperand before_gelu = {};

@@ -5,6 +5,8 @@
 #include "runtime/ops/patches.h"
 #include "runtime/ops/rope.h"
 #include "runtime/ops/row_scale.h"
+#include "runtime/tensor/convert.h"
+#include "runtime/tensor/cuda/convert.h"
 #include "tests/runtime/ops/cuda/twin.h"
 
 using namespace longsight;
@@ -51,6 +53,19 @@ TEST_CASE_TEMPLATE("rows on CUDA are moved and added as on the host", T, float, 
       same_on_cuda("add_matrix", {&few}, 0,
                    [&](const Side& s) { ops::add_matrix(s.rows(few), s.rows(other), s.stream); });
       same_on_cuda("zero_matrix", {&few}, 0, [&](const Side& s) { ops::zero_matrix(s.rows(few), s.stream); });
+    }
+  }
+}
+
+TEST_CASE("elements on CUDA become those of another type as on the host") {
+  for (const DType to : {DType::F32, DType::F64, DType::BF16}) {
+    for (const DType from : {DType::F32, DType::F64, DType::BF16}) {
+      CAPTURE(name_of(to));
+      CAPTURE(name_of(from));
+      Twin x(from, {5, 67}, "x"), y(to, {5, 67}, "y");
+      convert(y.tensor(false).data(), to, x.tensor(false).data(), from, 5 * 67);
+      cuda::convert(y.tensor(true), x.tensor(true), {.backend = Backend::cuda});
+      CHECK(y.same_bits());
     }
   }
 }

@@ -10,8 +10,9 @@ Twin::Twin(DType dtype, Shape shape, std::string_view name, i64 gap, double magn
     : dtype_(dtype),
       shape_(shape),
       rows_(shape[0]),
-      cols_(rows_ == 0 ? 0 : shape.elements() / rows_),
+      cols_(1),
       gap_(gap) {
+  for (const i64 extent : shape.extents().subspan(1)) cols_ *= extent;
   const i64 count = gap + rows_ * (cols_ + gap) - (gap > 0 && rows_ > 0 ? gap : 0);
   made_.resize(static_cast<std::size_t>(count * size_of(dtype)));
   const Philox random(11, name);
@@ -44,6 +45,10 @@ Tensor Twin::tensor(bool device) const {
 
 Heads Twin::heads(bool device, i64 heads) const {
   return {matrix(device), heads, exact_div(cols_, heads)};
+}
+
+void Twin::remember() {
+  made_ = host_;
 }
 
 void Twin::reset_device() {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <initializer_list>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,8 +28,10 @@ class Twin {
   Heads heads(bool device, i64 heads) const;
   DType dtype() const { return dtype_; }
 
-  void reset_device();                  // as it was made
+  void remember();                      // what the host has now
+  void reset_device();                  // to what was remembered
   std::vector<std::byte> bits() const;  // of the device, gaps included
+  bool same_bits() const { return host_ == device_; }
   // The largest |device - host| beyond an ulp of bf16 where elements are bf16, as a share of the largest
   // |host|; infinite where one is NaN and the other is not. Gaps included.
   double worst_error() const;
@@ -60,7 +63,9 @@ struct Side {
 // the same. `name`: the op's, by which the table of tested ops finds it.
 template <class F>
 void same_on_cuda(const char* name, std::initializer_list<Twin*> written, double terms, F&& op) {
-  CAPTURE(name);
+  const std::string op_name = name;
+  CAPTURE(op_name);
+  for (Twin* twin : written) twin->remember();
   op(Side{false, {}});
   std::vector<std::vector<std::byte>> first;
   using lanes::emulated::Order;
@@ -77,6 +82,11 @@ void same_on_cuda(const char* name, std::initializer_list<Twin*> written, double
       if (order == Order::forward) first.push_back(twin->bits());
       CHECK(twin->bits() == first[at++]);
     }
+  }
+  // What comes behind begins with the same.
+  for (Twin* twin : written) {
+    twin->remember();
+    twin->reset_device();
   }
 }
 
