@@ -164,6 +164,7 @@ void check_values(const YamlDocument& doc, const Config& c) {
   doc.require_one_of("output.on_save_failure", c.output.on_save_failure, {"go_on", "stop"});
   doc.require_at(c.output.resume.is_auto() || !c.output.resume.value->empty(), "output.resume",
                  "auto, none or the folder of a checkpoint or run");
+  if (!c.device.is_auto()) doc.require_one_of("device", *c.device.value, {"auto", "host", "cuda"});
   doc.require_at(c.output.keep >= 1, "output.keep", "{} must be at least 1", c.output.keep);
 }
 

@@ -315,6 +315,7 @@ struct Config {
   ParallelSection parallel;
   MemorySection memory;
   OutputSection output;
+  OrAuto<std::string> device;  // host, cuda
   template <class S, class V>
   static void fields(S& s, V&& visit) {
     visit("model", s.model);
@@ -323,6 +324,7 @@ struct Config {
     visit("parallel", s.parallel);
     visit("memory", s.memory);
     visit("output", s.output);
+    visit("device", s.device);
   }
 };
 

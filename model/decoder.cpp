@@ -13,11 +13,10 @@ namespace longsight::model {
 
 Decoder::Decoder(Vlm& model, Stream stream)
     : model_(model),
-      memory_(stream.backend),
+      memory_(stream),
       workspace_{{memory_.saved, memory_.scratch, memory_.frames, self_, stream}, model.parameters()},
-      logits_(model.parameters().precision().statistics, {1, model.config().text.vocab}, "logits",
-              stream.backend),
-      choice_(DType::I64, {1}, "likeliest token", stream.backend) {}
+      logits_(model.parameters().precision().statistics, {1, model.config().text.vocab}, "logits", stream),
+      choice_(DType::I64, {1}, "likeliest token", stream) {}
 
 Tensor Decoder::start(const Sample& prompt, i64 more) {
   check_sample(prompt, model_.config());
@@ -52,7 +51,7 @@ void Decoder::reserve(i64 positions) {
   const TextConfig& t = model_.config().text;
   cache_ = OwnedTensor(model_.parameters().precision().activations,
                        {model_.language().blocks(), positions, 2 * t.kv_heads * t.head_width}, "KV cache",
-                       workspace_.stream.backend);
+                       workspace_.stream);
   capacity_ = positions;
 }
 

@@ -13,8 +13,7 @@ namespace longsight::model {
 
 // Memory of a rank's passes, kept between them.
 struct PassMemory {
-  explicit PassMemory(Backend backend = Backend::host)
-      : saved("activations", backend), scratch("scratch", backend) {}
+  explicit PassMemory(MemoryPlace place = {}) : saved("activations", place), scratch("scratch", place) {}
 
   Arena saved, scratch;
   Frames frames;

@@ -19,11 +19,6 @@ Tensor position_table(Tensor stored) {
   return stored.shape().rank() == 3 ? stored.reshape({stored.extent(1), stored.extent(2)}) : stored;
 }
 
-// The one row there is, so many times.
-IndexList all_first(i64 count) {
-  return {std::vector<i64>(static_cast<std::size_t>(count), 0), 1, "class tokens"};
-}
-
 }  // namespace
 
 VisionTower::VisionTower(const ModelConfig& config, const VisionIds& ids)
@@ -75,8 +70,7 @@ Tensor VisionTower::forward_embedding(const VisionRows& rows, const Workspace& w
   if (rows.class_rows.size() > 0) {
     const ArenaScope scope(w.scratch);
     const Tensor tokens = w.scratch.take(dtype, {rows.class_rows.size(), width_}, "class tokens");
-    ops::gather_rows(tokens, p.weight(ids_.class_row).reshape({1, width_}), all_first(tokens.rows()),
-                     w.stream);
+    ops::gather_rows(tokens, p.weight(ids_.class_row).reshape({1, width_}), rows.class_tokens, w.stream);
     ops::scatter_rows(x, tokens, rows.class_rows, w.stream);
   }
   if (ids_.position != kNone) {
@@ -121,8 +115,7 @@ void VisionTower::backward_embedding(Tensor dy, const VisionRows& rows, const Wo
     const Tensor d_tokens =
         w.scratch.take(dx.dtype(), {rows.class_rows.size(), width_}, "gradient of class tokens");
     ops::gather_rows(d_tokens, dx, rows.class_rows, w.stream);
-    ops::scatter_add_rows(p.grad(ids_.class_row).reshape({1, width_}), d_tokens, all_first(d_tokens.rows()),
-                          w.stream);
+    ops::scatter_add_rows(p.grad(ids_.class_row).reshape({1, width_}), d_tokens, rows.class_tokens, w.stream);
   }
   if (any_grad(ids_.patch, p)) {
     Tensor d_embedded =

@@ -9,11 +9,12 @@ namespace longsight::model {
 // This rank's rows of the vision stream: a range that may begin and end inside an image, or be empty.
 struct VisionRows {
   i64 count = 0;
-  IndexList patch_rows = {};  // row of each patch
-  IndexList class_rows = {};  // rows that are class tokens
-  IndexList positions = {};   // index of each row in the position table; empty without one
-  Tensor patches = {};        // [patch rows, inputs of a patch]
-  RopeTable rope = {};        // of each row; empty without 2-D RoPE
+  IndexList patch_rows = {};    // row of each patch
+  IndexList class_rows = {};    // rows that are class tokens
+  IndexList class_tokens = {};  // the one class token there is, for each of them
+  IndexList positions = {};     // index of each row in the position table; empty without one
+  Tensor patches = {};          // [patch rows, inputs of a patch]
+  RopeTable rope = {};          // of each row; empty without 2-D RoPE
 };
 
 class VisionTower {

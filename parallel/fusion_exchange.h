@@ -11,7 +11,7 @@
 #include "parallel/layout/batch_shape.h"
 #include "parallel/layout/layout.h"
 #include "parallel/workspace.h"
-#include "runtime/tensor/index_list.h"
+#include "runtime/tensor/upload.h"
 
 namespace longsight::parallel {
 
@@ -30,6 +30,8 @@ class FusionExchange {
   const std::vector<i64>& owned() const { return owned_; }
   i64 owned_count() const { return owned_count_; }
   i64 arriving() const { return here_.size(); }  // visual tokens among this rank's language rows
+
+  void add_to(Upload& upload) const { upload.add(here_), upload.add(there_); }
 
   // tokens [T, C]: row p of this rank's language rows is overwritten where a visual token stands, untouched
   // elsewhere. features [owned, C]. Collective over the workspace's group.

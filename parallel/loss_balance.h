@@ -8,7 +8,7 @@
 #include "parallel/groups/exchange.h"
 #include "parallel/layout/layout.h"
 #include "parallel/workspace.h"
-#include "runtime/tensor/index_list.h"
+#include "runtime/tensor/upload.h"
 
 namespace longsight::parallel {
 
@@ -26,6 +26,8 @@ class LossBalance {
 
   i64 rows() const { return targets_.size(); }           // that this rank projects
   const IndexList& targets() const { return targets_; }  // of those rows
+
+  void add_to(Upload& upload) const { upload.add(local_rows_), upload.add(targets_); }
 
   // balanced [rows(), C] = the rows of hidden [T, C] that this rank projects. Collective over the workspace's
   // group.

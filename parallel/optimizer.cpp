@@ -53,8 +53,8 @@ i64 moment_bytes(const ParameterRegistry& p) {
 
 AdamW::AdamW(const ParameterRegistry& parameters, std::vector<ParameterOptions> own)
     : parameters_(parameters),
-      first_(moment_bytes(parameters), "first moments", parameters.gradients().backend()),
-      second_(moment_bytes(parameters), "second moments", parameters.gradients().backend()),
+      first_(moment_bytes(parameters), "first moments", parameters.memory()),
+      second_(moment_bytes(parameters), "second moments", parameters.memory()),
       steps_(static_cast<std::size_t>(parameters.size())),
       own_(std::move(own)) {
   check(own_.empty() || own_.size() == steps_.size(), "options for {} of {} parameters", own_.size(),

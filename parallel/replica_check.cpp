@@ -50,7 +50,7 @@ void require_same(const std::vector<int>& deviating, const std::string& name, co
 }  // namespace
 
 void check_replica(Tensor values, const std::string& name, ProcessGroup& group, Stream stream) {
-  const OwnedTensor hashes(DType::I64, {group.size(), 2}, "hashes", group.backend());
+  const OwnedTensor hashes(DType::I64, {group.size(), 2}, "hashes", group.place());
   hash_replicas(hashes, values, group, stream);
   require_same(deviating_ranks(hashes, stream), name, group);
 }
@@ -79,7 +79,8 @@ void check_given(const ParameterRegistry& parameters, ProcessGroup& group, Strea
     own.push_back(static_cast<i64>(parameters.hash_as_given(id)));
   const std::vector<i64> counts(static_cast<std::size_t>(group.size()), std::ssize(own));
   std::vector<i64> all(own.size() * counts.size());
-  group.all_gather_v(own.data(), all.data(), counts, DType::I64, stream, kReplicaCheck);
+  group.control().all_gather_v(own.data(), all.data(), counts, DType::I64,
+                               &group.control() == &group ? stream : Stream{}, kReplicaCheck);
   for (std::size_t i = 0; i < own.size(); ++i) {
     std::vector<i64> of_ranks;
     for (std::size_t r = 0; r < counts.size(); ++r)
@@ -94,7 +95,7 @@ void check_replicas(const ParameterRegistry& parameters, ProcessGroup& group, St
   if (parameters.values_dealt()) check_given(parameters, group, stream);
   if (parameters.sharding().values()) return;
   // All ranks see the same hashes, so they look for the parameter together or not at all.
-  const OwnedTensor hashes(DType::I64, {group.size(), 2}, "hashes", group.backend());
+  const OwnedTensor hashes(DType::I64, {group.size(), 2}, "hashes", group.place());
   hash_replicas(hashes, parameters.replicated(), group, stream);
   if (!replicas_differ(hashes, stream)) return;
   for (ParameterId id = 0; id < parameters.size(); ++id) {

@@ -3,6 +3,7 @@
 #include "parallel/groups/exchange.h"
 #include "runtime/ops/adamw.h"
 #include "runtime/ops/rows.h"
+#include "runtime/tensor/host_values.h"
 
 namespace longsight::parallel {
 namespace {
@@ -139,7 +140,7 @@ std::vector<i64> parts_of(const ParameterRegistry& p, ParameterId id, i64 ranks)
 }  // namespace
 
 OwnedTensor whole_value(const ParameterRegistry& p, ParameterId id, ProcessGroup& world, Stream stream) {
-  OwnedTensor whole(p.dtype(), p[id].shape, kWhole, p.values().backend());
+  OwnedTensor whole(p.dtype(), p[id].shape, kWhole, p.memory());
   if (!p.values_dealt()) {
     copy(whole, p.value(id), stream);
     return whole;
@@ -167,11 +168,12 @@ void WholeValues::lend(const std::function<void()>& work) {
   const bool leads = world_.rank() == 0;
   if (!parameters_.values_dealt()) {
     if (leads) work();
+    forget();  // it may change
     return;
   }
   check_world(parameters_, world_);
   const auto asked = [&](ParameterId id) {
-    world_.broadcast(&id, 1, DType::I64, 0, stream_, kWhole);
+    tell(id);
     return id;
   };
   if (!leads) {
@@ -179,8 +181,7 @@ void WholeValues::lend(const std::function<void()>& work) {
     return;
   }
   const auto end = [&] {
-    last_ = {};
-    last_id_ = kEnd;
+    forget();
     asked(kEnd);
   };
   try {
@@ -192,15 +193,31 @@ void WholeValues::lend(const std::function<void()>& work) {
   end();
 }
 
+void WholeValues::forget() {
+  last_ = {};
+  last_id_ = kEnd;
+}
+
 Tensor WholeValues::operator()(ParameterId id) {
-  if (!parameters_.values_dealt()) return parameters_.value(id);
+  const bool on_host = parameters_.memory().device == nullptr, whole = !parameters_.values_dealt();
+  if (whole && on_host) return parameters_.value(id);
   if (id != last_id_) {
-    ParameterId told = id;
-    world_.broadcast(&told, 1, DType::I64, 0, stream_, kWhole);
-    last_ = collect(id);
+    if (whole) {
+      last_ = host_copy(parameters_.value(id), stream_);
+    } else {
+      ParameterId told = id;
+      tell(told);
+      last_ = collect(id);
+      if (!on_host) last_ = host_copy(last_, stream_);
+    }
     last_id_ = id;
   }
   return last_;
+}
+
+void WholeValues::tell(ParameterId& id) const {
+  ProcessGroup& control = world_.control();
+  control.broadcast(&id, 1, DType::I64, 0, &control == &world_ ? stream_ : Stream{}, kWhole);
 }
 
 // Of rank 0; empty on the others.
@@ -212,7 +229,7 @@ OwnedTensor WholeValues::collect(ParameterId id) const {
   sent[0] = own.elements();
   const bool leads = world_.rank() == 0;
   OwnedTensor whole(parameters_.dtype(), leads ? parameters_[id].shape : Shape{0}, kWhole,
-                    parameters_.values().backend());
+                    parameters_.memory());
   world_.all_to_all_v(own, sent, whole->reshape({whole->elements()}), leads ? parts : nothing, stream_,
                       kWhole);
   return whole;

@@ -54,11 +54,13 @@ class WholeValues {
 
   // Runs `work` on rank 0; the others answer what it asks for until it has ended, also where it throws.
   void lend(const std::function<void()>& work);
-  // On rank 0, within lend: holds until the next call.
+  // On rank 0, within lend: in memory of the host, until the next call.
   Tensor operator()(ParameterId);
 
  private:
   OwnedTensor collect(ParameterId) const;
+  void tell(ParameterId&) const;  // from rank 0 to all
+  void forget();
 
   const ParameterRegistry& parameters_;
   ProcessGroup& world_;

@@ -6,7 +6,9 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'EOF'
-usage: scripts/setup.sh [--with-peers] [--with-fuzz] [--list]
+usage: scripts/setup.sh [--with-cuda] [--with-peers] [--with-fuzz] [--list]
+  --with-cuda   also what a build for GPUs needs and this machine has not, into .cuda: a CUDA toolkit with cuBLASLt, cuDNN and
+                NCCL from PyPI (3 GB; nothing where CUDA_HOME or /usr/local/cuda has one) and the headers of cuDNN's front end
   --with-peers  also make .venv with PyTorch, transformers and PEFT, for scripts/bench_peers.sh, scripts/check_*.py
                 and the tests that run them where .venv is there (about 5 GB; the other tests do not need it)
   --with-fuzz   also clang, for scripts/fuzz.sh
@@ -26,10 +28,17 @@ packages=(
 # The versions that the reference values of the tests were computed with.
 peer_packages=(torch==2.13.0 transformers==5.23.0 peft==0.21.2 tokenizers pillow numpy)
 
+# The series of the toolkit is one: libraries of another are not opened.
+cuda_packages=('nvidia-cuda-nvcc==13.0.*' 'nvidia-cuda-crt==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-runtime==13.0.*'
+  'nvidia-cuda-cccl==13.0.*' 'nvidia-cublas==13.*' 'nvidia-cudnn-cu13==9.*' 'nvidia-nccl-cu13==2.*')
+cuda_headers=('nvidia-cudnn-frontend==1.*')
+
 with_peers=false
+with_cuda=false
 for argument in "$@"; do
   case "$argument" in
     --with-peers) with_peers=true; packages+=(python3-venv) ;;
+    --with-cuda) with_cuda=true; packages+=(python3-venv) ;;
     --with-fuzz) packages+=(clang libclang-rt-14-dev libomp-dev) ;;
     --list) printf '%s\n' "${packages[@]}"; exit 0 ;;
     -h | --help) usage; exit 0 ;;
@@ -81,4 +90,43 @@ if $with_peers; then
       fail "pip could not install ${peer_packages[*]} into .venv (see above)"
     echo "setup: made .venv"
   fi
+fi
+
+# The toolkit of a folder, with all headers that the build looks for.
+has_toolkit() {
+  local header
+  [[ -x $1/bin/nvcc ]] || return 1
+  for header in cuda_runtime.h cublasLt.h cudnn.h nccl.h; do [[ -f $1/include/$header ]] || return 1; done
+}
+
+if $with_cuda; then
+  toolkit=""
+  for folder in "${CUDA_HOME:-}" .cuda /usr/local/cuda; do
+    if [[ -n $folder ]] && has_toolkit "$folder"; then toolkit=$folder; break; fi
+  done
+  wanted=()
+  [[ -n $toolkit ]] || wanted+=("${cuda_packages[@]}")
+  [[ -f .cuda/include/cudnn_frontend.h || -f ${toolkit:-.cuda}/include/cudnn_frontend.h ]] || wanted+=("${cuda_headers[@]}")
+  if ((${#wanted[@]})); then
+    mkdir -p .cuda
+    [[ -x .cuda/venv/bin/python ]] || /usr/bin/python3 -m venv .cuda/venv || fail "cannot make .cuda/venv"
+    .cuda/venv/bin/python -m pip install --no-cache-dir "${wanted[@]}" || fail "pip could not install ${wanted[*]} into .cuda (see above)"
+    # The packages lie in folders of their own (nvidia/*/{bin,include,lib,nvvm}); nvcc looks for its parts in one tree.
+    site=$(.cuda/venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+    for part in bin include lib nvvm; do
+      for folder in "$site"/nvidia/*/"$part" "$site/$part"; do
+        [[ -d $folder ]] || continue
+        mkdir -p ".cuda/$part"
+        cp -rsn "$folder/." ".cuda/$part/"
+      done
+    done
+    [[ -d .cuda/lib && ! -e .cuda/lib64 ]] && ln -s lib .cuda/lib64
+    # nvcc finds its tree by where it really lies.
+    if [[ -L .cuda/bin/nvcc ]]; then
+      cp --remove-destination "$(readlink -f .cuda/bin/nvcc)" .cuda/bin/nvcc
+    fi
+    [[ -n $toolkit ]] || has_toolkit .cuda || fail "the packages ${cuda_packages[*]} do not make a toolkit in .cuda"
+    [[ -n $toolkit ]] || toolkit=.cuda
+  fi
+  echo "setup: CUDA toolkit in $toolkit: $("$toolkit/bin/nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')"
 fi

@@ -12,13 +12,13 @@ struct Prepared {
 
 // Samples and pictures are read here and not within the pass, where the other ranks would wait for this one.
 std::optional<StepBatch> prepare(const HeldOutSet& set, i64 number, const model::Vlm& model,
-                                 const parallel::Plan& plan, i64 limit, parallel::ProcessGroup& world,
+                                 const StepRunner& runner, i64 limit, parallel::ProcessGroup& world,
                                  Stream stream, bool (*stop)()) {
   StepBatch step;
   std::string problem;
   auto code = static_cast<i64>(ExitCode::done);
   try {
-    step = deal_step(set.make(number), model, plan, world.rank(), limit);
+    step = deal_step(set.make(number), model, runner.plan(), world.rank(), limit, runner.buffers());
   } catch (const Error& error) {
     code = static_cast<i64>(error.code());
     problem = error.what();
@@ -43,7 +43,7 @@ std::optional<EvalResult> evaluate_loss(const HeldOutSet& set, const model::Vlm&
   EvalResult result;
   double sum = 0;
   for (i64 number = 0; number < set.steps; ++number) {
-    const auto step = prepare(set, number, model, runner.plan(), limit, world, stream, stop);
+    const auto step = prepare(set, number, model, runner, limit, world, stream, stop);
     if (!step) return std::nullopt;
     sum += runner.evaluate(*step);
     result.samples += step->samples;

@@ -12,9 +12,9 @@ namespace longsight::launch {
 class Prefetch {
  public:
   // Refers to data, configuration, model and plan. `first`: the samples of the first step, where they are
-  // drawn already; empty: it is drawn.
+  // drawn already; empty: it is drawn. `buffers`: of the device that computes.
   Prefetch(TrainingData& data, const Config& run, const model::Vlm& model, const parallel::Plan& plan,
-           i64 rank, std::vector<model::Sample> first);
+           i64 rank, std::vector<model::Sample> first, UploadBuffers* buffers = nullptr);
 
   // Returns when the next step is ready; throws what went wrong with it.
   void wait();
@@ -29,6 +29,7 @@ class Prefetch {
   const model::Vlm& model_;
   const parallel::Plan& plan_;
   i64 rank_;
+  UploadBuffers* buffers_;
   std::future<StepBatch> next_;
   std::optional<StepBatch> ready_;
 };

@@ -54,7 +54,7 @@ void copy_files(const std::string& from, const std::string& to) {
 void require_finite_weights(const ParameterRegistry& parameters, i64 step, parallel::ProcessGroup& world,
                             Stream stream) {
   // In f64 the squares of f32 values have a finite sum where all values are finite.
-  const OwnedTensor sum(DType::F64, {1}, "sum of squares", parameters.values().backend());
+  const OwnedTensor sum(DType::F64, {1}, "sum of squares", parameters.memory());
   const auto finite = [&](Tensor values) {
     if (values.elements() == 0) return true;
     fill_zero(sum, stream);

@@ -22,7 +22,7 @@ constexpr i64 kSquaresRow = kSummed, kScaleRow = kSummed + 1, kNumbers = kSummed
 }  // namespace
 
 StepBatch deal_step(std::span<const model::Sample> samples, const model::Vlm& model,
-                    const parallel::Plan& plan, i64 rank, i64 limit) {
+                    const parallel::Plan& plan, i64 rank, i64 limit, UploadBuffers* buffers) {
   const model::ModelConfig& config = model.config();
   StepBatch step;
   std::vector<i64> lengths;
@@ -48,19 +48,28 @@ StepBatch deal_step(std::span<const model::Sample> samples, const model::Vlm& mo
     step.passes.push_back(make_inputs(pack(members, config), model, plan, plan.mesh.sequence_rank(rank)));
     step.passes.back().images_elsewhere = step.images > 0 && plan.mesh.data > 1;
   }
+  upload(step, buffers);
   return step;
 }
 
+void upload(StepBatch& step, UploadBuffers* buffers) {
+  if (buffers == nullptr) return;
+  step.upload = Upload(*buffers);
+  for (model::PassInputs& inputs : step.passes) inputs.add_to(step.upload);
+  step.upload.run();
+}
+
 StepRunner::StepRunner(model::Vlm& model, const parallel::Plan& plan, parallel::MeshGroups& groups,
-                       Stream stream)
+                       Stream stream, UploadBuffers* buffers)
     : model_(model),
       plan_(plan),
       groups_(groups),
       stream_(stream),
-      memory_(stream.backend),
+      buffers_(buffers),
+      memory_(stream),
       world_(groups.world(), cursor_),
-      numbers_(DType::F64, {kNumbers}, "numbers of the step", stream.backend),
-      hashes_(DType::I64, {groups.world().size(), 2}, "hashes of the parameters", stream.backend) {
+      numbers_(DType::F64, {kNumbers}, "numbers of the step", stream),
+      hashes_(DType::I64, {groups.world().size(), 2}, "hashes of the parameters", stream) {
   const i64 rank = groups.world().rank(), ranks = groups.world().size();
   check(plan.zero == sharding().stage, "a plan of ZeRO stage {} for parameters in stage {}", plan.zero,
         sharding().stage);
@@ -121,6 +130,7 @@ void StepRunner::run(const StepBatch& step, End end, const StepVotes& own) {
           step.samples);
   groups_.world().enter(parallel::Phase::compute);
   begin(step, end);
+  step.upload.wait(stream_);
   const double scale = 1 / static_cast<double>(step.supervised);
   const StepNumbers of_step = numbers();
   fill_zero(of_step.loss, stream_);
@@ -198,6 +208,7 @@ void StepRunner::update(const parallel::AdamW& optimizer, const ops::AdamWOption
 
 void StepRunner::queue_evaluation(const StepBatch& step) {
   const Tensor loss = numbers().loss;
+  step.upload.wait(stream_);
   fill_zero(loss, stream_);
   for (const model::PassInputs& inputs : step.passes) {
     model::Pass pass(model_, inputs, false, groups_.sequence(), memory_, stream_, dealt_over());

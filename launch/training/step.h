@@ -22,12 +22,17 @@ struct StepBatch {
   i64 visual_tokens = 0;
   i64 supervised = 0;
   i64 images = 0;
+  Upload upload = {};  // of the passes, where they run on a device
 };
 
 // Deals samples over the data groups of the plan and prepares what `rank` of the world runs of them, images
 // included; may run on another thread than the step. `limit`: most tokens of a micro-batch, 0: none.
+// `buffers` as upload's.
 StepBatch deal_step(std::span<const model::Sample> samples, const model::Vlm&, const parallel::Plan&,
-                    i64 rank, i64 limit);
+                    i64 rank, i64 limit, UploadBuffers* buffers = nullptr);
+
+// The inputs of the passes are on their way to the buffers' device when it returns; null: the host computes.
+void upload(StepBatch&, UploadBuffers*);
 
 // What ranks want to be known at the end of a step: numbers of ranks, or 0 and 1 of one. They are summed with
 // the loss, so that to agree costs no exchange of its own.
@@ -63,7 +68,9 @@ struct PassValues {
 // ranks as the plan says.
 class StepRunner {
  public:
-  StepRunner(model::Vlm&, const parallel::Plan&, parallel::MeshGroups&, Stream);
+  // `buffers`: through which inputs come to the stream's device.
+  StepRunner(model::Vlm&, const parallel::Plan&, parallel::MeshGroups&, Stream,
+             UploadBuffers* buffers = nullptr);
 
   // Adds the gradients of loss / supervised tokens and sums them over the world: on every rank, or where they
   // are dealt each rank's share. Collective over the world, whose ranks first compare what they will issue to
@@ -93,6 +100,7 @@ class StepRunner {
 
   model::PassMemory& memory() { return memory_; }
   const parallel::Plan& plan() const { return plan_; }
+  UploadBuffers* buffers() const { return buffers_; }
 
  private:
   // Where it queues its collectives and on what: on the ranks, or in a trace.
@@ -111,6 +119,7 @@ class StepRunner {
   parallel::Plan plan_;
   parallel::MeshGroups& groups_;
   Stream stream_;
+  UploadBuffers* buffers_;
   model::PassMemory memory_;
   // Of the step that runs.
   parallel::ScheduleCursor cursor_;

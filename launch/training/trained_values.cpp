@@ -8,7 +8,8 @@ TrainedValues::TrainedValues(const ParameterRegistry& parameters, Stream stream)
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     if (!parameters.has_grad(id)) continue;
     const Tensor values = parameters.held_value(id);
-    copies_.push_back({id, OwnedTensor(values.dtype(), values.shape(), "trained values", values.backend())});
+    copies_.push_back(
+        {id, OwnedTensor(values.dtype(), values.shape(), "trained values", parameters.memory())});
     copy(copies_.back().values, values, stream);
   }
 }

@@ -11,6 +11,7 @@
 #include "launch/plan_run.h"
 #include "launch/planning/plan_report.h"
 #include "launch/progress.h"
+#include "launch/run_device.h"
 #include "launch/run_folder.h"
 #include "launch/run_model.h"
 #include "launch/samples/check_sets.h"
@@ -45,8 +46,13 @@ namespace {
 class Trainer {
  public:
   Trainer(Job& job, const LoadedConfig& loaded, bool force)
-      : job_(job), loaded_(loaded), force_(force), shape_(open_run_shape(loaded)) {
-    budget_ = budget_of_nodes(job);
+      : device_(choose_device(loaded, job)),
+        computing_(device_.on(job)),
+        job_(computing_),
+        loaded_(loaded),
+        force_(force),
+        shape_(open_run_shape(loaded)) {
+    budget_ = budget_of(device_, job);
     // What can be known to be wrong is said before weights are read and a folder is made.
     const TrainSection& t = loaded.config.train;
     loaded.document.require_at(!loaded.config.output.dir.empty(), "output.dir", "name the folder of the run");
@@ -83,8 +89,9 @@ class Trainer {
     require_same_plan(planned_.plan, job.world);
     const NothingToSave weights_are_read(job);
     run_ = open_run_model(loaded, precision, true, false, planned_.plan.sharding(job.world.rank()));
-    check_replicas(run_.model->parameters(), job.world, job.stream);
-    values_.emplace(run_.model->parameters(), job.world, job.stream);
+    if (device_.device) run_.model->parameters().move_to(job_.stream);
+    check_replicas(run_.model->parameters(), job_.world, job_.stream);
+    values_.emplace(run_.model->parameters(), job_.world, job_.stream);
     values_->lend([&] { saver_.emplace(loaded, run_, *values_); });
   }
 
@@ -93,10 +100,19 @@ class Trainer {
       log_info("stopped before the first step: start again with the same command");
       return ExitCode::stopped;
     }
+    try {
+      return run_steps();
+    } catch (const OutOfDeviceMemory& error) {
+      throw with_budget_that_fits(error, planned_.step.memory.total());
+    }
+  }
+
+ private:
+  ExitCode run_steps() {
     const Config& config = loaded_.config;
     const planning::PlanResult& planned = planned_;
     parallel::MeshGroups groups(planned.plan.mesh, job_.world);
-    StepRunner runner(*run_.model, planned.plan, groups, job_.stream);
+    StepRunner runner(*run_.model, planned.plan, groups, job_.stream, device_.buffers.get());
     TrainState state{.model = *run_.model,
                      .optimizer = parallel::AdamW(run_.model->parameters(),
                                                   optimizer_options(loaded_, run_.model->parameters()))};
@@ -117,7 +133,8 @@ class Trainer {
     }
     std::optional<Prefetch> prefetch;
     if (state.step < steps_)
-      prefetch.emplace(*data_, config, *run_.model, planned.plan, job_.world.rank(), std::move(first_));
+      prefetch.emplace(*data_, config, *run_.model, planned.plan, job_.world.rank(), std::move(first_),
+                       device_.buffers.get());
     if (job_.leads()) saver_->require_space(steps_ - state.step, checkpoints_->bytes_needed(steps_));
     // A run that cannot begin on some rank leaves no folder behind.
     if (prefetch) {
@@ -172,7 +189,7 @@ class Trainer {
         prefetch.reset();
         go_back(*fault, step, state, progress);
         prefetch.emplace(*data_, config, *run_.model, planned.plan, job_.world.rank(),
-                         std::vector<model::Sample>{});
+                         std::vector<model::Sample>{}, device_.buffers.get());
         if (!begin(runner, state, progress)) return end_stopped(state);
         continue;
       }
@@ -188,7 +205,6 @@ class Trainer {
     return failures_.agree(job_.world, job_.stream);
   }
 
- private:
   static constexpr double kNoLoss = std::numeric_limits<double>::infinity();
 
   // After every so many steps; 0: never.
@@ -574,7 +590,9 @@ class Trainer {
   }
 
   double resident_before_ = resident_memory_mib();  // MiB; before a model is read
-  Job& job_;
+  RunDevice device_;
+  Job computing_;  // on the device
+  Job& job_;       // the same
   const LoadedConfig& loaded_;
   bool force_ = false;
   AutoBudget budget_;

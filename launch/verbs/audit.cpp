@@ -4,12 +4,13 @@
 
 #include "launch/layouts.h"
 #include "launch/output.h"
-#include "launch/plan_run.h"
+#include "launch/run_device.h"
 #include "launch/run_model.h"
 #include "launch/samples/same_on_all_ranks.h"
 #include "launch/samples/training_data.h"
 #include "launch/training/step.h"
 #include "launch/verb.h"
+#include "parallel/groups/device_group.h"
 #include "parallel/groups/self_group.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
@@ -32,8 +33,8 @@ struct Worst {
   std::string layout;  // where it was
 };
 
-// The same model with its parameters dealt over the ranks.
-std::unique_ptr<model::Vlm> dealt(const model::Vlm& whole, const Sharding& sharding) {
+// The same model with its parameters dealt over the ranks, where the stream computes.
+std::unique_ptr<model::Vlm> dealt(const model::Vlm& whole, const Sharding& sharding, Stream stream) {
   auto model = std::make_unique<model::Vlm>(whole.config(), whole.adapters());
   ParameterRegistry& p = model->parameters();
   p.set_trainable([&](const Parameter& parameter) {
@@ -41,6 +42,7 @@ std::unique_ptr<model::Vlm> dealt(const model::Vlm& whole, const Sharding& shard
   });
   p.allocate(whole.parameters().dtype(), true, Backend::host, sharding);
   for (ParameterId id = 0; id < p.size(); ++id) p.keep(id, whole.parameters().value(id));
+  if (stream.device != nullptr) p.move_to(stream);
   return model;
 }
 
@@ -50,11 +52,11 @@ double relative(double a, double b, double size) {
 }
 
 // max|a - b| / max(max|b|, 1e-3 G), b the one-rank gradient, G the largest |b| over all parameters.
-void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, const std::string& layout,
-             Worst& worst) {
+void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, Stream stream,
+             const std::string& layout, Worst& worst) {
   dispatch_statistics(parameters.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const std::vector<T> a = read_values<T>(got, {}), b = read_values<T>(expected, {});
+    const std::vector<T> a = read_values<T>(got, stream), b = read_values<T>(expected, stream);
     double largest = 0;
     for (const T x : b) largest = std::max(largest, std::abs(static_cast<double>(x)));
     for (const Parameter& p : parameters.all()) {
@@ -78,28 +80,34 @@ void compare(const ParameterRegistry& parameters, Tensor got, Tensor expected, c
   });
 }
 
-ExitCode run_audit(Job& job, const AuditOptions& o) {
+ExitCode run_audit(Job& on_host, const AuditOptions& o) {
   require(o.layouts == "plan" || o.layouts == "all", ExitCode::usage, "--layouts {}: plan or all", o.layouts);
   require(o.batches >= 1, ExitCode::usage, "--batches {}: at least 1", o.batches);
   const DType dtype = dtype_from_name(o.dtype);
   const double bound = dtype == DType::F64 ? 1e-9 : 1e-4;
 
   const LoadedConfig loaded = load_config(o.config, o.overrides);
-  require_same_config(loaded.config, job.world);
+  require_same_config(loaded.config, on_host.world);
+  const RunDevice device = choose_device(loaded, on_host);
+  Job job = device.on(on_host);
   RunModel run = open_run_model(loaded, dtype, true, true);
-  model::Vlm& model = *run.model;
+  const auto whole = device.device ? dealt(*run.model, {}, job.stream) : nullptr;
+  model::Vlm& model = whole ? *whole : *run.model;
   const auto data = open_training_data(loaded, run, job.open_data);
   Worst worst;
   i64 layouts = 0;
-  const OwnedTensor expected(dtype, model.parameters().gradients().shape()),
-      got_gradients(dtype, model.parameters().gradients().shape());
+  const OwnedTensor expected(dtype, model.parameters().gradients().shape(), "gradients of one rank",
+                             job.stream),
+      got_gradients(dtype, model.parameters().gradients().shape(), "gradients of all ranks", job.stream);
   parallel::SelfGroup self;
+  const auto self_on_device = device.device ? make_device_group(self, *device.device, false) : nullptr;
+  parallel::ProcessGroup& one = self_on_device ? *self_on_device : self;
   for (i64 b = 0; b < o.batches; ++b) {
     const std::vector<model::Sample> samples = data->next();
     const planning::PlanResult planned = plan_run(loaded, model, job.world.size(), samples);
     const auto one_rank = [&](std::span<const std::vector<model::Sample>> micro_batches, i64 supervised) {
       const parallel::Plan alone = one_rank_plan(model);
-      parallel::MeshGroups groups(alone.mesh, self);
+      parallel::MeshGroups groups(alone.mesh, one);
       StepRunner runner(model, alone, groups, job.stream);
       fill_zero(model.parameters().gradients(), job.stream);
       StepBatch step;
@@ -107,6 +115,7 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
       step.samples = static_cast<i64>(samples.size());
       for (const auto& members : micro_batches)
         step.passes.push_back(make_inputs(pack(members, model.config()), model, alone, 0));
+      upload(step, device.buffers.get());
       runner.run(step);
       return runner.read().loss;
     };
@@ -121,7 +130,8 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
       for (const model::Sample& s : samples) single.push_back({s});
       const double apart = one_rank(single, supervised);
       worst.loss = std::max(worst.loss, relative(apart, loss, std::max(std::abs(loss), 1e-300)));
-      compare(model.parameters(), model.parameters().gradients(), expected, "samples one by one", worst);
+      compare(model.parameters(), model.parameters().gradients(), expected, job.stream, "samples one by one",
+              worst);
       layouts = 1;
       continue;
     }
@@ -130,17 +140,19 @@ ExitCode run_audit(Job& job, const AuditOptions& o) {
     layouts = static_cast<i64>(plans.size());
     for (const parallel::Plan& plan : plans) {
       parallel::MeshGroups groups(plan.mesh, job.world);
-      const auto shares = plan.zero > 0 ? dealt(model, plan.sharding(job.world.rank())) : nullptr;
+      const auto shares =
+          plan.zero > 0 ? dealt(*run.model, plan.sharding(job.world.rank()), job.stream) : nullptr;
       model::Vlm& audited = shares ? *shares : model;
       StepRunner runner(audited, plan, groups, job.stream);
-      const StepBatch step = deal_step(samples, audited, plan, job.world.rank(), plan.micro_batch_tokens);
+      const StepBatch step =
+          deal_step(samples, audited, plan, job.world.rank(), plan.micro_batch_tokens, device.buffers.get());
       fill_zero(audited.parameters().gradients(), job.stream);
       runner.run(step);
       gather_gradients(got_gradients, audited.parameters(), job.world, job.stream);
       const double got = runner.read().loss;
       worst.loss = std::max(worst.loss, relative(got, loss, std::max(std::abs(loss), 1e-300)));
       const double before = worst.gradient;
-      compare(model.parameters(), got_gradients, expected, plan.text(), worst);
+      compare(model.parameters(), got_gradients, expected, job.stream, plan.text(), worst);
       if (worst.gradient > bound && worst.gradient > before)
         log_warn("{}: {} differs by {:.3g}", plan.text(), worst.parameter, worst.gradient);
     }

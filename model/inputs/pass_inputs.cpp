@@ -98,6 +98,18 @@ parallel::Plan one_rank_plan(const Vlm& model) {
                                 model.language().blocks(), AttentionKind::local, parallel::FusionKind::owner);
 }
 
+void PassInputs::add_to(Upload& upload) {
+  if (has_images()) {
+    vision.add_to(upload);
+    fusion.add_to(upload);
+    upload.add(connector_rows);
+  }
+  for (const IndexList* list : {&ids, &text_rows, &text_ids}) upload.add(*list);
+  add_angles(upload, angles);
+  loss.add_to(upload);
+  for (const auto& strategy : strategies) strategy->add_to(upload);
+}
+
 PassInputs make_inputs(const MicroBatch& batch, const Vlm& model, const parallel::Plan& plan, i64 rank) {
   const ModelConfig& config = model.config();
   const DType dtype = model.parameters().precision().activations;
@@ -155,6 +167,7 @@ PassInputs counted_inputs(const parallel::BatchShape& batch, const Vlm& model, c
         v.class_rows() * (images_before(layout.vision.end(rank)) - images_before(layout.vision.begin(rank)));
     inputs.vision.count = vision_rows;
     inputs.vision.class_rows = IndexList::counted(class_rows, vision_rows);
+    inputs.vision.class_tokens = IndexList::counted(class_rows, 1);
     inputs.vision.patch_rows = IndexList::counted(vision_rows - class_rows, vision_rows);
     if (v.positions != VisionConfig::Positions::none)
       inputs.vision.positions = IndexList::counted(vision_rows, v.position_rows());

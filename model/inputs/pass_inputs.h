@@ -48,6 +48,9 @@ struct PassInputs {
   // Whether some other data group may have images in this pass, and so works with the vision side's
   // parameters.
   bool images_elsewhere = false;
+
+  // All that ops look at. The inputs stay where they are until the upload has run.
+  void add_to(Upload&);
 };
 
 // The plan of one rank that does everything by itself.

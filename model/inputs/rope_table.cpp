@@ -86,24 +86,29 @@ ops::RopeAngles rope_angles(const TextConfig& config, std::span<const Position> 
   ops::RopeAngles angles{.rows = static_cast<i64>(positions.size()), .half = config.head_width / 2};
   angles.factor = rope.attention_factor;
   angles.axes = rope.sections.empty() ? 1 : static_cast<i64>(rope.sections.size());
+  std::vector<i64> rows, axis(static_cast<std::size_t>(angles.half)), sets;
+  std::vector<float> frequencies;
   for (const Position& position : positions)
-    angles.positions.insert(angles.positions.end(), position.begin(), position.begin() + angles.axes);
-  angles.axis.resize(static_cast<std::size_t>(angles.half));
+    rows.insert(rows.end(), position.begin(), position.begin() + angles.axes);
   std::size_t filled_to = 0;
   for (std::size_t a = 0; a < rope.sections.size(); ++a) {
-    for (i64 i = 0; i < rope.sections[a]; ++i) angles.axis[filled_to++] = static_cast<i64>(a);
+    for (i64 i = 0; i < rope.sections[a]; ++i) axis[filled_to++] = static_cast<i64>(a);
   }
   std::map<i64, i64> set_of;  // by length
   const auto set = [&](i64 length) {
     const auto [found, added] = set_of.emplace(length, static_cast<i64>(set_of.size()));
     if (added) {
       const std::vector<float> inverse = inverse_frequencies(rope, config.head_width, length);
-      angles.inverse.insert(angles.inverse.end(), inverse.begin(), inverse.end());
+      frequencies.insert(frequencies.end(), inverse.begin(), inverse.end());
     }
     return found->second;
   };
-  for (i64 length : lengths) angles.set.push_back(set(length));
+  for (i64 length : lengths) sets.push_back(set(length));
   if (lengths.empty()) set(0);
+  angles.positions = std::move(rows);
+  angles.axis = std::move(axis);
+  angles.inverse = std::move(frequencies);
+  angles.set = std::move(sets);
   return angles;
 }
 
@@ -111,16 +116,23 @@ ops::RopeAngles rope_angles(const VisionConfig& config, std::span<const PatchPla
   constexpr double kTheta = 10000;
   const i64 half = config.head_width() / 2, quarter = half / 2;
   ops::RopeAngles angles{.rows = static_cast<i64>(patches.size()), .half = half, .axes = 2};
-  for (const PatchPlace& p : patches) {
-    angles.positions.push_back(p.row);
-    angles.positions.push_back(p.column);
-  }
+  std::vector<i64> rows, axis;
+  std::vector<float> frequencies;
+  for (const PatchPlace& p : patches) rows.insert(rows.end(), {p.row, p.column});
   const std::vector<float> inverse = plain_frequencies(kTheta, half);
   for (i64 i = 0; i < half; ++i) {
-    angles.axis.push_back(i < quarter ? 0 : 1);
-    angles.inverse.push_back(inverse[static_cast<std::size_t>(i % quarter)]);
+    axis.push_back(i < quarter ? 0 : 1);
+    frequencies.push_back(inverse[static_cast<std::size_t>(i % quarter)]);
   }
+  angles.positions = std::move(rows);
+  angles.axis = std::move(axis);
+  angles.inverse = std::move(frequencies);
   return angles;
+}
+
+void add_angles(Upload& upload, const ops::RopeAngles& angles) {
+  for (const SharedList<i64>* list : {&angles.positions, &angles.axis, &angles.set}) upload.add(*list);
+  upload.add(angles.inverse);
 }
 
 RopeTable rope_table(const ops::RopeAngles& angles, DType heads, Arena& arena, Stream stream) {

@@ -5,6 +5,7 @@
 
 #include "model/block.h"
 #include "model/inputs/positions.h"
+#include "runtime/tensor/upload.h"
 
 namespace longsight::model {
 
@@ -25,6 +26,8 @@ struct PatchPlace {
   i64 column = 0;
 };
 ops::RopeAngles rope_angles(const VisionConfig&, std::span<const PatchPlace> patches);
+
+void add_angles(Upload&, const ops::RopeAngles&);
 
 // cos and sin [rows, head width / 2] in `arena`, for heads of that type; empty where there are no angles.
 RopeTable rope_table(const ops::RopeAngles&, DType heads, Arena& arena, Stream);

@@ -66,6 +66,7 @@ class Rows {
     VisionInputs inputs{.count = end_ - begin_};
     inputs.patches = OwnedTensor(dtype, {static_cast<i64>(patch_rows_.size()), v.patch_inputs()}, "patches");
     inputs.patch_rows = IndexList(std::move(patch_rows_), inputs.count, "patch rows");
+    inputs.class_tokens = IndexList(std::vector<i64>(class_rows_.size(), 0), 1, "class tokens");
     inputs.class_rows = IndexList(std::move(class_rows_), inputs.count, "class rows");
     inputs.positions =
         IndexList(std::move(positions_), v.image_size > 0 ? v.position_rows() : 0, "vision positions");
@@ -149,12 +150,20 @@ TileOrder tile_order(const ModelConfig& config, const data::ImageLayout& layout)
 }
 
 VisionRows VisionInputs::rows(Arena& arena, Stream stream) const {
+  check(stream.device == nullptr || uploaded, "{} patches were not uploaded", patches->rows());
   return {.count = count,
           .patch_rows = patch_rows,
           .class_rows = class_rows,
+          .class_tokens = class_tokens,
           .positions = positions,
-          .patches = patches,
+          .patches = stream.device == nullptr ? patches.view() : uploaded,
           .rope = rope_table(angles, patches->dtype(), arena, stream)};
+}
+
+void VisionInputs::add_to(Upload& upload) {
+  for (const IndexList* list : {&patch_rows, &class_rows, &class_tokens, &positions}) upload.add(*list);
+  add_angles(upload, angles);
+  upload.add(patches, uploaded);
 }
 
 VisionInputs vision_inputs(const MicroBatch& batch, const ModelConfig& config, i64 begin, i64 end,

@@ -8,6 +8,7 @@
 
 #include "model/inputs/micro_batch.h"
 #include "model/vision_tower.h"
+#include "runtime/tensor/upload.h"
 
 namespace longsight::model {
 
@@ -27,12 +28,15 @@ std::vector<i64> spread_positions(i64 patches, i64 table);
 // asked for their pixels.
 struct VisionInputs {
   i64 count = 0;
-  IndexList patch_rows = {}, class_rows = {}, positions = {};  // as in VisionRows
-  OwnedTensor patches = {};                                    // [patch rows, inputs of a patch]
-  ops::RopeAngles angles = {};                                 // none without 2-D RoPE
+  IndexList patch_rows = {}, class_rows = {}, class_tokens = {}, positions = {};  // as in VisionRows
+  OwnedTensor patches = {};     // [patch rows, inputs of a patch]
+  Tensor uploaded = {};         // the patches on a device, where they were uploaded
+  ops::RopeAngles angles = {};  // none without 2-D RoPE
 
   // With the tables of angles in `arena`; borrows the patches.
   VisionRows rows(Arena& arena, Stream stream) const;
+  // Stays where it is until the upload has run.
+  void add_to(Upload&);
 };
 VisionInputs vision_inputs(const MicroBatch&, const ModelConfig&, i64 begin, i64 end, DType);
 

@@ -11,6 +11,7 @@
 #include "parallel/layout/cuts.h"
 #include "parallel/workspace.h"
 #include "runtime/tensor/matrix.h"
+#include "runtime/tensor/upload.h"
 
 namespace longsight::parallel {
 
@@ -59,6 +60,9 @@ class AttentionStrategy {
   virtual void forward_again(Tensor lse, Tensor qkv, const Workspace&) = 0;
   // d_qkv is overwritten. o as forward wrote it. Pops the frame. Collective over the group.
   virtual void backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace&) = 0;
+
+  // The lists that it hands to ops.
+  virtual void add_to(Upload&) const {}
 
   // Pairs of a query and a key that a rank looks at, for every query head that it does so for; by rank.
   virtual std::vector<double> head_pairs() const = 0;

@@ -25,6 +25,7 @@ class GatherAttention final : public AttentionStrategy {
   void forward(Tensor o, Tensor lse, Tensor qkv, const Workspace&) override;
   void forward_again(Tensor lse, Tensor qkv, const Workspace&) override;
   void backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace&) override;
+  void add_to(Upload& upload) const override { upload.add(read_rows({})); }
   std::vector<double> head_pairs() const override { return pairs_of_rows(shape_, stream_); }
 
  private:

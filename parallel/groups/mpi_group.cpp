@@ -74,7 +74,7 @@ std::unique_ptr<ProcessGroup> MpiGroup::part(MPI_Comm owned, std::string label) 
 
 std::unique_ptr<ProcessGroup> MpiGroup::split(int color, int key, std::string label) {
   check(color >= 0, "color {} of group {}", color, label);
-  do_barrier(label.c_str());  // MPI's own call does not sleep
+  do_barrier(label.c_str(), {});  // MPI's own call does not sleep
   MPI_Comm comm = MPI_COMM_NULL;
   checked(MPI_Comm_split(comm_, color, key, &comm), "MPI_Comm_split", label.c_str());
   return part(comm, std::move(label));
@@ -161,7 +161,7 @@ void MpiGroup::wait(MPI_Request request, const char* function, const char* label
 // All messages at once: as fast as pairwise or MPI_Alltoallv on shared memory (measured with Open MPI 4.1.4),
 // and it does not make the ranks of an uneven exchange wait for each other in steps.
 void MpiGroup::do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType dtype,
-                           const char* label) {
+                           const char* label, Stream) {
   for (const Outgoing& block : send) narrow<int>(block.count);  // before anything is under way
   for (const Incoming& block : recv) narrow<int>(block.count);
   for (int step = 1; step < size(); ++step) {
@@ -180,14 +180,15 @@ void MpiGroup::do_exchange(std::span<const Outgoing> send, std::span<const Incom
   wait(dtype, label);
 }
 
-void MpiGroup::do_send_recv(Outgoing send, int to, Incoming recv, int from, DType dtype, const char* label) {
+void MpiGroup::do_send_recv(Outgoing send, int to, Incoming recv, int from, DType dtype, const char* label,
+                            Stream) {
   narrow<int>(send.count);
   if (from >= 0) post_recv(recv, from, dtype, label);
   if (to >= 0) post_send(send, to, dtype, label);
   wait(dtype, label);
 }
 
-void MpiGroup::do_broadcast(void* data, i64 bytes, int root, const char* label) {
+void MpiGroup::do_broadcast(void* data, i64 bytes, int root, const char* label, Stream) {
   constexpr i64 kMessage = i64{1} << 30;  // an MPI count is an int
   for (i64 done = 0; done < bytes; done += kMessage) {
     MPI_Request request = MPI_REQUEST_NULL;
@@ -198,7 +199,7 @@ void MpiGroup::do_broadcast(void* data, i64 bytes, int root, const char* label) 
   }
 }
 
-void MpiGroup::do_gather(const void* value, void* all, i64 bytes, const char* label) {
+void MpiGroup::do_gather(const void* value, void* all, i64 bytes, const char* label, Stream) {
   MPI_Request request = MPI_REQUEST_NULL;
   checked(
       MPI_Iallgather(value, narrow<int>(bytes), MPI_BYTE, all, narrow<int>(bytes), MPI_BYTE, comm_, &request),
@@ -206,7 +207,7 @@ void MpiGroup::do_gather(const void* value, void* all, i64 bytes, const char* la
   wait(request, "MPI_Iallgather", label);
 }
 
-void MpiGroup::do_barrier(const char* label) {
+void MpiGroup::do_barrier(const char* label, Stream) {
   MPI_Request request = MPI_REQUEST_NULL;
   checked(MPI_Ibarrier(comm_, &request), "MPI_Ibarrier", label);
   wait(request, "MPI_Ibarrier", label);

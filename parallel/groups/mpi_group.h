@@ -32,12 +32,13 @@ class MpiGroup final : public ProcessGroup {
                                          std::shared_ptr<FlightRecord> record);
   std::unique_ptr<ProcessGroup> part(MPI_Comm owned, std::string label) const;
 
-  void do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType,
-                   const char* label) override;
-  void do_send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label) override;
-  void do_broadcast(void* data, i64 bytes, int root, const char* label) override;
-  void do_gather(const void* value, void* all, i64 bytes, const char* label) override;
-  void do_barrier(const char* label) override;
+  void do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType, const char* label,
+                   Stream) override;
+  void do_send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label,
+                    Stream) override;
+  void do_broadcast(void* data, i64 bytes, int root, const char* label, Stream) override;
+  void do_gather(const void* value, void* all, i64 bytes, const char* label, Stream) override;
+  void do_barrier(const char* label, Stream) override;
   void do_abort(int code) override;
 
   void checked(int status, const char* function, const char* call) const;

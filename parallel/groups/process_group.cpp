@@ -21,6 +21,11 @@ std::byte* at(void* data, i64 element, DType dtype) {
   return static_cast<std::byte*>(data) + element * size_of(dtype);
 }
 
+void copy_block(void* to, const void* from, i64 bytes, Stream stream) {
+  if (stream.device != nullptr) return stream.device->copy_within(to, from, bytes, stream);
+  std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+
 i64 sum_of(std::span<const i64> counts) {
   return std::accumulate(counts.begin(), counts.end(), i64{0});
 }
@@ -77,7 +82,7 @@ void ProcessGroup::check_call(bool ok, const Call& call, fmt::format_string<A...
 // ends.
 class ProcessGroup::Running {
  public:
-  Running(ProcessGroup& group, Stream stream, const Call& call) : group_(group) {
+  Running(ProcessGroup& group, Stream stream, const Call& call) : group_(group), stream_(stream) {
     group.check_call(stream.backend == group.backend(), call, "a group of {} got a stream of {}",
                      longsight::name_of(group.backend()), longsight::name_of(stream.backend));
     issued_ = group.announce(call, stream);
@@ -86,6 +91,12 @@ class ProcessGroup::Running {
     if (state.record) state.record->begin(call, state.label, ++state.calls, start_);
   }
   ~Running() {
+    if (begun_) {
+      try {
+        group_.end_work(stream_);
+      } catch (const Error&) {  // a device that has failed says so to whoever waits for it
+      }
+    }
     const double end = steady_seconds();
     CommunicationCounters& counters = group_.state_->counters;
     ++counters.calls;
@@ -96,9 +107,19 @@ class ProcessGroup::Running {
   Running& operator=(const Running&) = delete;
 
   bool issued() const { return issued_; }  // false: of a trace, there is nothing to do
+  // Where the call queues its work. What touches no memory of the caller waits for nothing.
+  Stream stream(bool touches_memory = true) {
+    if (touches_memory && !begun_) {
+      group_.begin_work(stream_);
+      begun_ = true;
+    }
+    return group_.work_stream(stream_);
+  }
 
  private:
   ProcessGroup& group_;
+  Stream stream_;
+  bool begun_ = false;
   bool issued_ = false;
   double start_ = 0;
 };
@@ -130,21 +151,25 @@ void ProcessGroup::check_counts(std::span<const i64> counts, const Call& call) c
 }
 
 void ProcessGroup::exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType dtype,
-                            const char* label) {
-  for (int r = 0; r < size_; ++r) {
-    if (r != rank_) state_->counters.bytes_sent += send[static_cast<std::size_t>(r)].count * size_of(dtype);
+                            const char* label, Running& running) {
+  bool moves = false;
+  for (std::size_t r = 0; r < send.size(); ++r) {
+    const bool own = static_cast<int>(r) == rank_;
+    if (!own) state_->counters.bytes_sent += send[r].count * size_of(dtype);
+    moves = moves || ((send[r].count > 0 || recv[r].count > 0) && !(own && send[r].data == recv[r].data));
   }
-  do_exchange(send, recv, dtype, label);
+  do_exchange(send, recv, dtype, label, running.stream(moves));
 }
 
-void ProcessGroup::send_recv(Outgoing send, int to, Incoming recv, int from, DType dtype, const char* label) {
+void ProcessGroup::send_recv(Outgoing send, int to, Incoming recv, int from, DType dtype, const char* label,
+                             Running& running) {
   if (to >= 0) state_->counters.bytes_sent += send.count * size_of(dtype);
-  do_send_recv(send, to, recv, from, dtype, label);
+  do_send_recv(send, to, recv, from, dtype, label, running.stream(send.count > 0 || recv.count > 0));
 }
 
-void ProcessGroup::gather(const void* value, void* all, i64 bytes, const char* label) {
+void ProcessGroup::gather(const void* value, void* all, i64 bytes, const char* label, Running& running) {
   state_->counters.bytes_sent += bytes * (size_ - 1);
-  do_gather(value, all, bytes, label);
+  do_gather(value, all, bytes, label, running.stream());
 }
 
 void ProcessGroup::all_to_all_v(const void* send, std::span<const i64> send_counts, void* recv,
@@ -156,7 +181,7 @@ void ProcessGroup::all_to_all_v(const void* send, std::span<const i64> send_coun
   const std::size_t me = static_cast<std::size_t>(rank_);
   check_call(send_counts[me] == recv_counts[me], call, "sends {} elements to itself but expects {}",
              send_counts[me], recv_counts[me]);
-  const Running running(*this, stream, call);
+  Running running(*this, stream, call);
   if (!running.issued()) return;
   std::vector<Outgoing> out;
   std::vector<Incoming> in;
@@ -168,14 +193,14 @@ void ProcessGroup::all_to_all_v(const void* send, std::span<const i64> send_coun
     sent += send_counts[r];
     received += recv_counts[r];
   }
-  exchange(out, in, dtype, label);
+  exchange(out, in, dtype, label, running);
 }
 
 void ProcessGroup::all_gather_v(const void* send, void* recv, std::span<const i64> counts, DType dtype,
                                 Stream stream, const char* label) {
   const Call call{Operation::all_gather, label, dtype, counts};
   check_counts(counts, call);
-  const Running running(*this, stream, call);
+  Running running(*this, stream, call);
   if (!running.issued()) return;
   const std::vector<Outgoing> out(counts.size(), {send, counts[static_cast<std::size_t>(rank_)]});
   std::vector<Incoming> in;
@@ -184,7 +209,7 @@ void ProcessGroup::all_gather_v(const void* send, void* recv, std::span<const i6
     in.push_back({at(recv, received, dtype), count});
     received += count;
   }
-  exchange(out, in, dtype, label);
+  exchange(out, in, dtype, label, running);
 }
 
 // Elements per rank of one round of a reduction.
@@ -194,14 +219,14 @@ i64 ProcessGroup::reduction_piece(DType dtype) const {
 
 void* ProcessGroup::scratch(i64 bytes) {
   Storage& kept = state_->scratch;
-  if (kept.bytes() < bytes) kept = Storage(bytes, "reduction scratch", backend());
+  if (kept.bytes() < bytes) kept = Storage(bytes, "reduction scratch", place());
   return kept.tensor(DType::U8, {kept.bytes()}).data();
 }
 
 // result = this rank's block, combined over all ranks. blocks[r] is what this rank holds of rank r's block; a
 // block has at most reduction_piece elements. `result` may be blocks[rank()].
 void ProcessGroup::reduce_blocks(std::span<const Outgoing> blocks, void* result, DType dtype,
-                                 ops::Combination reduction, Stream stream, const char* label) {
+                                 ops::Combination reduction, Running& running, const char* label) {
   const std::size_t me = static_cast<std::size_t>(rank_);
   const i64 count = blocks[me].count;
   const i64 needed = reduction_piece(dtype) * (size_ - 1) * size_of(dtype);
@@ -213,11 +238,12 @@ void ProcessGroup::reduce_blocks(std::span<const Outgoing> blocks, void* result,
   for (std::size_t r = 0, slot = 0; r < in.size(); ++r) {
     if (r != me) in[r] = {at(memory, static_cast<i64>(slot++) * count, dtype), count};
   }
-  exchange(out, in, dtype, label);
+  exchange(out, in, dtype, label, running);
+  if (count == 0) return;
   std::vector<Tensor> terms;
   for (std::size_t r = 0; r < in.size(); ++r)
     terms.push_back({r == me ? const_cast<void*>(blocks[r].data) : in[r].data, dtype, {count}, backend()});
-  ops::combine({result, dtype, {count}, backend()}, terms, reduction, stream);
+  ops::combine({result, dtype, {count}, backend()}, terms, reduction, running.stream());
 }
 
 void ProcessGroup::reduce_scatter_v(const void* send, void* recv, std::span<const i64> counts, DType dtype,
@@ -225,7 +251,7 @@ void ProcessGroup::reduce_scatter_v(const void* send, void* recv, std::span<cons
   const Call call{Operation::reduce_scatter, label, dtype, counts};
   check_counts(counts, call);
   check_reducible(dtype);
-  const Running running(*this, stream, call);
+  Running running(*this, stream, call);
   if (!running.issued()) return;
   const i64 piece = reduction_piece(dtype);
   const i64 longest = *std::max_element(counts.begin(), counts.end());
@@ -238,7 +264,7 @@ void ProcessGroup::reduce_scatter_v(const void* send, void* recv, std::span<cons
       displacement += count;
     }
     const bool mine = blocks[static_cast<std::size_t>(rank_)].count > 0;
-    reduce_blocks(blocks, mine ? at(recv, done, dtype) : nullptr, dtype, ops::Combination::sum, stream,
+    reduce_blocks(blocks, mine ? at(recv, done, dtype) : nullptr, dtype, ops::Combination::sum, running,
                   label);
   }
 }
@@ -246,7 +272,7 @@ void ProcessGroup::reduce_scatter_v(const void* send, void* recv, std::span<cons
 void ProcessGroup::all_reduce(Tensor data, ops::Combination reduction, Stream stream, const Call& call) {
   const DType dtype = data.dtype();
   check_reducible(dtype);
-  const Running running(*this, stream, call);
+  Running running(*this, stream, call);
   if (!running.issued()) return;
   const std::size_t ranks = static_cast<std::size_t>(size_);
   const std::size_t me = static_cast<std::size_t>(rank_);
@@ -254,11 +280,11 @@ void ProcessGroup::all_reduce(Tensor data, ops::Combination reduction, Stream st
 
   if (data.bytes() * size_ <= kSmallReductionBytes) {
     void* const all = scratch(data.bytes() * size_);
-    gather(data.data(), all, data.bytes(), call.label);
+    gather(data.data(), all, data.bytes(), call.label, running);
     std::vector<Tensor> terms;
     for (i64 r = 0; r < size_; ++r)
       terms.push_back({at(all, r * data.elements(), dtype), dtype, {data.elements()}, backend()});
-    ops::combine(data, terms, reduction, stream);
+    ops::combine(data, terms, reduction, running.stream());
     return;
   }
 
@@ -275,9 +301,9 @@ void ProcessGroup::all_reduce(Tensor data, ops::Combination reduction, Stream st
       slices.push_back({slice, last - first});
       results.push_back({slice, last - first});
     }
-    reduce_blocks(slices, results[me].data, dtype, reduction, stream, call.label);
+    reduce_blocks(slices, results[me].data, dtype, reduction, running, call.label);
     const std::vector<Outgoing> mine(ranks, {results[me].data, results[me].count});
-    exchange(mine, results, dtype, call.label);
+    exchange(mine, results, dtype, call.label, running);
   }
 }
 
@@ -294,18 +320,22 @@ void ProcessGroup::all_reduce_max(Tensor data, Stream stream, const char* label)
 }
 
 double ProcessGroup::all_reduce_sum(double value, Stream stream, const char* label) {
+  if (&control() != this) return control().all_reduce_sum(value, {}, label);
   all_reduce_sum(Tensor(&value, DType::F64, {1}), stream, label);
   return value;
 }
 i64 ProcessGroup::all_reduce_sum(i64 value, Stream stream, const char* label) {
+  if (&control() != this) return control().all_reduce_sum(value, {}, label);
   all_reduce_sum(Tensor(&value, DType::I64, {1}), stream, label);
   return value;
 }
 double ProcessGroup::all_reduce_max(double value, Stream stream, const char* label) {
+  if (&control() != this) return control().all_reduce_max(value, {}, label);
   all_reduce_max(Tensor(&value, DType::F64, {1}), stream, label);
   return value;
 }
 i64 ProcessGroup::all_reduce_max(i64 value, Stream stream, const char* label) {
+  if (&control() != this) return control().all_reduce_max(value, {}, label);
   all_reduce_max(Tensor(&value, DType::I64, {1}), stream, label);
   return value;
 }
@@ -313,11 +343,11 @@ i64 ProcessGroup::all_reduce_max(i64 value, Stream stream, const char* label) {
 void ProcessGroup::broadcast(void* data, i64 count, DType dtype, int root, Stream stream, const char* label) {
   const Call call{Operation::broadcast, label, dtype, {&count, 1}, {}, root};
   check_call(root >= 0 && root < size_ && count >= 0, call, "root {}, {} elements", root, count);
-  const Running running(*this, stream, call);
+  Running running(*this, stream, call);
   if (!running.issued()) return;
   const i64 bytes = checked_mul(count, size_of(dtype));
   if (rank_ == root) state_->counters.bytes_sent += bytes * (size_ - 1);
-  if (size_ > 1 && bytes > 0) do_broadcast(data, bytes, root, label);
+  if (size_ > 1 && bytes > 0) do_broadcast(data, bytes, root, label, running.stream());
 }
 
 void ProcessGroup::shift(const void* send, i64 send_count, void* recv, i64 recv_count, int offset,
@@ -327,49 +357,49 @@ void ProcessGroup::shift(const void* send, i64 send_count, void* recv, i64 recv_
   const int step = (offset % size_ + size_) % size_;
   check_call(step != 0 || send_count == recv_count, call, "sends {} elements to itself but expects {}",
              send_count, recv_count);
-  const Running running(*this, stream, call);
+  Running running(*this, stream, call);
   if (!running.issued()) return;
   if (step == 0) {
-    if (send_count > 0 && send != recv)
-      std::memcpy(recv, send, static_cast<std::size_t>(send_count * size_of(dtype)));
+    if (send_count > 0 && send != recv) copy_block(recv, send, send_count * size_of(dtype), running.stream());
     return;
   }
   send_recv({send, send_count}, (rank_ + step) % size_, {recv, recv_count}, (rank_ - step + size_) % size_,
-            dtype, label);
+            dtype, label, running);
 }
 
 void ProcessGroup::send(const void* data, i64 count, DType dtype, int to, Stream stream, const char* label) {
   const Call call{Operation::transfer, label, dtype, {&count, 1}, {}, to};
   check_call(to >= 0 && to < size_ && to != rank_ && count >= 0, call, "to rank {}, {} elements", to, count);
-  const Running running(*this, stream, call);
+  Running running(*this, stream, call);
   if (!running.issued()) return;
-  send_recv({data, count}, to, {}, -1, dtype, label);
+  send_recv({data, count}, to, {}, -1, dtype, label, running);
 }
 
 void ProcessGroup::recv(void* data, i64 count, DType dtype, int from, Stream stream, const char* label) {
   const Call call{Operation::transfer, label, dtype, {}, {&count, 1}, from};
   check_call(from >= 0 && from < size_ && from != rank_ && count >= 0, call, "from rank {}, {} elements",
              from, count);
-  const Running running(*this, stream, call);
+  Running running(*this, stream, call);
   if (!running.issued()) return;
-  send_recv({}, -1, {data, count}, from, dtype, label);
+  send_recv({}, -1, {data, count}, from, dtype, label, running);
 }
 
 void ProcessGroup::barrier(Stream stream, const char* label) {
-  const Running running(*this, stream, {Operation::barrier, label});
+  Running running(*this, stream, {Operation::barrier, label});
   if (!running.issued()) return;
-  if (size_ > 1) do_barrier(label);
+  if (size_ > 1) do_barrier(label, running.stream());
 }
 
 void ProcessGroup::all_gather_bytes(const void* value, void* all, std::size_t bytes, Stream stream,
                                     const char* label) {
   const i64 count = narrow<i64>(bytes);
-  const Running running(*this, stream, {Operation::values, label, DType::U8, {&count, 1}});
+  Running running(*this, stream, {Operation::values, label, DType::U8, {&count, 1}});
   check(running.issued(), "values of other ranks are read within a trace: \"{}\"", label);
-  gather(value, all, count, label);
+  gather(value, all, count, label, running);
 }
 
 std::vector<std::string> ProcessGroup::all_gather(const std::string& text, Stream stream, const char* label) {
+  if (&control() != this) return control().all_gather(text, Stream{}, label);
   const std::vector<i64> lengths = all_gather(static_cast<i64>(text.size()), stream, label);
   std::string joined(static_cast<std::size_t>(sum_of(lengths)), '\0');
   all_gather_v(text.data(), joined.data(), lengths, DType::U8, stream, label);

@@ -1,5 +1,8 @@
-// A group of ranks and the collectives over it. Backends: self (one rank, no MPI) and mpi, made in main and
-// passed down; trace, which lists what it is called for.
+// A group of ranks and the collectives over it. Of the host: self (one rank, no MPI) and mpi, made in main
+// and passed down; of a device: staged and nccl; trace, which lists what it is called for.
+//
+// A group of a device queues: a call runs on the device's communication stream, behind what has been queued
+// on the caller's stream, and what is queued there afterwards runs behind the call.
 //
 // Every function except rank/size/label/counters/abort is a collective: all ranks of the group call it, in
 // the same order, with arguments that fit together. Counts are elements, one per rank in rank order; the
@@ -66,13 +69,27 @@ enum class Phase : int;
 
 inline constexpr const char* kWorldLabel = "world";  // the group of all ranks
 
+// A block of memory that goes to, or comes from, one rank: elements. Null data with a count of 0 is legal.
+struct Outgoing {
+  const void* data = nullptr;
+  i64 count = 0;
+};
+struct Incoming {
+  void* data = nullptr;
+  i64 count = 0;
+};
+
 class ProcessGroup {
  public:
   virtual ~ProcessGroup() = default;
   ProcessGroup(const ProcessGroup&) = delete;
   ProcessGroup& operator=(const ProcessGroup&) = delete;
 
-  virtual Backend backend() const { return Backend::host; }  // of the memory that it moves, and of streams
+  virtual MemoryPlace place() const { return {}; }     // of the memory that it moves
+  Backend backend() const { return place().backend; }  // of that, and of streams
+  // The same ranks for values of the host: this group itself, unless it is one of a device. What the
+  // functions below do with single values and texts goes through it, and never waits for a stream.
+  virtual ProcessGroup& control() { return *this; }
   int rank() const { return rank_; }
   int size() const { return size_; }
   const std::string& label() const { return state_->label; }  // "world", "sequence", "data"
@@ -126,6 +143,7 @@ class ProcessGroup {
   template <class T>
   std::vector<T> all_gather(const T& value, Stream stream, const char* label = "") {
     static_assert(std::is_trivially_copyable_v<T>);
+    if (&control() != this) return control().all_gather(value, Stream{}, label);
     std::vector<T> all(static_cast<std::size_t>(size()));
     all_gather_bytes(&value, all.data(), sizeof(T), stream, label);
     return all;
@@ -159,26 +177,22 @@ class ProcessGroup {
   ProcessGroup(Wrapping, const ProcessGroup& wrapped)
       : rank_(wrapped.rank_), size_(wrapped.size_), state_(wrapped.state_) {}
 
-  // A block of memory that goes to, or comes from, one rank. Null data with a count of 0 is legal.
-  struct Outgoing {
-    const void* data = nullptr;
-    i64 count = 0;
-  };
-  struct Incoming {
-    void* data = nullptr;
-    i64 count = 0;
-  };
-
-  // What a backend does. Counts and ranks have been checked, bytes have been counted. An exchange has one
-  // block per rank each way; this rank's own is copied unless both are the same memory.
+  // What a backend does, on its stream of work. Counts and ranks have been checked, bytes have been counted.
+  // An exchange has one block per rank each way; this rank's own is copied unless both are the same memory.
   virtual void do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType,
-                           const char* label) = 0;
-  virtual void do_send_recv(Outgoing send, int to, Incoming recv, int from, DType,
-                            const char* label) = 0;  // -1: none
-  virtual void do_broadcast(void* data, i64 bytes, int root, const char* label) = 0;
-  virtual void do_gather(const void* value, void* all, i64 bytes, const char* label) = 0;
-  virtual void do_barrier(const char* label) = 0;
+                           const char* label, Stream) = 0;
+  virtual void do_send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label,
+                            Stream) = 0;  // -1: none
+  virtual void do_broadcast(void* data, i64 bytes, int root, const char* label, Stream) = 0;
+  virtual void do_gather(const void* value, void* all, i64 bytes, const char* label, Stream) = 0;
+  virtual void do_barrier(const char* label, Stream) = 0;
   virtual void do_abort(int code) = 0;
+
+  // The stream that calls are queued on where they are made on `stream`; that its work waits for what is
+  // queued there; and that what comes there waits for it.
+  virtual Stream work_stream(Stream stream) { return stream; }
+  virtual void begin_work(Stream) {}
+  virtual void end_work(Stream) {}
 
   // Before a call is issued: the schedule check throws here. false: the call is not issued (a trace).
   virtual bool announce(const Call&, Stream) { return true; }
@@ -187,20 +201,22 @@ class ProcessGroup {
 
  private:
   friend class ScheduledGroup;  // a decorator: uses the backend of the group that it wraps
+  friend class StagedGroup;     // likewise, of the group that it moves memory of the host with
   friend struct Exchange;
   class Running;
 
   template <class... A>
   void check_call(bool ok, const Call&, fmt::format_string<A...> text, A&&... values) const;
   void check_counts(std::span<const i64> counts, const Call&) const;
-  void exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType, const char* label);
-  void send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label);
-  void gather(const void* value, void* all, i64 bytes, const char* label);
+  void exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType, const char* label,
+                Running&);
+  void send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label, Running&);
+  void gather(const void* value, void* all, i64 bytes, const char* label, Running&);
   void all_gather_bytes(const void* value, void* all, std::size_t bytes, Stream, const char* label);
   void all_reduce(Tensor data, ops::Combination, Stream, const Call&);
   i64 reduction_piece(DType) const;
   void* scratch(i64 bytes);  // until the next call
-  void reduce_blocks(std::span<const Outgoing> blocks, void* result, DType, ops::Combination, Stream,
+  void reduce_blocks(std::span<const Outgoing> blocks, void* result, DType, ops::Combination, Running&,
                      const char* label);
 
   int rank_ = 0;

@@ -177,6 +177,7 @@ std::vector<u64> pair_hashes(const Schedule& schedule, Side side, i64 rank, i64 
 
 void agree(const Schedule& schedule, ProcessGroup& group, Stream stream) {
   if (group.size() == 1 || group.backend() == Backend::trace) return;
+  if (&group.control() != &group) return agree(schedule, group.control(), {});
   const std::vector<u64> said =
       swapped(pair_hashes(schedule, Side::says, group.rank(), group.size()), group, stream);
   const bool fits = said == pair_hashes(schedule, Side::expects, group.rank(), group.size());
@@ -291,25 +292,25 @@ bool ScheduledGroup::lists(const Exchange& exchange, DType dtype, Stream stream)
 }
 
 void ScheduledGroup::do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType dtype,
-                                 const char* label) {
-  group_.do_exchange(send, recv, dtype, label);
+                                 const char* label, Stream stream) {
+  group_.do_exchange(send, recv, dtype, label, stream);
 }
 
 void ScheduledGroup::do_send_recv(Outgoing send, int to, Incoming recv, int from, DType dtype,
-                                  const char* label) {
-  group_.do_send_recv(send, to, recv, from, dtype, label);
+                                  const char* label, Stream stream) {
+  group_.do_send_recv(send, to, recv, from, dtype, label, stream);
 }
 
-void ScheduledGroup::do_broadcast(void* data, i64 bytes, int root, const char* label) {
-  group_.do_broadcast(data, bytes, root, label);
+void ScheduledGroup::do_broadcast(void* data, i64 bytes, int root, const char* label, Stream stream) {
+  group_.do_broadcast(data, bytes, root, label, stream);
 }
 
-void ScheduledGroup::do_gather(const void* value, void* all, i64 bytes, const char* label) {
-  group_.do_gather(value, all, bytes, label);
+void ScheduledGroup::do_gather(const void* value, void* all, i64 bytes, const char* label, Stream stream) {
+  group_.do_gather(value, all, bytes, label, stream);
 }
 
-void ScheduledGroup::do_barrier(const char* label) {
-  group_.do_barrier(label);
+void ScheduledGroup::do_barrier(const char* label, Stream stream) {
+  group_.do_barrier(label, stream);
 }
 
 void ScheduledGroup::do_abort(int code) {

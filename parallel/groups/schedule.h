@@ -84,7 +84,8 @@ class ScheduledGroup final : public ProcessGroup {
 
   std::unique_ptr<ProcessGroup> split(int color, int key,
                                       std::string label) override;  // throws: no schedule knows it
-  Backend backend() const override { return group_.backend(); }
+  MemoryPlace place() const override { return group_.place(); }
+  ProcessGroup& control() override { return &group_.control() == &group_ ? *this : group_.control(); }
 
  private:
   bool announce(const Call& call, Stream stream) override {
@@ -92,13 +93,17 @@ class ScheduledGroup final : public ProcessGroup {
     return group_.announce(call, stream);
   }
   bool lists(const Exchange& exchange, DType, Stream) override;
-  void do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType,
-                   const char* label) override;
-  void do_send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label) override;
-  void do_broadcast(void* data, i64 bytes, int root, const char* label) override;
-  void do_gather(const void* value, void* all, i64 bytes, const char* label) override;
-  void do_barrier(const char* label) override;
+  void do_exchange(std::span<const Outgoing> send, std::span<const Incoming> recv, DType, const char* label,
+                   Stream) override;
+  void do_send_recv(Outgoing send, int to, Incoming recv, int from, DType, const char* label,
+                    Stream) override;
+  void do_broadcast(void* data, i64 bytes, int root, const char* label, Stream) override;
+  void do_gather(const void* value, void* all, i64 bytes, const char* label, Stream) override;
+  void do_barrier(const char* label, Stream) override;
   void do_abort(int code) override;
+  Stream work_stream(Stream stream) override { return group_.work_stream(stream); }
+  void begin_work(Stream stream) override { group_.begin_work(stream); }
+  void end_work(Stream stream) override { group_.end_work(stream); }
 
   ProcessGroup& group_;
   ScheduleCursor& cursor_;

@@ -14,7 +14,7 @@ class TraceGroup final : public ProcessGroup {
   TraceGroup(int rank, int ranks, std::string label, const TraceGroup& beside)
       : ProcessGroup(rank, ranks, std::move(label)), list_(beside.list_) {}
 
-  Backend backend() const override { return Backend::trace; }
+  MemoryPlace place() const override { return Backend::trace; }
   const Schedule& schedule() const { return list_->schedule; }
   Schedule take_schedule() { return std::move(list_->schedule); }
   // Of each entry.
@@ -27,13 +27,14 @@ class TraceGroup final : public ProcessGroup {
   bool lists(const Exchange&, DType, Stream) override;
 
   [[noreturn]] static void nothing();
-  void do_exchange(std::span<const Outgoing>, std::span<const Incoming>, DType, const char*) override {
+  void do_exchange(std::span<const Outgoing>, std::span<const Incoming>, DType, const char*,
+                   Stream) override {
     nothing();
   }
-  void do_send_recv(Outgoing, int, Incoming, int, DType, const char*) override { nothing(); }
-  void do_broadcast(void*, i64, int, const char*) override { nothing(); }
-  void do_gather(const void*, void*, i64, const char*) override { nothing(); }
-  void do_barrier(const char*) override { nothing(); }
+  void do_send_recv(Outgoing, int, Incoming, int, DType, const char*, Stream) override { nothing(); }
+  void do_broadcast(void*, i64, int, const char*, Stream) override { nothing(); }
+  void do_gather(const void*, void*, i64, const char*, Stream) override { nothing(); }
+  void do_barrier(const char*, Stream) override { nothing(); }
   void do_abort(int) override {}
 
   struct List {

@@ -1,5 +1,6 @@
 #include "runtime/ops/activation.h"
 
+#include "runtime/ops/cuda/activation.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/activation.h"
 
@@ -27,21 +28,27 @@ Activation activation_from_hf(std::string_view name, std::string_view where) {
 
 void activation(Matrix y, Matrix x, Activation kind, Stream stream) {
   check_like("activation", y, x);
-  execute(stream, {"activation", 0, bytes_of({y, x})}, [&] { host::activation(y, x, kind); });
+  execute(
+      stream, {"activation", 0, bytes_of({y, x})}, [=] { host::activation(y, x, kind); },
+      [&] { cuda::activation(y, x, kind, stream); });
 }
 
 void activation_backward(Matrix dx, Matrix dy, Matrix x, Activation kind, Stream stream) {
   check_like("activation backward", dx, x);
   check_like("activation backward", dy, x);
-  execute(stream, {"activation_backward", 0, bytes_of({dx, dy, x})},
-          [&] { host::activation_backward(dx, dy, x, kind); });
+  execute(
+      stream, {"activation_backward", 0, bytes_of({dx, dy, x})},
+      [=] { host::activation_backward(dx, dy, x, kind); },
+      [&] { cuda::activation_backward(dx, dy, x, kind, stream); });
 }
 
 void gated(Matrix h, Matrix gate_up, Activation kind, Stream stream) {
   check(gate_up.rows == h.rows && gate_up.cols == 2 * h.cols && gate_up.dtype == h.dtype,
         "gated: {} [{}, {}] from {} [{}, {}]", name_of(h.dtype), h.rows, h.cols, name_of(gate_up.dtype),
         gate_up.rows, gate_up.cols);
-  execute(stream, {"gated", 0, bytes_of({h, gate_up})}, [&] { host::gated(h, gate_up, kind); });
+  execute(
+      stream, {"gated", 0, bytes_of({h, gate_up})}, [=] { host::gated(h, gate_up, kind); },
+      [&] { cuda::gated(h, gate_up, kind, stream); });
 }
 
 void gated_backward(Matrix d_gate_up, Matrix h, Matrix dh, Matrix gate_up, Activation kind, Stream stream) {
@@ -50,8 +57,10 @@ void gated_backward(Matrix d_gate_up, Matrix h, Matrix dh, Matrix gate_up, Activ
         "gated backward: {} [{}, {}] for {} [{}, {}]", name_of(dh.dtype), dh.rows, dh.cols,
         name_of(gate_up.dtype), gate_up.rows, gate_up.cols);
   if (h) check_like("gated backward", h, dh);
-  execute(stream, {"gated_backward", 0, bytes_of({d_gate_up, h, dh, gate_up})},
-          [&] { host::gated_backward(d_gate_up, h, dh, gate_up, kind); });
+  execute(
+      stream, {"gated_backward", 0, bytes_of({d_gate_up, h, dh, gate_up})},
+      [=] { host::gated_backward(d_gate_up, h, dh, gate_up, kind); },
+      [&] { cuda::gated_backward(d_gate_up, h, dh, gate_up, kind, stream); });
 }
 
 }  // namespace longsight::ops

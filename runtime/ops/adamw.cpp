@@ -1,5 +1,6 @@
 #include "runtime/ops/adamw.h"
 
+#include "runtime/ops/cuda/adamw.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/adamw.h"
 
@@ -28,24 +29,30 @@ void adamw_step(Tensor value, Tensor gradient, Tensor first_moment, Tensor secon
   }
   check_number("adamw_step", "the scale", scale);
   check(options.step >= 1, "adamw_step: step {}", options.step);
-  execute(stream,
-          {"adamw_step", 0,
-           bytes_of({value, value, gradient, gradient, first_moment, first_moment, second_moment,
-                     second_moment, copy})},
-          [&] { host::adamw_step(value, gradient, first_moment, second_moment, scale, options, copy); });
+  execute(
+      stream,
+      {"adamw_step", 0,
+       bytes_of({value, value, gradient, gradient, first_moment, first_moment, second_moment, second_moment,
+                 copy})},
+      [=] { host::adamw_step(value, gradient, first_moment, second_moment, scale, options, copy); },
+      [&] { cuda::adamw_step(value, gradient, first_moment, second_moment, scale, options, copy, stream); });
 }
 
 void sum_of_squares(Tensor sum, Tensor x, Stream stream) {
   check_number("sum_of_squares", "the sum", sum);
-  execute(stream, {"sum_of_squares", 0, bytes_of({x})}, [&] { host::sum_of_squares(sum, x); });
+  execute(
+      stream, {"sum_of_squares", 0, bytes_of({x})}, [=] { host::sum_of_squares(sum, x); },
+      [&] { cuda::sum_of_squares(sum, x, stream); });
 }
 
 void clip_scale(Tensor scale, Tensor squares, Tensor loss, double clip, Stream stream) {
   check_number("clip_scale", "the scale", scale);
   check_number("clip_scale", "the sum of squares", squares);
   check_number("clip_scale", "the loss", loss);
-  execute(stream, {"clip_scale", 0, bytes_of({scale, squares, loss})},
-          [&] { host::clip_scale(scale, squares, loss, clip); });
+  execute(
+      stream, {"clip_scale", 0, bytes_of({scale, squares, loss})},
+      [=] { host::clip_scale(scale, squares, loss, clip); },
+      [&] { cuda::clip_scale(scale, squares, loss, clip, stream); });
 }
 
 }  // namespace longsight::ops

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/ops/cuda/attention.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/attention_plan.h"
 
@@ -56,7 +57,9 @@ void check_attention(const Heads& q, const Heads& k, const Heads& v, const Atten
   check_spans(problem.spans, q.rows(), k.rows());
 }
 
+// The host's; CUDA's executor takes its own scratch.
 bool takes_tiles(Stream stream) {
+  if (stream.backend == Backend::cuda) return false;
   return stream.backend != Backend::trace || trace_of(stream).takes_tiles;
 }
 
@@ -72,25 +75,31 @@ void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionPr
   check_attention(q, k, v, problem);
   check_like(o, q, "o");
   check_per_head(lse, q, "lse");
-  dispatch(q.matrix.dtype, [&](auto zero) {
+  const KeptList<AttentionSpan> kept(problem.spans, stream);
+  dispatch(q.matrix.dtype, [&, heads = problem.heads, scale = problem.scale](auto zero) {
     using T = decltype(zero);
     const ArenaScope scope(scratch);
     const auto& kernels = host::tile_kernels<T>();
     host::ForwardScratch memory;
     if (takes_tiles(stream)) memory = host::forward_scratch<T>(kernels, q, problem, scratch);
-    execute(stream,
-            {.op = "attention",
-             .flops = forward_flops(q, problem),
-             .bytes = bytes_of({o.matrix, lse, q.matrix, k.matrix, v.matrix})},
-            [&] { host::run_forward<T>(kernels, o, lse, q, k, v, problem, memory); });
+    execute(
+        stream,
+        {.op = "attention",
+         .flops = forward_flops(q, problem),
+         .bytes = bytes_of({o.matrix, lse, q.matrix, k.matrix, v.matrix})},
+        [=, &kernels] {
+          host::run_forward<T>(kernels, o, lse, q, k, v, {kept.list(), heads, scale}, memory);
+        },
+        [&] { cuda::attention(o, lse, q, k, v, problem, scratch, stream); });
   });
 }
 
 void attention_delta(Matrix delta, Heads d_o, Heads o, Stream stream) {
   check_like(o, d_o, "o");
   check_per_head(delta, d_o, "delta");
-  execute(stream, {.op = "attention_delta", .bytes = bytes_of({delta, d_o.matrix, o.matrix})},
-          [&] { host::attention_delta(delta, d_o, o); });
+  execute(
+      stream, {.op = "attention_delta", .bytes = bytes_of({delta, d_o.matrix, o.matrix})},
+      [=] { host::attention_delta(delta, d_o, o); }, [&] { cuda::attention_delta(delta, d_o, o, stream); });
 }
 
 void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, Matrix lse, Heads q, Heads k,
@@ -103,21 +112,27 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
   check_per_head(delta, q, "delta");
   check_per_head(lse, q, "lse");
   if (k.heads == 0) return;
-  dispatch(q.matrix.dtype, [&](auto zero) {
+  const KeptList<AttentionSpan> kept(problem.spans, stream);
+  dispatch(q.matrix.dtype, [&, heads = problem.heads, scale = problem.scale](auto zero) {
     using T = decltype(zero);
     const ArenaScope scope(scratch);
     const auto& kernels = host::tile_kernels<T>();
     host::BackwardScratch memory;
     if (takes_tiles(stream)) memory = host::backward_scratch<T>(kernels, q, problem, scratch);
-    memory.dq_sums = host::dq_sums<T>(dq, scratch);
+    if (stream.backend != Backend::cuda) memory.dq_sums = host::dq_sums<T>(dq, scratch);
     // Five products: of the scores once more, and of the gradients of q, k, v and the probabilities.
-    execute(stream,
-            {.op = "attention_backward",
-             .flops = 2.5 * forward_flops(q, problem),
-             .bytes = bytes_of(
-                 {dq.matrix, dk.matrix, dv.matrix, d_o.matrix, delta, lse, q.matrix, k.matrix, v.matrix}),
-             .again = 0.5 * forward_flops(q, problem)},
-            [&] { host::run_backward<T>(kernels, dq, dk, dv, d_o, delta, lse, q, k, v, problem, memory); });
+    execute(
+        stream,
+        {.op = "attention_backward",
+         .flops = 2.5 * forward_flops(q, problem),
+         .bytes = bytes_of(
+             {dq.matrix, dk.matrix, dv.matrix, d_o.matrix, delta, lse, q.matrix, k.matrix, v.matrix}),
+         .again = 0.5 * forward_flops(q, problem)},
+        [=, &kernels] {
+          host::run_backward<T>(kernels, dq, dk, dv, d_o, delta, lse, q, k, v, {kept.list(), heads, scale},
+                                memory);
+        },
+        [&] { cuda::attention_backward(dq, dk, dv, d_o, delta, lse, q, k, v, problem, scratch, stream); });
   });
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/ops/combine.h"
 
+#include "runtime/ops/cuda/combine.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/combine.h"
 
@@ -18,7 +19,10 @@ void combine(Tensor y, std::span<const Tensor> terms, Combination combination, S
           name_of(term.dtype()), term.shape(), name_of(y.dtype()), y.shape());
     bytes += bytes_of({term});
   }
-  execute(stream, {"combine", 0, bytes}, [&] { host::combine(y, terms, combination); });
+  const KeptList<Tensor> kept(terms, stream);
+  execute(
+      stream, {"combine", 0, bytes}, [=] { host::combine(y, kept.list(), combination); },
+      [&] { cuda::combine(y, terms, combination, stream); });
 }
 
 }  // namespace longsight::ops

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/ops/cuda/cross_entropy.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/cross_entropy.h"
 #include "runtime/ops/linear.h"
@@ -41,8 +42,12 @@ void loss_over_chunks(Tensor loss, const ProjectedLoss& p, bool gradient, Arena&
     const IndexList targets = p.targets.range(first, part.rows());
     linear(part, p.x.row_range(first, part.rows()), p.weight, {}, stream);
     const Tensor d_part = d_logits.row_range(0, part.rows());
-    execute(stream, {.op = "row_losses", .bytes = bytes_of({part, gradient ? d_part : Tensor()})},
-            [&] { host::row_losses(loss, part, losses, targets.host(), p.scale, gradient, d_part); });
+    execute(
+        stream, {.op = "row_losses", .bytes = bytes_of({part, gradient ? d_part : Tensor()})},
+        [=, scale = p.scale] {
+          host::row_losses(loss, part, losses, targets.on(stream), scale, gradient, d_part);
+        },
+        [&] { cuda::row_losses(loss, part, losses, targets, p.scale, gradient, d_part, stream); });
     after_chunk(d_part, first);
   }
 }

@@ -2,26 +2,49 @@
 #pragma once
 
 #include <initializer_list>
+#include <memory>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "runtime/device/trace.h"
 #include "runtime/tensor/matrix.h"
 
 namespace longsight::ops {
 
-// Calls `host`, or records the work where the stream is that of a trace.
-template <class Host>
-void execute(Stream stream, const Work& work, Host&& host) {
+// Calls `host` or `cuda`, or records the work where the stream is that of a trace. `host` captures what it
+// needs by value, and lists of the caller as KeptList: a simulated device calls it later.
+template <class Host, class Cuda>
+void execute(Stream stream, const Work& work, Host&& host, Cuda&& cuda) {
   switch (stream.backend) {
     case Backend::host:
       return std::forward<Host>(host)();
     case Backend::trace:
       return trace_of(stream).record(work);
     case Backend::cuda:
-      break;
+      return std::forward<Cuda>(cuda)();
+    case Backend::simulated:
+      return stream.device->queue_host_work(stream, work.op, std::forward<Host>(host));
   }
-  fail(ExitCode::internal, "{} does not run on {} in this build", work.op, name_of(stream.backend));
+  fail(ExitCode::internal, "{} on a stream of no backend", work.op);
 }
+
+// A list of the caller that an executor reads: the caller's own where the executor runs before the call
+// returns, a copy where it is queued.
+template <class T>
+class KeptList {
+ public:
+  KeptList(std::span<const T> list, Stream stream) : list_(list) {
+    if (stream.backend != Backend::simulated) return;
+    copy_ = std::make_shared<const std::vector<T>>(list.begin(), list.end());
+    list_ = *copy_;
+  }
+  std::span<const T> list() const { return list_; }
+
+ private:
+  std::shared_ptr<const std::vector<T>> copy_;
+  std::span<const T> list_;
+};
 
 // An operand of an op, for counting; it may be empty.
 struct Operand {

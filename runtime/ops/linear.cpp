@@ -1,5 +1,6 @@
 #include "runtime/ops/linear.h"
 
+#include "runtime/ops/cuda/linear.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/linear.h"
 
@@ -42,17 +43,20 @@ void linear(Matrix y, Matrix x, Tensor weight, const LinearOptions& options, Str
   if (options.bias) check_vector("bias", options.bias, y.cols, x.dtype);
   if (options.residual) check_like("residual", options.residual, y);
   if (options.activation != Activation::none) check_like("activated", options.activated, y);
-  execute(stream,
-          {"linear", product_flops(y, x.cols),
-           bytes_of({y, x, weight, options.bias, options.residual, options.activated})},
-          [&] { host::linear(y, x, weight, options); });
+  execute(
+      stream,
+      {"linear", product_flops(y, x.cols),
+       bytes_of({y, x, weight, options.bias, options.residual, options.activated})},
+      [=] { host::linear(y, x, weight, options); }, [&] { cuda::linear(y, x, weight, options, stream); });
 }
 
 void linear_backward_input(Matrix dx, Matrix dy, Tensor weight, Write write, Stream stream) {
   check_sizes(dy, dx, weight);
   check_types(weight.dtype() == dx.dtype && dy.dtype == dx.dtype, weight.dtype(), dx, dy);
-  execute(stream, {"linear_backward_input", product_flops(dx, dy.cols), bytes_of({dx, dy, weight})},
-          [&] { host::linear_backward_input(dx, dy, weight, write); });
+  execute(
+      stream, {"linear_backward_input", product_flops(dx, dy.cols), bytes_of({dx, dy, weight})},
+      [=] { host::linear_backward_input(dx, dy, weight, write); },
+      [&] { cuda::linear_backward_input(dx, dy, weight, write, stream); });
 }
 
 void linear_backward_weight(Tensor dw, Tensor db, Matrix dy, Matrix x, Stream stream) {
@@ -62,9 +66,10 @@ void linear_backward_weight(Tensor dw, Tensor db, Matrix dy, Matrix x, Stream st
     check_types(x.dtype == dy.dtype && dw.dtype() == sums, dw.dtype(), x, dy);
   }
   if (db) check_vector("bias gradient", db, dy.cols, sums);
-  execute(stream,
-          {"linear_backward_weight", dw ? product_flops(dy, x.cols) : 0, bytes_of({dw, dw, db, dy, x})},
-          [&] { host::linear_backward_weight(dw, db, dy, x); });
+  execute(
+      stream, {"linear_backward_weight", dw ? product_flops(dy, x.cols) : 0, bytes_of({dw, dw, db, dy, x})},
+      [=] { host::linear_backward_weight(dw, db, dy, x); },
+      [&] { cuda::linear_backward_weight(dw, db, dy, x, stream); });
 }
 
 }  // namespace longsight::ops

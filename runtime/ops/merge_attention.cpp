@@ -1,5 +1,6 @@
 #include "runtime/ops/merge_attention.h"
 
+#include "runtime/ops/cuda/merge_attention.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/merge_attention.h"
 
@@ -15,8 +16,10 @@ void merge_attention(Heads o, Matrix lse, Heads part, Matrix part_lse, Stream st
         "merge_attention: {} [{}, {}, {}] and [{}, {}, {}], log-sums [{}, {}] and [{}, {}]",
         name_of(o.matrix.dtype), o.rows(), o.heads, o.width, part.rows(), part.heads, part.width, lse.rows,
         lse.cols, part_lse.rows, part_lse.cols);
-  execute(stream, {"merge_attention", 0, bytes_of({o.matrix, o.matrix, lse, lse, part.matrix, part_lse})},
-          [&] { host::merge_attention(o, lse, part, part_lse); });
+  execute(
+      stream, {"merge_attention", 0, bytes_of({o.matrix, o.matrix, lse, lse, part.matrix, part_lse})},
+      [=] { host::merge_attention(o, lse, part, part_lse); },
+      [&] { cuda::merge_attention(o, lse, part, part_lse, stream); });
 }
 
 }  // namespace longsight::ops

@@ -1,5 +1,6 @@
 #include "runtime/ops/norm.h"
 
+#include "runtime/ops/cuda/norm.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/norm.h"
 
@@ -24,8 +25,10 @@ void rms_norm(Tensor y, Tensor rstd, Tensor x, Tensor gain, double eps, Stream s
   check_rows("rms_norm", y, x);
   check_vector("rms_norm", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("rms_norm", "the gain", gain, width, x.dtype());
-  execute(stream, {"rms_norm", 0, bytes_of({y, rstd, x, gain})},
-          [&] { host::rms_norm(y, rstd, x, gain, eps, offset); });
+  execute(
+      stream, {"rms_norm", 0, bytes_of({y, rstd, x, gain})},
+      [=] { host::rms_norm(y, rstd, x, gain, eps, offset); },
+      [&] { cuda::rms_norm(y, rstd, x, gain, eps, offset, stream); });
 }
 
 void rms_norm_again(Tensor y, Tensor x, Tensor rstd, Tensor gain, Stream stream, double offset) {
@@ -33,8 +36,10 @@ void rms_norm_again(Tensor y, Tensor x, Tensor rstd, Tensor gain, Stream stream,
   check_rows("rms_norm_again", y, x);
   check_vector("rms_norm_again", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("rms_norm_again", "the gain", gain, width, x.dtype());
-  execute(stream, {"rms_norm_again", 0, bytes_of({y, x, rstd, gain})},
-          [&] { host::rms_norm_again(y, x, rstd, gain, offset); });
+  execute(
+      stream, {"rms_norm_again", 0, bytes_of({y, x, rstd, gain})},
+      [=] { host::rms_norm_again(y, x, rstd, gain, offset); },
+      [&] { cuda::rms_norm_again(y, x, rstd, gain, offset, stream); });
 }
 
 void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rstd, Tensor gain, Stream stream,
@@ -46,8 +51,10 @@ void rms_norm_backward(Tensor dx, Tensor d_gain, Tensor dy, Tensor x, Tensor rst
   check_vector("rms_norm_backward", "the gain", gain, width, x.dtype());
   if (d_gain)
     check_vector("rms_norm_backward", "the gain's gradient", d_gain, width, statistics_of(x.dtype()));
-  execute(stream, {"rms_norm_backward", 0, bytes_of({dx, dx, d_gain, dy, x, rstd, gain})},
-          [&] { host::rms_norm_backward(dx, d_gain, dy, x, rstd, gain, offset); });
+  execute(
+      stream, {"rms_norm_backward", 0, bytes_of({dx, dx, d_gain, dy, x, rstd, gain})},
+      [=] { host::rms_norm_backward(dx, d_gain, dy, x, rstd, gain, offset); },
+      [&] { cuda::rms_norm_backward(dx, d_gain, dy, x, rstd, gain, offset, stream); });
 }
 
 void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tensor bias, double eps,
@@ -58,8 +65,10 @@ void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tenso
   check_vector("layer_norm", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("layer_norm", "the gain", gain, width, x.dtype());
   check_vector("layer_norm", "the bias", bias, width, x.dtype());
-  execute(stream, {"layer_norm", 0, bytes_of({y, mean, rstd, x, gain, bias})},
-          [&] { host::layer_norm(y, mean, rstd, x, gain, bias, eps); });
+  execute(
+      stream, {"layer_norm", 0, bytes_of({y, mean, rstd, x, gain, bias})},
+      [=] { host::layer_norm(y, mean, rstd, x, gain, bias, eps); },
+      [&] { cuda::layer_norm(y, mean, rstd, x, gain, bias, eps, stream); });
 }
 
 void layer_norm_again(Tensor y, Tensor x, Tensor mean, Tensor rstd, Tensor gain, Tensor bias, Stream stream) {
@@ -69,8 +78,10 @@ void layer_norm_again(Tensor y, Tensor x, Tensor mean, Tensor rstd, Tensor gain,
   check_vector("layer_norm_again", "rstd", rstd, rows, statistics_of(x.dtype()));
   check_vector("layer_norm_again", "the gain", gain, width, x.dtype());
   check_vector("layer_norm_again", "the bias", bias, width, x.dtype());
-  execute(stream, {"layer_norm_again", 0, bytes_of({y, x, mean, rstd, gain, bias})},
-          [&] { host::layer_norm_again(y, x, mean, rstd, gain, bias); });
+  execute(
+      stream, {"layer_norm_again", 0, bytes_of({y, x, mean, rstd, gain, bias})},
+      [=] { host::layer_norm_again(y, x, mean, rstd, gain, bias); },
+      [&] { cuda::layer_norm_again(y, x, mean, rstd, gain, bias, stream); });
 }
 
 void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Tensor x, Tensor mean,
@@ -85,8 +96,10 @@ void layer_norm_backward(Tensor dx, Tensor d_gain, Tensor d_bias, Tensor dy, Ten
     check_vector("layer_norm_backward", "the gain's gradient", d_gain, width, statistics_of(x.dtype()));
   if (d_bias)
     check_vector("layer_norm_backward", "the bias's gradient", d_bias, width, statistics_of(x.dtype()));
-  execute(stream, {"layer_norm_backward", 0, bytes_of({dx, dx, d_gain, d_bias, dy, x, mean, rstd, gain})},
-          [&] { host::layer_norm_backward(dx, d_gain, d_bias, dy, x, mean, rstd, gain); });
+  execute(
+      stream, {"layer_norm_backward", 0, bytes_of({dx, dx, d_gain, d_bias, dy, x, mean, rstd, gain})},
+      [=] { host::layer_norm_backward(dx, d_gain, d_bias, dy, x, mean, rstd, gain); },
+      [&] { cuda::layer_norm_backward(dx, d_gain, d_bias, dy, x, mean, rstd, gain, stream); });
 }
 
 }  // namespace longsight::ops

@@ -1,5 +1,6 @@
 #include "runtime/ops/patches.h"
 
+#include "runtime/ops/cuda/patches.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/patches.h"
 
@@ -28,16 +29,20 @@ void patch_rows(Matrix rows, Tensor pixels, i64 patch, const IndexList& index, S
         patch);
   const i64 height = pixels.extent(1), width = pixels.extent(2);
   check_index("patch_rows", rows, index, height / patch * (width / patch));
-  execute(stream, {"patch_rows", 0, moved_bytes(rows)},
-          [&] { host::patch_rows(rows, pixels, patch, index.host()); });
+  execute(
+      stream, {"patch_rows", 0, moved_bytes(rows)},
+      [=] { host::patch_rows(rows, pixels, patch, index.on(stream)); },
+      [&] { cuda::patch_rows(rows, pixels, patch, index, stream); });
 }
 
 void ready_patch_rows(Matrix rows, Tensor patches, const IndexList& index, Stream stream) {
   check(patches.shape().rank() == 2 && patches.extent(1) == rows.cols,
         "ready_patch_rows: patches {} for rows of {}", patches.shape(), rows.cols);
   check_index("ready_patch_rows", rows, index, patches.extent(0));
-  execute(stream, {"ready_patch_rows", 0, moved_bytes(rows)},
-          [&] { host::ready_patch_rows(rows, patches, index.host()); });
+  execute(
+      stream, {"ready_patch_rows", 0, moved_bytes(rows)},
+      [=] { host::ready_patch_rows(rows, patches, index.on(stream)); },
+      [&] { cuda::ready_patch_rows(rows, patches, index, stream); });
 }
 
 }  // namespace longsight::ops

@@ -1,5 +1,6 @@
 #include "runtime/ops/rope.h"
 
+#include "runtime/ops/cuda/rope.h"
 #include "runtime/ops/execute.h"
 #include "runtime/ops/host/rope.h"
 
@@ -14,8 +15,9 @@ void rope(Heads x, Tensor cos, Tensor sin, Turn turn, Stream stream) {
           "rope: angles {} {} for {} rows of {} heads of width {} in {}", name_of(angles->dtype()),
           angles->shape(), rows, x.heads, x.width, name_of(x.matrix.dtype));
   }
-  execute(stream, {"rope", 0, bytes_of({x.matrix, x.matrix, cos, sin})},
-          [&] { host::rope(x, cos, sin, turn); });
+  execute(
+      stream, {"rope", 0, bytes_of({x.matrix, x.matrix, cos, sin})}, [=] { host::rope(x, cos, sin, turn); },
+      [&] { cuda::rope(x, cos, sin, turn, stream); });
 }
 
 void rope_angles(Tensor cos, Tensor sin, const RopeAngles& angles, Stream stream) {
@@ -24,15 +26,17 @@ void rope_angles(Tensor cos, Tensor sin, const RopeAngles& angles, Stream stream
           "rope_angles: a table of {} {} for {} rows of {} angles", name_of(table->dtype()), table->shape(),
           angles.rows, angles.half);
   }
-  execute(stream, {"rope_angles", 0, bytes_of({cos, sin})}, [&] {
+  if (stream.backend != Backend::trace) {
     const auto rows = static_cast<std::size_t>(angles.rows), half = static_cast<std::size_t>(angles.half);
     check(angles.positions.size() == rows * static_cast<std::size_t>(angles.axes) &&
               angles.axis.size() == half && (angles.set.empty() || angles.set.size() == rows) &&
               (angles.inverse.size() >= half),
           "rope_angles: {} positions, {} axes, {} frequencies for {} rows of {} angles",
           angles.positions.size(), angles.axis.size(), angles.inverse.size(), rows, half);
-    host::rope_angles(cos, sin, angles);
-  });
+  }
+  execute(
+      stream, {"rope_angles", 0, bytes_of({cos, sin})}, [=] { host::rope_angles(cos, sin, angles, stream); },
+      [&] { cuda::rope_angles(cos, sin, angles, stream); });
 }
 
 }  // namespace longsight::ops

@@ -2,9 +2,8 @@
 // channel i + D/2 by an angle that the caller gives per row, so 1-D, 2-D and multimodal RoPE are the same op.
 #pragma once
 
-#include <vector>
-
 #include "runtime/tensor/matrix.h"
+#include "runtime/tensor/shared_list.h"
 
 namespace longsight::ops {
 
@@ -16,13 +15,13 @@ void rope(Heads x, Tensor cos, Tensor sin, Turn, Stream);
 // The angles of rows: angle(row, i) = positions[row][axis[i]] * inverse[set[row]][i].
 struct RopeAngles {
   i64 rows = 0;
-  i64 half = 0;                     // D/2
-  i64 axes = 1;                     // numbers of a position
-  std::vector<i64> positions = {};  // [rows, axes]; empty where a trace only counts
-  std::vector<i64> axis = {};       // [half]
-  std::vector<float> inverse = {};  // [sets, half]: inverse frequencies
-  std::vector<i64> set = {};        // [rows]; empty: each row has the first
-  double factor = 1;                // of cos and sin
+  i64 half = 0;                    // D/2
+  i64 axes = 1;                    // numbers of a position
+  SharedList<i64> positions = {};  // [rows, axes]; empty where a trace only counts
+  SharedList<i64> axis = {};       // [half]
+  SharedList<float> inverse = {};  // [sets, half]: inverse frequencies
+  SharedList<i64> set = {};        // [rows]; empty: each row has the first
+  double factor = 1;               // of cos and sin
 };
 
 // cos and sin [rows, half] (f32 or f64) are overwritten; computed in f64.

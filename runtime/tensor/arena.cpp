@@ -11,18 +11,23 @@ constexpr i64 kBlockBytes = i64{64} << 20;
 
 }  // namespace
 
+Arena::Arena(std::string label, MemoryPlace place)
+    : label_(std::move(label)),
+      place_(place),
+      align_(place.device != nullptr ? place.device->alignment() : kAlign) {}
+
 i64 Arena::bytes_of(DType dtype, i64 elements) {
   return ceil_div(elements * size_of(dtype), kAlign) * kAlign;
 }
 
 Tensor Arena::take(DType dtype, Shape shape, std::string_view label) {
-  const i64 bytes = bytes_of(dtype, shape.elements());
+  const i64 bytes = ceil_div(shape.elements() * size_of(dtype), align_) * align_;
   // The tail of a block that is too small stays unused until the arena is rewound; pages never touched cost
   // nothing.
   while (current_ < blocks_.size() && blocks_[current_].used + bytes > blocks_[current_].storage.bytes())
     ++current_;
   if (current_ == blocks_.size())
-    blocks_.push_back({Storage(std::max(bytes, kBlockBytes), label_, backend_), 0});
+    blocks_.push_back({Storage(std::max(bytes, kBlockBytes), label_, place_), 0});
   Block& block = blocks_[current_];
   Tensor x = block.storage.tensor(dtype, shape, block.used);
   block.used += bytes;
@@ -34,7 +39,7 @@ Tensor Arena::take(DType dtype, Shape shape, std::string_view label) {
   }
 #ifdef LONGSIGHT_DEBUG_MEMORY
   // All bits set: NaN in every float type, -1 in every integer type.
-  if (x.bytes() > 0 && backend_ == Backend::host)
+  if (x.bytes() > 0 && place_.backend == Backend::host)
     std::memset(x.data(), 0xFF, static_cast<std::size_t>(x.bytes()));
 #endif
   return x;

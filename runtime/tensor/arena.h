@@ -13,16 +13,16 @@ namespace longsight {
 
 class Arena {
  public:
-  explicit Arena(std::string label, Backend backend = Backend::host)
-      : label_(std::move(label)), backend_(backend) {}
+  explicit Arena(std::string label, MemoryPlace place = {});
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Uninitialised memory, 64-byte aligned, until the arena is rewound behind it. Debug builds fill it with
+  // Uninitialised memory, aligned as its place asks for (64 bytes on the host), until the arena is rewound
+  // behind it. Debug builds fill it with
   // NaN. `label` is counted in the table of the high-water mark.
   Tensor take(DType dtype, Shape shape, std::string_view label);
 
-  // What take() adds to used() for so many elements.
+  // What take() adds to used() for so many elements, on the host and in a trace.
   static i64 bytes_of(DType dtype, i64 elements);
 
   struct Mark {
@@ -53,7 +53,8 @@ class Arena {
     i64 bytes = 0;
   };
   std::string label_;
-  Backend backend_;
+  MemoryPlace place_;
+  i64 align_;
   std::vector<Block> blocks_;
   std::size_t current_ = 0;
   i64 used_ = 0;

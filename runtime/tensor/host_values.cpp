@@ -8,6 +8,13 @@ namespace longsight {
 
 template <class T>
 std::vector<T> read_values(Tensor x, Stream stream) {
+  if (stream.device != nullptr) {
+    check(x.backend() == stream.backend && x.dtype() == dtype_of<T>(), "a {} tensor of {} read as {} of {}",
+          name_of(x.dtype()), name_of(x.backend()), name_of(dtype_of<T>()), name_of(stream.backend));
+    std::vector<T> read(static_cast<std::size_t>(x.elements()));
+    stream.device->read(read.data(), x.data(), x.bytes(), stream);
+    return read;
+  }
   check(stream.backend == Backend::host, "values are read on a stream of {}", name_of(stream.backend));
   const T* const values = x.host<T>();
   return {values, values + x.elements()};
@@ -18,6 +25,12 @@ double read_scalar(Tensor x, Stream stream) {
   return read_values<double>(x, stream).front();
 }
 
+OwnedTensor host_copy(Tensor x, Stream stream) {
+  OwnedTensor values(x.dtype(), x.shape(), "copy on the host");
+  copy(values, x, stream);
+  return values;
+}
+
 template <class T>
 void write_values(Tensor x, std::span<const T> values, Stream stream) {
   check(x.elements() == static_cast<i64>(values.size()) && x.dtype() == dtype_of<T>(),
@@ -25,6 +38,8 @@ void write_values(Tensor x, std::span<const T> values, Stream stream) {
         x.shape());
   if (stream.backend == Backend::trace)
     return trace_of(stream).record({.op = "write_values", .bytes = static_cast<double>(x.bytes())});
+  if (stream.device != nullptr && x.backend() == stream.backend)
+    return stream.device->write(x.data(), values.data(), x.bytes(), stream);
   std::copy(values.begin(), values.end(), x.host<T>());
 }
 

@@ -15,6 +15,9 @@ template <class T>
 std::vector<T> read_values(Tensor x, Stream);
 double read_scalar(Tensor x, Stream);  // of one element, f64
 
+// The elements in memory of the host. Waits likewise.
+OwnedTensor host_copy(Tensor x, Stream);
+
 // x, whose dtype T is, gets as many values as it has elements.
 template <class T>
 void write_values(Tensor x, std::span<const T> values, Stream);

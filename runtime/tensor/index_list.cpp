@@ -10,7 +10,7 @@ IndexList::IndexList(std::vector<i64> values, i64 limit, std::string_view what)
     check(values[i] >= 0 && values[i] < limit, "{}: index {} of {} is {}, but there are {}", what, i,
           values.size(), values[i], limit);
   }
-  values_ = std::make_shared<const std::vector<i64>>(std::move(values));
+  values_ = std::move(values);
 }
 
 IndexList IndexList::counted(i64 size, i64 limit) {
@@ -31,9 +31,17 @@ IndexList IndexList::range(i64 first, i64 count) const {
 }
 
 std::span<const i64> IndexList::host() const {
+  return mine(values_.host());
+}
+
+std::span<const i64> IndexList::on(Stream stream) const {
+  return mine(size_ == 0 ? std::span<const i64>() : values_.on(stream));
+}
+
+std::span<const i64> IndexList::mine(std::span<const i64> values) const {
   if (size_ == 0) return {};
-  check(values_ != nullptr, "{} indices of a trace are read", size_);
-  return std::span(*values_).subspan(static_cast<std::size_t>(first_), static_cast<std::size_t>(size_));
+  check(!values.empty(), "{} indices of a trace are read", size_);
+  return values.subspan(static_cast<std::size_t>(first_), static_cast<std::size_t>(size_));
 }
 
 }  // namespace longsight

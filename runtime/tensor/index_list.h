@@ -2,12 +2,11 @@
 // share the numbers.
 #pragma once
 
-#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
-#include "runtime/base/number.h"
+#include "runtime/tensor/shared_list.h"
 
 namespace longsight {
 
@@ -25,9 +24,14 @@ class IndexList {
 
   // The values, for the host's executors and tests; throws for a list that is only counted.
   std::span<const i64> host() const;
+  // The values where the work of the stream finds them (SharedList::on); throws likewise.
+  std::span<const i64> on(Stream) const;
+  const SharedList<i64>& values() const { return values_; }  // of which this is a range
 
  private:
-  std::shared_ptr<const std::vector<i64>> values_;
+  std::span<const i64> mine(std::span<const i64> values) const;
+
+  SharedList<i64> values_;
   i64 first_ = 0;
   i64 size_ = 0;
   i64 limit_ = 0;

@@ -29,7 +29,7 @@ struct Matrix {
   }
   template <class T>
   T* host() const {  // as Tensor::host
-    check(dtype_of<T>() == dtype && backend == Backend::host, "a {} matrix of {} read as {} of the host",
+    check(dtype_of<T>() == dtype && host_computes(backend), "a {} matrix of {} read as {} of the host",
           name_of(dtype), name_of(backend), name_of(dtype_of<T>()));
     return static_cast<T*>(data);
   }

@@ -12,10 +12,11 @@ ParameterId ParameterRegistry::add(Parameter parameter) {
   return id;
 }
 
-void ParameterRegistry::allocate(const Precision& precision, bool with_gradients, Backend backend,
+void ParameterRegistry::allocate(const Precision& precision, bool with_gradients, MemoryPlace place,
                                  const Sharding& sharding) {
   check(!allocated_, "parameters are allocated twice");
   precision_ = precision;
+  memory_ = place;
   elements_ = trained_ = 0;
   for (Parameter& p : parameters_) {
     p.offset = elements_;
@@ -24,7 +25,7 @@ void ParameterRegistry::allocate(const Precision& precision, bool with_gradients
     if (p.grad_offset >= 0) trained_ += p.elements();
   }
   lay_out(sharding);
-  take_buffers(backend);
+  take_buffers();
   allocated_ = true;
 }
 
@@ -90,11 +91,11 @@ i64 ParameterRegistry::weights_begin() const {
   return ceil_div(held_values_ * size_of(precision_.master), kAlign) * kAlign;
 }
 
-void ParameterRegistry::take_buffers(Backend backend) {
+void ParameterRegistry::take_buffers() {
   const i64 bytes = precision_.mixed() ? weights_begin() + held_weights_ * size_of(precision_.activations)
                                        : held_values_ * size_of(precision_.master);
-  values_ = Storage(bytes, "parameters", backend);
-  gradients_ = Storage(held_gradients_ * size_of(precision_.gradients), "gradients", backend);
+  values_ = Storage(bytes, "parameters", memory_);
+  gradients_ = Storage(held_gradients_ * size_of(precision_.gradients), "gradients", memory_);
   view_buffers();
 }
 
@@ -116,14 +117,28 @@ Tensor ParameterRegistry::replicated() const {
   return values_.tensor(DType::U8, {values_.bytes() - begin}, begin);
 }
 
+void ParameterRegistry::move_to(Stream stream) {
+  check(allocated_ && memory_.backend == Backend::host && stream.device != nullptr,
+        "parameters of {} are moved to {}", name_of(memory_.backend), name_of(stream.backend));
+  gradients_ = {};
+  gradients_view_ = {};
+  Storage there(values_.bytes(), "parameters", *stream.device);
+  const Shape bytes{values_.bytes()};
+  copy(there.tensor(DType::U8, bytes), values_.tensor(DType::U8, bytes), stream);
+  stream.device->synchronize(stream);
+  values_ = std::move(there);
+  gradients_ = Storage(held_gradients_ * size_of(precision_.gradients), "gradients", *stream.device);
+  memory_ = *stream.device;
+  view_buffers();
+}
+
 void ParameterRegistry::shard(const Sharding& sharding) {
   check(allocated_ && sharding_.stage == 0, "parameters that are dealt are dealt again");
   if (sharding.stage == 0) return;
-  const Backend backend = values_view_.backend();
   const Storage before = std::move(values_);
   const Tensor whole = before.tensor(precision_.master, {elements_});
   lay_out(sharding);
-  take_buffers(backend);
+  take_buffers();
   for (ParameterId id = 0; id < size(); ++id)
     keep(id, whole.row_range((*this)[id].offset, (*this)[id].elements()));
 }
@@ -189,7 +204,7 @@ void ParameterRegistry::initialise(ParameterId id, u64 seed) {
 
 void ParameterRegistry::write(ParameterId id, const std::function<void(Tensor)>& fill) {
   if (!values_dealt() && !precision_.mixed()) return fill(value(id));
-  const OwnedTensor whole(dtype(), (*this)[id].shape, "parameter", values_view_.backend());
+  const OwnedTensor whole(dtype(), (*this)[id].shape, "parameter", memory_);
   fill(whole);
   keep(id, whole);
 }

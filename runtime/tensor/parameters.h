@@ -95,9 +95,12 @@ class ParameterRegistry {
 
   // Takes memory: values of all parameters, in mixed precision weights too; with `with_gradients` also
   // gradients of the trainable ones that are used. With a sharding, of what it deals only this rank's shares.
-  void allocate(const Precision& precision, bool with_gradients, Backend backend = Backend::host,
-                const Sharding& = {});
+  void allocate(const Precision& precision, bool with_gradients, MemoryPlace place = {}, const Sharding& = {});
   bool allocated() const { return allocated_; }
+  const MemoryPlace& memory() const { return memory_; }
+  // From the host to the device of a stream: values are copied, gradients are zeros there, and the host's
+  // memory is freed. Waits for the stream.
+  void move_to(Stream);
   // Deals what has been allocated whole: keeps this rank's shares of the values, and frees the rest.
   void shard(const Sharding&);
   void initialise(u64 seed);                  // all values, from Init
@@ -187,7 +190,7 @@ class ParameterRegistry {
   };
   static void initialise(Tensor value, const Parameter&, u64 seed);
   void lay_out(const Sharding&);
-  void take_buffers(Backend);
+  void take_buffers();
   void view_buffers();
   i64 weights_begin() const;  // byte of the storage, behind the values
   Tensor weight_of(ParameterId first, Shape) const;
@@ -198,6 +201,7 @@ class ParameterRegistry {
   std::unordered_map<std::string, ParameterId> by_name_;
   Precision precision_;
   bool allocated_ = false;
+  MemoryPlace memory_;
   Sharding sharding_;
   i64 elements_ = 0, trained_ = 0;                                             // of all ranks together
   i64 held_values_ = 0, held_weights_ = 0, held_gradients_ = 0, moments_ = 0;  // of this one

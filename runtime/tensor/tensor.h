@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "runtime/device/stream.h"
+#include "runtime/device/device.h"
 #include "runtime/tensor/dtype.h"
 #include "runtime/tensor/shape.h"
 
@@ -31,10 +31,10 @@ class Tensor {
   void* data() const { return data_; }
   // The elements, of memory that the host may touch; T must be the tensor's dtype. Only the host's executors
   // of ops, io, data and tests look at them: all else hands views to ops and groups. Constness is the
-  // caller's promise: ops name what they write.
+  // caller's promise: ops name what they write. Memory of a simulated device faults where no stream runs.
   template <class T>
   T* host() const {
-    check(dtype_of<T>() == dtype_ && backend_ == Backend::host, "a {} tensor of {} read as {} of the host",
+    check(dtype_of<T>() == dtype_ && host_computes(backend_), "a {} tensor of {} read as {} of the host",
           name_of(dtype_), name_of(backend_), name_of(dtype_of<T>()));
     return static_cast<T*>(data_);
   }
@@ -50,38 +50,43 @@ class Tensor {
 };
 
 void fill_zero(Tensor x, Stream);
-void copy(Tensor to, Tensor from,
-          Stream);  // same shape; converts between f32, f64, bf16, f16 (round to nearest even)
+// Same shape; converts between f32, f64, bf16, f16 (round to nearest even). On the stream of a device either
+// may be the host's: what comes from the host may be changed when it returns, and what goes there is there.
+// Within a device nothing is converted.
+void copy(Tensor to, Tensor from, Stream);
 
 struct StorageRelease {
   i64 bytes = 0;
+  Device* device = nullptr;
+  std::string label = {};  // of memory of a device
   void operator()(void* data) const noexcept;
 };
 
 // Owns memory (64-byte aligned, zero-filled). Movable, not copyable. That of a trace is addresses only: to
-// touch it ends the process.
+// touch it ends the process. A device outlives its storages.
 class Storage {
  public:
   Storage() = default;
-  Storage(i64 bytes, std::string label, Backend backend = Backend::host);
+  Storage(i64 bytes, std::string label, MemoryPlace place = {});
 
   Tensor tensor(DType dtype, Shape shape, i64 byte_offset = 0) const;
   i64 bytes() const { return bytes_; }
   const std::string& label() const { return label_; }
+  const MemoryPlace& place() const { return place_; }
 
  private:
   std::unique_ptr<void, StorageRelease> data_;
   i64 bytes_ = 0;
   std::string label_;
-  Backend backend_ = Backend::host;
+  MemoryPlace place_;
 };
 
 // A tensor with its own storage, for tests and for data that outlives a step.
 class OwnedTensor {
  public:
   OwnedTensor() = default;
-  OwnedTensor(DType dtype, Shape shape, const std::string& label = "tensor", Backend backend = Backend::host)
-      : storage_(shape.elements() * size_of(dtype), label, backend), view_(storage_.tensor(dtype, shape)) {}
+  OwnedTensor(DType dtype, Shape shape, const std::string& label = "tensor", MemoryPlace place = {})
+      : storage_(shape.elements() * size_of(dtype), label, place), view_(storage_.tensor(dtype, shape)) {}
   operator Tensor() const { return view_; }  // NOLINT: implicit by design, an owner is used where a view is
   const Tensor& view() const { return view_; }
   const Tensor* operator->() const { return &view_; }

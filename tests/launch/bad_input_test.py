@@ -108,6 +108,10 @@ train: {train}
                    "parallel.vision.attention=ulises")
         self.train(USAGE, ["parallel.language.attention", "images is a strategy of vision blocks", "command line: "],
                    "parallel.language.attention=images")
+        self.train(USAGE, ['device: unknown value "gpu"', "command line: "], "device=gpu")
+        if not os.path.exists("/dev/nvidiactl"):
+            self.train(USAGE, ["device:", "rank 0 cannot use a GPU: ", "device: auto trains on the host",
+                               "(command line: device=cuda)"], "device=cuda")
         self.train(USAGE, ["parallel.zero", "4 is not one of 0, 1, 2, 3", "command line: "], "parallel.zero=4")
         self.train(USAGE, ["parallel.rules[1]", '"vison.*" names no block', "vision.0-1, language.0-1",
                            "command line: parallel.rules.1="],

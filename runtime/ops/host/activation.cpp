@@ -1,6 +1,6 @@
 #include "runtime/ops/host/activation.h"
 
-#include "runtime/ops/host/activation_math.h"
+#include "runtime/ops/host/apply_activation.h"
 #include "runtime/ops/host/threads.h"
 
 namespace longsight::ops::host {
@@ -9,7 +9,7 @@ void activation(Matrix y, Matrix x, Activation kind) {
     using T = decltype(zero);
     T* const out = y.host<T>();
     const T* const in = x.host<T>();
-    with_activation(kind, [&](auto f) {
+    formulas::with_activation(kind, [&](auto f) {
       parallel_items(x.rows, x.rows * x.cols,
                      [&](i64 r) { apply_activation(f, out + r * y.stride, in + r * x.stride, x.cols); });
     });
@@ -22,7 +22,7 @@ void activation_backward(Matrix dx, Matrix dy, Matrix x, Activation kind) {
     T* const out = dx.host<T>();
     const T* const upstream = dy.host<T>();
     const T* const in = x.host<T>();
-    with_activation(kind, [&](auto f) {
+    formulas::with_activation(kind, [&](auto f) {
       parallel_items(x.rows, x.rows * x.cols, [&](i64 r) {
         T* o = out + r * dx.stride;
         const T* d = upstream + r * dy.stride;
@@ -39,7 +39,7 @@ void gated(Matrix h, Matrix gate_up, Activation kind) {
     using T = decltype(zero);
     T* const out = h.host<T>();
     const T* const in = gate_up.host<T>();
-    with_activation(kind, [&](auto f) {
+    formulas::with_activation(kind, [&](auto f) {
       parallel_items(h.rows, h.rows * h.cols, [&](i64 r) {
         T* o = out + r * h.stride;
         const T* gate = in + r * gate_up.stride;
@@ -59,7 +59,7 @@ void gated_backward(Matrix d_gate_up, Matrix h, Matrix dh, Matrix gate_up, Activ
     const T* const upstream = dh.host<T>();
     const T* const in = gate_up.host<T>();
     const i64 width = dh.cols;
-    with_activation(kind, [&](auto f) {
+    formulas::with_activation(kind, [&](auto f) {
       parallel_items(dh.rows, dh.rows * width, [&](i64 r) {
         const T* gate = in + r * gate_up.stride;
         const T* up = gate + width;

@@ -2,20 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <limits>
 #include <vector>
+
+#include "runtime/ops/formulas/combine.h"
 
 namespace longsight::ops::host {
 namespace {
-
-template <class T>
-T larger(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if (std::isnan(a) || std::isnan(b)) return std::numeric_limits<T>::quiet_NaN();
-  }
-  return a < b ? b : a;
-}
 
 // Of plain pointers, and not inlined into the parallel region: there GCC gathers the terms one by one.
 template <class T>
@@ -26,7 +18,7 @@ template <class T>
 
 template <class T>
 [[gnu::noinline]] void larger_into(Statistics<T>* total, const T* x, i64 count) {
-  for (i64 i = 0; i < count; ++i) total[i] = larger<Statistics<T>>(total[i], x[i]);
+  for (i64 i = 0; i < count; ++i) total[i] = formulas::larger<Statistics<T>>(total[i], x[i]);
 }
 
 template <class T>

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "runtime/ops/host/math.h"
+#include "runtime/ops/formulas/elementary.h"
 #include "runtime/ops/host/threads.h"
 
 namespace longsight::ops::host {
@@ -24,7 +24,7 @@ double row_loss(T* row, i64 size, i64 target, double scale) {
     T sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (i64 c = first; c < last; ++c) {
-      const T e = exp_of(row[c] - top);
+      const T e = formulas::exp_of(row[c] - top);
       if constexpr (kGradient) row[c] = e;
       sum += e;
     }

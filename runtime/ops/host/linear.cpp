@@ -1,6 +1,6 @@
 #include "runtime/ops/host/linear.h"
 
-#include "runtime/ops/host/activation_math.h"
+#include "runtime/ops/host/apply_activation.h"
 #include "runtime/ops/host/gemm.h"
 
 namespace longsight::ops::host {
@@ -25,7 +25,7 @@ void linear_as(Matrix y, Matrix x, Tensor weight, const LinearOptions& options) 
   // The activation reads each block of y while it is still in the cache.
   const Matrix out = options.activated;
   Y* const activated = out.host<Y>();
-  with_activation(options.activation, [&](auto f) {
+  formulas::with_activation(options.activation, [&](auto f) {
     gemm(product, [&, f](i64 row, i64 rows) {
       for (i64 r = row; r < row + rows; ++r) {
         apply_activation(f, activated + r * out.stride, product.c + r * product.ldc, product.n);

@@ -1,9 +1,8 @@
 #include "runtime/ops/host/merge_attention.h"
 
-#include <algorithm>
-#include <cmath>
 #include <limits>
 
+#include "runtime/ops/formulas/merge.h"
 #include "runtime/ops/host/threads.h"
 
 namespace longsight::ops::host {
@@ -12,12 +11,11 @@ namespace {
 template <class O, class T, class S>
 void merge_head(O* o, S& lse, const T* part, S part_lse, i64 width) {
   if (part_lse == -std::numeric_limits<S>::infinity()) return;
-  const S largest = std::max(lse, part_lse);
-  const S here = std::exp(lse - largest), there = std::exp(part_lse - largest), sum = here + there;
-  const S keep = here / sum, add = there / sum;
+  const formulas::MergeWeights<S> weights = formulas::merge_weights(lse, part_lse);
+  const S keep = weights.keep, add = weights.add;
 #pragma omp simd
   for (i64 c = 0; c < width; ++c) o[c] = keep * o[c] + add * part[c];
-  lse = largest + std::log(sum);
+  lse = weights.lse;
 }
 
 }  // namespace

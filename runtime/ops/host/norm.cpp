@@ -1,7 +1,6 @@
 #include "runtime/ops/host/norm.h"
 
-#include <cmath>
-
+#include "runtime/ops/formulas/norm.h"
 #include "runtime/ops/host/threads.h"
 
 namespace longsight::ops::host {
@@ -15,7 +14,7 @@ namespace {
 template <class T>
 void scale_row(T* y, const T* x, Statistics<T> rstd, const T* gain, Statistics<T> offset, i64 width) {
 #pragma omp simd
-  for (i64 c = 0; c < width; ++c) y[c] = x[c] * rstd * (gain[c] + offset);
+  for (i64 c = 0; c < width; ++c) y[c] = formulas::rms_value<Statistics<T>>(x[c], rstd, gain[c], offset);
 }
 
 template <class T>
@@ -25,11 +24,11 @@ void rms_backward_row(T* dx, Statistics<T>* d_gain, const T* dy, const T* x, Sta
   S dot = 0;  // of the gradient of the normalised row with the row
 #pragma omp simd reduction(+ : dot)
   for (i64 c = 0; c < width; ++c) dot += dy[c] * (gain[c] + offset) * x[c];
-  const S pull = dot * rstd * rstd * rstd / static_cast<S>(width);
+  const S pull = formulas::rms_pull(dot, rstd, static_cast<S>(width));
 #pragma omp simd
   for (i64 c = 0; c < width; ++c) {
     const S dc = dy[c], xc = x[c];
-    dx[c] = dx[c] + (rstd * dc * (gain[c] + offset) - xc * pull);
+    dx[c] = dx[c] + formulas::rms_slope<S>(dc, xc, rstd, gain[c], offset, pull);
     d_gain[c] += dc * xc * rstd;
   }
 }
@@ -40,7 +39,8 @@ template <class T>
 void normalise_row(T* y, const T* x, Statistics<T> mean, Statistics<T> rstd, const T* gain, const T* bias,
                    i64 width) {
 #pragma omp simd
-  for (i64 c = 0; c < width; ++c) y[c] = (x[c] - mean) * rstd * gain[c] + bias[c];
+  for (i64 c = 0; c < width; ++c)
+    y[c] = formulas::layer_value<Statistics<T>>(x[c], mean, rstd, gain[c], bias[c]);
 }
 
 template <class T>
@@ -58,7 +58,7 @@ void layer_backward_row(T* dx, Statistics<T>* d_gain, Statistics<T>* d_bias, con
 #pragma omp simd
   for (i64 c = 0; c < width; ++c) {
     const S dc = dy[c], normal = (x[c] - mean) * rstd;
-    dx[c] = dx[c] + rstd * (dc * gain[c] - mean_sum - normal * mean_dot);
+    dx[c] = dx[c] + formulas::layer_slope<S>(dc, normal, rstd, gain[c], mean_sum, mean_dot);
     d_gain[c] += dc * normal;
     d_bias[c] += dc;
   }
@@ -104,7 +104,7 @@ void rms_norm(Tensor y, Tensor rstd, Tensor x, Tensor gain, double eps, double o
       S squares = 0;
 #pragma omp simd reduction(+ : squares)
       for (i64 c = 0; c < width; ++c) squares += S(v[c]) * S(v[c]);
-      saved[r] = S(1) / std::sqrt(squares / static_cast<S>(width) + static_cast<S>(eps));
+      saved[r] = formulas::reciprocal_root(squares / static_cast<S>(width), static_cast<S>(eps));
       scale_row(out + r * width, v, saved[r], scale, static_cast<S>(offset), width);
     });
   });
@@ -159,7 +159,7 @@ void layer_norm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gain, Tenso
 #pragma omp simd reduction(+ : squares)
       for (i64 c = 0; c < width; ++c) squares += (v[c] - m) * (v[c] - m);
       means[r] = m;
-      saved[r] = S(1) / std::sqrt(squares / static_cast<S>(width) + static_cast<S>(eps));
+      saved[r] = formulas::reciprocal_root(squares / static_cast<S>(width), static_cast<S>(eps));
       normalise_row(out + r * width, v, m, saved[r], scale, shift, width);
     });
   });

@@ -6,6 +6,6 @@
 namespace longsight::ops::host {
 
 void rope(Heads x, Tensor cos, Tensor sin, Turn);
-void rope_angles(Tensor cos, Tensor sin, const RopeAngles&);
+void rope_angles(Tensor cos, Tensor sin, const RopeAngles&, Stream);
 
 }  // namespace longsight::ops::host

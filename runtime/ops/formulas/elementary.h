@@ -1,16 +1,19 @@
 // Elementary functions that the compiler can vectorise: without branches, tables or calls for f32, std:: for
 // f64. Always inlined: where the compiler's budget for a file is spent, a call would end the vectorisation.
+// As all formulas, they are those of the host's ops and of CUDA's kernels.
 #pragma once
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
 
-namespace longsight::ops::host {
+#include "runtime/base/host_device.h"
+
+namespace longsight::ops::formulas {
 
 // e^x, relative error below 1e-7; 0 below -86.6 (true value 2.5e-38), infinity above 88.72; NaN stays NaN.
 // The power of two is split off, the rest in [-ln 2 / 2, ln 2 / 2] is a polynomial (Cephes expf).
-[[gnu::always_inline]] inline float exp_of(float x) {
+[[gnu::always_inline]] LONGSIGHT_HD inline float exp_of(float x) {
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   const float clamped = x < -86.6F ? -86.6F : (x > 88.72F ? 88.72F : x);
   const float shifted = clamped * 1.44269504F + kRound;
@@ -32,13 +35,13 @@ namespace longsight::ops::host {
   const float outside = x < -86.6F ? 0.0F : (x > 88.72F ? HUGE_VALF : 2.0F);
   return p * std::bit_cast<float>(bits) * outside;
 }
-inline double exp_of(double x) {
+LONGSIGHT_HD inline double exp_of(double x) {
   return std::exp(x);
 }
 
 // erf(x), relative error below 1e-7: an odd polynomial near 0, 1 - e^p(|x|) elsewhere (coefficients by N.
 // Juffa).
-[[gnu::always_inline]] inline float erf_of(float x) {
+[[gnu::always_inline]] LONGSIGHT_HD inline float erf_of(float x) {
   const float t = std::fabs(x);
   const float far_t = t > 4.0F ? 4.0F : t, far_s = far_t * far_t;
   float p = -1.72853470e-5F * far_t + 3.83197126e-4F;
@@ -62,14 +65,14 @@ inline double exp_of(double x) {
   return std::bit_cast<float>((std::bit_cast<std::uint32_t>(far_value) & far_bits) |
                               (std::bit_cast<std::uint32_t>(near_value) & ~far_bits));
 }
-inline double erf_of(double x) {
+LONGSIGHT_HD inline double erf_of(double x) {
   return std::erf(x);
 }
 
 // 1 / (1 + e^-x)
 template <class T>
-[[gnu::always_inline]] inline T sigmoid_of(T x) {
+[[gnu::always_inline]] LONGSIGHT_HD inline T sigmoid_of(T x) {
   return T(1) / (T(1) + exp_of(-x));
 }
 
-}  // namespace longsight::ops::host
+}  // namespace longsight::ops::formulas

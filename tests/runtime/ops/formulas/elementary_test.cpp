@@ -1,11 +1,11 @@
-#include "runtime/ops/host/math.h"
+#include "runtime/ops/formulas/elementary.h"
 
 #include <limits>
 
 #include <doctest/doctest.h>
 
 using namespace longsight::ops;
-using namespace longsight::ops::host;
+using namespace longsight::ops::formulas;
 
 namespace {
 

@@ -1,0 +1,47 @@
+# The CUDA language, and where CUDA's other libraries have their headers. The toolkit is that of CUDA_HOME, that which
+# scripts/setup.sh --with-cuda has put into .cuda, the one on PATH, or that of /usr/local/cuda, in this order.
+#
+# A program built with CUDA starts where there is no driver: the runtime (cudart) is linked statically and then reports that
+# there is no device, and cuBLASLt, cuDNN and NCCL are opened by name (dlopen) when something of them is first called. Nothing of
+# them is linked; of each only headers are needed here.
+find_program(LONGSIGHT_NVCC nvcc PATHS "$ENV{CUDA_HOME}/bin" ${CMAKE_SOURCE_DIR}/.cuda/bin NO_DEFAULT_PATH)
+find_program(LONGSIGHT_NVCC nvcc PATHS /usr/local/cuda/bin)
+if(NOT LONGSIGHT_NVCC)
+  message(FATAL_ERROR "LONGSIGHT_CUDA is on, and there is no nvcc: set CUDA_HOME to a toolkit, or run scripts/setup.sh --with-cuda")
+endif()
+set(CMAKE_CUDA_COMPILER ${LONGSIGHT_NVCC})
+set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+# Code for A100, H100 and H200, B100 and B200; and PTX, from which a driver makes code for what comes after them.
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)
+endif()
+enable_language(CUDA)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13)
+  message(FATAL_ERROR "CUDA ${CMAKE_CUDA_COMPILER_VERSION} of ${LONGSIGHT_NVCC}: at least 13 is needed")
+endif()
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+set(CMAKE_CUDA_EXTENSIONS OFF)
+set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+if(CCACHE)
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+endif()
+
+# fmt checks texts while it compiles, for which it must be told that nvcc can. Constants of the host's headers (std::bit_cast, std::min) are used by kernels.
+add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_CONSTEXPR=1;--expt-relaxed-constexpr;--Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wshadow,-Werror>")
+
+set(LONGSIGHT_CUDA_INCLUDE_DIRS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+foreach(header IN ITEMS cublasLt.h cudnn.h nccl.h cudnn_frontend.h)
+  string(MAKE_C_IDENTIFIER "LONGSIGHT_HAS_${header}" found)
+  find_path(${found} ${header} PATHS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${CMAKE_SOURCE_DIR}/.cuda/include)
+  if(NOT ${found})
+    message(FATAL_ERROR "LONGSIGHT_CUDA is on, and there is no ${header} in ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} or .cuda/include: "
+                        "run scripts/setup.sh --with-cuda")
+  endif()
+  list(APPEND LONGSIGHT_CUDA_INCLUDE_DIRS ${${found}})
+endforeach()
+list(REMOVE_DUPLICATES LONGSIGHT_CUDA_INCLUDE_DIRS)
+include_directories(SYSTEM ${LONGSIGHT_CUDA_INCLUDE_DIRS})
+# Where the libraries are looked for that are opened by name, beside the places that the system knows.
+get_filename_component(cuda_root ${LONGSIGHT_NVCC} DIRECTORY)
+list(APPEND CMAKE_BUILD_RPATH ${cuda_root}/../lib64 ${CMAKE_SOURCE_DIR}/.cuda/lib)

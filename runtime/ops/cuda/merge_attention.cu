@@ -1,0 +1,53 @@
+#include "runtime/ops/cuda/merge_attention.h"
+#include "runtime/ops/cuda/views.h"
+#include "runtime/ops/formulas/merge.h"
+
+namespace longsight::ops::cuda {
+namespace {
+
+// A warp for each head of a row.
+template <class T, int N>
+struct MergeHeads {
+  using S = Statistics<T>;
+  template <class Lane>
+  LANE_FN void operator()(Lane& lane) const {
+    const i64 item = lane.block() * (lane.threads() / lanes::kWarp) + lane.thread() / lanes::kWarp;
+    if (item >= rows * heads) return;
+    const i64 row = item / heads, head = item % heads;
+    const int rank = lane.thread() % lanes::kWarp;
+    const S there = *part_lse.at(row, head);
+    if (there == -std::numeric_limits<S>::infinity()) return;
+    const formulas::MergeWeights<S> weights = formulas::merge_weights(*lse.at(row, head), there);
+    lane.sync_warp();  // all have read the log-sum that is overwritten
+    if (rank == 0) *lse.at(row, head) = weights.lse;
+    for (i64 c = i64{rank} * N; c < width; c += lanes::kWarp * N) {
+      T* const to = o.at(row, head * width + c);
+      Pack<T, N> out = load<N>(to);
+      const Pack<T, N> in = load<N>(part.at(row, head * width + c));
+      for (int i = 0; i < N; ++i) out[i] = weights.keep * S(out[i]) + weights.add * S(in[i]);
+      store(to, out);
+    }
+  }
+  Rows<T> o;
+  Rows<S> lse;
+  Rows<const T> part;
+  Rows<const S> part_lse;
+  i64 rows, heads, width;
+};
+
+}  // namespace
+
+void merge_attention(Heads o, Matrix lse, Heads part, Matrix part_lse, Stream stream) {
+  dispatch(o.matrix.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using S = Statistics<T>;
+    with_pack<T>(o.width, {o.matrix, part.matrix}, [&](auto pack) {
+      constexpr int kWarps = 4;
+      launch("merge_attention", stream, {ceil_div(o.rows() * o.heads, kWarps), kWarps * lanes::kWarp},
+             MergeHeads<T, decltype(pack)::value>{Rows<T>(o.matrix), Rows<S>(lse), Rows<const T>(part.matrix),
+                                                  Rows<const S>(part_lse), o.rows(), o.heads, o.width});
+    });
+  });
+}
+
+}  // namespace longsight::ops::cuda

@@ -1,0 +1,186 @@
+// Whole training steps on a simulated device, whose streams run in any order that events allow: the bits are
+// those of the host, nothing is read before the end of a step, nothing is allocated after the first, and no
+// event can be done without but between two calls of a group that follow each other at once.
+#include <doctest/doctest.h>
+
+#include "launch/training/train_step.h"
+#include "parallel/groups/staged_group.h"
+#include "runtime/device/simulated_device.h"
+#include "runtime/tensor/host_values.h"
+#include "tests/support/rank_test.h"
+#include "tests/support/tiny_model.h"
+
+namespace longsight::launch {
+namespace {
+
+using parallel::AttentionKind;
+
+struct DeviceLayout {
+  AttentionKind vision = AttentionKind::ulysses, language = AttentionKind::gather;
+  parallel::FusionKind fusion = parallel::FusionKind::owner;
+  int zero = 0;
+};
+
+parallel::Plan plan_of(const DeviceLayout& layout, const model::Vlm& model) {
+  const i64 ranks = test_world().size(), sequence = ranks == 4 ? 2 : ranks;
+  parallel::Plan plan =
+      parallel::uniform_plan({ranks, sequence, ranks / sequence}, model.vision().blocks(), layout.vision,
+                             model.language().blocks(), layout.language, layout.fusion);
+  plan.zero = layout.zero;
+  return plan;
+}
+
+// A rank's training, on the host or on a device.
+struct OnDevice {
+  OnDevice(const DeviceLayout& layout, SimulatedDevice* on)
+      : device(on),
+        model(test::tiny_model(DType::F64)),
+        plan(plan_of(layout, *model)),
+        stream(device != nullptr ? device->compute() : Stream{}) {
+    ParameterRegistry& p = model->parameters();
+    p.shard(plan.sharding(test_world().rank()));
+    if (device != nullptr) {
+      p.move_to(stream);
+      world = std::make_unique<parallel::StagedGroup>(test_world(), *device);
+      buffers.emplace(*device);
+    }
+    groups.emplace(plan.mesh, world ? *world : test_world());
+    state.emplace(TrainState{.model = *model, .optimizer = parallel::AdamW(p)});
+    runner.emplace(*model, plan, *groups, stream);
+  }
+
+  StepBatch batch(u64 seed) {
+    const auto samples = test::tiny_samples(model->config(), {{29, 2}, {13, 0}, {21, 1}}, seed);
+    return deal_step(samples, *model, plan, test_world().rank(), 40, buffers ? &*buffers : nullptr);
+  }
+  static StepOptions options() {
+    return {.adamw = {.lr = 1e-2, .weight_decay = 0.1}, .clip = 0.5, .end = StepRunner::End::replica_check};
+  }
+  // The next step's inputs are made while this one is queued, in the memory of this one's, as it happens.
+  std::vector<StepResult> steps(u64 count) {
+    std::vector<StepResult> results;
+    StepBatch next = batch(0);
+    for (u64 seed = 0; seed < count; ++seed) {
+      StepBatch now = std::move(next);
+      queue_train_step(*state, now, options(), *runner);
+      now.upload = {};
+      next = batch(seed + 1);
+      results.push_back(finish_train_step(*state, now, *runner));
+      runner->check_replicas();
+    }
+    return results;
+  }
+  // All that training changes.
+  std::vector<double> values() const {
+    std::vector<double> all;
+    for (const Tensor& held : {model->parameters().values(), state->optimizer.first_moments(),
+                               state->optimizer.second_moments()}) {
+      const std::vector<double> part = read_values<double>(held, stream);
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }
+
+  SimulatedDevice* device;
+  std::unique_ptr<model::Vlm> model;
+  parallel::Plan plan;
+  Stream stream;
+  std::unique_ptr<parallel::StagedGroup> world;
+  std::optional<UploadBuffers> buffers;
+  std::optional<parallel::MeshGroups> groups;
+  std::optional<TrainState> state;
+  std::optional<StepRunner> runner;
+};
+
+bool same(const StepResult& a, const StepResult& b) {
+  return a.loss == b.loss && a.gradient_norm == b.gradient_norm && a.flops == b.flops && a.finite == b.finite;
+}
+
+void check_order(const DeviceLayout& layout, u64 seed, const std::vector<StepResult>& expected,
+                 const std::vector<double>& values) {
+  SimulatedDevice device({.seed = seed});
+  OnDevice there(layout, &device);
+  const std::vector<StepResult> results = there.steps(expected.size());
+  for (std::size_t i = 0; i < results.size(); ++i) CHECK(same(results[i], expected[i]));
+  CHECK(there.values() == values);
+}
+
+TEST_CASE("steps on a device have the bits of the host under 200 orders of its streams") {
+  const DeviceLayout layout;
+  OnDevice host(layout, nullptr);
+  const std::vector<StepResult> expected = host.steps(1);
+  const std::vector<double> values = host.values();
+  for (u64 seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    check_order(layout, seed, expected, values);
+  }
+}
+
+TEST_CASE("so do those of every strategy and of parameters that are dealt over the ranks") {
+  for (const DeviceLayout& layout :
+       {DeviceLayout{AttentionKind::images, AttentionKind::ulysses, parallel::FusionKind::gather, 1},
+        DeviceLayout{AttentionKind::ring, AttentionKind::ring, parallel::FusionKind::owner, 2},
+        DeviceLayout{AttentionKind::gather, AttentionKind::ulysses, parallel::FusionKind::owner, 3}}) {
+    CAPTURE(layout.zero);
+    OnDevice host(layout, nullptr);
+    const std::vector<StepResult> expected = host.steps(2);
+    const std::vector<double> values = host.values();
+    for (u64 seed = 0; seed < 5; ++seed) {
+      CAPTURE(seed);
+      check_order(layout, seed, expected, values);
+    }
+  }
+}
+
+TEST_CASE("a step waits for the device once, and the second allocates nothing") {
+  SimulatedDevice device({.seed = 1});
+  OnDevice there({}, &device);
+  StepBatch batch = there.batch(0);
+  train_step(*there.state, batch, {.adamw = {.lr = 1e-2}}, *there.runner);
+  const i64 allocations = device.allocations(), waits = device.synchronizations();
+  batch = there.batch(0);
+  batch = there.batch(0);
+  train_step(*there.state, batch, {.adamw = {.lr = 1e-2}}, *there.runner);
+  CHECK(device.synchronizations() == waits + 1);
+  batch = there.batch(0);
+  const i64 later = device.allocations();
+  train_step(*there.state, batch, {.adamw = {.lr = 1e-2}}, *there.runner);
+  CHECK(device.allocations() == later);
+  CHECK(later <= allocations + 2);  // memory of the next step's inputs
+}
+
+// Two calls of a group follow each other at once: the first's end and the second's beginning wait for what
+// the streams have waited for already.
+bool nothing_computed_between_calls(const DeviceLog& log, std::size_t wait) {
+  const bool end_of_first = log.entries[wait].stream == 0;
+  for (std::size_t e = wait; e < log.entries.size(); end_of_first ? ++e : --e) {
+    const DeviceLog::Entry& entry = log.entries[e];
+    if (entry.kind == DeviceLog::Kind::work && entry.stream == 0) return false;
+    if (entry.kind == DeviceLog::Kind::wait && entry.stream == (end_of_first ? 2 : 0)) return true;
+  }
+  return false;
+}
+
+TEST_CASE("no two pieces of work of a step race, and every wait for an event is needed for that") {
+  SimulatedDevice device({.records = true});
+  OnDevice there({}, &device);
+  there.steps(1);
+  device.synchronize(device.compute());
+  device.clear_log();
+  there.steps(2);
+  const DeviceLog& log = device.log();
+  CHECK(log.race() == "");
+  const std::vector<std::size_t> waits = log.waits();
+  CHECK(waits.size() > 2);
+  i64 between_calls = 0;
+  for (std::size_t i = 0; i < waits.size(); ++i) {
+    if (!log.race(static_cast<std::ptrdiff_t>(i)).empty()) continue;
+    CAPTURE(i);
+    CHECK(nothing_computed_between_calls(log, waits[i]));
+    ++between_calls;
+  }
+  CHECK(between_calls <= 4);  // the sums of the numbers and of the gradients, in two steps
+}
+
+}  // namespace
+}  // namespace longsight::launch
