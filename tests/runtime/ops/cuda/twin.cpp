@@ -7,11 +7,7 @@
 namespace longsight::cuda_test {
 
 Twin::Twin(DType dtype, Shape shape, std::string_view name, i64 gap, double magnitude)
-    : dtype_(dtype),
-      shape_(shape),
-      rows_(shape[0]),
-      cols_(1),
-      gap_(gap) {
+    : dtype_(dtype), shape_(shape), rows_(shape[0]), cols_(1), gap_(gap) {
   for (const i64 extent : shape.extents().subspan(1)) cols_ *= extent;
   const i64 count = gap + rows_ * (cols_ + gap) - (gap > 0 && rows_ > 0 ? gap : 0);
   made_.resize(static_cast<std::size_t>(count * size_of(dtype)));
