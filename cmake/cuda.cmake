@@ -2,7 +2,7 @@
 # scripts/setup.sh --with-cuda has put into .cuda, the one on PATH, or that of /usr/local/cuda, in this order.
 #
 # A program built with CUDA starts where there is no driver: the runtime (cudart) is linked statically and then reports that
-# there is no device, and cuBLASLt, cuDNN and NCCL are opened by name (dlopen) when something of them is first called. Nothing of
+# there is no device, and cuBLASLt and NCCL are opened by name (dlopen) when something of them is first called. Nothing of
 # them is linked; of each only headers are needed here.
 find_program(LONGSIGHT_NVCC nvcc PATHS "$ENV{CUDA_HOME}/bin" ${CMAKE_SOURCE_DIR}/.cuda/bin NO_DEFAULT_PATH)
 find_program(LONGSIGHT_NVCC nvcc PATHS /usr/local/cuda/bin)
@@ -19,6 +19,9 @@ enable_language(CUDA)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13)
   message(FATAL_ERROR "CUDA ${CMAKE_CUDA_COMPILER_VERSION} of ${LONGSIGHT_NVCC}: at least 13 is needed")
 endif()
+# CMake 3.25 does not know that nvcc has C++20.
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
@@ -31,7 +34,7 @@ endif()
 add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_CONSTEXPR=1;--expt-relaxed-constexpr;--Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wshadow,-Werror>")
 
 set(LONGSIGHT_CUDA_INCLUDE_DIRS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
-foreach(header IN ITEMS cublasLt.h cudnn.h nccl.h cudnn_frontend.h)
+foreach(header IN ITEMS cublasLt.h nccl.h)
   string(MAKE_C_IDENTIFIER "LONGSIGHT_HAS_${header}" found)
   find_path(${found} ${header} PATHS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${CMAKE_SOURCE_DIR}/.cuda/include)
   if(NOT ${found})

@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 usage() {
   cat <<'EOF'
 usage: scripts/setup.sh [--with-cuda] [--with-peers] [--with-fuzz] [--list]
-  --with-cuda   also what a build for GPUs needs and this machine has not, into .cuda: a CUDA toolkit with cuBLASLt, cuDNN and
-                NCCL from PyPI (3 GB; nothing where CUDA_HOME or /usr/local/cuda has one) and the headers of cuDNN's front end
+  --with-cuda   also what a build for GPUs needs and this machine has not, into .cuda: a CUDA toolkit with cuBLASLt and
+                NCCL from PyPI (2 GB); nothing where CUDA_HOME or /usr/local/cuda has them
   --with-peers  also make .venv with PyTorch, transformers and PEFT, for scripts/bench_peers.sh, scripts/check_*.py
                 and the tests that run them where .venv is there (about 5 GB; the other tests do not need it)
   --with-fuzz   also clang, for scripts/fuzz.sh
@@ -30,8 +30,7 @@ peer_packages=(torch==2.13.0 transformers==5.23.0 peft==0.21.2 tokenizers pillow
 
 # The series of the toolkit is one: libraries of another are not opened.
 cuda_packages=('nvidia-cuda-nvcc==13.0.*' 'nvidia-cuda-crt==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-runtime==13.0.*'
-  'nvidia-cuda-cccl==13.0.*' 'nvidia-cublas==13.*' 'nvidia-cudnn-cu13==9.*' 'nvidia-nccl-cu13==2.*')
-cuda_headers=('nvidia-cudnn-frontend==1.*')
+  'nvidia-cuda-cccl==13.0.*' 'nvidia-cublas==13.*' 'nvidia-nccl-cu13==2.*')
 
 with_peers=false
 with_cuda=false
@@ -96,7 +95,7 @@ fi
 has_toolkit() {
   local header
   [[ -x $1/bin/nvcc ]] || return 1
-  for header in cuda_runtime.h cublasLt.h cudnn.h nccl.h; do [[ -f $1/include/$header ]] || return 1; done
+  for header in cuda_runtime.h cublasLt.h nccl.h; do [[ -f $1/include/$header ]] || return 1; done
 }
 
 if $with_cuda; then
@@ -106,7 +105,6 @@ if $with_cuda; then
   done
   wanted=()
   [[ -n $toolkit ]] || wanted+=("${cuda_packages[@]}")
-  [[ -f .cuda/include/cudnn_frontend.h || -f ${toolkit:-.cuda}/include/cudnn_frontend.h ]] || wanted+=("${cuda_headers[@]}")
   if ((${#wanted[@]})); then
     mkdir -p .cuda
     [[ -x .cuda/venv/bin/python ]] || /usr/bin/python3 -m venv .cuda/venv || fail "cannot make .cuda/venv"
