@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include <xxhash.h>
 
 namespace longsight::parallel {
 namespace {
-
-i64 total_of(const std::vector<i64>& values) {
-  return std::accumulate(values.begin(), values.end(), i64{0});
-}
 
 u64 hash_of(const void* data, std::size_t bytes, u64 seed) {
   return XXH3_64bits_withSeed(data, bytes, seed);
@@ -18,7 +15,7 @@ u64 hash_of(const void* data, std::size_t bytes, u64 seed) {
 
 }  // namespace
 
-// The rows that ranges, whose begins and ends ascend, have in common with a prefix of the stream.
+// The rows that ranges have in common with a prefix of the stream.
 class Coverage {
  public:
   explicit Coverage(const std::vector<RowRange>& ranges) {
@@ -27,6 +24,8 @@ class Coverage {
       begins_.push_back(range.begin);
       ends_.push_back(range.end);
     }
+    std::sort(begins_.begin(), begins_.end());
+    std::sort(ends_.begin(), ends_.end());
     begin_sums_ = sums(begins_);
     end_sums_ = sums(ends_);
   }
@@ -75,54 +74,95 @@ class Counts::Form {
 
 class Counts::Product final : public Form {
  public:
-  Product(std::vector<i64> mine, std::vector<i64> theirs)
-      : mine_(std::move(mine)),
-        theirs_(std::move(theirs)),
-        sum_(total_of(theirs_)),
-        receivers_(static_cast<i64>(theirs_.size()) - std::count(theirs_.begin(), theirs_.end(), 0)) {}
+  Product(std::vector<i64> mine, std::vector<i64> theirs, i64 group)
+      : mine_(std::move(mine)), theirs_(std::move(theirs)), group_(group) {
+    for (i64 first = 0; first < ranks(); first += group_) {
+      const auto begin = theirs_.begin() + first, end = begin + group_;
+      sums_.push_back(std::accumulate(begin, end, i64{0}));
+      receivers_.push_back(group_ - std::count(begin, end, 0));
+    }
+  }
 
   i64 ranks() const override { return static_cast<i64>(mine_.size()); }
-  i64 at(i64 from, i64 to) const override { return checked_mul(of(mine_, from), of(theirs_, to)); }
-  i64 total(i64 from) const override { return checked_mul(of(mine_, from), sum_); }
-  i64 receivers(i64 from) const override { return of(mine_, from) == 0 ? 0 : receivers_; }
+  i64 at(i64 from, i64 to) const override {
+    return from / group_ == to / group_ ? checked_mul(of(mine_, from), of(theirs_, to)) : 0;
+  }
+  i64 total(i64 from) const override { return checked_mul(of(mine_, from), of(sums_, from / group_)); }
+  i64 receivers(i64 from) const override { return of(mine_, from) == 0 ? 0 : of(receivers_, from / group_); }
   u64 fingerprint() const override {
     return hash_of(theirs_.data(), theirs_.size() * sizeof(i64),
-                   hash_of(mine_.data(), mine_.size() * sizeof(i64), 1));
+                   hash_of(mine_.data(), mine_.size() * sizeof(i64), hash_of(&group_, sizeof group_, 1)));
   }
 
  private:
-  static i64 of(const std::vector<i64>& values, i64 rank) { return values[static_cast<std::size_t>(rank)]; }
+  static i64 of(const std::vector<i64>& values, i64 place) { return values[static_cast<std::size_t>(place)]; }
 
   std::vector<i64> mine_, theirs_;
-  i64 sum_, receivers_;  // of theirs
+  i64 group_;                          // ranks
+  std::vector<i64> sums_, receivers_;  // of theirs, by group
+};
+
+// Ranges of each rank.
+class RangesOfRanks {
+ public:
+  explicit RangesOfRanks(const std::vector<std::vector<RowRange>>& of_ranks) {
+    for (const std::vector<RowRange>& of_rank : of_ranks) {
+      all_.insert(all_.end(), of_rank.begin(), of_rank.end());
+      most_ = std::max(most_, static_cast<i64>(of_rank.size()));
+      first_.push_back(all_.size());
+    }
+  }
+
+  i64 ranks() const { return static_cast<i64>(first_.size()) - 1; }
+  i64 most() const { return most_; }  // of one rank
+  const std::vector<RowRange>& all() const { return all_; }
+  std::span<const RowRange> of(i64 rank) const {
+    const auto r = static_cast<std::size_t>(rank);
+    return std::span(all_).subspan(first_[r], first_[r + 1] - first_[r]);
+  }
+  u64 hash(u64 seed) const {
+    return hash_of(first_.data(), first_.size() * sizeof(std::size_t),
+                   hash_of(all_.data(), all_.size() * sizeof(RowRange), seed));
+  }
+
+ private:
+  std::vector<RowRange> all_;
+  std::vector<std::size_t> first_{0};
+  i64 most_ = 0;
 };
 
 class Counts::Common final : public Form {
  public:
-  Common(std::vector<RowRange> mine, std::vector<RowRange> theirs)
-      : mine_(std::move(mine)), theirs_(std::move(theirs)), coverage_(theirs_) {}
+  Common(RangesOfRanks mine, RangesOfRanks theirs)
+      : mine_(std::move(mine)), theirs_(std::move(theirs)), coverage_(theirs_.all()) {}
 
-  i64 ranks() const override { return static_cast<i64>(mine_.size()); }
+  i64 ranks() const override { return mine_.ranks(); }
   i64 at(i64 from, i64 to) const override {
-    const RowRange a = of(mine_, from), b = of(theirs_, to);
-    return std::max<i64>(0, std::min(a.end, b.end) - std::max(a.begin, b.begin));
+    i64 rows = 0;
+    for (const RowRange& a : mine_.of(from)) {
+      for (const RowRange& b : theirs_.of(to))
+        rows += std::max<i64>(0, std::min(a.end, b.end) - std::max(a.begin, b.begin));
+    }
+    return rows;
   }
   i64 total(i64 from) const override {
-    const RowRange range = of(mine_, from);
-    return coverage_.rows_before(range.end) - coverage_.rows_before(range.begin);
+    i64 rows = 0;
+    for (const RowRange& range : mine_.of(from))
+      rows += coverage_.rows_before(range.end) - coverage_.rows_before(range.begin);
+    return rows;
   }
-  i64 receivers(i64 from) const override { return coverage_.touching(of(mine_, from)); }
-  u64 fingerprint() const override {
-    return hash_of(theirs_.data(), theirs_.size() * sizeof(RowRange),
-                   hash_of(mine_.data(), mine_.size() * sizeof(RowRange), 2));
+  i64 receivers(i64 from) const override {
+    const auto mine = mine_.of(from);
+    if (mine.empty()) return 0;
+    if (mine.size() == 1 && theirs_.most() <= 1) return coverage_.touching(mine.front());
+    i64 count = 0;
+    for (i64 to = 0; to < ranks(); ++to) count += at(from, to) > 0;
+    return count;
   }
+  u64 fingerprint() const override { return theirs_.hash(mine_.hash(2)); }
 
  private:
-  static RowRange of(const std::vector<RowRange>& ranges, i64 rank) {
-    return ranges[static_cast<std::size_t>(rank)];
-  }
-
-  std::vector<RowRange> mine_, theirs_;
+  RangesOfRanks mine_, theirs_;
   Coverage coverage_;
 };
 
@@ -165,16 +205,21 @@ class Counts::Pairs final : public Form {
   std::vector<std::ptrdiff_t> first_;  // of each sender
 };
 
-Counts Counts::product(std::vector<i64> by_sender, std::vector<i64> by_receiver) {
+Counts Counts::product(std::vector<i64> by_sender, std::vector<i64> by_receiver, i64 group) {
   check(by_sender.size() == by_receiver.size(), "{} senders and {} receivers", by_sender.size(),
         by_receiver.size());
-  return {std::make_shared<Product>(by_sender, by_receiver),
-          std::make_shared<Product>(by_receiver, by_sender), 1};
+  const auto ranks = static_cast<i64>(by_sender.size());
+  if (group == 0) group = ranks;
+  check(ranks == 0 || ranks % group == 0, "{} ranks in groups of {}", ranks, group);
+  return {std::make_shared<Product>(by_sender, by_receiver, group),
+          std::make_shared<Product>(by_receiver, by_sender, group), 1};
 }
 
-Counts Counts::common(std::vector<RowRange> held, std::vector<RowRange> wanted) {
+Counts Counts::common(const std::vector<std::vector<RowRange>>& held,
+                      const std::vector<std::vector<RowRange>>& wanted) {
   check(held.size() == wanted.size(), "{} senders and {} receivers", held.size(), wanted.size());
-  return {std::make_shared<Common>(held, wanted), std::make_shared<Common>(wanted, held), 1};
+  const RangesOfRanks forth(held), back(wanted);
+  return {std::make_shared<Common>(forth, back), std::make_shared<Common>(back, forth), 1};
 }
 
 Counts Counts::pairs(i64 ranks, std::vector<Pair> pairs) {
