@@ -27,7 +27,7 @@ std::vector<parallel::Plan> all_layouts(const parallel::Plan& own, const model::
       for (AttentionKind l : different_for(parallel::Tower::language)) {
         for (FusionKind f : {FusionKind::owner, FusionKind::gather}) {
           add(mesh, v, l, f);
-          if (splits_causal_rows({&l, 1}, sequence, own.node, model.config().text.heads))
+          if (parallel::splits_causal_rows({&l, 1}, sequence, own.node, model.config().text.heads))
             add(mesh, v, l, f, parallel::Split::zigzag);
         }
       }

@@ -97,10 +97,12 @@ void check_layout(const Case& c, AttentionKind vision, AttentionKind language, F
 
 TEST_CASE("every layout has the gradients of one rank") {
   for (const Case& c : kCases) {
-    for (AttentionKind vision : different_for(Tower::vision)) {
-      for (AttentionKind language : different_for(Tower::language)) {
-        for (FusionKind fusion : {FusionKind::owner, FusionKind::gather})
-          check_layout(c, vision, language, fusion);
+    const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
+    for (std::size_t v = 0; v < vision.size(); ++v) {
+      for (std::size_t l = 0; l < language.size(); ++l) {
+        check_layout(c, vision[v], language[l], FusionKind::owner);
+        // What every rank gets does not depend on who owns it: each strategy once.
+        if (v == l) check_layout(c, vision[v], language[l], FusionKind::gather);
       }
     }
   }
