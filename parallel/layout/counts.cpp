@@ -85,16 +85,19 @@ class Counts::Product final : public Form {
 
   i64 ranks() const override { return static_cast<i64>(mine_.size()); }
   i64 at(i64 from, i64 to) const override {
-    return from / group_ == to / group_ ? checked_mul(of(mine_, from), of(theirs_, to)) : 0;
+    return group_of(from) == group_of(to) ? checked_mul(of(mine_, from), of(theirs_, to)) : 0;
   }
-  i64 total(i64 from) const override { return checked_mul(of(mine_, from), of(sums_, from / group_)); }
-  i64 receivers(i64 from) const override { return of(mine_, from) == 0 ? 0 : of(receivers_, from / group_); }
+  i64 total(i64 from) const override { return checked_mul(of(mine_, from), of(sums_, group_of(from))); }
+  i64 receivers(i64 from) const override { return of(mine_, from) == 0 ? 0 : of(receivers_, group_of(from)); }
   u64 fingerprint() const override {
     return hash_of(theirs_.data(), theirs_.size() * sizeof(i64),
                    hash_of(mine_.data(), mine_.size() * sizeof(i64), hash_of(&group_, sizeof group_, 1)));
   }
 
  private:
+  // Most are of one group, and asked for each two of thousands of ranks: a division would take most of the
+  // time.
+  i64 group_of(i64 rank) const { return group_ == ranks() ? 0 : rank / group_; }
   static i64 of(const std::vector<i64>& values, i64 place) { return values[static_cast<std::size_t>(place)]; }
 
   std::vector<i64> mine_, theirs_;
