@@ -9,14 +9,6 @@ namespace {
 
 constexpr double kMostFloor = 1e6;  // s of train.watchdog.floor; twelve days
 
-// Options that exist in the language of configurations, but are not built: `auto` (or the value that means
-// off) stands for off.
-void refuse_unbuilt(const YamlDocument& doc, const char* key, const OrAuto<std::string>& value,
-                    std::string_view off) {
-  doc.require_at(value.is_auto() || *value.value == off, key, "\"{}\" is not available yet; use auto{}",
-                 value.value_or(""), off.empty() ? std::string() : fmt::format(" or {}", off));
-}
-
 void check_sources(const YamlDocument& doc, const char* key, const std::vector<DataSource>& sources) {
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const DataSource& s = sources[i];
@@ -152,7 +144,6 @@ void check_values(const YamlDocument& doc, const Config& c) {
   check_sources(doc, "data.train", c.data.train);
   check_sources(doc, "data.eval", c.data.eval);
   check_held_out_names(doc, c);
-  refuse_unbuilt(doc, "parallel.fusion.split", c.parallel.fusion.split, "tokens");
   doc.require_at(c.memory.micro_batch_tokens.value_or(1) > 0, "memory.micro_batch_tokens",
                  "{} must be positive", c.memory.micro_batch_tokens.value_or(1));
   doc.require_at(c.output.save_every >= 0, "output.save_every", "{} is negative", c.output.save_every);

@@ -7,11 +7,13 @@ std::vector<parallel::Plan> all_layouts(const parallel::Plan& own, const model::
   using parallel::FusionKind;
   std::vector<parallel::Plan> plans;
   const auto add = [&](const parallel::Mesh& mesh, AttentionKind vision, AttentionKind language,
-                       FusionKind fusion) {
+                       FusionKind fusion, parallel::Split split = parallel::Split::equal) {
     plans.push_back(parallel::uniform_plan(mesh, model.vision().blocks(), vision, model.language().blocks(),
                                            language, fusion));
     plans.back().recompute = own.recompute;
     plans.back().micro_batch_tokens = own.micro_batch_tokens;
+    plans.back().split = split;
+    plans.back().node = own.node;
   };
   const i64 world = own.mesh.world;
   for (i64 sequence = 1; sequence <= world; ++sequence) {
@@ -23,7 +25,11 @@ std::vector<parallel::Plan> all_layouts(const parallel::Plan& own, const model::
     }
     for (AttentionKind v : different_for(parallel::Tower::vision)) {
       for (AttentionKind l : different_for(parallel::Tower::language)) {
-        for (FusionKind f : {FusionKind::owner, FusionKind::gather}) add(mesh, v, l, f);
+        for (FusionKind f : {FusionKind::owner, FusionKind::gather}) {
+          add(mesh, v, l, f);
+          if (parallel::splits_causal_rows({&l, 1}, sequence, own.node, model.config().text.heads))
+            add(mesh, v, l, f, parallel::Split::zigzag);
+        }
       }
     }
   }

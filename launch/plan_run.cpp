@@ -40,6 +40,9 @@ planning::PlanOptions plan_options(const LoadedConfig& loaded) {
     options.fusion = parallel::fusion_from_name(*p.fusion.exchange.value,
                                                 place(loaded.document, "parallel.fusion.exchange"));
   }
+  if (!p.fusion.split.is_auto())
+    options.split =
+        parallel::split_from_name(*p.fusion.split.value, place(loaded.document, "parallel.fusion.split"));
   const MemorySection& memory = loaded.config.memory;
   if (!memory.recompute.is_auto())
     options.recompute =

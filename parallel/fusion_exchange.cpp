@@ -33,11 +33,10 @@ TwoWays fusion_exchanges(FusionKind kind, std::span<const FeatureRun> features, 
   for (const FeatureRun& run : features) {
     for (i64 i = 0; i < run.count;) {
       const i64 row = run.first_row + i * run.row_step, position = run.first_position + i;
-      const i64 owner = layout.vision.owner(row), consumer = layout.language.owner(position);
-      const i64 n = std::min({run.count - i, ceil_div(layout.vision.end(owner) - row, run.row_step),
-                              layout.language.end(consumer) - position});
-      rows.push_back({owner, consumer, n});
-      owned[static_cast<std::size_t>(owner)] += n;
+      const Cuts::Place from = layout.vision.place(row), to = layout.language.place(position);
+      const i64 n = std::min({run.count - i, ceil_div(from.following, run.row_step), to.following});
+      rows.push_back({from.rank, to.rank, n});
+      owned[static_cast<std::size_t>(from.rank)] += n;
       i += n;
     }
   }
@@ -58,9 +57,9 @@ FusionExchange::FusionExchange(FusionKind kind, const Geometry& g, const Layout&
   i64 row = 0;
   for (const auto& features : by_owner) {
     for (i64 f : features) {
-      const i64 position = position_of(g, f);
-      if (layout.language.owner(position) == rank) {
-        here.push_back(position - layout.language.begin(rank));
+      const Cuts::Place place = layout.language.place(position_of(g, f));
+      if (place.rank == rank) {
+        here.push_back(place.row);
         used.push_back(row);
       }
       ++row;

@@ -8,21 +8,23 @@
 namespace longsight::parallel {
 namespace {
 
-std::vector<RowRange> ranges_of(const Cuts& cuts) {
-  std::vector<RowRange> ranges;
-  for (i64 r = 0; r < cuts.ranks(); ++r) ranges.push_back({cuts.begin(r), cuts.end(r)});
+std::vector<std::vector<RowRange>> ranges_of(const Cuts& cuts) {
+  std::vector<std::vector<RowRange>> ranges;
+  for (i64 r = 0; r < cuts.ranks(); ++r) ranges.push_back(cuts.ranges(r));
   return ranges;
 }
 
-// Both sides are ranges of the list of supervised positions: by owner of the position,
+// Both sides are ranges of the list of supervised positions, as the ranks hold them one behind the other: by
+// owner of the position,
 Cuts held_targets(std::span<const RowRange> supervised, const Cuts& language) {
   Cuts held;
-  held.at.resize(language.at.size(), 0);
+  held.at.resize(static_cast<std::size_t>(language.ranks()) + 1, 0);
   for (const RowRange& range : supervised) {
     for (i64 row = range.begin; row < range.end;) {
-      const i64 rank = language.owner(row), until = std::min(range.end, language.end(rank));
-      held.at[static_cast<std::size_t>(rank) + 1] += until - row;
-      row = until;
+      const Cuts::Place place = language.place(row);
+      const i64 rows = std::min(range.end - row, place.following);
+      held.at[static_cast<std::size_t>(place.rank) + 1] += rows;
+      row += rows;
     }
   }
   for (std::size_t r = 1; r < held.at.size(); ++r) held.at[r] += held.at[r - 1];
@@ -46,11 +48,15 @@ LossBalance::LossBalance(const Geometry& g, const Layout& layout, i64 rank, i64 
   const std::vector<RowRange> supervised = supervised_ranges(g);
   rows_ = loss_exchanges(supervised, layout.language);
   const Cuts held = held_targets(supervised, layout.language), projected = projected_targets(held);
-  std::vector<i64> local;
-  for (i64 s = held.begin(rank); s < held.end(rank); ++s)
-    local.push_back(g.supervised_positions[static_cast<std::size_t>(s)] - layout.language.begin(rank));
+  std::vector<i64> local, targets(g.targets.size());  // targets as the ranks hold them
+  std::vector<i64> next(held.at.begin(), held.at.end() - 1);
+  for (std::size_t s = 0; s < g.targets.size(); ++s) {
+    const Cuts::Place place = layout.language.place(g.supervised_positions[s]);
+    if (place.rank == rank) local.push_back(place.row);
+    targets[static_cast<std::size_t>(next[static_cast<std::size_t>(place.rank)]++)] = g.targets[s];
+  }
   local_rows_ = IndexList(std::move(local), layout.language.rows(rank), "supervised rows");
-  targets_ = IndexList({g.targets.begin() + projected.begin(rank), g.targets.begin() + projected.end(rank)},
+  targets_ = IndexList({targets.begin() + projected.begin(rank), targets.begin() + projected.end(rank)},
                        vocab, "targets");
 }
 

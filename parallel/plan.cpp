@@ -55,6 +55,21 @@ int zero_from_name(std::string_view name, std::string_view where) {
 
 namespace {
 
+const std::array<std::string, 2> kSplits{"equal", "zigzag"};
+
+}  // namespace
+
+const char* name_of(Split split) {
+  return kSplits[static_cast<std::size_t>(split)].c_str();
+}
+
+Split split_from_name(std::string_view name, std::string_view where) {
+  require_available(name, where, kSplits);
+  return static_cast<Split>(std::find(kSplits.begin(), kSplits.end(), name) - kSplits.begin());
+}
+
+namespace {
+
 // "0-3 images, 4-11 ulysses"
 std::string runs_of(const std::vector<AttentionKind>& blocks) {
   std::string text;
@@ -69,21 +84,20 @@ std::string runs_of(const std::vector<AttentionKind>& blocks) {
 
 std::string Plan::text() const {
   return fmt::format(
-      "mesh data {} x sequence {}; vision attention: {}; language attention: {}; fusion exchange: {}{}{}{}",
+      "mesh data {} x sequence {}; vision attention: {}; language attention: {}; fusion exchange: "
+      "{}{}{}{}{}{}",
       mesh.data, mesh.sequence, runs_of(vision), runs_of(language), name_of(fusion),
       recompute == Recompute::none ? "" : fmt::format("; recompute: {}", name_of(recompute)),
       micro_batch_tokens == 0 ? "" : fmt::format("; micro-batches of at most {} tokens", micro_batch_tokens),
-      zero == 0 ? "" : fmt::format("; zero: {}", zero));
+      zero == 0 ? "" : fmt::format("; zero: {}", zero),
+      split == Split::equal ? "" : fmt::format("; language split: {}", name_of(split)),
+      node == 0 ? "" : fmt::format("; {} ranks on a node", node));
 }
 
 Plan uniform_plan(Mesh mesh, i64 vision_blocks, AttentionKind vision, i64 language_blocks,
                   AttentionKind language, FusionKind fusion) {
-  return {mesh,
-          std::vector<AttentionKind>(static_cast<std::size_t>(vision_blocks), vision),
-          std::vector<AttentionKind>(static_cast<std::size_t>(language_blocks), language),
-          fusion,
-          Recompute::none,
-          0};
+  return {mesh, std::vector<AttentionKind>(static_cast<std::size_t>(vision_blocks), vision),
+          std::vector<AttentionKind>(static_cast<std::size_t>(language_blocks), language), fusion};
 }
 
 }  // namespace longsight::parallel

@@ -42,6 +42,13 @@ Recompute recompute_from_name(std::string_view name, std::string_view where);
 // "0" to "3". As fusion_from_name.
 int zero_from_name(std::string_view name, std::string_view where);
 
+// How the language stream is cut over the ranks where no block asks for whole samples: into equal ranges, or
+// into two pieces for each rank, dealt in a zigzag (parallel/layout/cuts.h).
+enum class Split { equal, zigzag };
+const char* name_of(Split);
+// As fusion_from_name.
+Split split_from_name(std::string_view name, std::string_view where);
+
 struct Plan {
   Mesh mesh;
   std::vector<AttentionKind> vision;    // one per block of the vision tower that runs
@@ -50,6 +57,8 @@ struct Plan {
   Recompute recompute = Recompute::none;
   i64 micro_batch_tokens = 0;  // most tokens of a micro-batch (deal_samples); 0: one per data group and step
   int zero = 0;                // what is dealt over the ranks: runtime/tensor/sharding.h
+  Split split = Split::equal;  // of the language stream
+  i64 node = 0;  // ranks of a node, neighbours: hybrid attention exchanges heads within it; 0: all
 
   Sharding sharding(i64 rank) const { return {zero, rank, mesh.world}; }
   std::string text() const;

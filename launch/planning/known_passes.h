@@ -30,7 +30,7 @@ class KnownPasses {
  private:
   // All that a pass depends on.
   using Key = std::tuple<std::size_t, i64, std::vector<AttentionKind>, std::vector<AttentionKind>, FusionKind,
-                         Recompute, int, bool>;
+                         parallel::Split, i64, Recompute, int, bool>;
 
   const PlanRequest& request_;
   TileFacts tile_;

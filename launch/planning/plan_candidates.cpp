@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <tuple>
 
 namespace longsight::planning {
 
@@ -14,11 +15,12 @@ namespace {
 
 // What `auto` may choose from. Where nothing is open, any one will do.
 std::vector<AttentionKind> candidates(Tower tower, const TowerFacts& shape,
-                                      const std::vector<BlockRequest>& requests, const TypicalStep& step) {
+                                      const std::vector<BlockRequest>& requests, const TypicalStep& step,
+                                      i64 node) {
   if (!any_open(requests)) return {parallel::strategies().front().kind};
   std::vector<AttentionKind> kinds;
   for (AttentionKind kind : parallel::legal_for(tower)) {
-    if (parallel::strategy_of(kind).automatic(step.mesh().sequence, shape.heads, step.summary().images))
+    if (parallel::strategy_of(kind).automatic(step.mesh().sequence, node, shape.heads, step.summary().images))
       kinds.push_back(kind);
   }
   return kinds;
@@ -37,6 +39,26 @@ std::vector<i64> sequence_degrees(const PlanRequest& request) {
 
 bool any_open(const std::vector<BlockRequest>& requests) {
   return std::any_of(requests.begin(), requests.end(), [](const BlockRequest& r) { return !r.attention; });
+}
+
+i64 node_of(const PlanRequest& request, const Mesh& mesh) {
+  const i64 node = request.hardware.ranks_per_node;
+  return node > 0 && node % mesh.sequence != 0 ? node : 0;
+}
+
+std::vector<Split> splits(const PlanRequest& request, const Mesh& mesh,
+                          const std::vector<AttentionKind>& language) {
+  const std::optional<Split> asked = request.options.split;
+  if (mesh.sequence == 1 || cuts_between_sequences(language)) return {Split::equal};
+  if (asked) return {*asked};
+  const i64 heads = model_facts(request.model.config()).language.heads;
+  // Who reads whose keys in a zigzag is a matter of each two ranks; the strategies for more of them are
+  // others.
+  constexpr i64 kMostRanksOfZigzag = 256;
+  if (mesh.sequence > kMostRanksOfZigzag ||
+      !splits_causal_rows(language, mesh.sequence, node_of(request, mesh), heads))
+    return {Split::equal};
+  return {Split::equal, Split::zigzag};
 }
 
 std::vector<AttentionKind> filled(const std::vector<BlockRequest>& requests, AttentionKind open) {
@@ -93,13 +115,17 @@ class Pairs {
       : request_(request), requests_(requests), mesh_(mesh), setting_(setting), steps_(steps) {
     const TypicalStep& step = steps.of(setting.micro_batch_tokens);
     const ModelFacts facts = model_facts(request.model.config());
-    vision_ = candidates(Tower::vision, facts.vision, requests.vision, step);
-    language_ = candidates(Tower::language, facts.language, requests.language, step);
+    const i64 node = node_of(request, mesh);
+    vision_ = candidates(Tower::vision, facts.vision, requests.vision, step, node);
+    for (AttentionKind kind : candidates(Tower::language, facts.language, requests.language, step, node)) {
+      for (Split split : splits(request, mesh, filled(requests.language, kind)))
+        language_.push_back({kind, split});
+    }
   }
 
   std::vector<Candidate> all() {
     for (AttentionKind vision : vision_)
-      for (AttentionKind language : language_) add(vision, language);
+      for (const Language& language : language_) add(vision, language);
     return std::move(all_);
   }
 
@@ -108,29 +134,36 @@ class Pairs {
   std::vector<Candidate> likely() {
     for (AttentionKind vision : vision_) add(vision, language_.front());
     const AttentionKind best_vision = best().open_vision;
-    for (AttentionKind language : language_) add(best_vision, language);
+    for (const Language& language : language_) add(best_vision, language);
     return std::move(all_);
   }
 
-  // To those that are known, what differs from one of them in its vision tower only.
-  void add_visions(std::vector<Candidate>& known, AttentionKind language) {
-    for (const Candidate& c : known) known_.emplace(c.open_vision, c.open_language);
+  // To those that are known, what differs from `one` in its vision tower only.
+  void add_visions(std::vector<Candidate>& known, const Candidate& one) {
+    for (const Candidate& c : known) known_.emplace(c.open_vision, c.open_language, c.plan.split);
     all_ = std::move(known);
-    for (AttentionKind vision : vision_) add(vision, language);
+    for (AttentionKind vision : vision_) add(vision, {one.open_language, one.plan.split});
     known = std::move(all_);
   }
 
  private:
+  struct Language {
+    AttentionKind open;
+    Split split;
+  };
+
   const Candidate& best() const { return all_[choose(request_, all_)]; }
 
-  void add(AttentionKind vision, AttentionKind language) {
-    if (!known_.emplace(vision, language).second) return;
+  void add(AttentionKind vision, const Language& language) {
+    if (!known_.emplace(vision, language.open, language.split).second) return;
     all_.push_back({.open_vision = vision,
-                    .open_language = language,
+                    .open_language = language.open,
                     .plan = {.mesh = mesh_,
                              .vision = filled(requests_.vision, vision),
-                             .language = filled(requests_.language, language),
-                             .fusion = request_.options.fusion},
+                             .language = filled(requests_.language, language.open),
+                             .fusion = request_.options.fusion,
+                             .split = language.split,
+                             .node = node_of(request_, mesh_)},
                     .step = {}});
     steps_.set(all_.back(), setting_);
   }
@@ -140,8 +173,9 @@ class Pairs {
   Mesh mesh_;
   MemorySetting setting_;
   Steps& steps_;
-  std::vector<AttentionKind> vision_, language_;
-  std::set<std::pair<AttentionKind, AttentionKind>> known_;
+  std::vector<AttentionKind> vision_;
+  std::vector<Language> language_;
+  std::set<std::tuple<AttentionKind, AttentionKind, Split>> known_;
   std::vector<Candidate> all_;
 };
 
@@ -291,7 +325,7 @@ std::vector<std::vector<Candidate>> ranked(const PlanRequest& request, KnownPass
   const std::size_t before = here.all.size();
   const Candidate best = here.all.front();
   Pairs(request, requests, best.plan.mesh, here.first(), here.steps)
-      .add_visions(here.all, best.open_language);
+      .add_visions(here.all, best);
   std::vector<std::pair<Candidate*, OfMesh*>> added;
   for (std::size_t i = before; i < here.all.size(); ++i) added.emplace_back(&here.all[i], &here);
   make_those_fit.run(std::move(added));

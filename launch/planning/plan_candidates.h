@@ -21,6 +21,11 @@ std::vector<i64> sequence_degrees(const PlanRequest&);
 
 // Whether the configuration leaves any block open.
 bool any_open(const std::vector<BlockRequest>& requests);
+// Ranks of a node where the sequence groups of a mesh do not divide it, and so hold several nodes; else 0: as
+// in Plan::node.
+i64 node_of(const PlanRequest&, const Mesh&);
+// How the language stream may be cut with these blocks; `equal` where no block works on some of the rows.
+std::vector<Split> splits(const PlanRequest&, const Mesh&, const std::vector<AttentionKind>& language);
 // What is asked for, and `open` elsewhere.
 std::vector<AttentionKind> filled(const std::vector<BlockRequest>& requests, AttentionKind open);
 

@@ -48,7 +48,7 @@ std::vector<const Candidate*> alternatives(Tower tower, const std::vector<Candid
   std::vector<const Candidate*> others;
   for (std::size_t i = 1; i < all.size(); ++i) {
     const bool vision = all[i].open_vision != best.open_vision,
-               language = all[i].open_language != best.open_language;
+               language = all[i].open_language != best.open_language || all[i].plan.split != best.plan.split;
     if (tower == Tower::vision ? vision && !language : language && !vision) others.push_back(&all[i]);
   }
   return others;
@@ -56,6 +56,10 @@ std::vector<const Candidate*> alternatives(Tower tower, const std::vector<Candid
 
 AttentionKind open_kind(Tower tower, const Candidate& c) {
   return tower == Tower::vision ? c.open_vision : c.open_language;
+}
+
+std::string split_text(Split split) {
+  return split == Split::equal ? "" : fmt::format(" in a {}", name_of(split));
 }
 
 // The parts of a step that a tower's strategy and cut change.
@@ -70,11 +74,11 @@ double tower_seconds(Tower tower, const Candidate& c) {
 }
 
 // Strategies of which some of the ranks would hold no head.
-std::vector<Strategy> without_heads(Tower tower, const TowerFacts& shape, i64 ranks) {
+std::vector<Strategy> without_heads(Tower tower, const TowerFacts& shape, const Plan& plan) {
   std::vector<Strategy> some;
   for (AttentionKind kind : parallel::legal_for(tower)) {
-    if (parallel::strategy_of(kind).splits_heads() && ranks > shape.heads)
-      some.push_back(parallel::strategy_of(kind));
+    const Strategy& s = parallel::strategy_of(kind);
+    if (s.ranks_sharing_heads(plan.mesh.sequence, plan.node, shape.heads) > shape.heads) some.push_back(s);
   }
   return some;
 }
@@ -88,15 +92,17 @@ std::string open_reason(Tower tower, const TowerFacts& shape, const std::vector<
   std::string others;
   bool faster = false;
   for (const Candidate* other : alternatives(tower, all)) {
-    others += fmt::format("{}{} {}", others.empty() ? "" : ", ", parallel::name_of(open_kind(tower, *other)),
-                          seconds_text(tower_seconds(tower, *other)));
+    if (open_kind(tower, *other) == open_kind(tower, chosen)) continue;  // another split: see split_reason
+    others +=
+        fmt::format("{}{}{} {}", others.empty() ? "" : ", ", parallel::name_of(open_kind(tower, *other)),
+                    split_text(other->plan.split), seconds_text(tower_seconds(tower, *other)));
     faster = faster || other->step.seconds < chosen.step.seconds;
   }
   std::string text = others.empty()
                          ? "the only one"
                          : fmt::format("{}: {}, {}", faster ? "fastest within the memory budget" : "fastest",
                                        seconds_text(tower_seconds(tower, chosen)), others);
-  for (const Strategy& s : without_heads(tower, shape, ranks))
+  for (const Strategy& s : without_heads(tower, shape, chosen.plan))
     text += fmt::format("; no {}, {} ranks for {} query heads", s.name, ranks, shape.heads);
   return text;
 }
@@ -156,12 +162,18 @@ class Decisions {
                           .recompute = all_.front().plan.recompute,
                           .reason = asked.attention ? "asked for by " + asked.source
                                                     : open_reason(which, shape, all_, step_)};
-      if (parallel::strategy_of(strategy).splits_heads()) {
-        block.head_efficiency = head_efficiency(shape.heads, ranks);
+      const i64 sharing =
+          parallel::strategy_of(strategy).ranks_sharing_heads(ranks, all_.front().plan.node, shape.heads);
+      if (sharing > 1 && sharing < ranks)
+        block.reason +=
+            fmt::format("; {} neighbouring ranks share the heads, keys and values go round {} such groups",
+                        sharing, ranks / sharing);
+      if (sharing > 1) {
+        block.head_efficiency = head_efficiency(shape.heads, sharing);
         if (block.head_efficiency < 1) {
           block.reason +=
               fmt::format("; the fullest rank has {} of {} heads (efficiency {:.0f} %)",
-                          fullest_heads(shape.heads, ranks), shape.heads, 100 * block.head_efficiency);
+                          fullest_heads(shape.heads, sharing), shape.heads, 100 * block.head_efficiency);
         }
       }
       if (!shape.module.empty()) block.module = fmt::format("{}.{}", shape.module, i);
@@ -233,6 +245,22 @@ std::string zero_reason(const PlanRequest& request, const Considered& considered
       fits(request, best) ? "" : "; no stage fits, this one needs least");
 }
 
+std::string split_reason(const PlanRequest& request, const Considered& considered) {
+  const Candidate& best = considered.here.front();
+  if (best.plan.mesh.sequence == 1) return "one rank holds whole samples";
+  if (cuts_between_sequences(best.plan.language)) return "no sample lies on two ranks";
+  if (request.options.split) return "asked for by parallel.fusion.split";
+  for (const Candidate& other : considered.here) {
+    if (other.open_vision != best.open_vision || other.open_language != best.open_language ||
+        other.plan.split == best.plan.split)
+      continue;
+    return fmt::format("later tokens see more keys; {}: {}",
+                       other.plan.split == Split::equal ? "in equal ranges" : "in a zigzag",
+                       compared(request, best.step, other.step));
+  }
+  return "every rank works on all tokens, with some of the heads";
+}
+
 std::vector<BlockDecision> block_decisions(const PlanRequest& request, const BlockRequests& requests,
                                            const Considered& considered, const TypicalStep& step) {
   return Decisions(request, requests, considered.here, step).take();
@@ -285,21 +313,25 @@ std::vector<Rejected> rejected_alternatives(const PlanRequest& request, KnownPas
     const Mesh& mesh = other.plan.mesh;
     all.push_back(rejected(fmt::format("sequence {} (data {}): vision {}, language {}{}", mesh.sequence,
                                        mesh.data, kinds_text(other.plan.vision),
-                                       kinds_text(other.plan.language), setting_text(best.plan, other.plan)),
+                                       kinds_text(other.plan.language) + split_text(other.plan.split),
+                                       setting_text(best.plan, other.plan)),
                            other.step, compared(request, best.step, other.step)));
   }
   add_settings(request, passes, best, all);
   const i64 ranks = step.mesh().sequence;
   const auto add_tower = [&](Tower tower, const TowerFacts& shape, const std::vector<BlockRequest>& asked,
                              std::vector<AttentionKind> Plan::*blocks) {
-    if (!any_open(asked)) return;
     for (const Candidate* other : alternatives(tower, considered.here)) {
-      all.push_back(
-          rejected(fmt::format("{} attention {}{}", shape.name, parallel::name_of(open_kind(tower, *other)),
-                               setting_text(best.plan, other->plan)),
-                   other->step, compared(request, best.step, other->step)));
+      const AttentionKind kind = open_kind(tower, *other);
+      const std::string what =
+          kind == open_kind(tower, best)
+              ? fmt::format("split {}", name_of(other->plan.split))
+              : fmt::format("attention {}{}", parallel::name_of(kind), split_text(other->plan.split));
+      all.push_back(rejected(fmt::format("{} {}{}", shape.name, what, setting_text(best.plan, other->plan)),
+                             other->step, compared(request, best.step, other->step)));
     }
-    for (const Strategy& s : without_heads(tower, shape, ranks)) {
+    if (!any_open(asked)) return;
+    for (const Strategy& s : without_heads(tower, shape, best.plan)) {
       Plan plan = best.plan;
       plan.*blocks = filled(asked, s.kind);
       all.push_back(rejected(fmt::format("{} attention {}", shape.name, s.name), step.predict(plan),
@@ -319,7 +351,7 @@ std::vector<std::string> plan_warnings(const PlanRequest& request, const Candida
   const ModelFacts m = model_facts(request.model.config());
   const i64 ranks = chosen.plan.mesh.sequence;
   const auto heads = [&](Tower tower, const TowerFacts& shape, const std::vector<AttentionKind>& kinds) {
-    for (const Strategy& s : without_heads(tower, shape, ranks)) {
+    for (const Strategy& s : without_heads(tower, shape, chosen.plan)) {
       if (std::find(kinds.begin(), kinds.end(), s.kind) == kinds.end()) continue;
       warnings.push_back(
           fmt::format("{} attention {} over {} ranks with {} query heads: {} ranks hold none and wait",

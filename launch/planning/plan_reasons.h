@@ -15,6 +15,7 @@ struct Considered {
 std::string sequence_reason(const PlanRequest&, const Considered&);
 std::string memory_reason(const PlanRequest&, const Considered&);
 std::string zero_reason(const PlanRequest&, const Considered&);
+std::string split_reason(const PlanRequest&, const Considered&);
 std::vector<BlockDecision> block_decisions(const PlanRequest&, const BlockRequests&, const Considered&,
                                            const TypicalStep&);
 std::vector<Rejected> rejected_alternatives(const PlanRequest&, KnownPasses&, const BlockRequests&,

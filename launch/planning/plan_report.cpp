@@ -132,8 +132,8 @@ std::string precision_text(const Precision& p) {
 std::string plan_table(const PlanResult& r, const TableOptions& options) {
   std::string text =
       fmt::format("{}\n  sequence {}: {}\n", r.plan.mesh.text(), r.plan.mesh.sequence, r.sequence_reason);
-  text += fmt::format("  ranges: vision {}, language {}; fusion exchange {}\n", r.vision_split,
-                      r.language_split, parallel::name_of(r.plan.fusion));
+  text += fmt::format("  ranges: vision {}, language {} ({}); fusion exchange {}\n", r.vision_split,
+                      r.language_split, r.split_reason, parallel::name_of(r.plan.fusion));
   text += fmt::format("  recompute {}: {}\n", setting_of(r.plan).text(), r.memory_reason);
   text += fmt::format("  zero {}: {}\n", r.plan.zero, r.zero_reason);
   text += fmt::format("  precision {}\n", precision_text(r.precision));
@@ -223,7 +223,7 @@ nlohmann::ordered_json plan_json(const PlanResult& r) {
   }
   json["precision"] = r.precision.name();
   json["zero"] = {{"stage", r.plan.zero}, {"reason", r.zero_reason}};
-  json["split"] = {{"vision", r.vision_split}, {"language", r.language_split}};
+  json["split"] = {{"vision", r.vision_split}, {"language", r.language_split}, {"reason", r.split_reason}};
   json["memory"] = Json::object();
   for (const auto& [part, bytes] : r.step.memory.parts()) json["memory"][part] = bytes;
   json["memory"]["total"] = r.step.memory.total();

@@ -112,6 +112,14 @@ BlockRequests block_requests(const ModelFacts& m, const PlanOptions& options) {
   for (std::size_t i = 0; i < options.rules.size(); ++i) {
     RuleReader(m, fmt::format("parallel.rules[{}]", i)).apply(options.rules[i], requests);
   }
+  for (std::size_t i = 0; options.split && i < requests.language.size(); ++i) {
+    const auto kind = requests.language[i].attention;
+    if (!kind) continue;
+    require(!parallel::cuts_between_sequences({&*kind, 1}), ExitCode::usage,
+            "parallel.fusion.split: {} cuts samples anywhere, but {} makes {}.{} {}, which holds whole ones",
+            name_of(*options.split), requests.language[i].source, m.language.name, i,
+            parallel::name_of(*kind));
+  }
   return requests;
 }
 

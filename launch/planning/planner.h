@@ -19,6 +19,7 @@ using parallel::FusionKind;
 using parallel::Mesh;
 using parallel::Plan;
 using parallel::Recompute;
+using parallel::Split;
 using parallel::Strategy;
 using parallel::Tower;
 
@@ -35,6 +36,7 @@ struct PlanOptions {
   std::optional<AttentionKind> vision = {};
   std::optional<AttentionKind> language = {};
   FusionKind fusion = FusionKind::owner;
+  std::optional<Split> split = {};  // of the language stream
   std::vector<Rule> rules = {};
   std::optional<Recompute> recompute = {};
   std::optional<i64> micro_batch_tokens = {};  // most tokens of a micro-batch; 0: one per data group and step
@@ -113,6 +115,7 @@ struct PlanResult {
   std::string memory_reason;  // of recompute and micro-batches
   std::string zero_reason;
   std::string vision_split, language_split;  // where the ranges of a tower are cut
+  std::string split_reason;                  // of the language model's
   std::vector<BlockDecision> blocks;
   StepPrediction step;
   double flops = 0;  // of the step, all ranks, without what is computed again

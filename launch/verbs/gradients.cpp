@@ -81,10 +81,11 @@ ExitCode run_gradients(Job& job, const GradientsOptions& o) {
         const model::PassInputs inputs = make_inputs(one, *model, planned.plan, rank);
         model::Pass pass(*model, inputs, false, groups.sequence(), memory, job.stream);
         pass.forward();
-        const i64 begin = inputs.layout().language.begin(rank);
         mine = OwnedTensor(numbers, {pass.hidden().rows(), vocab});
         pass.logits(mine);
-        for (i64 t = 0; t < mine->rows(); ++t) places.push_back(row * batch.columns + begin + t);
+        for (const parallel::RowRange& range : inputs.layout().language.ranges(rank)) {
+          for (i64 t = range.begin; t < range.end; ++t) places.push_back(row * batch.columns + t);
+        }
         if (pass.features()) {
           my_features = OwnedTensor(numbers, pass.features().shape());
           copy(my_features, pass.features(), job.stream);

@@ -45,16 +45,17 @@ PassInputs begin_inputs(const parallel::Geometry& sequences, const ModelConfig& 
         plan.vision, config.vision_blocks_run(), "vision", inputs,
         [&](i64 i) { return config.vision.windowed(i); },
         [&](AttentionKind kind, bool windowed) {
-          return make_attention(kind, attention_shape(config.vision),
-                                {windowed ? windows : g.images, layout.vision}, rank,
-                                windowed ? "vision windows" : "vision");
+          return make_attention(
+              kind, attention_shape(config.vision),
+              {.sequences = windowed ? windows : g.images, .cuts = layout.vision, .node = plan.node}, rank,
+              windowed ? "vision windows" : "vision");
         });
   }
   inputs.language_blocks = settings_of(
       plan.language, config.text.layers, "language", inputs, [&](i64 i) { return config.text.windowed(i); },
       [&](AttentionKind kind, bool windowed) {
         return make_attention(kind, attention_shape(config.text, windowed),
-                              {g.samples, layout.language, g.prefixes}, rank,
+                              {g.samples, layout.language, g.prefixes, plan.node}, rank,
                               windowed ? "language windows" : "language");
       });
   return inputs;
@@ -125,12 +126,15 @@ PassInputs make_inputs(const MicroBatch& batch, const Vlm& model, const parallel
       first_rows.push_back(g.feature_rows[static_cast<std::size_t>(f)] - layout.vision.begin(rank));
     inputs.connector_rows = merge_block_rows(first_rows, config, layout.vision.rows(rank));
   }
-  const i64 begin = layout.language.begin(rank), rows = layout.language.rows(rank);
+  const i64 rows = layout.language.rows(rank);
   const auto mine = [&](const auto& of_all) {
-    if (of_all.empty()) return std::span(of_all);
-    return std::span(of_all).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(rows));
+    std::vector<typename std::decay_t<decltype(of_all)>::value_type> some;
+    if (of_all.empty()) return some;
+    for (const parallel::RowRange& range : layout.language.ranges(rank))
+      some.insert(some.end(), of_all.begin() + range.begin, of_all.begin() + range.end);
+    return some;
   };
-  const std::span<const i64> ids = mine(batch.ids);
+  const std::vector<i64> ids = mine(batch.ids);
   std::vector<i64> text_rows, text_ids;
   for (i64 row = 0; row < rows; ++row) {
     const i64 id = ids[static_cast<std::size_t>(row)];
@@ -138,7 +142,7 @@ PassInputs make_inputs(const MicroBatch& batch, const Vlm& model, const parallel
     text_rows.push_back(row);
     text_ids.push_back(id);
   }
-  inputs.ids = IndexList({ids.begin(), ids.end()}, config.text.vocab, "token ids");
+  inputs.ids = IndexList(ids, config.text.vocab, "token ids");
   inputs.text_rows = IndexList(std::move(text_rows), rows, "rows of text");
   inputs.text_ids = IndexList(std::move(text_ids), config.text.vocab, "token ids");
   inputs.angles = rope_angles(config.text, mine(batch.positions), mine(batch.rope_lengths));

@@ -12,8 +12,8 @@ namespace {
 
 void check_stream(const AttentionShape& shape, const AttentionStream& stream, const std::string& label) {
   const PackedSequences& sequences = stream.sequences;
-  check(sequences.rows() == stream.cuts.at.back(), "{} sequences of {} rows in a stream of {}", label,
-        sequences.rows(), stream.cuts.at.back());
+  check(sequences.rows() == stream.cuts.total(), "{} sequences of {} rows in a stream of {}", label,
+        sequences.rows(), stream.cuts.total());
   check(shape.window >= 0 && (shape.causal || (shape.window == 0 && stream.prefixes.empty())),
         "{} attention is {} and has a window of {} and {} prefixes", label,
         shape.causal ? "causal" : "not causal", shape.window, stream.prefixes.size());

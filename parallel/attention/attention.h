@@ -37,6 +37,7 @@ struct AttentionStream {
   // Of causal attention, for each sequence: its first prefix[s] rows are seen by every row of the sequence.
   // Empty: none.
   std::span<const i64> prefixes = {};
+  i64 node = 0;  // ranks of the group that are neighbours on each node; 0: all are on one
 };
 
 // Every strategy computes exact attention; each result equals that of one rank to rounding.
@@ -76,8 +77,8 @@ class AttentionStrategy {
   i64 my_rows() const { return rows(rank_); }
 
   i64 rows(i64 rank) const { return stream_.cuts.rows(rank); }
-  RowRange range(i64 rank) const { return {stream_.cuts.begin(rank), stream_.cuts.end(rank)}; }
-  RowRange whole() const { return {0, stream_.cuts.at.back()}; }
+  RowRange range(i64 rank) const { return stream_.cuts.range(rank); }
+  RowRange whole() const { return {0, stream_.cuts.total()}; }
 
   AttentionShape shape_;
   AttentionStream stream_;

@@ -5,6 +5,8 @@
 
 #include "parallel/attention/attention_heads.h"
 #include "parallel/attention/attention_spans.h"
+#include "parallel/attention/attention_tile.h"
+#include "parallel/attention/row_moves.h"
 #include "parallel/attention/row_sums.h"
 
 namespace longsight::parallel {
@@ -33,30 +35,67 @@ class GatherAttention final : public AttentionStrategy {
   // This rank's rows as their readers get them, reader by reader; in a trace how many.
   IndexList read_rows(Stream stream) const;
 
-  RowRange needed_;             // rows whose keys this rank needs
-  std::vector<RowRange> read_;  // of this rank's rows, counted from its first: by reader that reads any
-  i64 sent_rows_ = 0;           // of all readers
+  i64 needed_rows() const { return rows_of(needed_); }
+  KvHeads heads_of(Matrix kv, RowRange rows) const {
+    return {kv.row_range(rows.begin, rows.rows()), shape_.kv_heads, shape_.width};
+  }
+  ops::AttentionProblem problem(const AttentionTile& tile) const { return all_heads(shape_, tile.spans); }
+  Heads queries_of(Matrix m, const AttentionTile& tile) const {
+    return {m.row_range(tile.q.begin, tile.q.rows()), shape_.heads, shape_.width};
+  }
+
+  std::vector<RowRange> needed_;  // rows whose keys this rank needs
+  std::vector<RowRange> read_;    // of this rank's rows, counted from its first: reader by reader
+  i64 sent_rows_ = 0;             // of all readers
   mutable std::optional<IndexList> read_rows_;  // made when they are first needed
   TwoWays kv_;                                  // elements of keys and values, from owner to reader
-  std::vector<ops::AttentionSpan> spans_;       // of this rank
+  RowMoves to_stream_;                // of what comes, from the order of its owners to that of the stream
+  std::vector<AttentionTile> tiles_;  // of each of this rank's ranges
 };
 
 GatherAttention::GatherAttention(const AttentionShape& shape, const AttentionStream& stream, i64 rank,
                                  const std::string& label)
     : AttentionStrategy(shape, stream, rank) {
-  std::vector<RowRange> held, needed;
-  const RowRange mine = range(me());
+  std::vector<std::vector<RowRange>> held, needed;
   for (i64 r = 0; r < ranks(); ++r) {
-    held.push_back(range(r));
-    needed.push_back(needed_keys(shape, stream, range(r)));
-    const i64 begin = std::clamp(needed.back().begin, mine.begin, mine.end),
-              end = std::clamp(needed.back().end, begin, mine.end);
-    if (end > begin) read_.push_back({begin - mine.begin, end - mine.begin});
-    sent_rows_ += end - begin;
+    held.push_back(stream.cuts.ranges(r));
+    std::vector<RowRange> seen;
+    for (const RowRange& queries : held.back()) seen.push_back(needed_keys(shape, stream, queries));
+    needed.push_back(joined(std::move(seen)));
   }
   needed_ = needed[static_cast<std::size_t>(me())];
-  spans_ = attention_spans(shape, stream, mine, needed_);
-  const Counts elements = Counts::common(std::move(held), std::move(needed)).times(shape.kv_columns());
+  const std::vector<Piece> keys = pieces_of(needed_), mine = pieces_of(held[static_cast<std::size_t>(me())]);
+  for (const std::vector<RowRange>& of_reader : needed) {
+    for (const Piece& piece : mine) {
+      for (const RowRange& range : of_reader) {
+        const RowRange both = common_rows(piece.rows, range);
+        if (both.rows() == 0) continue;
+        const i64 first = piece.first + both.begin - piece.rows.begin;
+        read_.push_back({first, first + both.rows()});
+        sent_rows_ += both.rows();
+      }
+    }
+  }
+  i64 arrived = 0;
+  for (const std::vector<RowRange>& of_owner : held) {
+    for (const RowRange& range : of_owner) {
+      for (const Piece& piece : keys) {
+        const RowRange both = common_rows(piece.rows, range);
+        if (both.rows() == 0) continue;
+        to_stream_.add(
+            {.from = arrived, .to = piece.first + both.begin - piece.rows.begin, .rows = both.rows()});
+        arrived += both.rows();
+      }
+    }
+  }
+  for (const Piece& queries : mine) {
+    for (const Piece& piece : keys) {
+      // All that a range of queries sees lies in one of the pieces.
+      std::optional<AttentionTile> tile = attention_tile(shape, stream, queries, piece);
+      if (tile) tiles_.push_back(std::move(*tile));
+    }
+  }
+  const Counts elements = Counts::common(held, needed).times(shape.kv_columns());
   kv_ = {all_to_all(label + " keys and values", elements),
          all_to_all(label + " key and value gradients", elements.transposed())};
 }
@@ -75,12 +114,18 @@ IndexList GatherAttention::read_rows(Stream stream) const {
 
 Tensor GatherAttention::gathered(Tensor qkv, const Workspace& w) const {
   const i64 columns = shape_.kv_columns();
-  const Tensor all = w.saved.take(qkv.dtype(), {needed_.rows(), columns}, "gathered keys and values");
+  const Tensor all = w.saved.take(qkv.dtype(), {needed_rows(), columns}, "gathered keys and values");
   const ArenaScope scope(w.scratch);
   const Matrix kv = Matrix(qkv).columns(shape_.q_columns(), columns);
   Tensor send = w.scratch.take(qkv.dtype(), {sent_rows_, columns}, "keys and values to send");
   ops::gather_rows(send, kv, read_rows(w.stream), w.stream);
-  kv_.forth.run(send, all, w.group, w.stream);
+  if (to_stream_.empty()) {
+    kv_.forth.run(send, all, w.group, w.stream);
+  } else {
+    const Tensor received = w.scratch.take(qkv.dtype(), all.shape(), "keys and values received");
+    kv_.forth.run(send, received, w.group, w.stream);
+    to_stream_.forth(all, received, w.stream);
+  }
   return all;
 }
 
@@ -90,34 +135,59 @@ void GatherAttention::forward_again(Tensor lse, Tensor qkv, const Workspace& w) 
 
 void GatherAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace& w) {
   const GatherFrame frame{.qkv = qkv, .kv = gathered(qkv, w), .lse = lse};
-  const QkvHeads x(qkv, shape_.heads, shape_.kv_heads, shape_.width);
-  const KvHeads kv(frame.kv, shape_.kv_heads, shape_.width);
-  ops::attention(Heads(o, shape_.heads, shape_.width), frame.lse, x.q, kv.k, kv.v, all_heads(shape_, spans_),
-                 w.scratch, w.stream);
+  const Matrix q = Matrix(qkv).columns(0, shape_.q_columns());
+  for (const AttentionTile& tile : tiles_) {
+    const KvHeads kv = heads_of(frame.kv, tile.k);
+    ops::attention(queries_of(o, tile), Matrix(lse).row_range(tile.q.begin, tile.q.rows()),
+                   queries_of(q, tile), kv.k, kv.v, problem(tile), w.scratch, w.stream);
+  }
   w.frames.push(frame);
 }
 
 void GatherAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace& w) {
   const auto frame = w.frames.pop<GatherFrame>();
-  const i64 columns = shape_.kv_columns();
+  const i64 columns = shape_.kv_columns(), q_columns = shape_.q_columns();
   const DType dtype = d_o.dtype();
   const ArenaScope scope(w.scratch);
-  Tensor d_kv = w.scratch.take(dtype, {needed_.rows(), columns}, "gradient of gathered keys and values");
+  Tensor d_kv = w.scratch.take(dtype, {needed_rows(), columns}, "gradient of gathered keys and values");
   {
     const ArenaScope inner(w.scratch);
     Tensor delta = w.scratch.take(statistics_of(dtype), {my_rows(), shape_.heads}, "attention delta");
-    const Heads d_o_heads(d_o, shape_.heads, shape_.width);
-    ops::attention_delta(delta, d_o_heads, Heads(o, shape_.heads, shape_.width), w.stream);
-    const QkvHeads x(frame.qkv, shape_.heads, shape_.kv_heads, shape_.width);
-    const QkvHeads dx(d_qkv, shape_.heads, shape_.kv_heads, shape_.width);
-    const KvHeads kv(frame.kv, shape_.kv_heads, shape_.width);
-    const KvHeads dkv(d_kv, shape_.kv_heads, shape_.width);
-    ops::attention_backward(dx.q, dkv.k, dkv.v, d_o_heads, delta, frame.lse, x.q, kv.k, kv.v,
-                            all_heads(shape_, spans_), w.scratch, w.stream);
+    ops::attention_delta(delta, Heads(d_o, shape_.heads, shape_.width), Heads(o, shape_.heads, shape_.width),
+                         w.stream);
+    const Matrix q = Matrix(frame.qkv).columns(0, q_columns), dq = Matrix(d_qkv).columns(0, q_columns);
+    const auto attend = [&](const AttentionTile& tile, Matrix d_keys) {
+      const KvHeads kv = heads_of(frame.kv, tile.k), dkv(d_keys, shape_.kv_heads, shape_.width);
+      const auto rows = [&](const Tensor& x) { return Matrix(x).row_range(tile.q.begin, tile.q.rows()); };
+      ops::attention_backward(queries_of(dq, tile), dkv.k, dkv.v, queries_of(d_o, tile), rows(delta),
+                              rows(frame.lse), queries_of(q, tile), kv.k, kv.v, problem(tile), w.scratch,
+                              w.stream);
+    };
+    if (tiles_.size() == 1) {
+      attend(tiles_.front(), d_kv);
+    } else {  // keys that several of this rank's ranges see
+      i64 most = 0;
+      for (const AttentionTile& tile : tiles_) most = std::max(most, tile.k.rows());
+      const Tensor part = w.scratch.take(dtype, {most, columns}, "gradient of the keys of a range");
+      const RowSums sums(d_kv, w);
+      ops::zero_matrix(sums.sums(), w.stream);
+      for (const AttentionTile& tile : tiles_) {
+        const Tensor some = part.row_range(0, tile.k.rows());
+        attend(tile, some);
+        ops::add_matrix(sums.sums().row_range(tile.k.begin, tile.k.rows()), some, w.stream);
+      }
+      sums.finish();
+    }
   }
   Tensor received = w.scratch.take(dtype, {sent_rows_, columns}, "key and value gradients received");
-  kv_.back.run(d_kv, received, w.group, w.stream);
-  const RowSums d_mine(Matrix(d_qkv).columns(shape_.q_columns(), columns), w);
+  if (to_stream_.empty()) {
+    kv_.back.run(d_kv, received, w.group, w.stream);
+  } else {
+    const Tensor send = w.scratch.take(dtype, d_kv.shape(), "key and value gradients to send");
+    to_stream_.back(send, d_kv, w.stream);
+    kv_.back.run(send, received, w.group, w.stream);
+  }
+  const RowSums d_mine(Matrix(d_qkv).columns(q_columns, columns), w);
   ops::zero_matrix(d_mine.sums(), w.stream);
   ops::scatter_add_rows(d_mine.sums(), received, read_rows(w.stream), w.stream);
   d_mine.finish();

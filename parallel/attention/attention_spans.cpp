@@ -9,18 +9,18 @@ i64 prefix_of(const AttentionStream& stream, i64 sequence) {
   return stream.prefixes.empty() ? 0 : stream.prefixes[static_cast<std::size_t>(sequence)];
 }
 
-// Calls f(sequence, first, last) for the rows [first, last) of each sequence that lie in each rank's range,
-// rank by rank.
+// Calls f(rank, sequence, first, last) for the rows [first, last) of each sequence that lie in each piece of
+// the stream, piece by piece.
 template <class F>
 void for_overlaps(const PackedSequences& sequences, const Cuts& cuts, F&& f) {
   i64 s = 0;
-  for (i64 r = 0; r < cuts.ranks(); ++r) {
-    const i64 begin = cuts.begin(r), end = cuts.end(r);
+  for (i64 p = 0; p < cuts.pieces(); ++p) {
+    const auto [begin, end] = cuts.piece(p);
     for (; s < sequences.count(); ++s) {
       const i64 first = sequences.starts[static_cast<std::size_t>(s)],
                 last = sequences.starts[static_cast<std::size_t>(s) + 1];
       if (first >= end) break;
-      if (last > begin) f(r, s, std::max(first, begin), std::min(last, end));
+      if (last > begin) f(cuts.owner_of_piece(p), s, std::max(first, begin), std::min(last, end));
       if (last >= end) break;
     }
   }
@@ -50,10 +50,16 @@ std::vector<ops::AttentionSpan> attention_spans(const AttentionShape& shape, con
   return spans;
 }
 
+ops::AttentionProblem some_heads(const AttentionShape& shape, const HeadRange& heads,
+                                 std::span<const ops::AttentionSpan> spans) {
+  return {
+      .spans = spans,
+      .heads = {.first_q = heads.first_q, .group = shape.heads / shape.kv_heads, .first_kv = heads.first_kv},
+      .scale = shape.scale()};
+}
+
 ops::AttentionProblem all_heads(const AttentionShape& shape, std::span<const ops::AttentionSpan> spans) {
-  return {.spans = spans,
-          .heads = {.first_q = 0, .group = shape.heads / shape.kv_heads, .first_kv = 0},
-          .scale = shape.scale()};
+  return some_heads(shape, head_range(shape.heads, shape.kv_heads, 1, 0), spans);
 }
 
 RowRange needed_keys(const AttentionShape& shape, const AttentionStream& stream, RowRange queries) {

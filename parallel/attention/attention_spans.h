@@ -3,6 +3,7 @@
 #pragma once
 
 #include "parallel/attention/attention.h"
+#include "parallel/attention/head_split.h"
 #include "runtime/ops/attention.h"
 
 namespace longsight::parallel {
@@ -12,7 +13,9 @@ namespace longsight::parallel {
 std::vector<ops::AttentionSpan> attention_spans(const AttentionShape&, const AttentionStream&,
                                                 RowRange queries, RowRange keys);
 
-// The problem of a rank that has all heads, of its own rows.
+// The problem of a rank that has these heads, and of one that has all.
+ops::AttentionProblem some_heads(const AttentionShape&, const HeadRange&,
+                                 std::span<const ops::AttentionSpan>);
 ops::AttentionProblem all_heads(const AttentionShape&, std::span<const ops::AttentionSpan>);
 
 // The keys that the queries see: those of their sequences, as far as a causal mask, a window and prefixes let
@@ -20,7 +23,7 @@ ops::AttentionProblem all_heads(const AttentionShape&, std::span<const ops::Atte
 RowRange needed_keys(const AttentionShape&, const AttentionStream&, RowRange queries);
 
 // Pairs of a query and a key that attention looks at, by the rank that holds the query; window and prefixes
-// as in AttentionShape and AttentionStream. Time in ranks + sequences.
+// as in AttentionShape and AttentionStream. Time in pieces + sequences.
 std::vector<double> attention_pairs(const PackedSequences&, const Cuts&, bool causal, i64 window = 0,
                                     std::span<const i64> prefixes = {});
 

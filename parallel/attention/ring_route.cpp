@@ -2,13 +2,10 @@
 
 #include <algorithm>
 
+#include "parallel/attention/attention_tile.h"
+
 namespace longsight::parallel {
 namespace {
-
-RowRange common(RowRange a, RowRange b) {
-  const RowRange both{std::max(a.begin, b.begin), std::min(a.end, b.end)};
-  return both.begin < both.end ? both : RowRange{};
-}
 
 RowRange hull(RowRange a, RowRange b) {
   if (a.rows() == 0) return b;
@@ -19,23 +16,34 @@ RowRange hull(RowRange a, RowRange b) {
 // The ring seen from the owners of blocks: the reader of round j of the block of rank s is rank s + j.
 class Ring {
  public:
-  Ring(const Cuts& cuts, const std::vector<RowRange>& needed) : cuts_(cuts), needed_(needed) {}
+  Ring(const Cuts& cuts, const std::vector<std::vector<RowRange>>& needed) : needed_(needed) {
+    for (i64 r = 0; r < cuts.ranks(); ++r) blocks_.push_back(pieces_of(cuts.ranges(r)));
+  }
 
-  i64 ranks() const { return cuts_.ranks(); }
+  i64 ranks() const { return static_cast<i64>(blocks_.size()); }
   i64 wrapped(i64 rank) const { return ((rank % ranks()) + ranks()) % ranks(); }
   RowRange read(i64 owner, i64 round) const {
-    return common({cuts_.begin(owner), cuts_.end(owner)},
-                  needed_[static_cast<std::size_t>(wrapped(owner + round))]);
+    RowRange rows;
+    for (const Piece& piece : blocks_[static_cast<std::size_t>(owner)]) {
+      for (const RowRange& needed : needed_[static_cast<std::size_t>(wrapped(owner + round))]) {
+        const RowRange both = common_rows(piece.rows, needed);
+        if (both.rows() == 0) continue;
+        const i64 first = piece.first + both.begin - piece.rows.begin;
+        rows = hull(rows, {first, first + both.rows()});
+      }
+    }
+    return rows;
   }
 
  private:
-  const Cuts& cuts_;
-  const std::vector<RowRange>& needed_;
+  const std::vector<std::vector<RowRange>>& needed_;
+  std::vector<std::vector<Piece>> blocks_;  // by owner
 };
 
 }  // namespace
 
-std::vector<RingRound> ring_route(const Cuts& cuts, const std::vector<RowRange>& needed, i64 rank) {
+std::vector<RingRound> ring_route(const Cuts& cuts, const std::vector<std::vector<RowRange>>& needed,
+                                  i64 rank) {
   const Ring ring(cuts, needed);
   const i64 ranks = ring.ranks();
   require(ranks <= kMostRanksOfRing, ExitCode::usage,
@@ -51,7 +59,7 @@ std::vector<RingRound> ring_route(const Cuts& cuts, const std::vector<RowRange>&
   std::vector<i64> last(static_cast<std::size_t>(ranks), 0);  // round of a block's last reader
   for (i64 j = ranks - 1; j >= 1; --j) {
     RingRound& round = at(rounds, j - 1);
-    std::vector<Counts::Pair> pairs;
+    round.owner = ring.wrapped(rank - j);
     for (i64 owner = 0; owner < ranks; ++owner) {
       const RowRange read = ring.read(owner, j);
       if (at(last, owner) == 0 && read.rows() > 0) at(last, owner) = j;
@@ -59,12 +67,11 @@ std::vector<RingRound> ring_route(const Cuts& cuts, const std::vector<RowRange>&
       const i64 from = ring.wrapped(owner + j - 1), to = ring.wrapped(owner + j),
                 rows = at(held, owner).rows();
       if (rows == 0) continue;
-      pairs.push_back({from, to, rows});
+      round.keys.push_back({from, to, rows});
       if (from == rank) round.sent = at(held, owner);
       if (to == rank) round.held = at(held, owner);
     }
-    round.keys = Counts::pairs(ranks, std::move(pairs));
-    round.needed = ring.read(ring.wrapped(rank - j), j);
+    round.needed = ring.read(round.owner, j);
   }
   rounds.resize(static_cast<std::size_t>(*std::max_element(last.begin(), last.end())));
 
@@ -72,7 +79,6 @@ std::vector<RingRound> ring_route(const Cuts& cuts, const std::vector<RowRange>&
   std::vector<RowRange> summed(static_cast<std::size_t>(ranks));
   for (i64 j = 1; j <= static_cast<i64>(rounds.size()); ++j) {
     RingRound& round = at(rounds, j - 1);
-    std::vector<Counts::Pair> pairs;
     for (i64 owner = 0; owner < ranks; ++owner) {
       if (j > at(last, owner)) continue;
       const i64 here = ring.wrapped(owner + j);
@@ -84,10 +90,11 @@ std::vector<RingRound> ring_route(const Cuts& cuts, const std::vector<RowRange>&
         round.home = at(summed, owner);
         round.home_first = here < ring.wrapped(rank - 1);
       }
-      if (at(summed, owner).rows() == 0) continue;
-      pairs.push_back({here, goes_home ? owner : ring.wrapped(here + 1), at(summed, owner).rows()});
+      const i64 to = goes_home ? owner : ring.wrapped(here + 1), rows = at(summed, owner).rows();
+      if (rows == 0) continue;
+      round.gradients.push_back({here, to, rows});
+      if (to == rank) round.arriving += rows;
     }
-    round.gradients = Counts::pairs(ranks, std::move(pairs));
   }
   return rounds;
 }

@@ -5,23 +5,26 @@
 
 #include <fmt/ranges.h>
 
+#include "parallel/attention/hybrid_degree.h"
 #include "parallel/plan.h"
 
 namespace longsight::parallel {
 namespace {
 
-#define LONGSIGHT_ROW(name, maker, towers, ranges, share, automatic)                                         \
-  Strategy{AttentionKind::name,                                                                              \
-           #name,                                                                                            \
-           maker,                                                                                            \
-           Strategy::Towers::towers,                                                                         \
-           Strategy::Ranges::ranges,                                                                         \
-           Strategy::Share::share,                                                                           \
-           []([[maybe_unused]] i64 ranks, [[maybe_unused]] i64 heads, [[maybe_unused]] i64 images) -> bool { \
-             return automatic;                                                                               \
-           }},
+#define LONGSIGHT_FORMULA(value)                                                        \
+  [](i64 ranks [[maybe_unused]], i64 node [[maybe_unused]], i64 heads [[maybe_unused]], \
+     i64 images [[maybe_unused]]) -> i64 { return value; }
+#define LONGSIGHT_ROW(name, maker, towers, ranges, sharing, automatic) \
+  Strategy{AttentionKind::name,                                        \
+           #name,                                                      \
+           maker,                                                      \
+           Strategy::Towers::towers,                                   \
+           Strategy::Ranges::ranges,                                   \
+           LONGSIGHT_FORMULA(sharing),                                 \
+           LONGSIGHT_FORMULA(automatic)},
 constexpr std::array kStrategies{LONGSIGHT_ATTENTION_STRATEGIES(LONGSIGHT_ROW)};
 #undef LONGSIGHT_ROW
+#undef LONGSIGHT_FORMULA
 
 std::vector<std::string> names_of(const std::vector<AttentionKind>& kinds) {
   std::vector<std::string> names;
@@ -67,11 +70,17 @@ bool cuts_between_sequences(std::span<const AttentionKind> blocks) {
   });
 }
 
+bool splits_causal_rows(std::span<const AttentionKind> blocks, i64 ranks, i64 node, i64 heads) {
+  return !cuts_between_sequences(blocks) &&
+         std::any_of(blocks.begin(), blocks.end(), [&](AttentionKind kind) {
+           return strategy_of(kind).ranks_sharing_heads(ranks, node, heads) < ranks;
+         });
+}
+
 AttentionKind attention_from_name(std::string_view name, std::string_view where) {
-  static const std::array<std::string, 1> kPlanned{"hybrid"};
   std::vector<std::string> names;
   for (const Strategy& s : kStrategies) names.emplace_back(s.name);
-  require_available(name, where, names, kPlanned);
+  require_available(name, where, names);
   return kStrategies[static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin())]
       .kind;
 }

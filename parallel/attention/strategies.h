@@ -21,23 +21,27 @@ struct AttentionStream;
 //   towers  it is legal for: any, vision
 //   ranges  of its tower are cut anywhere, or between_sequences (samples, images): one such block decides for
 //           its tower
-//   share   of a sequence that a rank works on: its rows with all heads, or all rows with its heads
-//   auto    whether `auto` may consider it: over `ranks` ranks, with `heads` query heads, in a step of
-//   `images`
+//   sharing how many neighbouring ranks share the heads, each working on the rows of all of them with its
+//           heads: 1 of `ranks` works on its own rows with all heads. `node` are neighbours on each node (0:
+//           all), `heads` the query heads
+//   auto    whether `auto` may consider it, in a step of `images`
 //
 // local: nothing moves; one rank, or ranges cut between samples. images: nothing moves. ulysses: q, k, v go
 // from sequence shards to head shards, the result comes back; any head count. gather: K and V of the
 // sequences that a rank's queries touch come to it. ring: the same, a rank's block at a time; as many rounds
-// as ranks, at most 256 (ring_route.h).
+// as ranks, at most 256 (ring_route.h). hybrid: ulysses within groups of neighbours (hybrid_degree.h), ring
+// from group to group.
 //
 // clang-format off
 #define LONGSIGHT_ATTENTION_STRATEGIES(ROW)                                                     \
-  /*  name     maker         towers  ranges             share  auto                          */ \
-  ROW(local,   make_local,   any,    between_sequences, rows,  ranks == 1)                      \
-  ROW(images,  make_local,   vision, between_sequences, rows,  ranks > 1 && images > 0)         \
-  ROW(ulysses, make_ulysses, any,    anywhere,          heads, ranks > 1 && ranks <= heads)     \
-  ROW(gather,  make_gather,  any,    anywhere,          rows,  ranks > 1)                       \
-  ROW(ring,    make_ring,    any,    anywhere,          rows,  ranks > 1 && ranks <= 64)
+  /*  name     maker         towers  ranges             sharing  auto                          */ \
+  ROW(local,   make_local,   any,    between_sequences, 1,       ranks == 1)                      \
+  ROW(images,  make_local,   vision, between_sequences, 1,       ranks > 1 && images > 0)         \
+  ROW(ulysses, make_ulysses, any,    anywhere,          ranks,   ranks > 1 && ranks <= heads)     \
+  ROW(gather,  make_gather,  any,    anywhere,          1,       ranks > 1)                       \
+  ROW(ring,    make_ring,    any,    anywhere,          1,       ranks > 1 && ranks <= 64)        \
+  ROW(hybrid,  make_hybrid,  any,    anywhere,                                                    \
+      hybrid_degree(ranks, heads, node), is_hybrid(ranks, heads, node, 64))
 // clang-format on
 
 // How one block's attention works on a sequence that several ranks share.
@@ -57,18 +61,18 @@ LONGSIGHT_ATTENTION_STRATEGIES(LONGSIGHT_ROW)
 struct Strategy {
   enum class Towers { any, vision };
   enum class Ranges { anywhere, between_sequences };
-  enum class Share { rows, heads };
+  using OfRanks = i64(i64 ranks, i64 node, i64 heads, i64 images);
 
   AttentionKind kind;
   const char* name;
   AttentionMaker* make;
   Towers towers;
   Ranges ranges;
-  Share share;
-  bool (*automatic)(i64 ranks, i64 heads, i64 images);
+  OfRanks* sharing;
+  OfRanks* automatic;
 
   bool legal_for(Tower tower) const { return towers == Towers::any || tower == Tower::vision; }
-  bool splits_heads() const { return share == Share::heads; }
+  i64 ranks_sharing_heads(i64 ranks, i64 node, i64 heads) const { return sharing(ranks, node, heads, 0); }
 };
 
 std::span<const Strategy> strategies();  // in the order of the rows, which decides between equals
@@ -80,9 +84,12 @@ std::vector<AttentionKind> legal_for(Tower tower);
 std::vector<AttentionKind> different_for(Tower tower);
 // Whether the ranges of a tower with these blocks are cut between its sequences.
 bool cuts_between_sequences(std::span<const AttentionKind> blocks);
+// Whether it matters to the work of a causal tower with these blocks which rows a rank has: later ones see
+// more keys. Arguments as in the rows.
+bool splits_causal_rows(std::span<const AttentionKind> blocks, i64 ranks, i64 node, i64 heads);
 
-// The strategy of this name. Other names throw usage, beginning with `where` (the key of the configuration):
-// "hybrid" as not available yet, the rest with the nearest name. "auto" is the caller's.
+// The strategy of this name. Other names throw usage, beginning with `where` (the key of the configuration),
+// with the nearest one. "auto" is the caller's.
 AttentionKind attention_from_name(std::string_view name, std::string_view where);
 // Throws usage, beginning with `where`, if the tower cannot have the strategy.
 void require_legal(AttentionKind kind, Tower tower, std::string_view where);

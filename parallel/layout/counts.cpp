@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include <xxhash.h>
 
@@ -16,7 +17,7 @@ u64 hash_of(const void* data, std::size_t bytes, u64 seed) {
 
 }  // namespace
 
-// The rows that ranges, whose begins and ends ascend, have in common with a prefix of the stream.
+// The rows that ranges have in common with a prefix of the stream.
 class Coverage {
  public:
   explicit Coverage(const std::vector<RowRange>& ranges) {
@@ -25,6 +26,8 @@ class Coverage {
       begins_.push_back(range.begin);
       ends_.push_back(range.end);
     }
+    std::sort(begins_.begin(), begins_.end());
+    std::sort(ends_.begin(), ends_.end());
     begin_sums_ = sums(begins_);
     end_sums_ = sums(ends_);
   }
@@ -84,50 +87,100 @@ class Counts::Form {
 
 class Counts::Product final : public Form {
  public:
-  Product(std::vector<i64> mine, std::vector<i64> theirs)
-      : mine_(std::move(mine)), theirs_(std::move(theirs)) {
+  Product(std::vector<i64> mine, std::vector<i64> theirs, i64 group)
+      : mine_(std::move(mine)), theirs_(std::move(theirs)), group_(group) {
     for (i64 value : theirs_)
       before_.push_back({before_.back().elements + value, before_.back().ranks + (value > 0)});
   }
 
   i64 ranks() const override { return static_cast<i64>(mine_.size()); }
-  i64 at(i64 from, i64 to) const override { return checked_mul(of(mine_, from), of(theirs_, to)); }
-  i64 total(i64 from) const override { return checked_mul(of(mine_, from), before_.back().elements); }
-  i64 receivers(i64 from) const override { return of(mine_, from) == 0 ? 0 : before_.back().ranks; }
+  i64 at(i64 from, i64 to) const override {
+    return group_of(from) == group_of(to) ? checked_mul(of(mine_, from), of(theirs_, to)) : 0;
+  }
+  i64 total(i64 from) const override { return Product::within(from, 0, ranks()).elements; }
+  i64 receivers(i64 from) const override { return Product::within(from, 0, ranks()).ranks; }
   Part within(i64 from, i64 first, i64 last) const override {
-    const i64 rows = of(mine_, from);
+    const i64 rows = of(mine_, from), group = group_of(from) * group_;
+    first = std::max(first, group);
+    last = std::min(last, group + group_);
+    if (rows == 0 || first >= last) return {};
     const Part &begin = before_[static_cast<std::size_t>(first)],
                &end = before_[static_cast<std::size_t>(last)];
-    if (rows == 0) return {};
     return {checked_mul(rows, end.elements - begin.elements), end.ranks - begin.ranks};
   }
   u64 fingerprint() const override {
     return hash_of(theirs_.data(), theirs_.size() * sizeof(i64),
-                   hash_of(mine_.data(), mine_.size() * sizeof(i64), 1));
+                   hash_of(mine_.data(), mine_.size() * sizeof(i64), hash_of(&group_, sizeof group_, 1)));
   }
 
  private:
-  static i64 of(const std::vector<i64>& values, i64 rank) { return values[static_cast<std::size_t>(rank)]; }
+  // Most are of one group, and asked for each two of thousands of ranks: a division would take most of the
+  // time.
+  i64 group_of(i64 rank) const { return group_ == ranks() ? 0 : rank / group_; }
+  static i64 of(const std::vector<i64>& values, i64 place) { return values[static_cast<std::size_t>(place)]; }
 
   std::vector<i64> mine_, theirs_;
+  i64 group_;                         // ranks
   std::vector<Part> before_{{0, 0}};  // of theirs, before each rank and in all
+};
+
+// Ranges of each rank.
+class RangesOfRanks {
+ public:
+  explicit RangesOfRanks(const std::vector<std::vector<RowRange>>& of_ranks) {
+    for (const std::vector<RowRange>& of_rank : of_ranks) {
+      all_.insert(all_.end(), of_rank.begin(), of_rank.end());
+      most_ = std::max(most_, static_cast<i64>(of_rank.size()));
+      first_.push_back(all_.size());
+    }
+  }
+
+  i64 ranks() const { return static_cast<i64>(first_.size()) - 1; }
+  i64 most() const { return most_; }  // of one rank
+  const std::vector<RowRange>& all() const { return all_; }
+  std::span<const RowRange> of(i64 rank) const {
+    const auto r = static_cast<std::size_t>(rank);
+    return std::span(all_).subspan(first_[r], first_[r + 1] - first_[r]);
+  }
+  u64 hash(u64 seed) const {
+    return hash_of(first_.data(), first_.size() * sizeof(std::size_t),
+                   hash_of(all_.data(), all_.size() * sizeof(RowRange), seed));
+  }
+
+ private:
+  std::vector<RowRange> all_;
+  std::vector<std::size_t> first_{0};
+  i64 most_ = 0;
 };
 
 class Counts::Common final : public Form {
  public:
-  Common(std::vector<RowRange> mine, std::vector<RowRange> theirs)
-      : mine_(std::move(mine)), theirs_(std::move(theirs)), coverage_(theirs_) {}
+  Common(RangesOfRanks mine, RangesOfRanks theirs)
+      : mine_(std::move(mine)), theirs_(std::move(theirs)), coverage_(theirs_.all()) {}
 
-  i64 ranks() const override { return static_cast<i64>(mine_.size()); }
+  i64 ranks() const override { return mine_.ranks(); }
   i64 at(i64 from, i64 to) const override {
-    const RowRange a = of(mine_, from), b = of(theirs_, to);
-    return std::max<i64>(0, std::min(a.end, b.end) - std::max(a.begin, b.begin));
+    i64 rows = 0;
+    for (const RowRange& a : mine_.of(from)) {
+      for (const RowRange& b : theirs_.of(to))
+        rows += std::max<i64>(0, std::min(a.end, b.end) - std::max(a.begin, b.begin));
+    }
+    return rows;
   }
   i64 total(i64 from) const override {
-    const RowRange range = of(mine_, from);
-    return coverage_.rows_before(range.end) - coverage_.rows_before(range.begin);
+    i64 rows = 0;
+    for (const RowRange& range : mine_.of(from))
+      rows += coverage_.rows_before(range.end) - coverage_.rows_before(range.begin);
+    return rows;
   }
-  i64 receivers(i64 from) const override { return coverage_.touching(of(mine_, from)); }
+  i64 receivers(i64 from) const override {
+    const auto mine = mine_.of(from);
+    if (mine.empty()) return 0;
+    if (mine.size() == 1 && theirs_.most() <= 1) return coverage_.touching(mine.front());
+    i64 count = 0;
+    for (i64 to = 0; to < ranks(); ++to) count += at(from, to) > 0;
+    return count;
+  }
   Part within(i64 from, i64 first, i64 last) const override {
     Part part;
     for (i64 to = first; to < last; ++to) {
@@ -137,17 +190,10 @@ class Counts::Common final : public Form {
     }
     return part;
   }
-  u64 fingerprint() const override {
-    return hash_of(theirs_.data(), theirs_.size() * sizeof(RowRange),
-                   hash_of(mine_.data(), mine_.size() * sizeof(RowRange), 2));
-  }
+  u64 fingerprint() const override { return theirs_.hash(mine_.hash(2)); }
 
  private:
-  static RowRange of(const std::vector<RowRange>& ranges, i64 rank) {
-    return ranges[static_cast<std::size_t>(rank)];
-  }
-
-  std::vector<RowRange> mine_, theirs_;
+  RangesOfRanks mine_, theirs_;
   Coverage coverage_;
 };
 
@@ -239,16 +285,21 @@ class Counts::Pairs final : public Form {
   std::vector<std::ptrdiff_t> first_;  // of each sender
 };
 
-Counts Counts::product(std::vector<i64> by_sender, std::vector<i64> by_receiver) {
+Counts Counts::product(std::vector<i64> by_sender, std::vector<i64> by_receiver, i64 group) {
   check(by_sender.size() == by_receiver.size(), "{} senders and {} receivers", by_sender.size(),
         by_receiver.size());
-  return {std::make_shared<Product>(by_sender, by_receiver),
-          std::make_shared<Product>(by_receiver, by_sender), 1};
+  const auto ranks = static_cast<i64>(by_sender.size());
+  if (group == 0) group = ranks;
+  check(ranks == 0 || ranks % group == 0, "{} ranks in groups of {}", ranks, group);
+  return {std::make_shared<Product>(by_sender, by_receiver, group),
+          std::make_shared<Product>(by_receiver, by_sender, group), 1};
 }
 
-Counts Counts::common(std::vector<RowRange> held, std::vector<RowRange> wanted) {
+Counts Counts::common(const std::vector<std::vector<RowRange>>& held,
+                      const std::vector<std::vector<RowRange>>& wanted) {
   check(held.size() == wanted.size(), "{} senders and {} receivers", held.size(), wanted.size());
-  return {std::make_shared<Common>(held, wanted), std::make_shared<Common>(wanted, held), 1};
+  const RangesOfRanks forth(held), back(wanted);
+  return {std::make_shared<Common>(forth, back), std::make_shared<Common>(back, forth), 1};
 }
 
 Counts Counts::equal_shares(i64 elements, i64 ranks) {

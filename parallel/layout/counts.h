@@ -20,11 +20,13 @@ class Counts {
   };
 
   Counts() = default;  // of no ranks
-  // by_sender[from] * by_receiver[to]: every row of a sender goes to each receiver, as its columns.
-  static Counts product(std::vector<i64> by_sender, std::vector<i64> by_receiver);
-  // Rows that held[from] and wanted[to] have in common. Begins and ends of both lists ascend; ranges may be
-  // empty, and those of one list may overlap.
-  static Counts common(std::vector<RowRange> held, std::vector<RowRange> wanted);
+  // by_sender[from] * by_receiver[to]: every row of a sender goes to each receiver, as its columns. In groups
+  // of so many neighbouring ranks, a divisor of the ranks, nothing goes from group to group; 0: one group.
+  static Counts product(std::vector<i64> by_sender, std::vector<i64> by_receiver, i64 group = 0);
+  // Rows that the ranges held[from] and wanted[to] have in common. Ranges may be empty, and those of several
+  // ranks may overlap, those of one rank not.
+  static Counts common(const std::vector<std::vector<RowRange>>& held,
+                       const std::vector<std::vector<RowRange>>& wanted);
   // Every rank's part of so many elements (share_of in runtime/tensor/sharding.h) goes to each rank. Takes no
   // time of the ranks.
   static Counts equal_shares(i64 elements, i64 ranks);

@@ -99,10 +99,6 @@ train: {train}
                    "data.eval=[]", "output.keep_best=x")
         self.refused(USAGE, "--max-tokens -3", "generate", "--model", MODEL, "--prompt", "x", "--max-tokens", "-3")
 
-    def test_what_is_not_built_yet_is_refused_by_name(self):
-        for key, value in [("parallel.vision.attention", "hybrid"), ("parallel.language.attention", "hybrid")]:
-            self.train(USAGE, [key, "not available yet", f"(command line: {key}={value})"], f"{key}={value}")
-
     def test_a_plan_that_cannot_be_is_refused_with_the_choices(self):
         self.train(USAGE, ["parallel.vision.attention", "ulises", "did you mean ulysses?", "command line: "],
                    "parallel.vision.attention=ulises")
@@ -112,6 +108,8 @@ train: {train}
         if not os.path.exists("/dev/nvidiactl"):
             self.train(USAGE, ["device:", "rank 0 cannot use a GPU: ", "device: auto trains on the host",
                                "(command line: device=cuda)"], "device=cuda")
+        self.train(USAGE, ["parallel.fusion.split", "zikzak is not one of equal, zigzag", "did you mean zigzag?", "command line: "],
+                   "parallel.fusion.split=zikzak")
         self.train(USAGE, ["parallel.zero", "4 is not one of 0, 1, 2, 3", "command line: "], "parallel.zero=4")
         self.train(USAGE, ["parallel.rules[1]", '"vison.*" names no block', "vision.0-1, language.0-1",
                            "command line: parallel.rules.1="],

@@ -17,6 +17,7 @@ namespace {
 
 using parallel::AttentionKind;
 using parallel::FusionKind;
+using parallel::Split;
 using parallel::Tower;
 
 struct Case {
@@ -56,7 +57,8 @@ double worst_gradient_error(const ParameterRegistry& a, const ParameterRegistry&
 
 void check_layout(const Case& c, AttentionKind vision, AttentionKind language, FusionKind fusion,
                   bool image_strategy_of_first_block_only = false,
-                  const nlohmann::json& config = test::tiny_config(), const AdapterConfig& adapters = {}) {
+                  const nlohmann::json& config = test::tiny_config(), const AdapterConfig& adapters = {},
+                  Split split = Split::equal) {
   parallel::ProcessGroup& world = test_world();
   const auto model = test::tiny_model(DType::F64, config, true, adapters),
              reference = test::tiny_model(DType::F64, config, true, adapters);
@@ -68,6 +70,7 @@ void check_layout(const Case& c, AttentionKind vision, AttentionKind language, F
   auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision,
                                      model->language().blocks(), language, fusion);
   if (image_strategy_of_first_block_only) plan.vision.front() = AttentionKind::images;
+  plan.split = split;
   double loss = 0;
   {
     const PassInputs inputs = make_inputs(batch, *model, plan, world.rank());
@@ -87,18 +90,31 @@ void check_layout(const Case& c, AttentionKind vision, AttentionKind language, F
   pass.forward();
   const double expected = read_scalar(pass.loss_and_backward(scale), {});
   INFO(c.name, ", vision ", std::string(name_of(vision)), ", language ", std::string(name_of(language)),
-       ", fusion ", std::string(name_of(fusion)));
+       ", fusion ", std::string(name_of(fusion)), ", split ", std::string(name_of(split)));
   CHECK(std::abs(loss - expected) <= 1e-9 * std::max(std::abs(expected), 1e-3));
   CHECK(worst_gradient_error(model->parameters(), reference->parameters()) <= 1e-9);
 }
 
 TEST_CASE("every layout has the gradients of one rank") {
   for (const Case& c : kCases) {
-    for (AttentionKind vision : different_for(Tower::vision)) {
-      for (AttentionKind language : different_for(Tower::language)) {
-        for (FusionKind fusion : {FusionKind::owner, FusionKind::gather})
-          check_layout(c, vision, language, fusion);
+    const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
+    for (std::size_t v = 0; v < vision.size(); ++v) {
+      for (std::size_t l = 0; l < language.size(); ++l) {
+        check_layout(c, vision[v], language[l], FusionKind::owner);
+        // What every rank gets does not depend on who owns it: each strategy once.
+        if (v == l) check_layout(c, vision[v], language[l], FusionKind::gather);
       }
+    }
+  }
+}
+
+TEST_CASE(
+    "a language model cut in a zigzag has the gradients of one rank, also with all tokens' heads dealt") {
+  for (const Case& c : kCases) {
+    for (AttentionKind language : different_for(Tower::language)) {
+      for (FusionKind fusion : {FusionKind::owner, FusionKind::gather})
+        check_layout(c, AttentionKind::hybrid, language, fusion, false, test::tiny_config(), {},
+                     Split::zigzag);
     }
   }
 }
@@ -109,6 +125,8 @@ TEST_CASE("a KV head whose query heads are on several ranks gets the sum of thei
     auto config = test::tiny_config();
     config["text_config"]["num_key_value_heads"] = kv_heads;
     check_layout(kCases.front(), AttentionKind::ulysses, AttentionKind::ulysses, FusionKind::owner, false,
+                 config);
+    check_layout(kCases.front(), AttentionKind::hybrid, AttentionKind::hybrid, FusionKind::owner, false,
                  config);
   }
 }
@@ -125,8 +143,10 @@ TEST_CASE("every family has the gradients of one rank") {
       // Every strategy of each tower, some of them together.
       const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
       for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
-        check_layout(shapes, vision[i % vision.size()], language[i % language.size()],
-                     i % 2 == 0 ? FusionKind::gather : FusionKind::owner, false, family.config);
+        check_layout(
+            shapes, vision[i % vision.size()], language[i % language.size()],
+            i % 2 == 0 ? FusionKind::gather : FusionKind::owner, false, family.config, {},
+            (&c - kCases.data() + static_cast<std::ptrdiff_t>(i)) % 2 == 0 ? Split::equal : Split::zigzag);
       }
     }
   }
@@ -147,7 +167,9 @@ TEST_CASE("adapters on every layer of every family have the gradients of one ran
 
 TEST_CASE("blocks of one tower may use different strategies") {
   for (const Case& c : kCases)
-    check_layout(c, AttentionKind::ulysses, AttentionKind::gather, FusionKind::owner, true);
+    for (Split split : {Split::equal, Split::zigzag})
+      check_layout(c, AttentionKind::ulysses, AttentionKind::gather, FusionKind::owner, true,
+                   test::tiny_config(), {}, split);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ namespace {
 
 using parallel::AttentionKind;
 using parallel::FusionKind;
+using parallel::Split;
 using parallel::Tower;
 
 // Images at edges and in the middle, a rank without images, fewer tokens than ranks.
@@ -34,7 +35,7 @@ void for_every_layout(F&& f) {
 void check_prediction(const nlohmann::json& config, const std::vector<test::SampleShape>& shapes,
                       AttentionKind vision, AttentionKind language, FusionKind fusion,
                       const AdapterConfig& adapters = {}, const std::string& frozen = "",
-                      DType dtype = DType::F32) {
+                      DType dtype = DType::F32, Split split = Split::equal) {
   parallel::ProcessGroup& world = test_world();
   const auto model = std::make_unique<Vlm>(read_model_config(config, "config.json"), adapters);
   if (!frozen.empty())
@@ -43,8 +44,9 @@ void check_prediction(const nlohmann::json& config, const std::vector<test::Samp
   model->parameters().allocate(dtype, true);
   model->parameters().initialise(1);
   const MicroBatch batch = pack(test::tiny_samples(model->config(), shapes), model->config());
-  const auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision,
-                                           model->language().blocks(), language, fusion);
+  auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision,
+                                     model->language().blocks(), language, fusion);
+  plan.split = split;
   const PassInputs inputs = make_inputs(batch, *model, plan, world.rank());
 
   PassMemory memory, traced(Backend::trace);
@@ -81,6 +83,13 @@ TEST_CASE("a pass takes the predicted bytes on every rank, and sends them") {
   });
 }
 
+TEST_CASE("the same of a language model that is cut in a zigzag") {
+  for_every_layout([&](const auto& shapes, AttentionKind vision, AttentionKind language, FusionKind fusion) {
+    if (vision == AttentionKind::ulysses || vision == AttentionKind::gather)
+      check_prediction(test::tiny_config(), shapes, vision, language, fusion, {}, "", Split::zigzag);
+  });
+}
+
 namespace {
 
 // Without images for a language model alone.
@@ -99,7 +108,8 @@ TEST_CASE("the same of every family: norms, windows, RoPE, layer scales and join
     INFO(family.name);
     for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
       check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
-                       language[i % language.size()], FusionKind::owner);
+                       language[i % language.size()], FusionKind::owner, {}, "",
+                       i % 2 == 0 ? Split::equal : Split::zigzag);
     }
   }
 }

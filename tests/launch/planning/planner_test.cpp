@@ -415,6 +415,57 @@ TEST_CASE(
   CHECK(result.warnings.empty());
 }
 
+TEST_CASE(
+    "where ranks work on some of the rows the language model is cut in a zigzag, and the plan tells the "
+    "gain") {
+  const TracedModel m = llava_shape(16, 28, 4, 23, 28);
+  PlanOptions options;
+  options.sequence = 8;
+  options.language = AttentionKind::gather;
+  const PlanResult zigzag = make_plan(request_of(m, 8, one_long(), options));
+  CHECK(zigzag.plan.split == Split::zigzag);
+  CHECK(zigzag.language_split == "zigzag");
+  CHECK(contains(zigzag.split_reason, "in equal ranges: 1."));
+  CHECK(mentions(zigzag, "language split equal"));
+  CHECK(contains(zigzag.plan.text(), "language split: zigzag"));
+  options.split = Split::equal;
+  const PlanResult equal = make_plan(request_of(m, 8, one_long(), options));
+  CHECK(equal.plan.split == Split::equal);
+  CHECK(equal.split_reason == "asked for by parallel.fusion.split");
+  CHECK(equal.step.seconds > zigzag.step.seconds);
+  // Where every rank has all rows there is nothing to gain.
+  options.split = {};
+  options.language = AttentionKind::ulysses;
+  CHECK(make_plan(request_of(m, 8, one_long(), options)).plan.split == Split::equal);
+  options.split = Split::zigzag;
+  options.language = AttentionKind::local;
+  CHECK(failure_of([&] { make_plan(request_of(m, 8, one_long(), options)); }) ==
+        Failure{ExitCode::usage,
+                "parallel.fusion.split: zigzag cuts samples anywhere, but parallel.language.attention makes "
+                "language.0 local, which holds whole ones"});
+}
+
+TEST_CASE(
+    "with more ranks than heads and a slow network heads are shared within nodes, and the ring passes "
+    "between them") {
+  PlanOptions options;
+  options.sequence = 16;
+  const TracedModel m = llava_shape(8, 8, 8, 3, 3);
+  Asked asked = request_of(m, 16, of({{200000, 0, 50}}), options);
+  asked.request.hardware.ranks_per_node = 4;
+  asked.request.hardware.network = Link{.bandwidth = asked.request.hardware.link->bandwidth / 20,
+                                        .latency = asked.request.hardware.link->latency};
+  const PlanResult result = make_plan(asked);
+  CHECK(result.plan.language == std::vector<AttentionKind>(3, AttentionKind::hybrid));
+  CHECK(result.plan.split == Split::zigzag);
+  CHECK(result.plan.node == 4);
+  CHECK(block(result, "language.0").head_efficiency == 1);
+  CHECK(contains(block(result, "language.0").reason,
+                 "4 neighbouring ranks share the heads, keys and values go round 4 such groups"));
+  CHECK(mentions(result, "language attention ring"));
+  CHECK(mentions(result, "language split equal"));
+}
+
 TEST_CASE("ulysses with more ranks than query heads is exact but never chosen by auto") {
   PlanOptions options;
   options.sequence = 16;
@@ -504,28 +555,31 @@ TEST_CASE("requests that cannot be are usage errors that say what there is") {
   CHECK(rule("language.3", AttentionKind::images) ==
         Failure{ExitCode::usage,
                 "parallel.rules[0]: images is a strategy of vision blocks; the language model has local, "
-                "ulysses, gather, ring"});
+                "ulysses, gather, ring, hybrid"});
   CHECK(rule("*", AttentionKind::images).code == ExitCode::usage);
   CHECK(failure({.language = AttentionKind::images}).message ==
         "parallel.language.attention: images is a strategy of vision blocks; the language model has local, "
-        "ulysses, gather, ring");
+        "ulysses, gather, ring, hybrid");
   CHECK(failure({.sequence = 3}) ==
         Failure{ExitCode::usage, "parallel.sequence: 3 does not divide 8 ranks; use one of 1, 2, 4, 8"});
 }
 
-TEST_CASE("names of strategies that are not there yet are told apart from mistakes") {
+TEST_CASE("names of settings are told apart from mistakes, and from what is not there yet") {
   CHECK(attention_from_name("gather", "k") == AttentionKind::gather);
   CHECK(attention_from_name("local", "k") == AttentionKind::local);
   CHECK(attention_from_name("images", "k") == AttentionKind::images);
   CHECK(attention_from_name("ulysses", "k") == AttentionKind::ulysses);
   CHECK(attention_from_name("ring", "k") == AttentionKind::ring);
-  CHECK(failure_of([] { attention_from_name("hybrid", "parallel.vision.attention"); }) ==
+  CHECK(attention_from_name("hybrid", "k") == AttentionKind::hybrid);
+  CHECK(split_from_name("equal", "k") == Split::equal);
+  CHECK(split_from_name("zigzag", "k") == Split::zigzag);
+  CHECK(failure_of([] { split_from_name("zigzags", "parallel.fusion.split"); }) ==
         Failure{ExitCode::usage,
-                "parallel.vision.attention: hybrid is not available yet (available: local, images, ulysses, "
-                "gather, ring)"});
+                "parallel.fusion.split: zigzags is not one of equal, zigzag; did you mean zigzag?"});
   CHECK(failure_of([] { attention_from_name("ulyses", "k"); }) ==
         Failure{ExitCode::usage,
-                "k: ulyses is not one of local, images, ulysses, gather, ring; did you mean ulysses?"});
+                "k: ulyses is not one of local, images, ulysses, gather, ring, hybrid; did you mean "
+                "ulysses?"});
   CHECK(fusion_from_name("owner", "k") == FusionKind::owner);
   CHECK(fusion_from_name("gather", "k") == FusionKind::gather);
   CHECK(failure_of([] { fusion_from_name("x", "k"); }).code == ExitCode::usage);

@@ -114,6 +114,7 @@ TEST_CASE("what a strategy sends back is what it sent, and every rank says the s
         compare(language, batch.frame.samples,
                 between ? cuts_at(batch.frame.samples.starts, ranks)
                         : even_cuts(batch.frame.samples.rows(), ranks));
+        if (!between) compare(language, batch.frame.samples, zigzag_cuts(batch.frame.samples.rows(), ranks));
         compare(vision, batch.frame.images, vision_cuts(batch.frame, ranks, between));
       }
     }
@@ -127,7 +128,7 @@ TEST_CASE(
   PackedSequences one;
   one.append(3 * ranks);
   for (AttentionKind kind : legal_for(Tower::language)) {
-    if (kind == AttentionKind::ring) {  // as many rounds as ranks
+    if (kind == AttentionKind::ring || kind == AttentionKind::hybrid) {  // as many rounds as ranks or groups
       const auto ring = [&] { make_attention(kind, shape, {one, even_cuts(one.rows(), ranks)}, 0, ""); };
       CHECK(failure_of(ring).code == ExitCode::usage);
       continue;
@@ -156,6 +157,77 @@ TEST_CASE("a step of thousands of sequence ranks is traced without a table of th
   CHECK(static_cast<double>(part(prediction, "language").wire.total) == doctest::Approx(moved).epsilon(1e-9));
 }
 
+// ---- shares of causal work
+
+namespace {
+
+// FLOPs of the rank that has most of them, over the mean of all, as each rank's trace tells.
+double fullest_share(const TracedModel& m, const BatchShape& batch, const Plan& plan) {
+  model::PassMemory traced(Backend::trace);
+  double most = 0, sum = 0;
+  for (i64 rank = 0; rank < plan.mesh.sequence; ++rank) {
+    const model::PassInputs inputs = counted_inputs(batch, *m, plan, rank);
+    const double flops = trace_pass(*m, inputs, true, traced, "sequence", false).work.flops();
+    most = std::max(most, flops);
+    sum += flops;
+  }
+  return most * static_cast<double>(plan.mesh.sequence) / sum;
+}
+
+}  // namespace
+
+TEST_CASE("one long causal sample in a zigzag is as much work for every one of 8 ranks") {
+  const TracedModel m = llava_shape(4, 64, 8, 4, 2);
+  // Attention outweighs all else by far; every token has a target, as the projection is spread evenly anyway.
+  const BatchShape batch =
+      pack_statistics(std::vector<SampleStatistics>{{i64{1} << 17, 0, (i64{1} << 17) - 1}}, tile_of(m));
+  for (AttentionKind kind : {AttentionKind::ring, AttentionKind::gather, AttentionKind::hybrid}) {
+    Plan plan = uniform(8, m, AttentionKind::ulysses, kind);
+    INFO(name_of(kind));
+    // The last of equal ranges sees 15 / 8 of the mean, and of two groups of 4 ranks the last 3 / 2.
+    CHECK(fullest_share(m, batch, plan) > 1.3);
+    plan.split = Split::zigzag;
+    CHECK(fullest_share(m, batch, plan) <= 1.001);
+  }
+}
+
+namespace {
+
+// What fusion and the loss exchange, against a walk over all tokens.
+void check_rows(const BatchShape& batch, const Geometry& g, const Layout& layout) {
+  const i64 ranks = layout.ranks;
+  std::vector<Counts::Pair> features, targets;
+  std::vector<i64> owned(static_cast<std::size_t>(ranks));
+  for (i64 f = 0; f < g.features(); ++f) {
+    const i64 owner = layout.vision.owner(g.feature_rows[static_cast<std::size_t>(f)]);
+    features.push_back({owner, layout.language.owner(g.feature_positions[static_cast<std::size_t>(f)]), 1});
+    ++owned[static_cast<std::size_t>(owner)];
+  }
+  const Cuts projected = even_cuts(g.supervised(), ranks);
+  std::vector<i64> holders;  // of the targets, as the ranks hold them one behind the other
+  for (i64 position : g.supervised_positions) holders.push_back(layout.language.owner(position));
+  std::sort(holders.begin(), holders.end());
+  for (i64 s = 0; s < g.supervised(); ++s)
+    targets.push_back({holders[static_cast<std::size_t>(s)], projected.owner(s), 1});
+  const auto same = [&](const Counts& a, const Counts& b) {
+    for (i64 r = 0; r < ranks; ++r) CHECK(a.sent_by(r) == b.sent_by(r));
+  };
+  const Counts fusion = Counts::pairs(ranks, features), loss = Counts::pairs(ranks, targets);
+  const TwoWays owner = fusion_exchanges(FusionKind::owner, batch.features, layout),
+                gather = fusion_exchanges(FusionKind::gather, batch.features, layout),
+                balance = loss_exchanges(batch.supervised, layout.language);
+  same(owner.forth.counts, fusion);
+  same(owner.back.counts, fusion.transposed());
+  same(balance.forth.counts, loss);
+  same(balance.back.counts, loss.transposed());
+  for (i64 r = 0; r < ranks; ++r) {
+    CHECK(gather.forth.counts.received_by(r) == owned);
+    CHECK(gather.back.counts.sent_by(r) == owned);
+  }
+}
+
+}  // namespace
+
 TEST_CASE("fusion and loss move the rows that a walk over all tokens finds, and back") {
   std::mt19937 random(2);
   const TileFacts tile = tile_of(tiny_shape(4, 4, 2));
@@ -168,38 +240,13 @@ TEST_CASE("fusion and loss move the rows that a walk over all tokens finds, and 
                                    draw(random, 0, 1) == 0 ? AttentionKind::images : AttentionKind::ulysses,
                                    1, AttentionKind::gather, FusionKind::owner),
                       g);
-      std::vector<Counts::Pair> features, targets;
-      std::vector<i64> owned(static_cast<std::size_t>(ranks));
-      for (i64 f = 0; f < g.features(); ++f) {
-        const i64 owner = layout.vision.owner(g.feature_rows[static_cast<std::size_t>(f)]);
-        features.push_back(
-            {owner, layout.language.owner(g.feature_positions[static_cast<std::size_t>(f)]), 1});
-        ++owned[static_cast<std::size_t>(owner)];
-      }
-      const Cuts projected = even_cuts(g.supervised(), ranks);
-      for (i64 s = 0; s < g.supervised(); ++s) {
-        targets.push_back({layout.language.owner(g.supervised_positions[static_cast<std::size_t>(s)]),
-                           projected.owner(s), 1});
-      }
-      const auto same = [&](const Counts& a, const Counts& b) {
-        for (i64 r = 0; r < ranks; ++r) CHECK(a.sent_by(r) == b.sent_by(r));
-      };
-      const Counts fusion = Counts::pairs(ranks, features), loss = Counts::pairs(ranks, targets);
-      const TwoWays owner = fusion_exchanges(FusionKind::owner, batch.features, layout),
-                    gather = fusion_exchanges(FusionKind::gather, batch.features, layout),
-                    balance = loss_exchanges(batch.supervised, layout.language);
-      same(owner.forth.counts, fusion);
-      same(owner.back.counts, fusion.transposed());
-      same(balance.forth.counts, loss);
-      same(balance.back.counts, loss.transposed());
-      for (i64 r = 0; r < ranks; ++r) {
-        CHECK(gather.forth.counts.received_by(r) == owned);
-        CHECK(gather.back.counts.sent_by(r) == owned);
-      }
+      check_rows(batch, g, layout);
+      Layout zigzag = layout;
+      zigzag.language = zigzag_cuts(g.samples.rows(), ranks);
+      check_rows(batch, g, zigzag);
     }
   }
 }
-
 TEST_CASE("a geometry becomes the same runs as the statistics that it was made from") {
   std::mt19937 random(3);
   const TileFacts tile = tile_of(tiny_shape(2, 2, 1));

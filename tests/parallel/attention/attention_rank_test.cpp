@@ -21,8 +21,9 @@ struct Rows {
   PackedSequences sequences;
   std::vector<i64> prefixes;
   Cuts cuts;
+  i64 node = 0;
 
-  AttentionStream stream() const { return {sequences, cuts, prefixes}; }
+  AttentionStream stream() const { return {sequences, cuts, prefixes, node}; }
 };
 
 Rows make_rows(u64 seed, bool prefixes, bool between_sequences) {
@@ -38,17 +39,34 @@ Rows make_rows(u64 seed, bool prefixes, bool between_sequences) {
     rows.prefixes.push_back(which == 0 ? 0 : which == 1 ? length : below(static_cast<u64>(length) + 1));
   }
   const i64 ranks = test_world().size();
-  if (between_sequences) {
+  const i64 how = between_sequences ? -1 : below(4);
+  if (how < 0) {
     rows.cuts = cuts_at(rows.sequences.starts, ranks);
-  } else if (below(2) == 0) {
+  } else if (how == 0) {
     rows.cuts = even_cuts(rows.sequences.rows(), ranks);
+  } else if (how == 1) {
+    rows.cuts = zigzag_cuts(rows.sequences.rows(), ranks);
   } else {  // anywhere, also several at one place
-    for (i64 r = 1; r < ranks; ++r)
+    rows.cuts.zigzag = how == 2;
+    for (i64 p = 1; p < ranks * (rows.cuts.zigzag ? 2 : 1); ++p)
       rows.cuts.at.push_back(below(static_cast<u64>(rows.sequences.rows()) + 1));
     rows.cuts.at.push_back(rows.sequences.rows());
     std::sort(rows.cuts.at.begin(), rows.cuts.at.end());
   }
   return rows;
+}
+
+// The rows of this rank.
+OwnedTensor rows_of_rank(Tensor all, const Cuts& cuts) {
+  const i64 rank = test_world().rank();
+  OwnedTensor mine(DType::F64, {cuts.rows(rank), all.row_size()});
+  i64 row = 0;
+  for (const RowRange& range : cuts.ranges(rank)) {
+    if (all.row_size() > 0)
+      copy(mine.view().row_range(row, range.rows()), all.row_range(range.begin, range.rows()), {});
+    row += range.rows();
+  }
+  return mine;
 }
 
 // The rows of this rank in [rows, columns] that all ranks could make.
@@ -65,10 +83,7 @@ class Whole {
   double at(i64 row, i64 column) const { return data()[row * x_->row_size() + column]; }
   double& at(i64 row, i64 column) { return data()[row * x_->row_size() + column]; }
   Tensor all() const { return x_; }
-  Tensor of_rank(const Cuts& cuts) const {
-    const i64 rank = test_world().rank();
-    return x_.view().row_range(cuts.begin(rank), cuts.rows(rank));
-  }
+  OwnedTensor of_rank(const Cuts& cuts) const { return rows_of_rank(x_, cuts); }
 
  private:
   OwnedTensor x_;
@@ -106,7 +121,7 @@ void check_equal(Tensor mine, Tensor expected) {
 
 void check_equals_one_rank(AttentionKind kind, const AttentionShape& shape, const Rows& rows, u64 seed) {
   INFO(name_of(kind), ", window ", shape.window, ", ", rows.prefixes.size(), " prefixes, seed ", seed);
-  const i64 total = rows.sequences.rows(), rank = test_world().rank();
+  const i64 total = rows.sequences.rows();
   const Whole qkv = Whole::normal(total, shape.columns(), seed, "qkv"),
               d_o = Whole::normal(total, shape.q_columns(), seed, "d_o");
   const auto attention = make_attention(kind, shape, rows.stream(), test_world().rank(), "test");
@@ -117,8 +132,8 @@ void check_equals_one_rank(AttentionKind kind, const AttentionShape& shape, cons
   const auto alone =
       make_attention(AttentionKind::local, shape, {rows.sequences, one, rows.prefixes}, 0, "alone");
   const Results expected = run(*alone, shape, qkv.all(), d_o.all(), self);
-  check_equal(mine.o, expected.o.view().row_range(rows.cuts.begin(rank), rows.cuts.rows(rank)));
-  check_equal(mine.d_qkv, expected.d_qkv.view().row_range(rows.cuts.begin(rank), rows.cuts.rows(rank)));
+  check_equal(mine.o, rows_of_rank(expected.o, rows.cuts));
+  check_equal(mine.d_qkv, rows_of_rank(expected.d_qkv, rows.cuts));
 }
 
 AttentionShape causal(i64 window) {
@@ -244,8 +259,13 @@ TEST_CASE("a query sees the keys of its window and of its prefix, and no other")
         const Results mine = run(*attention, shape, qkv.of_rank(rows.cuts), d_o.of_rank(rows.cuts));
 
         i64 wrong = 0;
+        std::vector<i64> mine_rows;  // of the stream
+        for (const RowRange& range : rows.cuts.ranges(test_world().rank())) {
+          for (i64 row = range.begin; row < range.end; ++row) mine_rows.push_back(row);
+        }
+        REQUIRE(mine.o->rows() == static_cast<i64>(mine_rows.size()));
         for (i64 i = 0; i < mine.o->rows(); ++i) {
-          const i64 row = rows.cuts.begin(test_world().rank()) + i;
+          const i64 row = mine_rows[static_cast<std::size_t>(i)];
           const auto& starts = rows.sequences.starts;
           const auto start = std::upper_bound(starts.begin(), starts.end(), row) - 1;
           const i64 prefix = seed > 0 ? rows.prefixes[static_cast<std::size_t>(start - starts.begin())] : 0;
@@ -283,7 +303,8 @@ TEST_CASE("with equal scores the gradient of the values is the adjoint of the re
         }
         const Whole d_o = Whole::normal(rows.sequences.rows(), shape.q_columns(), seed, "d_o");
         const auto attention = make_attention(kind, shape, rows.stream(), test_world().rank(), "test");
-        const Tensor x = qkv.of_rank(rows.cuts), y = d_o.of_rank(rows.cuts);
+        const OwnedTensor x_rows = qkv.of_rank(rows.cuts), y_rows = d_o.of_rank(rows.cuts);
+        const Tensor x = x_rows, y = y_rows;
         const Results mine = run(*attention, shape, x, y);
         double forward = 0, backward = 0, size = 0;
         for (i64 i = 0; i < mine.o->elements(); ++i) {
@@ -333,6 +354,27 @@ TEST_CASE("blocks with other sequences than the images share their cuts, and sta
   }
 }
 
+// ---- pieces of causal sequences
+
+TEST_CASE("heads of groups of ranks and keys that pass between the groups, for other heads and nodes") {
+  // Ragged heads, KV heads that several ranks of a group share, more ranks than heads, groups within nodes.
+  const std::vector<AttentionShape> shapes{
+      {.heads = 7, .kv_heads = 7, .width = 4, .causal = true, .window = 0},
+      {.heads = 5, .kv_heads = 1, .width = 4, .causal = true, .window = 9},
+      {.heads = 2, .kv_heads = 1, .width = 4, .causal = true, .window = 0},
+      {.heads = 1, .kv_heads = 1, .width = 4, .causal = true, .window = 0}};
+  u64 seed = 500;
+  for (const AttentionShape& shape : shapes) {
+    for (i64 node : {0, 2, 4}) {
+      for (int trial = 0; trial < 4; ++trial, ++seed) {
+        Rows rows = make_rows(seed, trial % 2 == 1, false);
+        rows.node = node;
+        check_equals_one_rank(AttentionKind::hybrid, shape, rows, seed);
+      }
+    }
+  }
+}
+
 // ---- what gathering fetches
 
 // Rows of keys that each rank gets from others, in the forward pass.
@@ -372,6 +414,14 @@ TEST_CASE("a rank gathers the rows of a prefix that lie behind its own") {
     const std::vector<i64> prefixes{prefix};
     CHECK(fetched(causal(0), {one, cuts, prefixes}) == before + std::max<i64>(0, prefix - end));
   }
+}
+
+TEST_CASE("in a zigzag of one causal sequence a rank gathers all up to the end of its later piece") {
+  PackedSequences one;
+  one.append(240);
+  const Cuts cuts = zigzag_cuts(240, test_world().size());
+  const i64 me = test_world().rank(), ranks = test_world().size();
+  CHECK(fetched(causal(0), {one, cuts}) == cuts.piece(2 * ranks - 1 - me).end - cuts.rows(me));
 }
 
 TEST_CASE("streams whose parts do not fit are refused") {

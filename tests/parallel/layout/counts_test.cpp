@@ -130,13 +130,42 @@ TEST_CASE("counts of every form tell what a table of all pairs would, also the w
       wanted.push_back({begin, std::max({begin, last.end, cuts.end(r)})});
       if (draw(random, 0, 4) == 0) wanted.back() = {last.end, last.end};
     }
-    check_all_ways(Counts::common(held, wanted), table_of(ranks, [&](i64 from, i64 to) {
-                     i64 count = 0;
-                     const RowRange a = held[static_cast<std::size_t>(from)],
-                                    b = wanted[static_cast<std::size_t>(to)];
-                     for (i64 row = a.begin; row < a.end; ++row) count += row >= b.begin && row < b.end;
-                     return count;
-                   }));
+    const auto check_common = [&](const std::vector<std::vector<RowRange>>& some_held,
+                                  const std::vector<std::vector<RowRange>>& some_wanted) {
+      check_all_ways(Counts::common(some_held, some_wanted), table_of(ranks, [&](i64 from, i64 to) {
+                       i64 count = 0;
+                       for (const RowRange& a : some_held[static_cast<std::size_t>(from)]) {
+                         for (const RowRange& b : some_wanted[static_cast<std::size_t>(to)])
+                           for (i64 row = a.begin; row < a.end; ++row) count += row >= b.begin && row < b.end;
+                       }
+                       return count;
+                     }));
+    };
+    std::vector<std::vector<RowRange>> one_held, one_wanted;
+    for (const RowRange& range : held) one_held.push_back({range});
+    for (const RowRange& range : wanted) one_wanted.push_back({range});
+    check_common(one_held, one_wanted);
+    // Several ranges of a rank: a zigzag, and what its ranks want in two places.
+    const Cuts zigzag = zigzag_cuts(cuts.total(), ranks);
+    std::vector<std::vector<RowRange>> two_held, two_wanted;
+    for (i64 r = 0; r < ranks; ++r) {
+      two_held.push_back(zigzag.ranges(r));
+      const i64 middle = draw(random, 0, cuts.total()), first = draw(random, 0, middle),
+                last = draw(random, middle, cuts.total());
+      two_wanted.push_back({{first / 2, first}, {middle, last}});
+    }
+    check_common(two_held, two_wanted);
+    check_common(two_held, one_wanted);
+    check_common(one_held, two_wanted);
+
+    for (i64 group = 1; group <= ranks; ++group) {
+      if (ranks % group != 0) continue;
+      check_all_ways(Counts::product(rows, columns, group), table_of(ranks, [&](i64 from, i64 to) {
+                       return from / group == to / group ? rows[static_cast<std::size_t>(from)] *
+                                                               columns[static_cast<std::size_t>(to)]
+                                                         : 0;
+                     }));
+    }
 
     std::vector<Counts::Pair> pairs;
     for (i64 n = draw(random, 0, 20); n > 0; --n)

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "parallel/attention/head_split.h"
+#include "parallel/attention/hybrid_degree.h"
 #include "runtime/base/philox.h"
 
 namespace longsight::parallel {
@@ -40,6 +41,81 @@ TEST_CASE("cuts at boundaries fall on boundaries, in order, even with fewer boun
       }
     }
   }
+}
+
+// The rows of a rank, one by one.
+std::vector<i64> rows_held(const Cuts& cuts, i64 rank) {
+  std::vector<i64> rows;
+  for (const RowRange& range : cuts.ranges(rank)) {
+    for (i64 row = range.begin; row < range.end; ++row) rows.push_back(row);
+  }
+  return rows;
+}
+
+TEST_CASE("a zigzag deals every row once, equal shares, an early piece with a late one") {
+  for (i64 rows : {0, 1, 2, 7, 64, 1001}) {
+    for (i64 ranks : {1, 2, 3, 4, 8}) {
+      const Cuts cuts = zigzag_cuts(rows, ranks);
+      CHECK(cuts.ranks() == ranks);
+      CHECK(cuts.total() == rows);
+      for (i64 r = 0; r < ranks; ++r) {
+        CHECK(cuts.rows(r) >= rows / ranks);
+        CHECK(cuts.rows(r) <= rows / ranks + 1);
+        CHECK(cuts.piece(r).rows() - cuts.piece(2 * ranks - 1 - r).rows() <= 1);
+        const std::vector<i64> held = rows_held(cuts, r);
+        CHECK(static_cast<i64>(held.size()) == cuts.rows(r));
+        for (std::size_t i = 0; i < held.size(); ++i) {
+          const Cuts::Place place = cuts.place(held[i]);
+          CHECK(place.rank == r);
+          CHECK(place.row == static_cast<i64>(i));
+          const auto last = i + static_cast<std::size_t>(place.following) - 1;
+          CHECK(held[last] == held[i] + place.following - 1);
+        }
+      }
+    }
+  }
+  const Cuts cuts{{0, 3, 3, 5, 9}, true};
+  CHECK(rows_held(cuts, 0) == std::vector<i64>{0, 1, 2, 5, 6, 7, 8});
+  CHECK(rows_held(cuts, 1) == std::vector<i64>{3, 4});
+  CHECK(zigzag_cuts(8, 2).ranges(1).size() == 1);  // the last rank's pieces are neighbours
+  CHECK_THROWS_WITH(cuts.begin(0), doctest::Contains("has no one range"));
+}
+
+TEST_CASE("a group of ranks holds what its ranks hold, in the order of the stream") {
+  for (bool zigzag : {false, true}) {
+    const Cuts cuts = zigzag ? zigzag_cuts(101, 12) : even_cuts(101, 12);
+    for (i64 size : {1, 2, 3, 4, 6, 12}) {
+      const Cuts groups = cuts_of_groups(cuts, size);
+      CHECK(groups.ranks() == 12 / size);
+      for (i64 group = 0; group < groups.ranks(); ++group) {
+        std::vector<i64> rows;
+        for (i64 r = group * size; r < (group + 1) * size; ++r) {
+          const std::vector<i64> held = rows_held(cuts, r);
+          rows.insert(rows.end(), held.begin(), held.end());
+        }
+        std::sort(rows.begin(), rows.end());
+        CHECK(rows_held(groups, group) == rows);
+      }
+    }
+  }
+}
+
+TEST_CASE("hybrid attention shares heads among as many neighbours of a node as are all busy") {
+  CHECK(hybrid_degree(8, 32, 0) == 4);    // all would be Ulysses
+  CHECK(hybrid_degree(64, 32, 0) == 32);  // more ranks than heads
+  CHECK(hybrid_degree(64, 32, 8) == 8);   // what crosses nodes is the ring alone
+  CHECK(hybrid_degree(64, 28, 8) == 4);   // 28 heads on 8 ranks: 4 on the fullest, half a head too many
+  CHECK(hybrid_degree(12, 6, 0) == 6);
+  CHECK(hybrid_degree(8, 6, 0) == 2);  // 2 and 1 heads on 4 ranks: slower than 3 on each of 2
+  CHECK(hybrid_degree(12, 64, 4) == 4);
+  CHECK(hybrid_degree(6, 64, 4) == 2);  // a group of 3 would lie on two nodes
+  CHECK(hybrid_degree(7, 64, 0) == 7);  // nothing between: Ulysses,
+  CHECK(hybrid_degree(7, 2, 0) == 1);   // or a ring
+  CHECK(hybrid_degree(1, 8, 0) == 1);
+  CHECK(is_hybrid(64, 8, 8, 64));
+  CHECK_FALSE(is_hybrid(1024, 8, 8, 64));  // 128 groups
+  CHECK_FALSE(is_hybrid(2, 8, 0, 64));
+  CHECK_FALSE(is_hybrid(7, 2, 0, 64));
 }
 
 TEST_CASE("an empty range owns no row, its neighbour does") {
