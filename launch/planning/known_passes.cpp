@@ -51,8 +51,8 @@ std::size_t KnownPasses::number_of(const std::vector<SampleStatistics>& samples)
 const PassPrediction& KnownPasses::predict(std::size_t micro_batch, const Plan& plan, bool images_elsewhere) {
   // Moments that are dealt change no pass.
   const int stage = plan.zero < 2 ? 0 : plan.zero;
-  const Key key(micro_batch, plan.mesh.sequence, plan.vision, plan.language, plan.fusion, plan.recompute,
-                stage, images_elsewhere);
+  const Key key(micro_batch, plan.mesh.sequence, plan.vision, plan.language, plan.fusion, plan.split,
+                plan.node, plan.recompute, stage, images_elsewhere);
   const auto [pass, added] = passes_.try_emplace(key);
   if (added)
     pass->second = predict_pass(request_.model, shapes_[micro_batch], plan, request_.hardware, traced_,

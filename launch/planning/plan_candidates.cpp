@@ -324,8 +324,7 @@ std::vector<std::vector<Candidate>> ranked(const PlanRequest& request, KnownPass
   OfMesh& here = *known[choose(request, bests)];
   const std::size_t before = here.all.size();
   const Candidate best = here.all.front();
-  Pairs(request, requests, best.plan.mesh, here.first(), here.steps)
-      .add_visions(here.all, best);
+  Pairs(request, requests, best.plan.mesh, here.first(), here.steps).add_visions(here.all, best);
   std::vector<std::pair<Candidate*, OfMesh*>> added;
   for (std::size_t i = before; i < here.all.size(); ++i) added.emplace_back(&here.all[i], &here);
   make_those_fit.run(std::move(added));

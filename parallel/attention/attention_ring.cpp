@@ -35,7 +35,8 @@ class RingAttention final : public AttentionStrategy {
 void RingAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace& w) {
   const auto frame = w.frames.pop<RingFrame>();
   const ArenaScope scope(w.scratch);
-  const Tensor delta = w.scratch.take(statistics_of(d_o.dtype()), {my_rows(), shape_.heads}, "attention delta");
+  const Tensor delta =
+      w.scratch.take(statistics_of(d_o.dtype()), {my_rows(), shape_.heads}, "attention delta");
   ops::attention_delta(delta, Heads(d_o, shape_.heads, shape_.width), Heads(o, shape_.heads, shape_.width),
                        w.stream);
   ring_.backward(d_qkv, d_o, delta, frame.lse, frame.qkv, w);

@@ -60,8 +60,8 @@ void UlyssesAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Worksp
     const ArenaScope inner(w.scratch);
     const HeadExchange::ResultGradient result = exchange_.gradient_to_heads(d_o, o, w);
     const QkvHeads x(frame.qkv, h.q, h.kv, d), dx(d_mine, h.q, h.kv, d);
-    ops::attention_backward(dx.q, dx.k, dx.v, Heads(result.d_o, h.q, d), result.delta, frame.lse, x.q, x.k, x.v,
-                            some_heads(shape_, h, spans_), w.scratch, w.stream);
+    ops::attention_backward(dx.q, dx.k, dx.v, Heads(result.d_o, h.q, d), result.delta, frame.lse, x.q, x.k,
+                            x.v, some_heads(shape_, h, spans_), w.scratch, w.stream);
   }
   exchange_.gradient_to_rows(d_qkv, d_mine, w);
 }

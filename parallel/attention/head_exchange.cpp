@@ -133,14 +133,14 @@ HeadExchange::ResultGradient HeadExchange::gradient_to_heads(Tensor d_o, Tensor 
   const DType dtype = d_o.dtype(), sums = statistics_of(dtype);
   const i64 d = shape_.width, delta_width = size_of(sums) / size_of(dtype);
   const Exchange& exchange = gradient_to_heads_[static_cast<std::size_t>(delta_width) - 1];
-  const Tensor d_o_heads = w.scratch.take(dtype, {rows_, mine_.q * (d + delta_width)},
-                                          "gradient of attention result of my heads");
+  const Tensor d_o_heads =
+      w.scratch.take(dtype, {rows_, mine_.q * (d + delta_width)}, "gradient of attention result of my heads");
   {
     const ArenaScope sending(w.scratch);
     const Tensor delta = w.scratch.take(sums, {my_rows_, shape_.heads}, "attention delta");
     ops::attention_delta(delta, Heads(d_o, shape_.heads, d), Heads(o, shape_.heads, d), w.stream);
-    const Tensor send = w.scratch.take(dtype, {exchange.counts.total_sent_by(me_)},
-                                       "gradient of attention result to send");
+    const Tensor send =
+        w.scratch.take(dtype, {exchange.counts.total_sent_by(me_)}, "gradient of attention result to send");
     Blocks blocks(send);
     for (const HeadRange& h : heads_) {
       const Matrix to = blocks.next(my_rows_, h.q * (d + delta_width));

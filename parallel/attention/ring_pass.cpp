@@ -166,8 +166,8 @@ void RingPass::forward(Matrix o, Matrix lse, Matrix qkv, const Workspace& w) con
   const auto merge = [&](const AttentionTile& tile, Matrix keys) {
     const Matrix some = part.row_range(0, tile.q.rows()), some_lse = part_lse.row_range(0, tile.q.rows());
     attend(some, some_lse, tile, keys);
-    ops::merge_attention(Heads(rows_of(merged.sums(), tile.q), q, d), rows_of(lse, tile.q), Heads(some, q, d), some_lse,
-                         w.stream);
+    ops::merge_attention(Heads(rows_of(merged.sums(), tile.q), q, d), rows_of(lse, tile.q), Heads(some, q, d),
+                         some_lse, w.stream);
   };
   for (const AttentionTile& tile : more_of_own_) merge(tile, mine);
   for (const Round& round : rounds_) {
@@ -208,7 +208,8 @@ void RingPass::backward(Matrix d_qkv, Matrix d_o, Matrix delta, Matrix lse, Matr
                d_kv_part = w.scratch.take(
                    dtype, {most([](const AttentionTile&tile) { return tile.k.rows(); }), columns},
                    "key and value gradients of a block"),
-               sums = w.scratch.take(sum_type, {most_summed(), columns}, "key and value gradients in the ring"),
+               sums =
+                   w.scratch.take(sum_type, {most_summed(), columns}, "key and value gradients in the ring"),
                arrived =
                    w.scratch.take(sum_type, {most_arriving(), columns}, "key and value gradients received");
   // d_keys: of the rows of `keys`.

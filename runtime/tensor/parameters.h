@@ -95,7 +95,8 @@ class ParameterRegistry {
 
   // Takes memory: values of all parameters, in mixed precision weights too; with `with_gradients` also
   // gradients of the trainable ones that are used. With a sharding, of what it deals only this rank's shares.
-  void allocate(const Precision& precision, bool with_gradients, MemoryPlace place = {}, const Sharding& = {});
+  void allocate(const Precision& precision, bool with_gradients, MemoryPlace place = {},
+                const Sharding& = {});
   bool allocated() const { return allocated_; }
   const MemoryPlace& memory() const { return memory_; }
   // From the host to the device of a stream: values are copied, gradients are zeros there, and the host's
