@@ -194,7 +194,7 @@ TEST_CASE("bf16: results and gradients are those of one rank, but for the roundi
         shape.width = width;
         INFO(name_of(kind), ", window ", window, ", heads of ", width);
         const Rows rows = make_rows(seed, true, between(kind));
-        const i64 total = rows.sequences.rows(), rank = test_world().rank(), ranks = test_world().size();
+        const i64 total = rows.sequences.rows(), ranks = test_world().size();
         if (total == 0) continue;
         const Whole qkv = Whole::normal(total, shape.columns(), seed, "qkv"),
                     d_o = Whole::normal(total, shape.q_columns(), seed, "d_o");
@@ -207,11 +207,11 @@ TEST_CASE("bf16: results and gradients are those of one rank, but for the roundi
             make_attention(AttentionKind::local, shape, {rows.sequences, one, rows.prefixes}, 0, "alone");
         const Results all = run(*alone, shape, rounded(qkv.all()), rounded(d_o.all()), self);
         const auto check_near = [&](Tensor got, Tensor of_all, double roundings) {
-          const OwnedTensor expected = widened(of_all), here = widened(got);
-          const Tensor part = expected.view().row_range(rows.cuts.begin(rank), rows.cuts.rows(rank));
+          const OwnedTensor expected = widened(of_all), here = widened(got),
+                            part = rows_of_rank(expected, rows.cuts);
           double worst = 0;
-          for (i64 i = 0; i < part.elements(); ++i)
-            worst = std::max(worst, std::abs(here->host<double>()[i] - part.host<double>()[i]));
+          for (i64 i = 0; i < part->elements(); ++i)
+            worst = std::max(worst, std::abs(here->host<double>()[i] - part->host<double>()[i]));
           CHECK(worst <= roundings * kUnit / 2 * largest_of(expected));
         };
         // Stored here and there; of a gradient each rank's part was, and so was the result that it is made
@@ -221,16 +221,16 @@ TEST_CASE("bf16: results and gradients are those of one rank, but for the roundi
         if (kind == AttentionKind::ulysses && window == 0) {
           // The same ops on the same numbers: all but the gradients of shared keys and values have their
           // bits.
-          const OwnedTensor o = widened(mine.o), expected = widened(all.o), d = widened(mine.d_qkv),
-                            d_expected = widened(all.d_qkv);
+          const OwnedTensor o = widened(mine.o), d = widened(mine.d_qkv),
+                            expected = rows_of_rank(widened(all.o), rows.cuts),
+                            d_expected = rows_of_rank(widened(all.d_qkv), rows.cuts);
           i64 differing = 0;
           for (i64 i = 0; i < o->rows(); ++i) {
-            const i64 row = rows.cuts.begin(rank) + i;
             for (i64 c = 0; c < shape.q_columns(); ++c) {
               differing += o->host<double>()[i * shape.q_columns() + c] !=
-                           expected->host<double>()[row * shape.q_columns() + c];
+                           expected->host<double>()[i * shape.q_columns() + c];
               differing += d->host<double>()[i * shape.columns() + c] !=
-                           d_expected->host<double>()[row * shape.columns() + c];
+                           d_expected->host<double>()[i * shape.columns() + c];
             }
           }
           CHECK(differing == 0);
