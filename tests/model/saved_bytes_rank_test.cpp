@@ -110,7 +110,7 @@ TEST_CASE("the same of every family: norms, windows, RoPE, layer scales and join
     for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
       check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
                        language[i % language.size()], FusionKind::owner, {}, "",
-                       i % 2 == 0 ? Split::equal : Split::zigzag);
+                       DType::F32, i % 2 == 0 ? Split::equal : Split::zigzag);
     }
   }
 }
@@ -123,7 +123,8 @@ TEST_CASE("the same in bf16: statistics and sums that are f32 are counted as suc
     for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
       check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
                        language[i % language.size()], FusionKind::owner,
-                       i % 2 == 0 ? AdapterConfig{} : everywhere, "", DType::BF16);
+                       i % 2 == 0 ? AdapterConfig{} : everywhere, "", DType::BF16,
+                       i % 2 == 0 ? Split::zigzag : Split::equal);
     }
   }
 }
