@@ -5,8 +5,8 @@
 namespace longsight::ops::cuda {
 namespace {
 
-// A warp for each head of a row.
-template <class T, int N>
+// A warp for each head of a row. O: T or its statistics' type.
+template <class O, class T, int N>
 struct MergeHeads {
   using S = Statistics<T>;
   template <class Lane>
@@ -21,14 +21,14 @@ struct MergeHeads {
     lane.sync_warp();  // all have read the log-sum that is overwritten
     if (rank == 0) *lse.at(row, head) = weights.lse;
     for (i64 c = i64{rank} * N; c < width; c += lanes::kWarp * N) {
-      T* const to = o.at(row, head * width + c);
-      Pack<T, N> out = load<N>(to);
+      O* const to = o.at(row, head * width + c);
+      Pack<O, N> out = load<N>(to);
       const Pack<T, N> in = load<N>(part.at(row, head * width + c));
       for (int i = 0; i < N; ++i) out[i] = weights.keep * S(out[i]) + weights.add * S(in[i]);
       store(to, out);
     }
   }
-  Rows<T> o;
+  Rows<O> o;
   Rows<S> lse;
   Rows<const T> part;
   Rows<const S> part_lse;
@@ -38,15 +38,21 @@ struct MergeHeads {
 }  // namespace
 
 void merge_attention(Heads o, Matrix lse, Heads part, Matrix part_lse, Stream stream) {
-  dispatch(o.matrix.dtype, [&](auto zero) {
+  dispatch(part.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     using S = Statistics<T>;
-    with_pack<T>(o.width, {o.matrix, part.matrix}, [&](auto pack) {
-      constexpr int kWarps = 4;
-      launch("merge_attention", stream, {ceil_div(o.rows() * o.heads, kWarps), kWarps * lanes::kWarp},
-             MergeHeads<T, decltype(pack)::value>{Rows<T>(o.matrix), Rows<S>(lse), Rows<const T>(part.matrix),
-                                                  Rows<const S>(part_lse), o.rows(), o.heads, o.width});
-    });
+    const auto merge_into = [&](auto o_zero) {
+      using O = decltype(o_zero);
+      with_pack<T>(o.width, {o.matrix, part.matrix}, [&](auto pack) {
+        constexpr int kWarps = 4;
+        launch("merge_attention", stream, {ceil_div(o.rows() * o.heads, kWarps), kWarps * lanes::kWarp},
+               MergeHeads<O, T, decltype(pack)::value>{Rows<O>(o.matrix), Rows<S>(lse),
+                                                       Rows<const T>(part.matrix), Rows<const S>(part_lse),
+                                                       o.rows(), o.heads, o.width});
+      });
+    };
+    if (o.matrix.dtype == part.matrix.dtype) return merge_into(T{});
+    merge_into(S{});
   });
 }
 

@@ -65,6 +65,18 @@ void copy_rows(const char* kernel, const Matrix& y, const Matrix& x, i64 rows, c
   });
 }
 
+template <class To, class From, int N>
+struct ConvertPacks {
+  LANE_FN void operator()(i64 row, i64 column) const {
+    const Pack<From, N> in = load<N>(from.at(row, column));
+    Pack<To, N> out;
+    for (int i = 0; i < N; ++i) out[i] = static_cast<Statistics<To>>(in[i]);
+    store(to.at(row, column), out);
+  }
+  Rows<To> to;
+  Rows<const From> from;
+};
+
 template <class Y, class T, int N>
 struct AddPacks {
   LANE_FN void operator()(i64 row, i64 column) const {
@@ -139,7 +151,17 @@ void scatter_add_rows(Matrix y, Matrix x, const IndexList& index, Stream stream)
 }
 
 void copy_matrix(Matrix to, Matrix from, Stream stream) {
-  copy_rows("copy_matrix", to, from, to.rows, nullptr, nullptr, stream);
+  if (to.dtype == from.dtype) return copy_rows("copy_matrix", to, from, to.rows, nullptr, nullptr, stream);
+  // Of the types only bf16 has statistics of another one.
+  const auto convert = [&](auto to_zero, auto from_zero) {
+    using To = decltype(to_zero);
+    using From = decltype(from_zero);
+    each_pack<bf16>("copy_matrix", stream, to.rows, to.cols, {to, from}, [&](auto pack) {
+      return ConvertPacks<To, From, decltype(pack)::value>{Rows<To>(to), Rows<const From>(from)};
+    });
+  };
+  if (to.dtype == DType::BF16) return convert(bf16{}, float{});
+  convert(float{}, bf16{});
 }
 
 void add_matrix(Matrix y, Matrix x, Stream stream) {

@@ -50,6 +50,14 @@ TEST_CASE_TEMPLATE("rows on CUDA are moved and added as on the host", T, float, 
                    [&](const Side& s) { ops::scatter_add_rows(s.rows(sums), s.rows(few), any, s.stream); });
       same_on_cuda("copy_matrix", {&other}, 0,
                    [&](const Side& s) { ops::copy_matrix(s.rows(other), s.rows(few), s.stream); });
+      if (kType == DType::BF16) {  // widened into sums, and rounded out of them
+        Twin wide(DType::F32, {20, width}, "wide", gap);
+        same_on_cuda("copy_matrix", {&wide}, 0,
+                     [&](const Side& s) { ops::copy_matrix(s.rows(wide), s.rows(few), s.stream); });
+        Twin sum(DType::F32, {20, width}, "sum", 3), rounded(kType, {20, width}, "rounded", gap);
+        same_on_cuda("copy_matrix", {&rounded}, 0,
+                     [&](const Side& s) { ops::copy_matrix(s.rows(rounded), s.rows(sum), s.stream); });
+      }
       same_on_cuda("add_matrix", {&few}, 0,
                    [&](const Side& s) { ops::add_matrix(s.rows(few), s.rows(other), s.stream); });
       same_on_cuda("zero_matrix", {&few}, 0, [&](const Side& s) { ops::zero_matrix(s.rows(few), s.stream); });
@@ -161,14 +169,17 @@ TEST_CASE_TEMPLATE("results of attention over parts of the keys are merged on CU
   for (const i64 width : {1, 33, 64, 100}) {
     CAPTURE(width);
     Twin o(dtype_of<T>(), {5, 3 * width}, "o", 3), part(dtype_of<T>(), {5, 3 * width}, "part");
+    Twin sums(dtype_of<S>(), {5, 3 * width}, "sums");  // in which nothing is rounded on the way
     Twin lse(dtype_of<S>(), {5, 3}, "lse"), part_lse(dtype_of<S>(), {5, 3}, "part_lse");
     part_lse.set(4, -std::numeric_limits<S>::infinity());
     lse.set(7, -std::numeric_limits<S>::infinity());
     lse.set(9, -std::numeric_limits<S>::infinity());
     part_lse.set(9, -std::numeric_limits<S>::infinity());
-    same_on_cuda("merge_attention", {&o, &lse}, 16, [&](const Side& s) {
-      ops::merge_attention(o.heads(s.device, 3), s.rows(lse), part.heads(s.device, 3), s.rows(part_lse),
-                           s.stream);
-    });
+    for (Twin* merged : {&o, &sums}) {
+      same_on_cuda("merge_attention", {merged, &lse}, 16, [&](const Side& s) {
+        ops::merge_attention(merged->heads(s.device, 3), s.rows(lse), part.heads(s.device, 3),
+                             s.rows(part_lse), s.stream);
+      });
+    }
   }
 }
