@@ -182,7 +182,7 @@ RunModel load_source(const ModelSource& source, DType dtype, const std::vector<s
     }
     run = {.model = model::load_model(source.folder, options), .companions = source.folder};
   }
-  merge_adapters(run.model->ids(), run.model->parameters());
+  merge_adapters(run.model->ids(), run.model->parameters(), {});
   return run;
 }
 

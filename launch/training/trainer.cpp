@@ -515,7 +515,7 @@ class Trainer {
     std::optional<TrainedValues> unmerged;
     if (run_.model->adapters().any()) unmerged.emplace(run_.model->parameters(), job_.stream);
     // On every rank: what is evaluated is what is written.
-    merge_adapters(run_.model->ids(), run_.model->parameters(), &job_.world);
+    merge_adapters(run_.model->ids(), run_.model->parameters(), job_.stream, &job_.world);
     bool written = true;
     values_->lend([&] {
       const auto write = [&] { saver_->save_model(*folder_); };

@@ -138,7 +138,8 @@ void register_adapters(const AdapterConfig& config, ModelIds& ids, ParameterRegi
   });
 }
 
-void merge_adapters(const ModelIds& ids, ParameterRegistry& registry, parallel::ProcessGroup* world) {
+void merge_adapters(const ModelIds& ids, ParameterRegistry& registry, Stream stream,
+                    parallel::ProcessGroup* world) {
   const bool dealt = registry.values_dealt();
   check(!dealt || world != nullptr, "adapters of parameters that are dealt over ranks are merged by one");
   each_linear(ids, [&](const LinearIds& linear) {
@@ -149,23 +150,23 @@ void merge_adapters(const ModelIds& ids, ParameterRegistry& registry, parallel::
       std::vector<OwnedTensor> gathered;
       const auto whole = [&](ParameterId id) {
         if (!dealt) return registry.value(id);
-        gathered.push_back(parallel::whole_value(registry, id, *world, {}));
+        gathered.push_back(parallel::whole_value(registry, id, *world, stream));
         return gathered.back().view();
       };
       const Tensor weight = whole(base), a = whole(adapter.a), b = whole(adapter.b);
       // W [N, K] += scale * B [N, r] A [r, K]: the product of a layer's backward, B in the place of the
       // gradient.
-      const OwnedTensor scaled(b.dtype(), b.shape());
-      copy(scaled, b, {});
-      ops::scale_matrix(scaled.view(), adapter.scale, {});
-      ops::linear_backward_input(weight, scaled.view(), a, ops::Write::add, {});
-      fill_zero(b, {});
+      const OwnedTensor scaled(b.dtype(), b.shape(), "scaled adapter", registry.memory());
+      copy(scaled, b, stream);
+      ops::scale_matrix(scaled.view(), adapter.scale, stream);
+      ops::linear_backward_input(weight, scaled.view(), a, ops::Write::add, stream);
+      fill_zero(b, stream);
       if (!dealt) continue;
-      registry.keep(base, weight);
-      registry.keep(adapter.b, b);
+      registry.keep(base, weight, stream);
+      registry.keep(adapter.b, b, stream);
     }
   });
-  if (!dealt) registry.round_weights({});
+  if (!dealt) registry.round_weights(stream);
 }
 
 }  // namespace longsight::model

@@ -35,8 +35,9 @@ struct AdapterConfig {
 void register_adapters(const AdapterConfig&, ModelIds&, ParameterRegistry&);
 
 // Adds every adapter to the weight that it belongs to: the model computes the same without them. B becomes
-// zero. Collective over `world`, where parameters are dealt over it.
-void merge_adapters(const ModelIds&, ParameterRegistry&, parallel::ProcessGroup* world = nullptr);
+// zero. Collective over `world`, where parameters are dealt over it. The stream is one of where the
+// parameters lie.
+void merge_adapters(const ModelIds&, ParameterRegistry&, Stream, parallel::ProcessGroup* world = nullptr);
 
 // The linear layers that adapters may be put on, by name without ".weight".
 std::vector<std::string> adapter_targets(const ModelIds&, const ParameterRegistry&);

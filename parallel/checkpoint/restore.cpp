@@ -19,7 +19,7 @@ constexpr i64 kMostManifestBytes = i64{256} << 20;
 constexpr i64 kPiece = i64{4} << 20;
 
 std::string hash_of(Tensor values, Stream stream) {
-  const OwnedTensor halves(DType::I64, {2}, "hash", values.backend());
+  const OwnedTensor halves(DType::I64, {2}, "hash", stream);
   ops::hash(halves, values, stream);
   const std::vector<i64> read = read_values<i64>(halves, stream);
   return fmt::format("{:016x}{:016x}", static_cast<u64>(read[1]), static_cast<u64>(read[0]));

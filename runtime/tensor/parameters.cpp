@@ -209,7 +209,7 @@ void ParameterRegistry::write(ParameterId id, const std::function<void(Tensor)>&
   keep(id, whole);
 }
 
-void ParameterRegistry::keep(ParameterId id, Tensor whole) {
+void ParameterRegistry::keep(ParameterId id, Tensor whole, Stream stream) {
   if (values_dealt() && whole.backend() == Backend::host)
     given_[static_cast<std::size_t>(id)] = XXH3_64bits(whole.data(), static_cast<std::size_t>(whole.bytes()));
   const ParameterBucket& bucket = bucket_of(id);
@@ -218,7 +218,7 @@ void ParameterRegistry::keep(ParameterId id, Tensor whole) {
     const Share part = part_of(id, dealt ? bucket.own : Share{0, bucket.elements});
     if (part.elements() == 0) return;
     copy(held.row_range(at + in_bucket(id) + part.begin, part.elements()),
-         flat.row_range(part.begin, part.elements()), {});
+         flat.row_range(part.begin, part.elements()), stream);
   };
   put(values_view_, bucket.values_at, values_dealt());
   if (precision_.mixed()) put(weights_view_, bucket.weights_at, sharding_.values());

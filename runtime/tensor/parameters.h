@@ -108,7 +108,7 @@ class ParameterRegistry {
   void initialise(ParameterId id, u64 seed);  // of one parameter, as if with all of them
   // `fill` writes all values of a parameter, of which this rank's share is kept.
   void write(ParameterId id, const std::function<void(Tensor)>& fill);
-  void keep(ParameterId id, Tensor whole);  // the same with values that are there
+  void keep(ParameterId id, Tensor whole, Stream stream = {});  // the same with values that are there
   // In mixed precision: the weights of the values that this rank holds. For whoever changes values in place;
   // where they are dealt and weights are not, see refresh_weights (parallel/sharded_parameters.h).
   void round_weights(Stream) const;

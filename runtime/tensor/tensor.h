@@ -50,9 +50,9 @@ class Tensor {
 };
 
 void fill_zero(Tensor x, Stream);
-// Same shape; converts between f32, f64, bf16, f16 (round to nearest even). On the stream of a device either
-// may be the host's: what comes from the host may be changed when it returns, and what goes there is there.
-// Within a device nothing is converted.
+// Same shape; converts between f32, f64, bf16 and, on the host, f16 (round to nearest even). On the stream of
+// a device either may be the host's: what comes from the host may be changed when it returns, and what goes
+// there is there.
 void copy(Tensor to, Tensor from, Stream);
 
 struct StorageRelease {

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "launch/training/train_step.h"
+#include "parallel/checkpoint/restore.h"
 #include "parallel/groups/staged_group.h"
 #include "runtime/device/simulated_device.h"
 #include "runtime/tensor/host_values.h"
@@ -19,6 +20,8 @@ struct DeviceLayout {
   AttentionKind vision = AttentionKind::ulysses, language = AttentionKind::gather;
   parallel::FusionKind fusion = parallel::FusionKind::owner;
   int zero = 0;
+  DType dtype = DType::F64;
+  parallel::Split split = parallel::Split::equal;
 };
 
 parallel::Plan plan_of(const DeviceLayout& layout, const model::Vlm& model) {
@@ -27,14 +30,23 @@ parallel::Plan plan_of(const DeviceLayout& layout, const model::Vlm& model) {
       parallel::uniform_plan({ranks, sequence, ranks / sequence}, model.vision().blocks(), layout.vision,
                              model.language().blocks(), layout.language, layout.fusion);
   plan.zero = layout.zero;
+  plan.split = layout.split;
   return plan;
+}
+
+// Of any type and place.
+void append_values(std::vector<double>& all, Tensor x, Stream stream) {
+  const OwnedTensor here = host_copy(x, stream), wide(DType::F64, x.shape());
+  copy(wide, here, {});
+  const std::vector<double> values = read_values<double>(wide, {});
+  all.insert(all.end(), values.begin(), values.end());
 }
 
 // A rank's training, on the host or on a device.
 struct OnDevice {
   OnDevice(const DeviceLayout& layout, SimulatedDevice* on)
       : device(on),
-        model(test::tiny_model(DType::F64)),
+        model(test::tiny_model(layout.dtype)),
         plan(plan_of(layout, *model)),
         stream(device != nullptr ? device->compute() : Stream{}) {
     ParameterRegistry& p = model->parameters();
@@ -73,11 +85,9 @@ struct OnDevice {
   // All that training changes.
   std::vector<double> values() const {
     std::vector<double> all;
-    for (const Tensor& held : {model->parameters().values(), state->optimizer.first_moments(),
-                               state->optimizer.second_moments()}) {
-      const std::vector<double> part = read_values<double>(held, stream);
-      all.insert(all.end(), part.begin(), part.end());
-    }
+    for (const Tensor& held : {model->parameters().values(), model->parameters().weights(),
+                               state->optimizer.first_moments(), state->optimizer.second_moments()})
+      append_values(all, held, stream);
     return all;
   }
 
@@ -116,11 +126,20 @@ TEST_CASE("steps on a device have the bits of the host under 200 orders of its s
   }
 }
 
-TEST_CASE("so do those of every strategy and of parameters that are dealt over the ranks") {
+TEST_CASE(
+    "so do those of every strategy, split and precision, and of parameters that are dealt over the ranks") {
   for (const DeviceLayout& layout :
        {DeviceLayout{AttentionKind::images, AttentionKind::ulysses, parallel::FusionKind::gather, 1},
         DeviceLayout{AttentionKind::ring, AttentionKind::ring, parallel::FusionKind::owner, 2},
-        DeviceLayout{AttentionKind::gather, AttentionKind::ulysses, parallel::FusionKind::owner, 3}}) {
+        DeviceLayout{AttentionKind::gather, AttentionKind::ulysses, parallel::FusionKind::owner, 3},
+        DeviceLayout{AttentionKind::hybrid, AttentionKind::hybrid, parallel::FusionKind::owner, 0, DType::F64,
+                     parallel::Split::zigzag},
+        DeviceLayout{AttentionKind::ring, AttentionKind::ulysses, parallel::FusionKind::owner, 0, DType::BF16,
+                     parallel::Split::zigzag},
+        DeviceLayout{AttentionKind::hybrid, AttentionKind::gather, parallel::FusionKind::gather, 1,
+                     DType::BF16, parallel::Split::zigzag},
+        DeviceLayout{AttentionKind::ulysses, AttentionKind::ring, parallel::FusionKind::owner, 3, DType::BF16,
+                     parallel::Split::zigzag}}) {
     CAPTURE(layout.zero);
     OnDevice host(layout, nullptr);
     const std::vector<StepResult> expected = host.steps(2);
@@ -128,6 +147,39 @@ TEST_CASE("so do those of every strategy and of parameters that are dealt over t
     for (u64 seed = 0; seed < 5; ++seed) {
       CAPTURE(seed);
       check_order(layout, seed, expected, values);
+    }
+  }
+}
+
+TEST_CASE("adapters are merged on a device as on the host, and what is not trained has the same hashes") {
+  const auto rank = test_world().rank(), ranks = test_world().size();
+  for (const DType dtype : {DType::F64, DType::BF16}) {
+    for (const int stage : {0, 1, 3}) {
+      CAPTURE(stage);
+      const auto make = [&] {
+        auto model = test::tiny_model(dtype, test::tiny_config(), true,
+                                      {.rank = 2, .alpha = 4, .targets = {"*"}, .random_b = true});
+        model->parameters().shard({stage, rank, ranks});
+        return model;
+      };
+      SimulatedDevice device({.seed = 3});
+      const auto host = make(), there = make();
+      there->parameters().move_to(device.compute());
+      parallel::StagedGroup world(test_world(), device);
+      const auto state = [](const model::Vlm& model, Stream stream, parallel::ProcessGroup& group) {
+        const ParameterRegistry& p = model.parameters();
+        std::vector<double> all;
+        for (const Tensor& held : {p.values(), p.weights()}) append_values(all, held, stream);
+        return std::pair(all, parallel::hashes_of_frozen(
+                                  p, [](ParameterId) { return false; }, stream, &group));
+      };
+      const auto before = state(*host, {}, test_world());
+      CHECK(state(*there, device.compute(), world) == before);
+      merge_adapters(host->ids(), host->parameters(), {}, &test_world());
+      merge_adapters(there->ids(), there->parameters(), device.compute(), &world);
+      const auto after = state(*host, {}, test_world());
+      CHECK(after != before);
+      CHECK(state(*there, device.compute(), world) == after);
     }
   }
 }

@@ -419,8 +419,8 @@ void check_written(DType dtype, int stage) {
   };
   CHECK(frozen(dealt) == frozen(whole));
 
-  merge_adapters(whole.model->ids(), whole.model->parameters());
-  merge_adapters(dealt.model->ids(), dealt.model->parameters(), &test_world());
+  merge_adapters(whole.model->ids(), whole.model->parameters(), {});
+  merge_adapters(dealt.model->ids(), dealt.model->parameters(), {}, &test_world());
   CHECK(dealt.bits() == whole.bits());
 
   io::ensure_folder(scratch / "whole");

@@ -82,7 +82,7 @@ TEST_CASE("adapters in every form that PEFT writes are merged as PEFT merges the
     const auto before = load_model(base, {});
     const auto model = load_adapted(base, folder);
     CHECK((model->config().text.tied != before->config().text.tied) == (form == std::string("tied")));
-    merge_adapters(model->ids(), model->parameters());
+    merge_adapters(model->ids(), model->parameters(), {});
     std::set<std::string> changed;
     const io::SafetensorsFile merged(folder + "/merged.safetensors");
     for (const io::TensorEntry& entry : merged.entries()) {
@@ -125,11 +125,11 @@ TEST_CASE("base and adapters give the trained model bit for bit, also when train
     check_adapter_form(*model);
     const ScratchFolder first;
     write_adapter_files(*model, first.path(), base);
-    merge_adapters(model->ids(), model->parameters());
+    merge_adapters(model->ids(), model->parameters(), {});
     const auto again = load_adapted(base, first.path());
     CHECK(again->config().text.tied == model->config().text.tied);
     const auto merged = load_adapted(base, first.path());
-    merge_adapters(merged->ids(), merged->parameters());
+    merge_adapters(merged->ids(), merged->parameters(), {});
     check_same_weights(*model, *merged);
 
     // What came with the adapters stays in them, trained on or not.
