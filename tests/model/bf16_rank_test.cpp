@@ -92,15 +92,18 @@ void check_layouts(const nlohmann::json& config, std::vector<test::SampleShape> 
   CHECK(deviation >= 1.0 / 2048);  // it is bf16 that was tested
   const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
   for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
-    const parallel::Plan plan = parallel::uniform_plan(
-        {world.size(), world.size(), 1}, model->vision().blocks(), vision[i % vision.size()],
-        model->language().blocks(), language[i % language.size()],
-        i % 2 == 0 ? FusionKind::gather : FusionKind::owner);
-    const Gradients got = gradients_of(*model, batch, plan, world);
-    INFO(plan.text());
-    CHECK(relative_distance(got.all, reference.all) <= kLayout * deviation);
-    // The loss is a mean of f32 logits of bf16 rows: two units of a logit's rounding, of logits below 8.
-    CHECK(std::abs(got.loss - one_rank.loss) <= 2 * 8 / 256.0);
+    parallel::Plan plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(),
+                                                 vision[i % vision.size()], model->language().blocks(),
+                                                 language[i % language.size()],
+                                                 i % 2 == 0 ? FusionKind::gather : FusionKind::owner);
+    for (const parallel::Split split : {parallel::Split::equal, parallel::Split::zigzag}) {
+      plan.split = split;
+      const Gradients got = gradients_of(*model, batch, plan, world);
+      INFO(plan.text());
+      CHECK(relative_distance(got.all, reference.all) <= kLayout * deviation);
+      // The loss is a mean of f32 logits of bf16 rows: two units of a logit's rounding, of logits below 8.
+      CHECK(std::abs(got.loss - one_rank.loss) <= 2 * 8 / 256.0);
+    }
   }
 }
 
