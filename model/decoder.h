@@ -13,7 +13,8 @@ namespace longsight::model {
 
 class Decoder {
  public:
-  // The model's parameters are allocated (f32 or f64) on the stream's backend; it outlives the decoder.
+  // The model's parameters are allocated in memory of the host, and the stream is the host's; it outlives the
+  // decoder.
   Decoder(Vlm&, Stream);
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
