@@ -57,7 +57,7 @@ ExitCode run_eval(Job& job, const EvalOptions& o) {
   require_same_config(loaded.config, job.world);
   loaded.document.require_at(!loaded.config.data.eval.empty(), "data.eval",
                              "name held-out data to evaluate on: [{{messages: FILE.jsonl}}]");
-  RunModel run = open_run_model(loaded, DType::F32, false);
+  RunModel run = open_run_model(loaded, precision_of(loaded), false);
   if (target.source) restore_source(*target.source, run);
   check_replicas(run.model->parameters(), job.world, job.stream);
   DataSets data(loaded, run, WhichSets::held_out, job.open_data);
