@@ -177,7 +177,11 @@ void WholeValues::lend(const std::function<void()>& work) {
     return id;
   };
   if (!leads) {
-    for (ParameterId id = asked(kEnd); id != kEnd; id = asked(kEnd)) collect(id);
+    for (ParameterId id = asked(kEnd); id != kEnd; id = asked(kEnd)) {
+      collect(id);
+      // It has left before rank 0, who waits for it, is waited for.
+      if (stream_.device != nullptr) stream_.device->synchronize(stream_);
+    }
     return;
   }
   const auto end = [&] {

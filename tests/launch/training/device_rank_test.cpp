@@ -1,12 +1,18 @@
 // Whole training steps on a simulated device, whose streams run in any order that events allow: the bits are
 // those of the host, nothing is read before the end of a step, nothing is allocated after the first, and no
 // event can be done without but between two calls of a group that follow each other at once.
+#include <filesystem>
+
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include "launch/training/train_step.h"
 #include "parallel/checkpoint/restore.h"
+#include "parallel/checkpoint/snapshot.h"
 #include "parallel/groups/staged_group.h"
+#include "parallel/sharded_parameters.h"
 #include "runtime/device/simulated_device.h"
+#include "runtime/io/atomic_file.h"
 #include "runtime/tensor/host_values.h"
 #include "tests/support/rank_test.h"
 #include "tests/support/tiny_model.h"
@@ -182,6 +188,46 @@ TEST_CASE("adapters are merged on a device as on the host, and what is not train
       CHECK(state(*there, device.compute(), world) == after);
     }
   }
+}
+
+TEST_CASE("a checkpoint of a device is read on the host and on a device, and rank 0 sees the same values") {
+  const i64 rank = test_world().rank(), ranks = test_world().size();
+  const std::string folder = fmt::format("{}/device-{}", std::filesystem::temp_directory_path().string(),
+                                         test_world().all_gather(i64{::getpid()}, {}).front());
+  if (rank == 0) io::ensure_folder(folder);
+  test_world().barrier({});
+  for (const int zero : {0, 1, 3}) {
+    CAPTURE(zero);
+    const DeviceLayout layout{.zero = zero, .dtype = DType::BF16};
+    SimulatedDevice device({.seed = 5}), other({.seed = 6});
+    OnDevice there(layout, &device), host(layout, nullptr), again(layout, &other);
+    there.steps(2);
+    const auto values_of = [](OnDevice& training) {
+      std::vector<double> all;
+      parallel::WholeValues values(training.model->parameters(), training.groups->world(), training.stream);
+      values.lend([&] {
+        for (ParameterId id = 0; id < training.model->parameters().size(); ++id)
+          append_values(all, values(id), {});
+      });
+      return all;
+    };
+    const std::vector<double> trained = there.values(), whole = values_of(there);
+    const ParameterRegistry& p = there.model->parameters();
+    parallel::Snapshot(p, there.state->optimizer, rank, ranks, there.stream).write(folder);
+    parallel::Manifest manifest;
+    for (i64 r = 0; r < ranks; ++r) manifest.files.push_back({parallel::share_name(r, ranks), 0, ""});
+    manifest.tensors = parallel::deal_tensors(p, there.state->optimizer, ranks);
+    test_world().barrier({});
+    for (OnDevice* reader : {&host, &again}) {
+      CHECK(reader->values() != trained);
+      parallel::restore(folder, manifest, reader->model->parameters(), &reader->state->optimizer,
+                        reader->stream, &reader->groups->world());
+      CHECK(reader->values() == trained);
+      CHECK(values_of(*reader) == whole);
+    }
+    test_world().barrier({});
+  }
+  if (rank == 0) std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("a step waits for the device once, and the second allocates nothing") {
