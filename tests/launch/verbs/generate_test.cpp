@@ -99,7 +99,7 @@ TEST_CASE("wrong options of generate are usage errors") {
       {"--prompt", "x", "--data", "y"},
       {"--data", kGenerateCase + "/samples.jsonl", "--image", "a.png"},
       {"--prompt", "x", "--max-tokens", "0"},
-      {"--prompt", "x", "--dtype", "bf16"},
+      {"--prompt", "x", "--dtype", "i32"},
       {"--prompt", "x", "--dtype", "f65"},
       {"--prompt", "x", "--chat", "none"},
       {"--prompt", "x", "--limit", "-1"},
