@@ -61,9 +61,9 @@ if [[ $launcher == mpirun && $ranks == 1 && -z $hosts ]]; then command=(); fi
 # The step of the newest checkpoint; -1: none.
 progress() { "$binary" train --status "$@" 2>/dev/null | sed -n 's/.*"step":\(-\{0,1\}[0-9]*\).*/\1/p'; }
 
-asked=false job=""
+asked=false interrupted=false job=""
 ask() {
-  asked=true
+  asked=true interrupted=true
   [[ -z $job ]] || kill -USR1 "$job" 2>/dev/null
 }
 trap ask USR1 TERM INT
@@ -93,15 +93,17 @@ launch() { # launch ARGUMENTS: sets `code`
     watch "$job" &
     watcher=$!
   fi
+  code=127
   while true; do
+    interrupted=false
     wait "$job"
-    code=$?
-    # `wait` ends when a signal is trapped; the job has not.
-    kill -0 "$job" 2>/dev/null || break
-    if $asked; then
-      sleep 1
-      kill -USR1 "$job" 2>/dev/null # as often as it takes: it may not have listened yet
-    fi
+    local status=$?
+    # A trapped signal ends `wait`, not the job: its code is that of the last wait, or of the one before where that says
+    # that it has been waited for (127).
+    ((status == 127)) || code=$status
+    $interrupted || break
+    sleep 1
+    kill -USR1 "$job" 2>/dev/null # once more: it may not have listened yet
   done
   job=""
   [[ -z $watcher ]] || kill "$watcher" 2>/dev/null
