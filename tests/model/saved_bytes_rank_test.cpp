@@ -109,8 +109,8 @@ TEST_CASE("the same of every family: norms, windows, RoPE, layer scales and join
     INFO(family.name);
     for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
       check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
-                       language[i % language.size()], FusionKind::owner, {}, "",
-                       DType::F32, i % 2 == 0 ? Split::equal : Split::zigzag);
+                       language[i % language.size()], FusionKind::owner, {}, "", DType::F32,
+                       i % 2 == 0 ? Split::equal : Split::zigzag);
     }
   }
 }
