@@ -56,23 +56,16 @@ TEST_CASE_TEMPLATE("terms on CUDA are combined as on the host", T, float, double
   for (const i64 n : {1, 31, 33, 256, 1001}) {
     CAPTURE(n);
     std::vector<Twin> terms;
-    for (const char* name : {"a", "b", "c", "d", "e"}) {
-      // Integers of 32 bits have no random numbers of their own: any bits are some.
-      terms.emplace_back(std::is_same_v<T, std::int32_t> ? DType::F32 : dtype_of<T>(), Shape{n}, name);
-    }
-    Twin y(std::is_same_v<T, std::int32_t> ? DType::F32 : dtype_of<T>(), {n}, "y");
+    for (const char* name : {"a", "b", "c", "d", "e"}) terms.emplace_back(dtype_of<T>(), Shape{n}, name);
+    Twin y(dtype_of<T>(), {n}, "y");
     for (const auto how : {ops::Combination::sum, ops::Combination::max}) {
       if constexpr (!kInteger) {
         if (n == 33) terms[2].set(7, static_cast<T>(std::numeric_limits<float>::quiet_NaN()));
       }
       same_on_cuda("combine", {&y}, 0, [&](const Side& s) {
         std::vector<Tensor> all;
-        for (const Twin& term : terms) {
-          const Tensor x = s(term);
-          all.emplace_back(x.data(), dtype_of<T>(), x.shape(), x.backend());
-        }
-        const Tensor out = s(y);
-        ops::combine({out.data(), dtype_of<T>(), out.shape(), out.backend()}, all, how, s.stream);
+        for (const Twin& term : terms) all.push_back(s(term));
+        ops::combine(s(y), all, how, s.stream);
       });
     }
   }

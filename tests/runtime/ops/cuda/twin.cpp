@@ -12,10 +12,12 @@ Twin::Twin(DType dtype, Shape shape, std::string_view name, i64 gap, double magn
   const i64 count = gap + rows_ * (cols_ + gap) - (gap > 0 && rows_ > 0 ? gap : 0);
   made_.resize(static_cast<std::size_t>(count * size_of(dtype)));
   const Philox random(11, name);
-  if (dtype == DType::I64) {
+  if (dtype == DType::I64 || dtype == DType::I32) {
     for (i64 i = 0; i < count; ++i) {
       const auto drawn = static_cast<i64>(random.bits(static_cast<u64>(i)) % 1000);
-      std::memcpy(made_.data() + i * 8, &drawn, 8);
+      const auto narrow = static_cast<std::int32_t>(drawn);
+      const void* const number = dtype == DType::I64 ? static_cast<const void*>(&drawn) : &narrow;
+      std::memcpy(made_.data() + i * size_of(dtype), number, static_cast<std::size_t>(size_of(dtype)));
     }
   } else {
     std::vector<float> values(static_cast<std::size_t>(count));
