@@ -100,8 +100,9 @@ void check_replicas(const ParameterRegistry& parameters, ProcessGroup& group, St
   if (!replicas_differ(hashes, stream)) return;
   for (ParameterId id = 0; id < parameters.size(); ++id) {
     const std::string name = "parameter " + parameters[id].name;
-    if (!parameters.values_dealt()) check_replica(parameters.value(id), name, group, stream);
-    check_replica(parameters.weight(id), name, group, stream);
+    if (parameters.precision().mixed() && !parameters.values_dealt())
+      check_replica(parameters.value(id), name, group, stream);
+    check_replica(parameters.weight(id), name, group, stream);  // without a master, the value
   }
   check(false, "the values of group {} differ between ranks, but no parameter does", group.label());
 }

@@ -9,11 +9,6 @@
 namespace longsight::parallel {
 namespace {
 
-struct HybridFrame {
-  Tensor qkv;  // [rows of the group, q + 2 kv heads of this rank]
-  Tensor lse;  // [rows of the group, q heads of this rank]
-};
-
 class HybridAttention final : public AttentionStrategy {
  public:
   HybridAttention(const AttentionShape& shape, const AttentionStream& stream, i64 rank, i64 size,
@@ -26,7 +21,7 @@ class HybridAttention final : public AttentionStrategy {
   Shape log_sums() const override { return {ring_.rows(), ring_.heads().q}; }
   void forward(Tensor o, Tensor lse, Tensor qkv, const Workspace&) override;
   void forward_again(Tensor lse, Tensor qkv, const Workspace& w) override {
-    w.frames.push(HybridFrame{.qkv = exchange_.to_heads(qkv, w), .lse = lse});
+    w.frames.push(HeadFrame{.qkv = exchange_.to_heads(qkv, w), .lse = lse});
   }
   void backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace&) override;
   std::vector<double> head_pairs() const override { return ring_.head_pairs(stream_); }
@@ -37,7 +32,7 @@ class HybridAttention final : public AttentionStrategy {
 };
 
 void HybridAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace& w) {
-  const HybridFrame frame{.qkv = exchange_.to_heads(qkv, w), .lse = lse};
+  const HeadFrame frame{.qkv = exchange_.to_heads(qkv, w), .lse = lse};
   const ArenaScope scope(w.scratch);
   const Tensor o_heads = w.scratch.take(qkv.dtype(), {ring_.rows(), ring_.heads().q * shape_.width},
                                         "attention result of my heads");
@@ -47,7 +42,7 @@ void HybridAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace&
 }
 
 void HybridAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace& w) {
-  const auto frame = w.frames.pop<HybridFrame>();
+  const auto frame = w.frames.pop<HeadFrame>();
   const HeadRange& h = ring_.heads();
   const DType dtype = d_o.dtype();
   const i64 rows = ring_.rows(), d = shape_.width;

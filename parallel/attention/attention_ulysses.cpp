@@ -9,11 +9,6 @@
 namespace longsight::parallel {
 namespace {
 
-struct UlyssesFrame {
-  Tensor qkv;  // [all rows, q + 2 kv heads of this rank]
-  Tensor lse;  // [all rows, q heads of this rank]
-};
-
 class UlyssesAttention final : public AttentionStrategy {
  public:
   UlyssesAttention(const AttentionShape& shape, const AttentionStream& stream, i64 rank,
@@ -26,7 +21,7 @@ class UlyssesAttention final : public AttentionStrategy {
   Shape log_sums() const override { return {whole().end, exchange_.heads().q}; }
   void forward(Tensor o, Tensor lse, Tensor qkv, const Workspace&) override;
   void forward_again(Tensor lse, Tensor qkv, const Workspace& w) override {
-    w.frames.push(UlyssesFrame{.qkv = exchange_.to_heads(qkv, w), .lse = lse});
+    w.frames.push(HeadFrame{.qkv = exchange_.to_heads(qkv, w), .lse = lse});
   }
   void backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace&) override;
   std::vector<double> head_pairs() const override;
@@ -39,7 +34,7 @@ class UlyssesAttention final : public AttentionStrategy {
 void UlyssesAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace& w) {
   const HeadRange& h = exchange_.heads();
   const i64 d = shape_.width;
-  const UlyssesFrame frame{.qkv = exchange_.to_heads(qkv, w), .lse = lse};
+  const HeadFrame frame{.qkv = exchange_.to_heads(qkv, w), .lse = lse};
   const ArenaScope scope(w.scratch);
   Tensor o_heads = w.scratch.take(qkv.dtype(), {whole().end, h.q * d}, "attention result of my heads");
   const QkvHeads x(frame.qkv, h.q, h.kv, d);
@@ -50,7 +45,7 @@ void UlyssesAttention::forward(Tensor o, Tensor lse, Tensor qkv, const Workspace
 }
 
 void UlyssesAttention::backward(Tensor d_qkv, Tensor d_o, Tensor o, const Workspace& w) {
-  const auto frame = w.frames.pop<UlyssesFrame>();
+  const auto frame = w.frames.pop<HeadFrame>();
   const HeadRange& h = exchange_.heads();
   const DType dtype = d_o.dtype();
   const i64 d = shape_.width;

@@ -11,6 +11,12 @@
 
 namespace longsight::parallel {
 
+// What forward leaves of this rank's heads.
+struct HeadFrame {
+  Tensor qkv;  // [rows of the exchange, (q + 2 kv) D]
+  Tensor lse;  // [rows of the exchange, q]
+};
+
 class HeadExchange {
  public:
   // Of `rank`, in groups of `size` ranks. `label` names the tower in schedules.

@@ -12,11 +12,16 @@ class SharedLibrary {
   // missing_input, saying what it is needed for, where there is none.
   SharedLibrary(std::string name, const std::string& needed_for);
 
-  // A function of it, of pointer type F; throws missing_input where the library has none of this name.
-  template <class F>
-  F function(const char* symbol) const {
-    return reinterpret_cast<F>(address(symbol));
-  }
+  // What becomes the pointer to a function that it is assigned to.
+  struct Symbol {
+    template <class F>
+    operator F*() const {  // NOLINT: implicit
+      return reinterpret_cast<F*>(address);
+    }
+    void* address = nullptr;
+  };
+  // Throws missing_input where the library has none of this name.
+  Symbol operator[](const char* symbol) const { return {address(symbol)}; }
 
  private:
   void* address(const char* symbol) const;

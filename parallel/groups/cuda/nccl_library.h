@@ -3,24 +3,27 @@
 
 #include <nccl.h>
 
+#include "runtime/base/shared_library.h"
+
 namespace longsight::parallel {
 
 struct NcclLibrary {
-  decltype(&ncclGetVersion) get_version;
-  decltype(&ncclGetErrorString) error_string;
-  decltype(&ncclGetLastError) last_error;
-  decltype(&ncclGetUniqueId) get_unique_id;
-  decltype(&ncclCommInitRank) comm_init_rank;
-  decltype(&ncclCommSplit) comm_split;
-  decltype(&ncclCommDestroy) comm_destroy;
-  decltype(&ncclCommAbort) comm_abort;
-  decltype(&ncclCommGetAsyncError) comm_get_async_error;
-  decltype(&ncclGroupStart) group_start;
-  decltype(&ncclGroupEnd) group_end;
-  decltype(&ncclSend) send;
-  decltype(&ncclRecv) recv;
-  decltype(&ncclBroadcast) broadcast;
-  decltype(&ncclAllGather) all_gather;
+  SharedLibrary library{"libnccl.so.2", "several ranks with a GPU each"};
+  decltype(&ncclGetVersion) get_version = library["ncclGetVersion"];
+  decltype(&ncclGetErrorString) error_string = library["ncclGetErrorString"];
+  decltype(&ncclGetLastError) last_error = library["ncclGetLastError"];
+  decltype(&ncclGetUniqueId) get_unique_id = library["ncclGetUniqueId"];
+  decltype(&ncclCommInitRank) comm_init_rank = library["ncclCommInitRank"];
+  decltype(&ncclCommSplit) comm_split = library["ncclCommSplit"];
+  decltype(&ncclCommDestroy) comm_destroy = library["ncclCommDestroy"];
+  decltype(&ncclCommAbort) comm_abort = library["ncclCommAbort"];
+  decltype(&ncclCommGetAsyncError) comm_get_async_error = library["ncclCommGetAsyncError"];
+  decltype(&ncclGroupStart) group_start = library["ncclGroupStart"];
+  decltype(&ncclGroupEnd) group_end = library["ncclGroupEnd"];
+  decltype(&ncclSend) send = library["ncclSend"];
+  decltype(&ncclRecv) recv = library["ncclRecv"];
+  decltype(&ncclBroadcast) broadcast = library["ncclBroadcast"];
+  decltype(&ncclAllGather) all_gather = library["ncclAllGather"];
 };
 
 // Throws missing_input where there is none, or one of another major version.

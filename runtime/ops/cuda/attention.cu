@@ -29,6 +29,28 @@ struct Problem {
   LANE_FN i64 kv_of(i64 head) const { return (map.first_q + head) / map.group - map.first_kv; }
 };
 
+// A tile of queries of one head, which a block works on: four threads for each of them.
+template <class Block, int kTile>
+struct QueryTile {
+  template <class Lane>
+  LANE_FN QueryTile(const Lane& lane, const Problem& problem)
+      : head(lane.block() % problem.heads),
+        kv(problem.kv_of(head)),
+        tile(lane.block() / problem.heads),
+        span(span_of_tile(problem.spans, problem.span_count, tile, &DeviceSpan::first_q_tile)),
+        first((tile - span.first_q_tile) * kTile),
+        queries(span.q_rows - first < kTile ? span.q_rows - first : kTile),
+        from(span.q_begin + first),
+        row(lane.thread() / Block::kOfRow),
+        rank(lane.thread() % Block::kOfRow) {}
+
+  i64 head, kv, tile;
+  const DeviceSpan& span;
+  i64 first, queries;  // of the span's
+  i64 from;            // row of the first one
+  int row, rank;       // of this thread: its query, and its place beside the others of it
+};
+
 // Block: a tile of queries of one head.
 template <class T, int kTile, int kPacks>
 struct AttentionForward {
@@ -38,16 +60,16 @@ struct AttentionForward {
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
-    const i64 tile = lane.block() / problem.heads, head = lane.block() % problem.heads, width = problem.width;
-    const DeviceSpan& span = span_of_tile(problem.spans, problem.span_count, tile, &DeviceSpan::first_q_tile);
-    const i64 first = (tile - span.first_q_tile) * kTile, left = span.q_rows - first;
-    const i64 queries = left < kTile ? left : kTile, kv = problem.kv_of(head);
-    const int row = lane.thread() / Block::kOfRow, rank = lane.thread() % Block::kOfRow;
+    const QueryTile<Block, kTile> mine(lane, problem);
+    const DeviceSpan& span = mine.span;
+    const i64 width = problem.width, first = mine.first, queries = mine.queries, head = mine.head,
+              kv = mine.kv;
+    const int row = mine.row, rank = mine.rank;
     S* const q_tile = lane.template shared<S>();
     S* const kv_tile = q_tile + kTile * Block::stride_of(width);
     S* const weights = kv_tile + kTile * Block::stride_of(width);
 
-    Block::fill(lane, q_tile, q.at(span.q_begin + first, head), q.rows.stride, queries, width);
+    Block::fill(lane, q_tile, q.at(mine.from, head), q.rows.stride, queries, width);
     constexpr S kNothing = -std::numeric_limits<S>::infinity();
     S top = kNothing, sum = 0;
     typename Block::Sums sums;
@@ -85,7 +107,7 @@ struct AttentionForward {
       lane.sync();  // the values have been read
     }
     if (row >= queries) return;
-    const i64 out = span.q_begin + first + row;
+    const i64 out = mine.from + row;
     const bool seen = sum > S(0);
     Block::write(o.at(out, head), sums, seen ? S(1) / sum : S(0), rank, width);
     if (rank == 0) *lse.at(out, head) = seen ? top + std::log(sum) : kNothing;
@@ -123,11 +145,11 @@ struct AttentionQueryGradient {
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
-    const i64 tile = lane.block() / problem.heads, head = lane.block() % problem.heads, width = problem.width;
-    const DeviceSpan& span = span_of_tile(problem.spans, problem.span_count, tile, &DeviceSpan::first_q_tile);
-    const i64 first = (tile - span.first_q_tile) * kTile, left = span.q_rows - first;
-    const i64 queries = left < kTile ? left : kTile, kv = problem.kv_of(head), from = span.q_begin + first;
-    const int row = lane.thread() / Block::kOfRow, rank = lane.thread() % Block::kOfRow;
+    const QueryTile<Block, kTile> mine(lane, problem);
+    const DeviceSpan& span = mine.span;
+    const i64 width = problem.width, first = mine.first, queries = mine.queries, head = mine.head,
+              kv = mine.kv, from = mine.from;
+    const int row = mine.row, rank = mine.rank;
     const i64 tile_elements = kTile * Block::stride_of(width);
     S* const q_tile = lane.template shared<S>();
     S* const do_tile = q_tile + tile_elements;
