@@ -29,11 +29,6 @@ struct InputSaved {
   Tensor log_sums = {};  // of attention
 };
 
-template <class F>
-void for_row_chunks(i64 rows, F&& f) {
-  for (i64 first = 0; first < rows; first += kMlpRows) f(first, std::min(kMlpRows, rows - first));
-}
-
 // The columns of q, and of k, of a projection.
 Matrix q_of(Matrix qkv, const BlockShape& s) {
   return qkv.columns(0, s.heads * s.head_width);
@@ -155,10 +150,15 @@ void attend(Tensor y, AttentionSaved saved, Tensor log_sums, bool known, Tensor 
 
 Tensor Block::forward(Tensor x, const RopeTable& rope, const BlockSetting& setting,
                       const Workspace& w) const {
+  const UnitScope of_block(w.stream, this);
   const Gathered parameters(Gathered::Need::values, {unit_member()}, w);
-  if (setting.recompute >= parallel::Recompute::attention) return forward_and_forget(x, rope, setting, w);
+  const i64 before = w.saved.used();
   const bool keep_input = setting.recompute == parallel::Recompute::none;
-  return forward_mlp(forward_attention(x, rope, *setting.attention, w), keep_input, w);
+  const Tensor y = setting.recompute >= parallel::Recompute::attention
+                       ? forward_and_forget(x, rope, setting, w)
+                       : forward_mlp(forward_attention(x, rope, *setting.attention, w), keep_input, w);
+  record_kept(w.stream, w.saved.used() - before);
+  return y;
 }
 
 Tensor Block::forward_attention(Tensor x, const RopeTable& rope, parallel::AttentionStrategy& attention,
@@ -206,7 +206,7 @@ void mlp(Tensor y, const NormFrame& f, Tensor up, const BlockShape& s, const Blo
          const Workspace& w) {
   const Tensor x = f.x;
   const DType dtype = x.dtype();
-  for_row_chunks(x.rows(), [&](i64 first, i64 n) {
+  for_chunks(x.rows(), kMlpRows, w.stream, [&](i64 first, i64 n) {
     const ArenaScope scope(w.scratch);
     Tensor normed = w.scratch.take(dtype, {n, s.width}, "norm output");
     Tensor hidden = w.scratch.take(dtype, {n, s.intermediate}, "activated");
@@ -237,6 +237,7 @@ Tensor Block::forward_mlp(Tensor x, bool keep_input, const Workspace& w) const {
 
 void Block::backward(Tensor dy, const RopeTable& rope, const BlockSetting& setting,
                      const Workspace& w) const {
+  const UnitScope of_block(w.stream, this);
   Gathered parameters(Gathered::Need::both, {unit_member()}, w);
   if (setting.recompute >= parallel::Recompute::attention) forward_again(rope, setting, w);
   backward_mlp(dy, w);
@@ -265,7 +266,7 @@ void Block::forward_again(const RopeTable& rope, const BlockSetting& setting, co
 
 void Block::backward_mlp(Tensor dy, const Workspace& w) const {
   const auto saved = w.frames.pop<MlpSaved>();
-  for_row_chunks(dy.rows(), [&](i64 first, i64 n) {
+  for_chunks(dy.rows(), kMlpRows, w.stream, [&](i64 first, i64 n) {
     const ArenaScope scope(w.scratch);
     const Tensor dy_rows = dy.row_range(first, n);
     Tensor before;

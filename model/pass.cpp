@@ -136,12 +136,6 @@ void PassProgram::stand_by_backward() {
 
 // ---- traced, and run
 
-double PassTrace::useful_flops() const {
-  double sum = 0;
-  for (const Work& call : work.calls()) sum += call.flops - call.again;
-  return sum;
-}
-
 PassTrace trace_pass(Vlm& model, const PassInputs& inputs, bool with_gradient, PassMemory& traced,
                      std::string group, bool takes_tiles) {
   PassTrace trace;
@@ -163,7 +157,7 @@ PassTrace trace_pass(Vlm& model, const PassInputs& inputs, bool with_gradient, P
     }
   }
   trace.schedule = listed.take_schedule();
-  trace.parts = listed.parts();
+  trace.places = listed.places();
   trace.saved = traced.saved.high_water();
   trace.scratch = traced.scratch.high_water();
   trace.scratch_table = traced.scratch.by_label();

@@ -79,12 +79,10 @@ class PassProgram {
 struct PassTrace {
   Trace work;                                // op by op
   parallel::Schedule schedule;               // the group's collectives, in order,
-  std::vector<const char*> parts;            // and the part of the program that each belongs to
+  std::vector<ProgramPlace> places;          // and what part of the program each belongs to
   i64 saved = 0;                             // most bytes taken from the arena of activations
   i64 scratch = 0;                           // and from that of scratch,
   std::map<std::string, i64> scratch_table;  // by label, when it took most
-
-  double useful_flops() const;  // without what is computed again
 };
 
 // Not collective. The sequence group is called `group` and has the ranks of the inputs' plan. `takes_tiles`

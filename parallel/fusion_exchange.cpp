@@ -85,7 +85,9 @@ FusionExchange FusionExchange::counted(FusionKind kind, std::span<const FeatureR
   FusionExchange fusion;
   fusion.kind_ = kind;
   fusion.rows_ = fusion_exchanges(kind, runs, layout);
-  const Counts owners = fusion_exchanges(FusionKind::owner, runs, layout).forth.counts;
+  const Counts owners = kind == FusionKind::owner
+                            ? fusion.rows_.forth.counts
+                            : fusion_exchanges(FusionKind::owner, runs, layout).forth.counts;
   const i64 received = owners.total_received_by(rank);
   fusion.owned_count_ = owners.total_sent_by(rank);
   fusion.here_ = IndexList::counted(received, layout.language.rows(rank));

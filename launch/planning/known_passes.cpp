@@ -40,7 +40,9 @@ parallel::BatchShape pack_statistics(std::span<const SampleStatistics> samples, 
 }
 
 KnownPasses::KnownPasses(const PlanRequest& request)
-    : request_(request), tile_(model_facts(request.model.config()).tile), traced_(Backend::trace) {}
+    : request_(request),
+      tile_(model_facts(request.model.config()).tile),
+      predictor_(request.model, request.hardware) {}
 
 std::size_t KnownPasses::number_of(const std::vector<SampleStatistics>& samples) {
   const auto [number, added] = numbers_.emplace(samples, shapes_.size());
@@ -51,18 +53,18 @@ std::size_t KnownPasses::number_of(const std::vector<SampleStatistics>& samples)
 const PassPrediction& KnownPasses::predict(std::size_t micro_batch, const Plan& plan, bool images_elsewhere) {
   // Moments that are dealt change no pass.
   const int stage = plan.zero < 2 ? 0 : plan.zero;
-  const Key key(micro_batch, plan.mesh.sequence, plan.vision, plan.language, plan.fusion, plan.split,
-                plan.node, plan.recompute, stage, images_elsewhere);
-  const auto [pass, added] = passes_.try_emplace(key);
-  if (added)
-    pass->second = predict_pass(request_.model, shapes_[micro_batch], plan, request_.hardware, traced_,
-                                images_elsewhere);
+  const InputsKey inputs_key(micro_batch, plan.mesh.sequence, plan.vision, plan.language, plan.fusion,
+                             plan.split, plan.node);
+  CountedPass& inputs =
+      inputs_.try_emplace(inputs_key, request_.model, shapes_[micro_batch], plan).first->second;
+  const auto [pass, added] = passes_.try_emplace({&inputs, plan.recompute, stage, images_elsewhere});
+  if (added) pass->second = predictor_.predict(inputs, plan, images_elsewhere);
   return pass->second;
 }
 
 double KnownPasses::useful_flops(std::size_t micro_batch) {
   const auto [flops, added] = flops_.try_emplace(micro_batch);
-  if (added) flops->second = planning::useful_flops(request_.model, shapes_[micro_batch], traced_);
+  if (added) flops->second = predictor_.useful_flops(shapes_[micro_batch]);
   return flops->second;
 }
 

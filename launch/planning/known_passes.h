@@ -2,6 +2,7 @@
 // traced once.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <tuple>
 
@@ -28,15 +29,17 @@ class KnownPasses {
   double useful_flops(std::size_t micro_batch);
 
  private:
-  // All that a pass depends on.
-  using Key = std::tuple<std::size_t, i64, std::vector<AttentionKind>, std::vector<AttentionKind>, FusionKind,
-                         parallel::Split, i64, Recompute, int, bool>;
+  // All that the inputs of a pass depend on, and all that the pass does.
+  using InputsKey = std::tuple<std::size_t, i64, std::vector<AttentionKind>, std::vector<AttentionKind>,
+                               FusionKind, parallel::Split, i64>;
+  using Key = std::tuple<const CountedPass*, Recompute, int, bool>;
 
   const PlanRequest& request_;
   TileFacts tile_;
-  model::PassMemory traced_;
+  PassPredictor predictor_;
   std::map<std::vector<SampleStatistics>, std::size_t> numbers_;
-  std::vector<parallel::BatchShape> shapes_;
+  std::deque<parallel::BatchShape> shapes_;  // they stay where they are
+  std::map<InputsKey, CountedPass> inputs_;
   std::map<Key, PassPrediction> passes_;
   std::map<std::size_t, double> flops_;
 };

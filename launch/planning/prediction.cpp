@@ -1,11 +1,8 @@
 #include "launch/planning/prediction.h"
 
 #include <algorithm>
-#include <map>
-#include <set>
 #include <string_view>
 
-#include "launch/planning/block_classes.h"
 #include "parallel/checkpoint/snapshot.h"
 
 namespace longsight::planning {
@@ -28,61 +25,36 @@ Cost& part_of(CostByPart& parts, const std::string& name) {
 }
 
 // The ops of one rank.
-CostByPart work_of(const model::PassTrace& trace, const HardwareProfile& hardware) {
+CostByPart work_of(const model::PassTrace& trace, const ShortenedPass& some,
+                   const HardwareProfile& hardware) {
   CostByPart parts;
-  for (const Work& call : trace.work.calls()) part_of(parts, call.part).add_call(call, hardware);
+  for (const Work& call : trace.work.calls())
+    part_of(parts, call.place.part).add_call(call, hardware, call.times * some.blocks_of(call.place.unit));
   return parts;
 }
 
-// Of counts that live as long as it.
-using KnownWires = std::map<std::pair<std::pair<const void*, i64>, DType>, Wire>;
-
-// Exchanges of the group; those of equal counts are counted once. Those of the whole world are a part of
-// their own: every group has the same.
-void add_wire(CostByPart& parts, const model::PassTrace& trace, i64 node, KnownWires& known) {
+// What the whole group exchanges. Exchanges of the whole world are a part of their own: every group has the
+// same.
+CostByPart wires_of(const model::PassTrace& trace, const ShortenedPass& some, CountedPass& pass, i64 node) {
+  CostByPart parts;
   const auto& entries = trace.schedule.entries();
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    if (entries[i].group == parallel::kWorldLabel) {
-      part_of(parts, kParameters).wire += wire_of(entries[i].counts, size_of(entries[i].dtype), node);
-      continue;
-    }
-    const auto [wire, added] = known.try_emplace(std::pair(entries[i].counts.identity(), entries[i].dtype));
-    if (added) wire->second = wire_of(entries[i].counts, size_of(entries[i].dtype), node);
-    part_of(parts, trace.parts[i]).wire += wire->second;
+    const parallel::ScheduleEntry& entry = entries[i];
+    const bool world = entry.group == parallel::kWorldLabel;
+    Cost cost;
+    cost.wire = world ? wire_of(entry.counts, size_of(entry.dtype), node) : pass.wire(entry, node);
+    part_of(parts, world ? kParameters : trace.places[i].part)
+        .add(cost, some.blocks_of(trace.places[i].unit));
   }
+  return parts;
 }
 
-template <class Value>
-i64 most(i64 ranks, Value&& value) {
-  i64 best = 0;
-  for (i64 r = 1; r < ranks; ++r) {
-    if (value(r) > value(best)) best = r;
-  }
-  return best;
-}
-
-// Ranks that have most of something: rows of a stream, pairs that attention looks at, visual tokens, targets.
-std::set<i64> fullest_ranks(const model::PassInputs& inputs, const parallel::BatchShape& batch) {
-  const parallel::Layout& layout = inputs.layout();
-  const i64 ranks = layout.ranks;
-  std::set<i64> some{most(ranks, [&](i64 r) { return layout.language.rows(r); }),
-                     most(ranks, [&](i64 r) { return layout.vision.rows(r); })};
-  for (const auto& strategy : inputs.strategies) {
-    const std::vector<double> pairs = strategy->head_pairs();
-    some.insert(most(ranks, [&](i64 r) { return pairs[static_cast<std::size_t>(r)]; }));
-  }
-  if (inputs.has_images()) {
-    const parallel::Counts rows =
-        fusion_exchanges(parallel::FusionKind::owner, batch.features, layout).forth.counts;
-    some.insert(most(ranks, [&](i64 r) { return rows.total_sent_by(r); }));
-    some.insert(most(ranks, [&](i64 r) { return rows.total_received_by(r); }));
-  }
-  return some;
-}
-
-MemoryByPart memory_of(const model::PassTrace& trace, const model::PassInputs& inputs) {
+MemoryByPart memory_of(const model::PassTrace& trace, const ShortenedPass& some,
+                       const model::PassInputs& inputs) {
   const auto logits = trace.scratch_table.find("loss.logits");
   MemoryByPart memory{.inputs = inputs.vision.patches->bytes(), .activations = trace.saved};
+  for (const auto& [unit, bytes] : trace.work.kept())
+    memory.activations += (some.blocks_of(unit) - 1) * bytes;
   memory.loss_chunk = logits == trace.scratch_table.end() ? 0 : logits->second;
   memory.scratch = trace.scratch - memory.loss_chunk;
   return memory;
@@ -92,11 +64,12 @@ MemoryByPart memory_of(const model::PassTrace& trace, const model::PassInputs& i
 
 // ---- sums
 
-void Cost::add_call(const Work& call, const HardwareProfile& h) {
+void Cost::add_call(const Work& call, const HardwareProfile& h, i64 times) {
   const bool attention = std::string_view(call.op).starts_with("attention"), touches = call.flops == 0;
   const double work = touches ? call.bytes : call.flops;
-  (touches ? touched_bytes : attention ? attention_flops : gemm_flops) += work;
-  if (work > 0) compute_seconds += seconds_of(work, touches ? h.copy : attention ? h.attention : h.gemm);
+  (touches ? touched_bytes : attention ? attention_flops : gemm_flops) += number(times) * work;
+  if (work > 0)
+    compute_seconds += number(times) * seconds_of(work, touches ? h.copy : attention ? h.attention : h.gemm);
 }
 
 void Cost::add(const Cost& other, i64 times) {
@@ -151,84 +124,35 @@ std::vector<std::pair<std::string, i64>> MemoryByPart::parts() const {
 
 // ---- a pass, a step
 
-namespace {
-
-// What one rank's trace tells.
-struct RankFigures {
-  CostByPart work, wires;  // its ops; the exchanges of the whole group, which each rank knows
-  MemoryByPart memory;
-  double useful_flops = 0;
-};
-
-RankFigures traced_figures(model::Vlm& model, const model::PassInputs& inputs,
-                           const HardwareProfile& hardware, model::PassMemory& traced, KnownWires* known) {
-  const model::PassTrace trace = trace_pass(model, inputs, true, traced, "sequence", false);
-  RankFigures figures{.work = work_of(trace, hardware),
-                      .wires = {},
-                      .memory = memory_of(trace, inputs),
-                      .useful_flops = trace.useful_flops()};
-  if (known != nullptr) add_wire(figures.wires, trace, hardware.ranks_per_node, *known);
-  return figures;
-}
-
-// sum += times * (more - less), part by part.
-void add_difference(CostByPart& sum, const CostByPart& more, const CostByPart& less, i64 times) {
-  add(sum, more, times);
-  add(sum, less, -times);
-}
-
-// The figures of all blocks from traces of one or two of each class. Activations and work add up, scratch
-// does not.
-RankFigures figures_of(model::Vlm& model, model::PassInputs& inputs, const HardwareProfile& hardware,
-                       model::PassMemory& traced, KnownWires* known) {
-  const std::vector<BlockClass> classes = block_classes(model, inputs);
-  const auto shortened = [&](i64 twice) {
-    const ShortenedPass some(inputs, classes, twice);
-    return traced_figures(model, inputs, hardware, traced, known);
-  };
-  const RankFigures once = shortened(-1);
-  RankFigures all = once;
-  for (std::size_t c = 0; c < classes.size(); ++c) {
-    const i64 others = static_cast<i64>(classes[c].blocks.size()) - 1;
-    if (others == 0) continue;
-    const RankFigures twice = shortened(static_cast<i64>(c));
-    add_difference(all.work, twice.work, once.work, others);
-    add_difference(all.wires, twice.wires, once.wires, others);
-    all.useful_flops += number(others) * (twice.useful_flops - once.useful_flops);
-    all.memory.activations += others * (twice.memory.activations - once.memory.activations);
-    all.memory.scratch = std::max(all.memory.scratch, twice.memory.scratch);
-  }
-  return all;
-}
-
-}  // namespace
-
-PassPrediction predict_pass(model::Vlm& model, const parallel::BatchShape& batch, const parallel::Plan& plan,
-                            const HardwareProfile& hardware, model::PassMemory& traced,
-                            bool images_elsewhere) {
-  const ParameterRegistry::Pretence dealt(model.parameters(), plan.sharding(0));
-  const auto inputs_of = [&](i64 rank) {
-    model::PassInputs inputs = counted_inputs(batch, model, plan, rank);
-    inputs.images_elsewhere = images_elsewhere;
-    return inputs;
-  };
-  model::PassInputs inputs = inputs_of(0);
+PassPrediction PassPredictor::predict(CountedPass& pass, const parallel::Plan& plan, bool images_elsewhere) {
+  const ParameterRegistry::Pretence dealt(model_.parameters(), plan.sharding(0));
   PassPrediction prediction;
-  CostByPart wires;
-  KnownWires known;  // of the inputs of the first rank
-  for (i64 rank : fullest_ranks(inputs, batch)) {
-    const bool first = wires.empty();
-    if (rank != inputs.rank) inputs = inputs_of(rank);
-    RankFigures figures = figures_of(model, inputs, hardware, traced, first ? &known : nullptr);
-    for (const auto& [name, cost] : figures.work) {
+  CostByPart wires;  // each rank knows them
+  for (i64 rank : pass.fullest_ranks()) {
+    model::PassInputs& inputs = pass.inputs(rank, plan.recompute);
+    inputs.images_elsewhere = images_elsewhere;
+    const ShortenedPass some(inputs, alike_);
+    const model::PassTrace trace = trace_pass(model_, inputs, true, traced_, "sequence", false);
+    for (const auto& [name, cost] : work_of(trace, some, hardware_)) {
       Cost& slowest = part_of(prediction.parts, name);
-      if (cost.seconds(hardware) >= slowest.seconds(hardware)) slowest = cost;
+      if (cost.seconds(hardware_) >= slowest.seconds(hardware_)) slowest = cost;
     }
-    if (figures.memory.total() >= prediction.memory.total()) prediction.memory = figures.memory;
-    if (first) wires = std::move(figures.wires);
+    const MemoryByPart memory = memory_of(trace, some, inputs);
+    if (memory.total() >= prediction.memory.total()) prediction.memory = memory;
+    if (wires.empty()) wires = wires_of(trace, some, pass, hardware_.ranks_per_node);
   }
   add(prediction.parts, wires);
   return prediction;
+}
+
+double PassPredictor::useful_flops(const parallel::BatchShape& batch) {
+  model::PassInputs inputs = counted_inputs(batch, model_, one_rank_plan(model_), 0);
+  const ShortenedPass some(inputs, alike_);
+  const model::PassTrace trace = trace_pass(model_, inputs, true, traced_, "sequence", false);
+  double sum = 0;
+  for (const Work& call : trace.work.calls())
+    sum += number(call.times * some.blocks_of(call.place.unit)) * (call.flops - call.again);
+  return sum;
 }
 
 namespace {
@@ -292,11 +216,6 @@ Cost optimizer_cost(const ParameterRegistry& p, const parallel::Plan& plan, cons
   Cost cost;
   cost.add_call({.op = "adamw", .bytes = number(updated_elements(p, plan) * each)}, h);
   return cost;
-}
-
-double useful_flops(model::Vlm& model, const parallel::BatchShape& batch, model::PassMemory& traced) {
-  model::PassInputs inputs = counted_inputs(batch, model, one_rank_plan(model), 0);
-  return figures_of(model, inputs, {}, traced, nullptr).useful_flops;
 }
 
 }  // namespace longsight::planning

@@ -6,8 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "launch/planning/block_classes.h"
+#include "launch/planning/counted_pass.h"
 #include "launch/planning/hardware_profile.h"
-#include "model/pass.h"
 
 namespace longsight::planning {
 
@@ -20,7 +21,7 @@ struct Cost {
   double compute_seconds = 0;  // that all of these take, call by call
   parallel::Wire wire = {};
 
-  void add_call(const Work&, const HardwareProfile&);
+  void add_call(const Work&, const HardwareProfile&, i64 times = 1);
 
   double link_seconds(const HardwareProfile&) const;     // of what moves within nodes,
   double network_seconds(const HardwareProfile&) const;  // and between them: one behind the other
@@ -55,12 +56,25 @@ struct PassPrediction {
   MemoryByPart memory;  // of the fullest rank; without the tiles of attention, which depend on the machine
 };
 
-// Traces forward, loss and backward on the ranks that have most of anything, of blocks that are alike one or
-// two (block_classes.h). The model's parameters are
-// allocated, on any backend, with gradients where they are trained; `traced` is the memory of traces.
-// `images_elsewhere`: as in PassInputs.
-PassPrediction predict_pass(model::Vlm&, const parallel::BatchShape&, const parallel::Plan&,
-                            const HardwareProfile&, model::PassMemory& traced, bool images_elsewhere = false);
+// Of passes of one model, whose parameters are allocated, on any backend, with gradients where they are
+// trained. Model and profile are borrowed.
+class PassPredictor {
+ public:
+  PassPredictor(model::Vlm& model, const HardwareProfile& hardware)
+      : model_(model), hardware_(hardware), alike_(model), traced_(Backend::trace) {}
+
+  // Traces forward, loss and backward on the ranks that have most of anything, of blocks that are alike two.
+  // `images_elsewhere`: as in PassInputs.
+  PassPrediction predict(CountedPass&, const parallel::Plan&, bool images_elsewhere);
+  // FLOPs on all ranks together, without what is computed again: those of one rank that has it all.
+  double useful_flops(const parallel::BatchShape&);
+
+ private:
+  model::Vlm& model_;
+  const HardwareProfile& hardware_;
+  AlikeBlocks alike_;
+  model::PassMemory traced_;
+};
 
 // Bytes that stay for the whole run, on the rank that has most of them.
 MemoryByPart resident_memory(const ParameterRegistry&, const parallel::Plan&);
@@ -68,8 +82,5 @@ MemoryByPart resident_memory(const ParameterRegistry&, const parallel::Plan&);
 // Once a step, behind the passes: gradients and values between all ranks, and AdamW on what a rank updates.
 Cost gradient_sum_cost(const ParameterRegistry&, const parallel::Plan&, const HardwareProfile&);
 Cost optimizer_cost(const ParameterRegistry&, const parallel::Plan&, const HardwareProfile&);
-
-// FLOPs of a pass on all ranks together, without what is computed again: those of one rank that has it all.
-double useful_flops(model::Vlm&, const parallel::BatchShape&, model::PassMemory& traced);
 
 }  // namespace longsight::planning

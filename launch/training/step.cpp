@@ -139,7 +139,7 @@ void StepRunner::run(const StepBatch& step, End end, const StepVotes& own) {
     model::Pass pass(model_, inputs, true, groups_.sequence(), memory_, stream_, dealt_over());
     pass.forward();
     ops::add_matrix(of_step.loss, pass.loss_and_backward(scale), stream_);
-    own_flops_ += pass.trace().useful_flops();
+    own_flops_ += pass.trace().work.useful_flops();
   }
   write_scalar(of_step.flops, own_flops_, stream_);
   write_values<double>(of_step.votes, std::array{own.stop, own.save, own.busy, own.seconds}, stream_);

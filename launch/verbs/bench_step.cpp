@@ -55,7 +55,7 @@ double step_flops(model::Vlm& model, const model::Sample& sample) {
   const model::PassInputs inputs = make_inputs(packed, model, one_rank_plan(model), 0);
   model::PassMemory traced(Backend::trace);
   const double unlabelled = static_cast<double>(sample.tokens() - packed.geometry.supervised());
-  return 3 * (trace_pass(model, inputs, false, traced, "sequence").useful_flops() +
+  return 3 * (trace_pass(model, inputs, false, traced, "sequence").work.useful_flops() +
               unlabelled * 2 * static_cast<double>(config.text.width * config.text.vocab));
 }
 

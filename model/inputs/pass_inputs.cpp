@@ -31,11 +31,15 @@ BlockSettings settings_of(const std::vector<AttentionKind>& kinds, i64 blocks, c
 }
 
 // All that follows from lengths alone.
-PassInputs begin_inputs(const parallel::Geometry& sequences, const ModelConfig& config,
-                        const parallel::Plan& plan, i64 rank) {
-  PassInputs inputs{.rank = rank};
-  inputs.frame =
-      std::make_unique<PassInputs::Frame>(PassInputs::Frame{plan, sequences, make_layout(plan, sequences)});
+std::shared_ptr<const PassInputs::Frame> frame_of(const parallel::Geometry& sequences,
+                                                  const parallel::Plan& plan) {
+  return std::make_shared<PassInputs::Frame>(
+      PassInputs::Frame{plan, sequences, make_layout(plan, sequences)});
+}
+
+PassInputs begin_inputs(std::shared_ptr<const PassInputs::Frame> frame, const ModelConfig& config, i64 rank) {
+  PassInputs inputs{.rank = rank, .frame = std::move(frame)};
+  const parallel::Plan& plan = inputs.plan();
   const parallel::Geometry& g = inputs.frame->sequences;
   const parallel::Layout& layout = inputs.layout();
   if (inputs.has_images()) {
@@ -99,6 +103,11 @@ parallel::Plan one_rank_plan(const Vlm& model) {
                                 model.language().blocks(), AttentionKind::local, parallel::FusionKind::owner);
 }
 
+void PassInputs::set_recompute(parallel::Recompute level) {
+  for (BlockSettings* settings : {&vision_blocks, &language_blocks})
+    for (BlockSetting& block : *settings) block.recompute = level;
+}
+
 void PassInputs::add_to(Upload& upload) {
   if (has_images()) {
     vision.add_to(upload);
@@ -115,7 +124,7 @@ PassInputs make_inputs(const MicroBatch& batch, const Vlm& model, const parallel
   const ModelConfig& config = model.config();
   const DType dtype = model.parameters().precision().activations;
   const parallel::Geometry& g = batch.geometry;
-  PassInputs inputs = begin_inputs(without_tokens(g), config, plan, rank);
+  PassInputs inputs = begin_inputs(frame_of(without_tokens(g), plan), config, rank);
   const parallel::Layout& layout = inputs.layout();
   inputs.loss = parallel::LossBalance(g, layout, rank, config.text.vocab);
   if (inputs.has_images()) {
@@ -151,16 +160,21 @@ PassInputs make_inputs(const MicroBatch& batch, const Vlm& model, const parallel
 
 PassInputs counted_inputs(const parallel::BatchShape& batch, const Vlm& model, const parallel::Plan& plan,
                           i64 rank) {
+  return counted_inputs(batch, model, frame_of(batch.frame, plan), rank);
+}
+
+PassInputs counted_inputs(const parallel::BatchShape& batch, const Vlm& model,
+                          std::shared_ptr<const PassInputs::Frame> frame, i64 rank) {
   const ModelConfig& config = model.config();
   const DType dtype = model.parameters().precision().activations;
-  PassInputs inputs = begin_inputs(batch.frame, config, plan, rank);
+  PassInputs inputs = begin_inputs(std::move(frame), config, rank);
   const parallel::Layout& layout = inputs.layout();
   inputs.loss = parallel::LossBalance::counted(batch.supervised, layout, rank, config.text.vocab);
   const i64 rows = layout.language.rows(rank);
   i64 visual = 0;  // of the rows
   if (inputs.has_images()) {
     const VisionConfig& v = config.vision;
-    inputs.fusion = parallel::FusionExchange::counted(plan.fusion, batch.features, layout, rank);
+    inputs.fusion = parallel::FusionExchange::counted(inputs.plan().fusion, batch.features, layout, rank);
     visual = inputs.fusion.arriving();
     const i64 vision_rows = layout.vision.rows(rank);
     const std::vector<i64>& starts = batch.frame.images.starts;

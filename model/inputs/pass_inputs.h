@@ -29,7 +29,7 @@ struct PassInputs {
   };
 
   i64 rank = 0;  // of the sequence group
-  std::unique_ptr<const Frame> frame = {};
+  std::shared_ptr<const Frame> frame = {};
   std::vector<std::unique_ptr<parallel::AttentionStrategy>> strategies = {};
   BlockSettings vision_blocks = {}, language_blocks = {};  // strategies among those above
   parallel::FusionExchange fusion = {};
@@ -49,6 +49,8 @@ struct PassInputs {
   // parameters.
   bool images_elsewhere = false;
 
+  // What the plan says of it is overruled.
+  void set_recompute(parallel::Recompute);
   // All that ops look at. The inputs stay where they are until the upload has run.
   void add_to(Upload&);
 };
@@ -62,5 +64,8 @@ PassInputs make_inputs(const MicroBatch&, const Vlm&, const parallel::Plan&, i64
 
 // For a trace: the same sizes and nothing else, from lengths alone.
 PassInputs counted_inputs(const parallel::BatchShape&, const Vlm&, const parallel::Plan&, i64 rank);
+// Of another rank, with the frame of the first.
+PassInputs counted_inputs(const parallel::BatchShape&, const Vlm&, std::shared_ptr<const PassInputs::Frame>,
+                          i64 rank);
 
 }  // namespace longsight::model

@@ -1,7 +1,5 @@
 #include "parallel/groups/trace_group.h"
 
-#include "runtime/device/trace.h"
-
 namespace longsight::parallel {
 
 void TraceGroup::nothing() {
@@ -14,7 +12,7 @@ std::unique_ptr<ProcessGroup> TraceGroup::split(int, int, std::string) {
 
 bool TraceGroup::lists(const Exchange& exchange, DType dtype, Stream stream) {
   list_->schedule.add(label(), dtype, exchange);
-  list_->parts.push_back(trace_of(stream).part());
+  list_->places.push_back(trace_of(stream).place());
   return true;
 }
 
@@ -30,7 +28,7 @@ bool TraceGroup::announce(const Call& call, Stream stream) {
                        .dtype = call.dtype,
                        .count = call.sent.empty() ? 0 : call.sent.front(),
                        .peer = call.peer});
-  list_->parts.push_back(trace_of(stream).part());
+  list_->places.push_back(trace_of(stream).place());
   return false;
 }
 

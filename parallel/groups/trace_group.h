@@ -4,6 +4,7 @@
 #pragma once
 
 #include "parallel/groups/schedule.h"
+#include "runtime/device/trace.h"
 
 namespace longsight::parallel {
 
@@ -18,7 +19,7 @@ class TraceGroup final : public ProcessGroup {
   const Schedule& schedule() const { return list_->schedule; }
   Schedule take_schedule() { return std::move(list_->schedule); }
   // Of each entry.
-  const std::vector<const char*>& parts() const { return list_->parts; }
+  const std::vector<ProgramPlace>& places() const { return list_->places; }
 
   std::unique_ptr<ProcessGroup> split(int color, int key, std::string label) override;
 
@@ -39,7 +40,7 @@ class TraceGroup final : public ProcessGroup {
 
   struct List {
     Schedule schedule;
-    std::vector<const char*> parts;
+    std::vector<ProgramPlace> places;
   };
   std::shared_ptr<List> list_;
 };

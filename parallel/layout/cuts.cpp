@@ -50,33 +50,47 @@ Cuts zigzag_cuts(i64 rows, i64 ranks) {
   return cuts;
 }
 
-Cuts cuts_at(const std::vector<i64>& boundaries, i64 ranks) {
-  check(!boundaries.empty() && boundaries.front() == 0, "boundaries begin at row 0");
-  const i64 rows = boundaries.back();
+namespace {
+
+// Each even cut moved to the nearest boundary, of which `around(row)` tells the last one that does not lie
+// behind the row and the first one that does not lie before it; the earlier one of two that are as near.
+template <class Around>
+Cuts nearest_cuts(i64 rows, i64 ranks, Around&& around) {
   Cuts cuts;
   for (i64 r = 1; r < ranks; ++r) {
     const i64 ideal = rows * r / ranks;
-    auto above = std::lower_bound(boundaries.begin(), boundaries.end(), ideal);
-    i64 nearest = *above;
-    if (above != boundaries.begin() && ideal - *(above - 1) <= *above - ideal) nearest = *(above - 1);
-    cuts.at.push_back(nearest);
+    const auto [below, above] = around(ideal);
+    cuts.at.push_back(ideal - below <= above - ideal ? below : above);
   }
   cuts.at.push_back(rows);
   return cuts;
 }
 
+}  // namespace
+
+Cuts cuts_at(const std::vector<i64>& boundaries, i64 ranks) {
+  check(!boundaries.empty() && boundaries.front() == 0, "boundaries begin at row 0");
+  return nearest_cuts(boundaries.back(), ranks, [&](i64 row) {
+    const auto above = std::lower_bound(boundaries.begin(), boundaries.end(), row);
+    return std::pair(above == boundaries.begin() ? *above : *(above - 1), *above);
+  });
+}
+
 Cuts vision_cuts(const Geometry& g, i64 ranks, bool between_images) {
   if (between_images) return cuts_at(g.images.starts, ranks);
-  if (g.merge == 1) return even_cuts(g.images.rows(), ranks);
-  std::vector<i64> boundaries;
-  for (i64 image = 0; image < g.images.count(); ++image) {
-    const i64 first = g.images.starts[static_cast<std::size_t>(image)];
-    const i64 last = g.images.starts[static_cast<std::size_t>(image) + 1];
-    if (g.class_rows > 0) boundaries.push_back(first);
-    for (i64 row = first + g.class_rows; row < last; row += g.merge) boundaries.push_back(row);
-  }
-  boundaries.push_back(g.images.rows());
-  return cuts_at(boundaries, ranks);
+  const i64 rows = g.images.rows();
+  if (g.merge == 1) return even_cuts(rows, ranks);
+  // Boundaries are where images and their merge blocks begin, and the end.
+  return nearest_cuts(rows, ranks, [&](i64 row) {
+    const std::vector<i64>& starts = g.images.starts;
+    const auto next = std::upper_bound(starts.begin(), starts.end(), row);
+    if (next == starts.end()) return std::pair(rows, rows);
+    const i64 image = *(next - 1), first_block = image + g.class_rows;
+    if (row == image) return std::pair(image, image);
+    if (row < first_block) return std::pair(image, first_block);
+    const i64 below = first_block + (row - first_block) / g.merge * g.merge;
+    return std::pair(below, row == below ? below : std::min(below + g.merge, *next));
+  });
 }
 
 Cuts cuts_of_groups(const Cuts& cuts, i64 size) {

@@ -37,8 +37,8 @@ void loss_over_chunks(Tensor loss, const ProjectedLoss& p, bool gradient, Arena&
                               ? logits
                               : scratch.take(p.x.dtype(), {chunk, p.weight.rows()}, "loss.d_logits");
   const Tensor losses = scratch.take(DType::F64, {chunk}, "loss.rows");
-  for (i64 first = 0; first < rows; first += chunk) {
-    const Tensor part = logits.row_range(0, std::min(chunk, rows - first));
+  for_chunks(rows, chunk, stream, [&](i64 first, i64 count) {
+    const Tensor part = logits.row_range(0, count);
     const IndexList targets = p.targets.range(first, part.rows());
     linear(part, p.x.row_range(first, part.rows()), p.weight, {}, stream);
     const Tensor d_part = d_logits.row_range(0, part.rows());
@@ -49,7 +49,7 @@ void loss_over_chunks(Tensor loss, const ProjectedLoss& p, bool gradient, Arena&
         },
         [&] { cuda::row_losses(loss, part, losses, targets, p.scale, gradient, d_part, stream); });
     after_chunk(d_part, first);
-  }
+  });
 }
 
 }  // namespace

@@ -183,11 +183,13 @@ void ParameterRegistry::release(i64 unit) {
 ParameterRegistry::Pretence::Pretence(ParameterRegistry& parameters, const Sharding& sharding)
     : parameters_(parameters), before_(parameters.sharding()) {
   check(before_.stage == 0 || before_ == sharding, "parameters that are dealt cannot be traced otherwise");
+  if (before_ == sharding || (before_.stage == 0 && sharding.stage == 0)) return;  // nothing lies elsewhere
   parameters_.lay_out(sharding);
   parameters_.view_buffers();
 }
 
 ParameterRegistry::Pretence::~Pretence() {
+  if (parameters_.sharding() == before_) return;
   parameters_.lay_out(before_);
   parameters_.view_buffers();
 }

@@ -19,7 +19,7 @@ i64 Tensor::row_size() const {
 
 Tensor Tensor::row_range(i64 first, i64 count) const {
   check(first >= 0 && count >= 0 && first + count <= rows(), "rows {} to {} of a tensor {}", first,
-        first + count, shape_.text());
+        first + count, shape_);
   std::array<i64, Shape::kMaxRank> extents{};
   std::copy(shape_.extents().begin(), shape_.extents().end(), extents.begin());
   extents[0] = count;
@@ -28,7 +28,7 @@ Tensor Tensor::row_range(i64 first, i64 count) const {
 }
 
 Tensor Tensor::reshape(Shape shape) const {
-  check(shape.elements() == elements(), "{} seen as {}", shape_.text(), shape);
+  check(shape.elements() == elements(), "{} seen as {}", shape_, shape);
   return {data_, dtype_, shape, backend_};
 }
 

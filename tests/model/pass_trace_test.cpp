@@ -90,8 +90,8 @@ PassFlops pass_flops(Vlm& model, const MicroBatch& batch) {
   const parallel::Plan alone = one_rank_plan(model);
   const PassInputs inputs = make_inputs(batch, model, alone, 0);
   PassMemory traced(Backend::trace);
-  const double forward = trace_pass(model, inputs, false, traced, "sequence").useful_flops();
-  return {forward, trace_pass(model, inputs, true, traced, "sequence").useful_flops() - forward};
+  const double forward = trace_pass(model, inputs, false, traced, "sequence").work.useful_flops();
+  return {forward, trace_pass(model, inputs, true, traced, "sequence").work.useful_flops() - forward};
 }
 
 // Trains what `decide` says.

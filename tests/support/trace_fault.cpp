@@ -26,7 +26,7 @@ std::string fault_of(const Trace& trace, const std::function<void()>& program) {
   sigaction(SIGSEGV, &earlier, nullptr);
   if (!faulted) return "";
   return fmt::format("the host touches memory of the trace behind {} in part \"{}\"",
-                     trace.calls().empty() ? "no op" : trace.calls().back().op, trace.part());
+                     trace.calls().empty() ? "no op" : trace.calls().back().op, trace.place().part);
 }
 
 }  // namespace longsight::test

@@ -1,6 +1,7 @@
 #include "parallel/layout/cuts.h"
 
 #include <algorithm>
+#include <random>
 
 #include <doctest/doctest.h>
 
@@ -144,6 +145,25 @@ TEST_CASE("vision cuts never fall inside a merge block, nor between images only 
     CHECK(respects(vision_cuts(g, ranks, true), g.images));
   }
   CHECK_FALSE(respects(even_cuts(g.images.rows(), 2), g.images));
+}
+
+TEST_CASE("vision cuts are those at a list of all merge blocks") {
+  std::mt19937 random(3);
+  for (int trial = 0; trial < 300; ++trial) {
+    Geometry g;
+    g.class_rows = std::uniform_int_distribution<i64>(0, 2)(random);
+    g.merge = std::uniform_int_distribution<i64>(2, 5)(random);
+    std::vector<i64> boundaries;
+    for (i64 images = std::uniform_int_distribution<i64>(0, 6)(random); images > 0; --images) {
+      const i64 first = g.images.rows(), blocks = std::uniform_int_distribution<i64>(1, 9)(random);
+      g.images.append(g.class_rows + blocks * g.merge);
+      if (g.class_rows > 0) boundaries.push_back(first);
+      for (i64 b = 0; b < blocks; ++b) boundaries.push_back(first + g.class_rows + b * g.merge);
+    }
+    boundaries.push_back(g.images.rows());
+    for (i64 ranks : {1, 2, 3, 7, 40})
+      CHECK(vision_cuts(g, ranks, false).at == cuts_at(boundaries, ranks).at);
+  }
 }
 
 TEST_CASE("every query head is on one rank, with its KV head beside it") {
