@@ -89,7 +89,7 @@ run_tests() { # run_tests REGEX LOG
 
 sync_copy
 cmake -G Ninja -S "$copy" -B "$build" -DCMAKE_BUILD_TYPE=Release -DLONGSIGHT_NATIVE=ON -DLONGSIGHT_UNITY=ON \
-  -DLONGSIGHT_RANK_COUNTS="${LONGSIGHT_RANK_COUNTS:-1;3}" >"$logs/configure.log" 2>&1 ||
+  -DLONGSIGHT_UNITY_FILES=3 -DLONGSIGHT_RANK_COUNTS="${LONGSIGHT_RANK_COUNTS:-1;2;3}" >"$logs/configure.log" 2>&1 ||
   fail "cannot configure the copy: $logs/configure.log"
 
 # Red means nothing unless the same tests are green on the right program.

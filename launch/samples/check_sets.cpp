@@ -16,7 +16,7 @@
 namespace longsight::launch {
 namespace {
 
-constexpr std::size_t kShown = 10;  // problems that are logged
+constexpr std::size_t kShownProblems = 10;  // problems that are logged
 constexpr i64 kProgressEvery = 64;
 constexpr double kLong = 60;  // seconds that are worth saving
 
@@ -133,7 +133,7 @@ std::vector<SampleProblem> gathered(const std::vector<SampleProblem>& mine, Job&
   }
   std::sort(all.begin(), all.end(),
             [](const SampleProblem& a, const SampleProblem& b) { return a.number < b.number; });
-  all.resize(std::min(all.size(), kShown));
+  all.resize(std::min(all.size(), kShownProblems));
   return all;
 }
 
@@ -171,7 +171,7 @@ std::optional<Error> row_of_bad(const Numbering& numbering, const std::vector<Sa
 
 void FirstProblems::add(SampleProblem problem, bool skip) {
   auto& list = skip && !problem.overlong ? skipped : refused;
-  if (list.size() < kShown) list.push_back(std::move(problem));
+  if (list.size() < kShownProblems) list.push_back(std::move(problem));
 }
 
 std::optional<Error> refusal(const DataSets& sets, const std::vector<SampleOutcome>& outcomes,

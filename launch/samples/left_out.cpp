@@ -6,7 +6,7 @@
 namespace longsight::launch {
 namespace {
 
-constexpr i64 kShown = 10;
+constexpr i64 kShownSamples = 10;
 
 }  // namespace
 
@@ -26,7 +26,7 @@ void LeftOut::add(i64 index, const std::exception_ptr& error) {
     const bool unreadable = e.code() == ExitCode::bad_data || e.code() == ExitCode::missing_input;
     if (!skip_ || !unreadable) throw;
     if (count_ == 0) first_ = e.what();
-    if (count_ < kShown) log_info("left out: {}", e.what());
+    if (count_ < kShownSamples) log_info("left out: {}", e.what());
   }
   count_ += 1;
   row_ = index == last_ + 1 ? row_ + 1 : 1;

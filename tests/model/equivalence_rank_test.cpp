@@ -21,7 +21,7 @@ using parallel::Split;
 using parallel::Tower;
 
 struct Case {
-  const char* name;
+  std::string name;
   std::vector<test::SampleShape> samples;
 };
 
@@ -55,54 +55,74 @@ double worst_gradient_error(const ParameterRegistry& a, const ParameterRegistry&
   return worst;
 }
 
-void check_layout(const Case& c, AttentionKind vision, AttentionKind language, FusionKind fusion,
-                  bool image_strategy_of_first_block_only = false,
-                  const nlohmann::json& config = test::tiny_config(), const AdapterConfig& adapters = {},
-                  Split split = Split::equal) {
-  parallel::ProcessGroup& world = test_world();
-  const auto model = test::tiny_model(DType::F64, config, true, adapters),
-             reference = test::tiny_model(DType::F64, config, true, adapters);
-  const auto samples = test::tiny_samples(model->config(), c.samples);
-  const MicroBatch batch = pack(samples, model->config());
-  const double scale = 1 / static_cast<double>(std::max<i64>(batch.geometry.supervised(), 1));
-  PassMemory memory;
+// A micro-batch on one rank: what all its layouts must give.
+struct Expected {
+  std::string name;
+  nlohmann::json config;
+  AdapterConfig adapters;
+  std::unique_ptr<Vlm> model;  // with the gradients
+  MicroBatch batch;
+  double scale = 1, loss = 0;
+};
 
-  auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), vision,
-                                     model->language().blocks(), language, fusion);
-  if (image_strategy_of_first_block_only) plan.vision.front() = AttentionKind::images;
-  plan.split = split;
+Expected expected(const Case& c, const nlohmann::json& config = test::tiny_config(),
+                  const AdapterConfig& adapters = {}) {
+  auto model = test::tiny_model(DType::F64, config, true, adapters);
+  const MicroBatch batch = pack(test::tiny_samples(model->config(), c.samples), model->config());
+  const double scale = 1 / static_cast<double>(std::max<i64>(batch.geometry.supervised(), 1));
+  parallel::SelfGroup self;
+  PassMemory memory;
+  const PassInputs inputs = make_inputs(batch, *model, one_rank_plan(*model), 0);
+  Pass pass(*model, inputs, true, self, memory, {});
+  pass.forward();
+  const double loss = read_scalar(pass.loss_and_backward(scale), {});
+  return {c.name, config, adapters, std::move(model), batch, scale, loss};
+}
+
+struct TestedLayout {
+  AttentionKind vision, language;
+  FusionKind fusion = FusionKind::owner;
+  Split split = Split::equal;
+  bool images_in_first_block = false;  // which then has another strategy than the rest of its tower
+};
+
+void check_layout(const Expected& one, const TestedLayout& layout) {
+  parallel::ProcessGroup& world = test_world();
+  const auto model = test::tiny_model(DType::F64, one.config, true, one.adapters);
+  auto plan =
+      parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), layout.vision,
+                             model->language().blocks(), layout.language, layout.fusion);
+  if (layout.images_in_first_block) plan.vision.front() = AttentionKind::images;
+  plan.split = layout.split;
+  PassMemory memory;
   double loss = 0;
   {
-    const PassInputs inputs = make_inputs(batch, *model, plan, world.rank());
+    const PassInputs inputs = make_inputs(one.batch, *model, plan, world.rank());
     Pass pass(*model, inputs, true, world, memory, {});
     pass.forward();
-    loss = world.all_reduce_sum(read_scalar(pass.loss_and_backward(scale), {}), {});
+    loss = world.all_reduce_sum(read_scalar(pass.loss_and_backward(one.scale), {}), {});
   }
   CHECK(memory.saved.used() == 0);
   CHECK(memory.frames.size() == 0);
   const std::vector<parallel::Interval> all{{0, model->parameters().gradients().elements()}};
   sum_gradients(model->parameters().gradients(), parallel::gradient_buckets(all), world, memory.scratch, {});
 
-  parallel::SelfGroup self;
-  const auto alone = one_rank_plan(*reference);
-  const PassInputs whole = make_inputs(batch, *reference, alone, 0);
-  Pass pass(*reference, whole, true, self, memory, {});
-  pass.forward();
-  const double expected = read_scalar(pass.loss_and_backward(scale), {});
-  INFO(c.name, ", vision ", std::string(name_of(vision)), ", language ", std::string(name_of(language)),
-       ", fusion ", std::string(name_of(fusion)), ", split ", std::string(name_of(split)));
-  CHECK(std::abs(loss - expected) <= 1e-9 * std::max(std::abs(expected), 1e-3));
-  CHECK(worst_gradient_error(model->parameters(), reference->parameters()) <= 1e-9);
+  INFO(one.name, ", vision ", std::string(name_of(layout.vision)), ", language ",
+       std::string(name_of(layout.language)), ", fusion ", std::string(name_of(layout.fusion)), ", split ",
+       std::string(name_of(layout.split)));
+  CHECK(std::abs(loss - one.loss) <= 1e-9 * std::max(std::abs(one.loss), 1e-3));
+  CHECK(worst_gradient_error(model->parameters(), one.model->parameters()) <= 1e-9);
 }
 
 TEST_CASE("every layout has the gradients of one rank") {
   for (const Case& c : kCases) {
+    const Expected one = expected(c);
     const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
     for (std::size_t v = 0; v < vision.size(); ++v) {
       for (std::size_t l = 0; l < language.size(); ++l) {
-        check_layout(c, vision[v], language[l], FusionKind::owner);
+        check_layout(one, {vision[v], language[l]});
         // What every rank gets does not depend on who owns it: each strategy once.
-        if (v == l) check_layout(c, vision[v], language[l], FusionKind::gather);
+        if (v == l) check_layout(one, {vision[v], language[l], FusionKind::gather});
       }
     }
   }
@@ -111,10 +131,10 @@ TEST_CASE("every layout has the gradients of one rank") {
 TEST_CASE(
     "a language model cut in a zigzag has the gradients of one rank, also with all tokens' heads dealt") {
   for (const Case& c : kCases) {
+    const Expected one = expected(c);
     for (AttentionKind language : different_for(Tower::language)) {
       for (FusionKind fusion : {FusionKind::owner, FusionKind::gather})
-        check_layout(c, AttentionKind::hybrid, language, fusion, false, test::tiny_config(), {},
-                     Split::zigzag);
+        check_layout(one, {AttentionKind::hybrid, language, fusion, Split::zigzag});
     }
   }
 }
@@ -124,29 +144,30 @@ TEST_CASE("a KV head whose query heads are on several ranks gets the sum of thei
   for (i64 kv_heads : {1, 2, 3}) {
     auto config = test::tiny_config();
     config["text_config"]["num_key_value_heads"] = kv_heads;
-    check_layout(kCases.front(), AttentionKind::ulysses, AttentionKind::ulysses, FusionKind::owner, false,
-                 config);
-    check_layout(kCases.front(), AttentionKind::hybrid, AttentionKind::hybrid, FusionKind::owner, false,
-                 config);
+    const Expected one = expected(kCases.front(), config);
+    check_layout(one, {AttentionKind::ulysses, AttentionKind::ulysses});
+    check_layout(one, {AttentionKind::hybrid, AttentionKind::hybrid});
   }
+}
+
+// Without images where the model is a language model alone.
+Case fitting(const test::TinyFamily& family, Case c) {
+  if (read_model_config(family.config, family.name).has_vision()) return c;
+  for (test::SampleShape& sample : c.samples) sample.images = 0;
+  return c;
 }
 
 TEST_CASE("every family has the gradients of one rank") {
   for (const test::TinyFamily& family : test::tiny_families()) {
     INFO(family.name);
-    const bool alone = !read_model_config(family.config, family.name).has_vision();
-    for (const Case& c : kCases) {
-      Case shapes = c;
-      if (alone) {
-        for (test::SampleShape& sample : shapes.samples) sample.images = 0;
-      }
+    for (std::size_t c = 0; c < kCases.size(); ++c) {
+      const Expected one = expected(fitting(family, kCases[c]), family.config);
       // Every strategy of each tower, some of them together.
       const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
       for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
-        check_layout(
-            shapes, vision[i % vision.size()], language[i % language.size()],
-            i % 2 == 0 ? FusionKind::gather : FusionKind::owner, false, family.config, {},
-            (&c - kCases.data() + static_cast<std::ptrdiff_t>(i)) % 2 == 0 ? Split::equal : Split::zigzag);
+        check_layout(one, {vision[i % vision.size()], language[i % language.size()],
+                           i % 2 == 0 ? FusionKind::gather : FusionKind::owner,
+                           (c + i) % 2 == 0 ? Split::equal : Split::zigzag});
       }
     }
   }
@@ -156,20 +177,17 @@ TEST_CASE("adapters on every layer of every family have the gradients of one ran
   const AdapterConfig everywhere{.rank = 3, .alpha = 5, .targets = {"*"}, .random_b = true};
   for (const test::TinyFamily& family : test::tiny_families()) {
     INFO(family.name);
-    Case c = kCases.front();
-    if (!read_model_config(family.config, family.name).has_vision()) {
-      for (test::SampleShape& sample : c.samples) sample.images = 0;
-    }
-    check_layout(c, AttentionKind::ulysses, AttentionKind::gather, FusionKind::owner, false, family.config,
-                 everywhere);
+    check_layout(expected(fitting(family, kCases.front()), family.config, everywhere),
+                 {AttentionKind::ulysses, AttentionKind::gather});
   }
 }
 
 TEST_CASE("blocks of one tower may use different strategies") {
-  for (const Case& c : kCases)
+  for (const Case& c : kCases) {
+    const Expected one = expected(c);
     for (Split split : {Split::equal, Split::zigzag})
-      check_layout(c, AttentionKind::ulysses, AttentionKind::gather, FusionKind::owner, true,
-                   test::tiny_config(), {}, split);
+      check_layout(one, {AttentionKind::ulysses, AttentionKind::gather, FusionKind::owner, split, true});
+  }
 }
 
 }  // namespace

@@ -160,6 +160,7 @@ TEST_CASE("the same with adapters, on every layer or on those of one block, and 
 
 TEST_CASE("the same of more rows than a chunk has, in the MLP and in the loss") {
   static_assert(kMlpRows == 2048);
+  if (test_world().size() > 3) return;  // none has as many
   const AdapterConfig everywhere{.rank = 3, .alpha = 5, .targets = {"*"}, .random_b = true};
   const std::vector<test::SampleShape> long_samples{{60, 0}, {4500, 250}, {9, 0}};
   for (const test::TinyFamily& family : test::tiny_families()) {

@@ -59,9 +59,9 @@ std::unique_ptr<model::Vlm> model_of(const Variant& v, DType dtype, const Shardi
   return model;
 }
 
-// Training of one rank in a stage.
-struct Training {
-  Training(const Variant& v, DType dtype, int stage, i64 sequence, parallel::ProcessGroup& all = test_world())
+// DealtTraining of one rank in a stage.
+struct DealtTraining {
+  DealtTraining(const Variant& v, DType dtype, int stage, i64 sequence, parallel::ProcessGroup& all = test_world())
       : world(all),
         model(model_of(v, dtype, {stage, world.rank(), world.size()})),
         plan(parallel::uniform_plan({world.size(), sequence, world.size() / sequence},
@@ -128,14 +128,14 @@ struct Training {
 };
 
 // Of three, of which not all have images; and without any.
-std::vector<model::Sample> mixed(const Training& t, u64 seed) {
+std::vector<model::Sample> mixed(const DealtTraining& t, u64 seed) {
   return test::tiny_samples(t.model->config(), {{29, 2}, {13, 0}, {21, 1}}, seed);
 }
-std::vector<model::Sample> text_only(const Training& t, u64 seed) {
+std::vector<model::Sample> text_only(const DealtTraining& t, u64 seed) {
   return test::tiny_samples(t.model->config(), {{9, 0}, {13, 0}}, seed);
 }
 
-std::vector<i64> degrees() {
+std::vector<i64> dealt_degrees() {
   return test_world().size() == 1 ? std::vector<i64>{1} : std::vector<i64>{1, i64{test_world().size()}};
 }
 
@@ -165,17 +165,17 @@ void each_stage(F&& f) {
 
 TEST_CASE("the gradients of every stage are those of one rank, and of replicas bit by bit") {
   for (const Variant& v : kVariants) {
-    for (const i64 sequence : degrees()) {
+    for (const i64 sequence : dealt_degrees()) {
       CAPTURE(v.name);
       CAPTURE(sequence);
       parallel::SelfGroup self;
-      Training alone(v, DType::F64, 0, 1, self), replicas(v, DType::F64, 0, sequence);
+      DealtTraining alone(v, DType::F64, 0, 1, self), replicas(v, DType::F64, 0, sequence);
       const auto samples = mixed(alone, 1);
       alone.runner->run(alone.batch(samples));
       replicas.runner->run(replicas.batch(samples));
       const OwnedTensor expected = alone.gradients(), same = replicas.gradients();
       each_stage([&](int stage) {
-        Training dealt(v, DType::F64, stage, sequence);
+        DealtTraining dealt(v, DType::F64, stage, sequence);
         dealt.runner->run(dealt.batch(samples));
         const OwnedTensor got = dealt.gradients();
         CHECK(difference(got, expected) <= 1e-9);
@@ -190,11 +190,11 @@ void check_steps(DType dtype) {
   CAPTURE(name_of(dtype));
   for (const Variant& v : kVariants) {
     if (v.tied) continue;
-    for (const i64 sequence : degrees()) {
+    for (const i64 sequence : dealt_degrees()) {
       CAPTURE(v.name);
       CAPTURE(sequence);
       const auto trained = [&](int stage) {
-        Training t(v, dtype, stage, sequence);
+        DealtTraining t(v, dtype, stage, sequence);
         std::vector<double> numbers;
         for (u64 i = 0; i < 4; ++i) {
           const bool images = i != 2 || v.frozen == "vision language";
@@ -225,7 +225,7 @@ TEST_CASE("bf16: steps train every bit of the masters as with replicas, though t
 }
 
 TEST_CASE("several micro-batches are added in another order, and to the same") {
-  Training replicas(kVariants[0], DType::F64, 0, 1);
+  DealtTraining replicas(kVariants[0], DType::F64, 0, 1);
   const auto samples = test::tiny_samples(replicas.model->config(),
                                           {{29, 2}, {13, 0}, {21, 1}, {7, 0}, {25, 1}, {30, 0}, {22, 2}}, 5);
   const StepBatch batch = replicas.batch(samples, 1);
@@ -233,7 +233,7 @@ TEST_CASE("several micro-batches are added in another order, and to the same") {
   replicas.runner->run(batch);
   const OwnedTensor expected = replicas.gradients();
   each_stage([&](int stage) {
-    Training dealt(kVariants[0], DType::F64, stage, 1);
+    DealtTraining dealt(kVariants[0], DType::F64, stage, 1);
     dealt.runner->run(dealt.batch(samples, 1));
     const OwnedTensor got = dealt.gradients();
     CHECK(difference(got, expected) <= 1e-13);
@@ -249,10 +249,10 @@ TEST_CASE("each rank holds its share, and a pass takes and sends the bytes that 
     const DType dtype = i % 2 == 0 ? DType::F32 : DType::BF16;
     CAPTURE(v.name);
     CAPTURE(name_of(dtype));
-    const Training replicas(v, dtype, 0, ranks);
+    const DealtTraining replicas(v, dtype, 0, ranks);
     const ParameterRegistry& all = replicas.model->parameters();
     each_stage([&](int stage) {
-      Training t(v, dtype, stage, ranks);
+      DealtTraining t(v, dtype, stage, ranks);
       const ParameterRegistry& p = t.model->parameters();
       // Of each bucket at most one element more than its share.
       const i64 more = std::ssize(p.buckets()) * 4;
@@ -304,7 +304,7 @@ TEST_CASE("each rank holds its share, and a pass takes and sends the bytes that 
 TEST_CASE("a gradient that is not finite: no update in any stage, and the rank that had it is named") {
   for (const int stage : {0, 2, 3}) {
     CAPTURE(stage);
-    Training t(kVariants[0], DType::F32, stage, 1);
+    DealtTraining t(kVariants[0], DType::F32, stage, 1);
     t.step(mixed(t, 1));
     const std::string before = t.bits();
     const auto samples = test::tiny_samples(
@@ -333,7 +333,7 @@ TEST_CASE("a weight that is another one on a rank is found though its owner over
   if (last == 0) return;
   for (const int stage : {1, 2}) {
     CAPTURE(stage);
-    Training t(kVariants[0], DType::F32, stage, 1);
+    DealtTraining t(kVariants[0], DType::F32, stage, 1);
     if (test_world().rank() == last) t.model->parameters().values().host<float>()[0] *= 1.5F;
     t.step(mixed(t, 1));
     const Failure failure = failure_of([&] { t.runner->check_replicas(); });
@@ -348,7 +348,7 @@ TEST_CASE("a weight that is another one on a rank is found though its owner over
 
 TEST_CASE("ranks that were given different models to keep their shares of are told apart") {
   if (test_world().size() == 1) return;
-  Training t(kVariants[0], DType::F32, 3, 1);
+  DealtTraining t(kVariants[0], DType::F32, 3, 1);
   parallel::check_replicas(t.model->parameters(), test_world(), {});
   if (test_world().rank() == 1)
     t.model->parameters().write(5, [](Tensor value) { value.host<float>()[0] = 1; });
@@ -368,7 +368,7 @@ void check_checkpoints(DType write, DType read) {
   test_world().barrier({});
   const i64 rank = test_world().rank(), ranks = test_world().size();
   for (const int from : {0, 1, 2, 3}) {
-    Training writer(kVariants[0], write, from, 1);
+    DealtTraining writer(kVariants[0], write, from, 1);
     writer.step(mixed(writer, 1));
     const parallel::Snapshot snapshot(writer.model->parameters(), writer.state.optimizer, rank, ranks, {});
     const parallel::CheckpointFile file = snapshot.write(folder);
@@ -382,7 +382,7 @@ void check_checkpoints(DType write, DType read) {
     for (const int to : {0, 1, 2, 3}) {
       CAPTURE(from);
       CAPTURE(to);
-      Training reader(kVariants[0], read, to, 1);
+      DealtTraining reader(kVariants[0], read, to, 1);
       parallel::restore(folder, manifest, reader.model->parameters(), &reader.state.optimizer, {},
                         &test_world());
       CHECK(reader.bits() == bits);
@@ -410,9 +410,9 @@ TEST_CASE(
 
 void check_written(DType dtype, int stage) {
   const Variant& v = kVariants.back();
-  Training whole(v, dtype, 0, 1), dealt(v, dtype, stage, 1);
+  DealtTraining whole(v, dtype, 0, 1), dealt(v, dtype, stage, 1);
   const ScratchFolder scratch;  // of each rank
-  const auto frozen = [](const Training& t) {
+  const auto frozen = [](const DealtTraining& t) {
     const ParameterRegistry& p = t.model->parameters();
     return parallel::hashes_of_frozen(
         p, [&](ParameterId id) { return p.has_grad(id); }, {}, &test_world());

@@ -65,7 +65,7 @@ std::optional<u64> find_orientation(const TiffBytes& tiff) {
 }
 
 // Pillow also takes a swapped magic number.
-bool is_tiff(std::span<const std::uint8_t> bytes) {
+bool is_tiff_block(std::span<const std::uint8_t> bytes) {
   return bytes.size() >= 8 && bytes[0] == bytes[1] && (bytes[0] == 'I' || bytes[0] == 'M') &&
          ((bytes[2] == 0 && bytes[3] == 42) || (bytes[2] == 42 && bytes[3] == 0));
 }
@@ -79,7 +79,7 @@ std::optional<u64> exif_orientation(std::span<const std::uint8_t> exif) {
     exif = exif.subspan(prefix.size());
   }
   if (exif.empty()) return std::nullopt;
-  require(is_tiff(exif), ExitCode::bad_data,
+  require(is_tiff_block(exif), ExitCode::bad_data,
           "an EXIF block that cannot be read (data.images.exif: false ignores it)");
   return find_orientation(TiffBytes(exif, exif[0] == 'M'));
 }
