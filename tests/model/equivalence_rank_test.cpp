@@ -89,9 +89,8 @@ struct TestedLayout {
 void check_layout(const Expected& one, const TestedLayout& layout) {
   parallel::ProcessGroup& world = test_world();
   const auto model = test::tiny_model(DType::F64, one.config, true, one.adapters);
-  auto plan =
-      parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), layout.vision,
-                             model->language().blocks(), layout.language, layout.fusion);
+  auto plan = parallel::uniform_plan({world.size(), world.size(), 1}, model->vision().blocks(), layout.vision,
+                                     model->language().blocks(), layout.language, layout.fusion);
   if (layout.images_in_first_block) plan.vision.front() = AttentionKind::images;
   plan.split = layout.split;
   PassMemory memory;

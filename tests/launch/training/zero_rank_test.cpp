@@ -61,7 +61,8 @@ std::unique_ptr<model::Vlm> model_of(const Variant& v, DType dtype, const Shardi
 
 // DealtTraining of one rank in a stage.
 struct DealtTraining {
-  DealtTraining(const Variant& v, DType dtype, int stage, i64 sequence, parallel::ProcessGroup& all = test_world())
+  DealtTraining(const Variant& v, DType dtype, int stage, i64 sequence,
+                parallel::ProcessGroup& all = test_world())
       : world(all),
         model(model_of(v, dtype, {stage, world.rank(), world.size()})),
         plan(parallel::uniform_plan({world.size(), sequence, world.size() / sequence},
