@@ -37,8 +37,9 @@ LANE_FN int rows_of_tile(i64 rows) {
 }
 
 // A tile of queries of one head, which a block works on: some threads for each of them.
-template <class Block, int kTile>
+template <class Block>
 struct QueryTile {
+  static constexpr int kTile = Block::kTile;
   template <class Lane>
   LANE_FN QueryTile(const Lane& lane, const Problem& problem)
       : head(lane.block() % problem.heads),
@@ -60,15 +61,16 @@ struct QueryTile {
 };
 
 // Block: a tile of queries of one head.
-template <class T, int kTile, int kWidth>
+template <class T, int kWidth>
 struct AttentionForward {
   using S = Statistics<T>;
-  using Block = AttentionBlock<S, kTile, kWidth>;
-  static constexpr int kMostThreads = Block::kThreads, kLeastBlocks = Block::least_blocks(2);
+  using Block = AttentionBlock<S, kWidth>;
+  static constexpr int kTile = Block::kTile, kMostThreads = Block::kThreads,
+                       kLeastBlocks = Block::least_blocks(2);
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
-    const QueryTile<Block, kTile> mine(lane, problem);
+    const QueryTile<Block> mine(lane, problem);
     const DeviceSpan& span = mine.span;
     const i64 first = mine.first, head = mine.head, kv = mine.kv;
     const int width = problem.width, queries = mine.queries, row = mine.row, rank = mine.rank;
@@ -144,15 +146,16 @@ struct Seen {
 };
 
 // Block: a tile of queries of one head; what they see, tile by tile.
-template <class T, int kTile, int kWidth>
+template <class T, int kWidth>
 struct AttentionQueryGradient {
   using S = Statistics<T>;
-  using Block = AttentionBlock<S, kTile, kWidth>;
-  static constexpr int kMostThreads = Block::kThreads, kLeastBlocks = Block::least_blocks(4);
+  using Block = AttentionBlock<S, kWidth>;
+  static constexpr int kTile = Block::kTile, kMostThreads = Block::kThreads,
+                       kLeastBlocks = Block::least_blocks(4);
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
-    const QueryTile<Block, kTile> mine(lane, problem);
+    const QueryTile<Block> mine(lane, problem);
     const DeviceSpan& span = mine.span;
     const i64 first = mine.first, head = mine.head, kv = mine.kv, from = mine.from;
     const int width = problem.width, queries = mine.queries, row = mine.row, rank = mine.rank;
@@ -199,11 +202,12 @@ struct AttentionQueryGradient {
 };
 
 // Block: a tile of keys of one KV head; all query heads that use it, and what of their queries sees the keys.
-template <class T, int kTile, int kWidth>
+template <class T, int kWidth>
 struct AttentionKeyGradient {
   using S = Statistics<T>;
-  using Block = AttentionBlock<S, kTile, kWidth>;
-  static constexpr int kMostThreads = Block::kThreads, kLeastBlocks = Block::least_blocks(4);
+  using Block = AttentionBlock<S, kWidth>;
+  static constexpr int kTile = Block::kTile, kMostThreads = Block::kThreads,
+                       kLeastBlocks = Block::least_blocks(4);
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
@@ -287,24 +291,13 @@ struct AttentionDelta {
   i64 rows, heads;
 };
 
-// Calls f(tile, most): heads of up to 64, 128 or 256, and tiles of 32 rows where `tiles` of them and their
-// scores fit into the shared memory of a block on every GPU that is built for, else of 16.
-template <class S, class F>
-void with_tiles(i64 width, int tiles, F&& f) {
+// Calls f(most) with the most columns of a head that a kernel is made for.
+template <class F>
+void with_width(i64 width, F&& f) {
   check(width <= 256, "attention on a GPU: heads of {}; at most 256", width);
-  const auto with_rows = [&](auto most) {
-    constexpr int kWidth = decltype(most)::value;
-    using Large = AttentionBlock<S, 32, kWidth>;
-    constexpr bool kAlways = 4 * Large::tile_bytes(kWidth) + 2 * Large::kScoreBytes <= Large::kMostShared;
-    if constexpr (!kAlways) {
-      if (tiles * Large::tile_bytes(width) + 2 * Large::kScoreBytes > Large::kMostShared)
-        return f(std::integral_constant<int, 16>(), most);
-    }
-    f(std::integral_constant<int, 32>(), most);
-  };
-  if (width <= 64) return with_rows(std::integral_constant<int, 64>());
-  if (width <= 128) return with_rows(std::integral_constant<int, 128>());
-  with_rows(std::integral_constant<int, 256>());
+  if (width <= 64) return f(std::integral_constant<int, 64>());
+  if (width <= 128) return f(std::integral_constant<int, 128>());
+  f(std::integral_constant<int, 256>());
 }
 
 Problem problem_of(const AttentionProblem& problem, const lanes::StreamArray<DeviceSpan>& spans,
@@ -326,13 +319,13 @@ void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionPr
   dispatch(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     using S = Statistics<T>;
-    with_tiles<S>(q.width, 2, [&](auto tile, auto most) {
-      using Body = AttentionForward<T, decltype(tile)::value, decltype(most)::value>;
-      const TileCounts counts = cut_into_tiles(problem.spans, decltype(tile)::value);
+    with_width(q.width, [&](auto most) {
+      using Body = AttentionForward<T, decltype(most)::value>;
+      using Block = typename Body::Block;
+      const TileCounts counts = cut_into_tiles(problem.spans, Block::kTile);
       const lanes::StreamArray<DeviceSpan> spans(std::span<const DeviceSpan>(counts.spans), stream);
       launch("attention", stream,
-             {counts.q_tiles * q.heads, Body::Block::kThreads,
-              2 * Body::Block::tile_bytes(q.width) + Body::Block::kScoreBytes},
+             {counts.q_tiles * q.heads, Block::kThreads, 2 * Block::tile_bytes(q.width) + Block::kScoreBytes},
              Body{HeadRows<T>(o), Rows<S>(lse), HeadRows<const T>(q), HeadRows<const T>(k),
                   HeadRows<const T>(v), problem_of(problem, spans, q, k)});
     });
@@ -354,11 +347,11 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
   dispatch(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     using S = Statistics<T>;
-    with_tiles<S>(q.width, 4, [&](auto tile, auto most) {
-      using Queries = AttentionQueryGradient<T, decltype(tile)::value, decltype(most)::value>;
-      using Keys = AttentionKeyGradient<T, decltype(tile)::value, decltype(most)::value>;
+    with_width(q.width, [&](auto most) {
+      using Queries = AttentionQueryGradient<T, decltype(most)::value>;
+      using Keys = AttentionKeyGradient<T, decltype(most)::value>;
       using Block = typename Keys::Block;
-      const TileCounts counts = cut_into_tiles(problem.spans, decltype(tile)::value);
+      const TileCounts counts = cut_into_tiles(problem.spans, Block::kTile);
       const lanes::StreamArray<DeviceSpan> spans(std::span<const DeviceSpan>(counts.spans), stream);
       const Problem of_all = problem_of(problem, spans, q, k);
       const i64 tiles = 4 * Block::tile_bytes(q.width);

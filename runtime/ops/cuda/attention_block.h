@@ -9,8 +9,23 @@
 namespace longsight::ops::cuda {
 
 // Heads are up to kWidth wide.
-template <class S, int kTile, int kWidth>
+template <class S, int kWidth>
 struct AttentionBlock {
+  // What all GPUs that are built for let a block have, less what they take.
+  static constexpr i64 kMostShared = 160 * 1024;
+  // Rows of a tile in shared memory: whole packs, and one more, so that rows begin in different banks.
+  LANE_FN static int stride_of(int width) { return (width + 3) / 4 * 4 + 4; }
+  static constexpr i64 row_bytes(i64 width) {
+    return ((width + 3) / 4 * 4 + 4) * static_cast<i64>(sizeof(S));
+  }
+  // 32 where four tiles and their scores fit, else 16.
+  static constexpr int kTile =
+      4 * 32 * row_bytes(kWidth) + 2 * 32 * 33 * static_cast<i64>(sizeof(S)) <= kMostShared ? 32 : 16;
+  static constexpr i64 tile_bytes(i64 width) { return kTile * row_bytes(width); }
+  // Rows of a matrix of scores.
+  static constexpr int kScoreStride = kTile + 1;
+  static constexpr i64 kScoreBytes = (kTile * kScoreStride * static_cast<i64>(sizeof(S)) + 15) / 16 * 16;
+
   // Four threads have a row; of wide ones eight, so that the sums of a thread stay in registers.
   static constexpr int kOfRow = kWidth * static_cast<int>(sizeof(S)) > 512 ? 8 : 4;
   static constexpr int kThreads = kOfRow * kTile, kScores = kTile / kOfRow;
@@ -18,17 +33,6 @@ struct AttentionBlock {
   static constexpr int kPacks = kWidth / (4 * kOfRow);
   using Quad = Pack<S, 4>;
 
-  // Rows of a tile in shared memory: whole packs, and one more, so that rows begin in different banks.
-  LANE_FN static int stride_of(int width) { return (width + 3) / 4 * 4 + 4; }
-  // Rows of a matrix of scores.
-  static constexpr int kScoreStride = kTile + 1;
-  static constexpr i64 tile_bytes(i64 width) {
-    return kTile * ((width + 3) / 4 * 4 + 4) * static_cast<i64>(sizeof(S));
-  }
-  static constexpr i64 kScoreBytes = (kTile * kScoreStride * static_cast<i64>(sizeof(S)) + 15) / 16 * 16;
-
-  // What all GPUs that are built for let a block have, less what they take.
-  static constexpr i64 kMostShared = 160 * 1024;
   // Where a second block of `tiles` tiles finds no room there, the first may have all registers.
   static constexpr int least_blocks(int tiles) {
     return 2 * tiles * tile_bytes(kWidth) > kMostShared ? 1 : 0;
