@@ -36,7 +36,8 @@ add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_CONSTEXPR=1;--expt-rel
 set(LONGSIGHT_CUDA_INCLUDE_DIRS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 foreach(header IN ITEMS cublasLt.h nccl.h)
   string(MAKE_C_IDENTIFIER "LONGSIGHT_HAS_${header}" found)
-  find_path(${found} ${header} PATHS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${CMAKE_SOURCE_DIR}/.cuda/include)
+  # HINTS come before what the system has, which may be another toolkit's.
+  find_path(${found} ${header} HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${CMAKE_SOURCE_DIR}/.cuda/include)
   if(NOT ${found})
     message(FATAL_ERROR "LONGSIGHT_CUDA is on, and there is no ${header} in ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} or .cuda/include: "
                         "run scripts/setup.sh --with-cuda")
