@@ -82,8 +82,10 @@ void Command::callback(std::function<void()> called) const {
   app_->callback(std::move(called));
 }
 
-CommandLine::CommandLine(const std::string& description, const std::string& program)
+CommandLine::CommandLine(const std::string& description, const std::string& program,
+                         std::function<std::string()> version)
     : app_(std::make_unique<CLI::App>(description, program)) {
+  app_->set_version_flag("--version", std::move(version), "print which program this is and stop");
   app_->require_subcommand(1);
 }
 CommandLine::~CommandLine() = default;

@@ -57,11 +57,14 @@ class Command {
 
 class CommandLine {
  public:
-  CommandLine(const std::string& description, const std::string& program);
+  // version: called for what --version prints.
+  CommandLine(const std::string& description, const std::string& program,
+              std::function<std::string()> version);
   ~CommandLine();
 
   Command root() const;
-  // The arguments behind the program's name. Returns the text to print where they ask for help. Throws usage.
+  // The arguments behind the program's name. Returns the text to print where they ask for help or the
+  // version. Throws usage.
   std::optional<std::string> parse(const std::vector<std::string>& arguments);
 
  private:

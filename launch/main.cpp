@@ -13,6 +13,7 @@
 #include "parallel/groups/mpi_session.h"
 #include "runtime/base/log.h"
 #include "runtime/base/shorten.h"
+#include "runtime/device/cuda_device.h"
 
 namespace {
 
@@ -35,6 +36,12 @@ int end_job(int rank, int ranks, ExitCode code, const std::string& message) {
   return static_cast<int>(code);
 }
 
+std::string version() {
+  const CudaFacts cuda = cuda_facts();
+  return fmt::format("longsight {}, {}", LONGSIGHT_VERSION,
+                     cuda.built ? "built for CUDA " + cuda.runtime : "built without CUDA");
+}
+
 int run(int argc, char** argv, int& rank, int& ranks) {
   parallel::MpiSession session(argc, argv);
   rank = session.world().rank();
@@ -43,7 +50,8 @@ int run(int argc, char** argv, int& rank, int& ranks) {
   const std::string threads = launch::choose_threads(session.node());
 
   launch::CommandLine line(
-      "Longsight trains vision-language models on fused sequences too long for one device.", "longsight");
+      "Longsight trains vision-language models on fused sequences too long for one device.", "longsight",
+      version);
   launch::Run verb;
   for (auto* add : {launch::add_train, launch::add_plan, launch::add_audit, launch::add_gradients,
                     launch::add_batch, launch::add_generate, launch::add_eval, launch::add_export,

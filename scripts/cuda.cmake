@@ -36,7 +36,8 @@ add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_CONSTEXPR=1;--expt-rel
 set(LONGSIGHT_CUDA_INCLUDE_DIRS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 foreach(header IN ITEMS cublasLt.h nccl.h)
   string(MAKE_C_IDENTIFIER "LONGSIGHT_HAS_${header}" found)
-  find_path(${found} ${header} PATHS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${CMAKE_SOURCE_DIR}/.cuda/include)
+  # HINTS come before what the system has, which may be another toolkit's.
+  find_path(${found} ${header} HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${CMAKE_SOURCE_DIR}/.cuda/include)
   if(NOT ${found})
     message(FATAL_ERROR "LONGSIGHT_CUDA is on, and there is no ${header} in ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} or .cuda/include: "
                         "run scripts/setup.sh --with-cuda")
@@ -48,3 +49,15 @@ include_directories(SYSTEM ${LONGSIGHT_CUDA_INCLUDE_DIRS})
 # Where the libraries are looked for that are opened by name, beside the places that the system knows.
 get_filename_component(cuda_root ${LONGSIGHT_NVCC} DIRECTORY)
 list(APPEND CMAKE_BUILD_RPATH ${cuda_root}/../lib64 ${CMAKE_SOURCE_DIR}/.cuda/lib)
+
+# What no other preset compiles, for one kind of GPU and without linking: what CI can pay. Of kernels the code for the GPU alone,
+# as the host's part of them is in cuda_emulated_test. One that keeps in memory what should be in registers (spills) is an error:
+# give it fewer values at a time, or more registers (least_blocks of runtime/device/lanes/launch.h).
+file(GLOB_RECURSE cuda_only RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/*.cu
+     ${CMAKE_SOURCE_DIR}/runtime/*.cpp ${CMAKE_SOURCE_DIR}/parallel/*.cpp)
+list(FILTER cuda_only INCLUDE REGEX "/cuda/")
+add_library(cuda_only OBJECT EXCLUDE_FROM_ALL ${cuda_only})
+target_include_directories(cuda_only PRIVATE ${CMAKE_SOURCE_DIR})
+target_compile_options(cuda_only PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--cubin>
+                       $<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=--warn-on-spills> $<$<COMPILE_LANGUAGE:CXX>:-O0>)
+set_target_properties(cuda_only PROPERTIES CUDA_ARCHITECTURES 90-real)

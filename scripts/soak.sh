@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds_each=${SECONDS_EACH:-300}
-sections=(templates fuzz pictures late_failures checkpoints kills power_cuts watchdog slurm ranks neighbours mutations)
+sections=(templates fuzz pictures late_failures checkpoints kills power_cuts watchdog slurm ranks neighbours cuda mutations)
 
 # Published and random chat templates against jinja2 (needs .venv: scripts/setup.sh --with-peers).
 templates() {
@@ -96,6 +96,13 @@ neighbours() {
   cmake --build --preset host --target longsight
   source scripts/mpi_environment.sh
   scripts/check_neighbours.py
+}
+
+# The preset for GPUs as a whole, and all tests with it; most of them compute on the host (needs a toolkit: scripts/setup.sh --with-cuda).
+cuda() {
+  cmake --preset cuda -DLONGSIGHT_UNITY=ON
+  cmake --build --preset cuda
+  ctest --test-dir build/cuda --parallel "$(nproc)" --output-on-failure --no-tests=error
 }
 
 # Every wrong variant of tests/mutations is caught.

@@ -6,6 +6,7 @@
 
 #include "launch/doctor/finding.h"
 #include "launch/samples/processors.h"
+#include "runtime/device/cuda_device.h"
 
 namespace longsight::launch::doctor {
 
@@ -58,7 +59,9 @@ std::optional<i64> control_group_memory(const char* file_v2, const char* file_v1
                                         const std::string& root = "");  // the least of all groups
 Finding judge_memory(const Memory&);
 
-Finding judge_gpu(const std::string& driver);  // its version; empty: there is none
+// What this program can compute on. `driver`: the version of the one of NVIDIA's kernel; empty: there is
+// none.
+Finding judge_gpu(const CudaFacts&, const std::string& driver);
 Finding judge_load(double runnable, i64 processors);
 
 Findings check_node(i64 ranks);

@@ -237,12 +237,24 @@ Finding judge_memory(const Memory& m) {
   return finding;
 }
 
-Finding judge_gpu(const std::string& driver) {
-  if (driver.empty()) return {.name = "gpu", .text = "no NVIDIA driver; this build computes on processors"};
-  return {.verdict = Verdict::note,
-          .name = "gpu",
-          .text = fmt::format(
-              "there is an NVIDIA driver ({}); this build has no CUDA and computes on processors", driver)};
+Finding judge_gpu(const CudaFacts& cuda, const std::string& driver) {
+  const std::string there =
+      driver.empty() ? "no NVIDIA driver" : fmt::format("there is an NVIDIA driver ({})", driver);
+  if (!cuda.built) {
+    return {.verdict = driver.empty() ? Verdict::ok : Verdict::note,
+            .name = "gpu",
+            .text = there + "; this program was built without CUDA and computes on processors",
+            .remedy = driver.empty() ? "" : "cmake --preset cuda builds one that computes on GPUs"};
+  }
+  if (cuda.devices == 0) {
+    return {.verdict = Verdict::note,
+            .name = "gpu",
+            .text = fmt::format("{}; this program, built for CUDA {}, computes on processors", cuda.missing,
+                                cuda.runtime)};
+  }
+  return {.name = "gpu",
+          .text = fmt::format("{} GPU{} can be used; the driver knows CUDA {}, this program was built for {}",
+                              cuda.devices, cuda.devices == 1 ? "" : "s", cuda.driver, cuda.runtime)};
 }
 
 Finding judge_load(double runnable, i64 processors) {
@@ -265,7 +277,7 @@ Findings check_node(i64 ranks) {
           judge_memory(look_at_memory()),
           judge_shared_memory(look_at_shared_memory(ranks)),
           judge_temporary_folder(look_at_temporary_folder()),
-          judge_gpu(gpu_driver())};
+          judge_gpu(cuda_facts(), gpu_driver())};
 }
 
 }  // namespace longsight::launch::doctor

@@ -9,7 +9,7 @@ namespace longsight::launch {
 
 VerbResult run_verb(void (*add)(Command, Run&), const std::vector<std::string>& arguments,
                     parallel::ProcessGroup& world) {
-  CommandLine line("test", "longsight");
+  CommandLine line("test", "longsight", [] { return "test"; });
   Run verb;
   add(line.root(), verb);
   line.parse(arguments);

@@ -27,6 +27,17 @@ constexpr int most_threads() {
   }
 }
 
+// Blocks that a processor of the GPU shall have at once, at least; 0: nvcc weighs it, and may keep a little
+// in memory to have more of them. A body says 1 where its shared memory leaves no room for more.
+template <class Body>
+constexpr int least_blocks() {
+  if constexpr (requires { Body::kLeastBlocks; }) {
+    return Body::kLeastBlocks;
+  } else {
+    return 0;
+  }
+}
+
 inline void check_grid(const Grid& grid, int most_threads, const char* kernel) {
   check(grid.blocks >= 0 && grid.blocks < (i64{1} << 31) && grid.threads > 0 && grid.threads % kWarp == 0 &&
             grid.threads <= most_threads && grid.shared_bytes >= 0,
@@ -36,7 +47,8 @@ inline void check_grid(const Grid& grid, int most_threads, const char* kernel) {
 
 // Threads enough for so many items in blocks of `threads`, and no more blocks than keep the largest GPU busy:
 // bodies go on in steps of the grid. How many there are changes no result.
-inline Grid grid_of_items(i64 items, int threads = 256) {
+inline constexpr int kItemThreads = 256;
+inline Grid grid_of_items(i64 items, int threads = kItemThreads) {
   return {.blocks = std::min<i64>(ceil_div(items, threads), 8192), .threads = threads};
 }
 

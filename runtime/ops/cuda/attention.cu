@@ -23,15 +23,23 @@ struct HeadRows {
 
 struct Problem {
   const DeviceSpan* spans;
-  i64 span_count, heads, kv_heads, width;
+  i64 span_count, heads, kv_heads;
+  int width;
   HeadMap map;
   double scale;
   LANE_FN i64 kv_of(i64 head) const { return (map.first_q + head) / map.group - map.first_kv; }
 };
 
-// A tile of queries of one head, which a block works on: four threads for each of them.
-template <class Block, int kTile>
+// Of so many rows, those of the first tile.
+template <int kTile>
+LANE_FN int rows_of_tile(i64 rows) {
+  return rows < kTile ? static_cast<int>(rows) : kTile;
+}
+
+// A tile of queries of one head, which a block works on: some threads for each of them.
+template <class Block>
 struct QueryTile {
+  static constexpr int kTile = Block::kTile;
   template <class Lane>
   LANE_FN QueryTile(const Lane& lane, const Problem& problem)
       : head(lane.block() % problem.heads),
@@ -39,32 +47,33 @@ struct QueryTile {
         tile(lane.block() / problem.heads),
         span(span_of_tile(problem.spans, problem.span_count, tile, &DeviceSpan::first_q_tile)),
         first((tile - span.first_q_tile) * kTile),
-        queries(span.q_rows - first < kTile ? span.q_rows - first : kTile),
+        queries(rows_of_tile<kTile>(span.q_rows - first)),
         from(span.q_begin + first),
         row(lane.thread() / Block::kOfRow),
         rank(lane.thread() % Block::kOfRow) {}
 
   i64 head, kv, tile;
   const DeviceSpan& span;
-  i64 first, queries;  // of the span's
-  i64 from;            // row of the first one
-  int row, rank;       // of this thread: its query, and its place beside the others of it
+  i64 first;      // of the span's
+  int queries;    // how many there are
+  i64 from;       // row of the first one
+  int row, rank;  // of this thread: its query, and its place beside the others of it
 };
 
 // Block: a tile of queries of one head.
-template <class T, int kTile, int kPacks>
+template <class T, int kWidth>
 struct AttentionForward {
   using S = Statistics<T>;
-  using Block = AttentionBlock<S, kTile, kPacks>;
-  static constexpr int kMostThreads = Block::kThreads;
+  using Block = AttentionBlock<S, kWidth>;
+  static constexpr int kTile = Block::kTile, kMostThreads = Block::kThreads,
+                       kLeastBlocks = Block::least_blocks(2);
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
-    const QueryTile<Block, kTile> mine(lane, problem);
+    const QueryTile<Block> mine(lane, problem);
     const DeviceSpan& span = mine.span;
-    const i64 width = problem.width, first = mine.first, queries = mine.queries, head = mine.head,
-              kv = mine.kv;
-    const int row = mine.row, rank = mine.rank;
+    const i64 first = mine.first, head = mine.head, kv = mine.kv;
+    const int width = problem.width, queries = mine.queries, row = mine.row, rank = mine.rank;
     S* const q_tile = lane.template shared<S>();
     S* const kv_tile = q_tile + kTile * Block::stride_of(width);
     S* const weights = kv_tile + kTile * Block::stride_of(width);
@@ -75,7 +84,7 @@ struct AttentionForward {
     typename Block::Sums sums;
     Block::clear(sums);
     for (i64 key = 0; key < span.k_rows; key += kTile) {
-      const i64 behind = span.k_rows - key, keys = behind < kTile ? behind : kTile;
+      const int keys = rows_of_tile<kTile>(span.k_rows - key);
       if (!span.any_seen(first, queries, key, keys)) continue;
       Block::fill(lane, kv_tile, k.at(span.k_begin + key, kv), k.rows.stride, keys, width);
       lane.sync();
@@ -83,7 +92,7 @@ struct AttentionForward {
       Block::multiply(scores, q_tile, kv_tile, row, rank, width);
       S largest = kNothing;
       for (int j = 0; j < Block::kScores; ++j) {
-        const i64 column = rank + Block::kOfRow * j;
+        const int column = rank + Block::kOfRow * j;
         const bool seen = column < keys && span.sees(first + row, key + column);
         scores[j] = seen ? scores[j] * static_cast<S>(problem.scale) : kNothing;
         largest = largest < scores[j] ? scores[j] : largest;
@@ -137,20 +146,20 @@ struct Seen {
 };
 
 // Block: a tile of queries of one head; what they see, tile by tile.
-template <class T, int kTile, int kPacks>
+template <class T, int kWidth>
 struct AttentionQueryGradient {
   using S = Statistics<T>;
-  using Block = AttentionBlock<S, kTile, kPacks>;
-  static constexpr int kMostThreads = Block::kThreads;
+  using Block = AttentionBlock<S, kWidth>;
+  static constexpr int kTile = Block::kTile, kMostThreads = Block::kThreads,
+                       kLeastBlocks = Block::least_blocks(4);
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
-    const QueryTile<Block, kTile> mine(lane, problem);
+    const QueryTile<Block> mine(lane, problem);
     const DeviceSpan& span = mine.span;
-    const i64 width = problem.width, first = mine.first, queries = mine.queries, head = mine.head,
-              kv = mine.kv, from = mine.from;
-    const int row = mine.row, rank = mine.rank;
-    const i64 tile_elements = kTile * Block::stride_of(width);
+    const i64 first = mine.first, head = mine.head, kv = mine.kv, from = mine.from;
+    const int width = problem.width, queries = mine.queries, row = mine.row, rank = mine.rank;
+    const int tile_elements = kTile * Block::stride_of(width);
     S* const q_tile = lane.template shared<S>();
     S* const do_tile = q_tile + tile_elements;
     S* const k_tile = do_tile + tile_elements;
@@ -165,7 +174,7 @@ struct AttentionQueryGradient {
     typename Block::Sums sums;
     Block::clear(sums);
     for (i64 key = 0; key < span.k_rows; key += kTile) {
-      const i64 behind = span.k_rows - key, keys = behind < kTile ? behind : kTile;
+      const int keys = rows_of_tile<kTile>(span.k_rows - key);
       if (!span.any_seen(first, queries, key, keys)) continue;
       Block::fill(lane, k_tile, k.at(span.k_begin + key, kv), k.rows.stride, keys, width);
       Block::fill(lane, v_tile, v.at(span.k_begin + key, kv), v.rows.stride, keys, width);
@@ -174,7 +183,7 @@ struct AttentionQueryGradient {
       Block::multiply(weights, q_tile, k_tile, row, rank, width);
       Block::multiply(slopes, do_tile, v_tile, row, rank, width);
       gradient_of_scores<S, Block>(weights, slopes, static_cast<S>(problem.scale), [&](int j) {
-        const i64 column = rank + Block::kOfRow * j;
+        const int column = rank + Block::kOfRow * j;
         return Seen<S>{here && column < keys && span.sees(first + row, key + column), of_lse, of_delta};
       });
       for (int j = 0; j < Block::kScores; ++j)
@@ -193,24 +202,24 @@ struct AttentionQueryGradient {
 };
 
 // Block: a tile of keys of one KV head; all query heads that use it, and what of their queries sees the keys.
-template <class T, int kTile, int kPacks>
+template <class T, int kWidth>
 struct AttentionKeyGradient {
   using S = Statistics<T>;
-  using Block = AttentionBlock<S, kTile, kPacks>;
-  static constexpr int kMostThreads = Block::kThreads;
+  using Block = AttentionBlock<S, kWidth>;
+  static constexpr int kTile = Block::kTile, kMostThreads = Block::kThreads,
+                       kLeastBlocks = Block::least_blocks(4);
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
-    const i64 tile = lane.block() / problem.kv_heads, kv = lane.block() % problem.kv_heads,
-              width = problem.width;
+    const i64 tile = lane.block() / problem.kv_heads, kv = lane.block() % problem.kv_heads;
     const DeviceSpan& span = span_of_tile(problem.spans, problem.span_count, tile, &DeviceSpan::first_k_tile);
-    const i64 key = (tile - span.first_k_tile) * kTile, left = span.k_rows - key;
-    const i64 keys = left < kTile ? left : kTile, from = span.k_begin + key;
+    const i64 key = (tile - span.first_k_tile) * kTile, from = span.k_begin + key;
+    const int keys = rows_of_tile<kTile>(span.k_rows - key), width = problem.width;
     const i64 asked = (problem.map.first_kv + kv) * problem.map.group - problem.map.first_q;
     const i64 first_head = asked < 0 ? 0 : asked, behind = asked + problem.map.group;
     const i64 last_head = behind < problem.heads ? behind : problem.heads;
     const int row = lane.thread() / Block::kOfRow, rank = lane.thread() % Block::kOfRow;
-    const i64 tile_elements = kTile * Block::stride_of(width);
+    const int tile_elements = kTile * Block::stride_of(width);
     S* const k_tile = lane.template shared<S>();
     S* const v_tile = k_tile + tile_elements;
     S* const q_tile = v_tile + tile_elements;
@@ -225,8 +234,8 @@ struct AttentionKeyGradient {
     Block::clear(dv_sums);
     for (i64 head = first_head; head < last_head; ++head) {
       for (i64 first = 0; first < span.q_rows; first += kTile) {
-        const i64 more = span.q_rows - first, queries = more < kTile ? more : kTile,
-                  q_row = span.q_begin + first;
+        const int queries = rows_of_tile<kTile>(span.q_rows - first);
+        const i64 q_row = span.q_begin + first;
         if (!span.any_seen(first, queries, key, keys)) continue;
         Block::fill(lane, q_tile, q.at(q_row, head), q.rows.stride, queries, width);
         Block::fill(lane, do_tile, d_o.at(q_row, head), d_o.rows.stride, queries, width);
@@ -235,7 +244,7 @@ struct AttentionKeyGradient {
         Block::multiply(weights, k_tile, q_tile, row, rank, width);
         Block::multiply(slopes, v_tile, do_tile, row, rank, width);
         gradient_of_scores<S, Block>(weights, slopes, static_cast<S>(problem.scale), [&](int j) {
-          const i64 query = rank + Block::kOfRow * j;
+          const int query = rank + Block::kOfRow * j;
           if (row >= keys || query >= queries || !span.sees(first + query, key + row))
             return Seen<S>{false, S(0), S(0)};
           return Seen<S>{true, *lse.at(q_row + query, head), *delta.at(q_row + query, head)};
@@ -282,30 +291,23 @@ struct AttentionDelta {
   i64 rows, heads;
 };
 
-// Calls f(tile, packs): tiles of 32 rows where `tiles` of them and their scores fit into the shared memory of
-// a block on every GPU that is built for, else of 16.
-template <class S, class F>
-void with_tiles(i64 width, int tiles, F&& f) {
+// Calls f(most) with the most columns of a head that a kernel is made for.
+template <class F>
+void with_width(i64 width, F&& f) {
   check(width <= 256, "attention on a GPU: heads of {}; at most 256", width);
-  constexpr i64 kMostShared = 160 * 1024;
-  const auto with_rows = [&](auto packs) {
-    using Large = AttentionBlock<S, 32, decltype(packs)::value>;
-    constexpr bool kAlways =
-        4 * Large::tile_bytes(16 * decltype(packs)::value) + 2 * Large::kScoreBytes <= kMostShared;
-    if constexpr (!kAlways) {
-      if (tiles * Large::tile_bytes(width) + 2 * Large::kScoreBytes > kMostShared)
-        return f(std::integral_constant<int, 16>(), packs);
-    }
-    f(std::integral_constant<int, 32>(), packs);
-  };
-  if (width <= 64) return with_rows(std::integral_constant<int, 4>());
-  if (width <= 128) return with_rows(std::integral_constant<int, 8>());
-  with_rows(std::integral_constant<int, 16>());
+  if (width <= 64) return f(std::integral_constant<int, 64>());
+  if (width <= 128) return f(std::integral_constant<int, 128>());
+  f(std::integral_constant<int, 256>());
 }
 
 Problem problem_of(const AttentionProblem& problem, const lanes::StreamArray<DeviceSpan>& spans,
                    const Heads& q, const Heads& k) {
-  return {spans.data(), static_cast<i64>(problem.spans.size()), q.heads, k.heads, q.width, problem.heads,
+  return {spans.data(),
+          static_cast<i64>(problem.spans.size()),
+          q.heads,
+          k.heads,
+          static_cast<int>(q.width),
+          problem.heads,
           problem.scale};
 }
 
@@ -317,13 +319,13 @@ void attention(Heads o, Matrix lse, Heads q, Heads k, Heads v, const AttentionPr
   dispatch(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     using S = Statistics<T>;
-    with_tiles<S>(q.width, 2, [&](auto tile, auto packs) {
-      using Body = AttentionForward<T, decltype(tile)::value, decltype(packs)::value>;
-      const TileCounts counts = cut_into_tiles(problem.spans, decltype(tile)::value);
+    with_width(q.width, [&](auto most) {
+      using Body = AttentionForward<T, decltype(most)::value>;
+      using Block = typename Body::Block;
+      const TileCounts counts = cut_into_tiles(problem.spans, Block::kTile);
       const lanes::StreamArray<DeviceSpan> spans(std::span<const DeviceSpan>(counts.spans), stream);
       launch("attention", stream,
-             {counts.q_tiles * q.heads, Body::Block::kThreads,
-              2 * Body::Block::tile_bytes(q.width) + Body::Block::kScoreBytes},
+             {counts.q_tiles * q.heads, Block::kThreads, 2 * Block::tile_bytes(q.width) + Block::kScoreBytes},
              Body{HeadRows<T>(o), Rows<S>(lse), HeadRows<const T>(q), HeadRows<const T>(k),
                   HeadRows<const T>(v), problem_of(problem, spans, q, k)});
     });
@@ -345,11 +347,11 @@ void attention_backward(Heads dq, Heads dk, Heads dv, Heads d_o, Matrix delta, M
   dispatch(q.matrix.dtype, [&](auto zero) {
     using T = decltype(zero);
     using S = Statistics<T>;
-    with_tiles<S>(q.width, 4, [&](auto tile, auto packs) {
-      using Queries = AttentionQueryGradient<T, decltype(tile)::value, decltype(packs)::value>;
-      using Keys = AttentionKeyGradient<T, decltype(tile)::value, decltype(packs)::value>;
+    with_width(q.width, [&](auto most) {
+      using Queries = AttentionQueryGradient<T, decltype(most)::value>;
+      using Keys = AttentionKeyGradient<T, decltype(most)::value>;
       using Block = typename Keys::Block;
-      const TileCounts counts = cut_into_tiles(problem.spans, decltype(tile)::value);
+      const TileCounts counts = cut_into_tiles(problem.spans, Block::kTile);
       const lanes::StreamArray<DeviceSpan> spans(std::span<const DeviceSpan>(counts.spans), stream);
       const Problem of_all = problem_of(problem, spans, q, k);
       const i64 tiles = 4 * Block::tile_bytes(q.width);

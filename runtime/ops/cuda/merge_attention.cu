@@ -9,11 +9,12 @@ namespace {
 template <class O, class T, int N>
 struct MergeHeads {
   using S = Statistics<T>;
+  static constexpr int kWarps = 4, kMostThreads = kWarps * lanes::kWarp;
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
-    const i64 item = lane.block() * (lane.threads() / lanes::kWarp) + lane.thread() / lanes::kWarp;
+    const i64 item = lane.block() * kWarps + lane.thread() / lanes::kWarp;
     if (item >= rows * heads) return;
-    const i64 row = item / heads, head = item % heads;
+    const i64 row = quotient(item, heads), head = item - row * heads;
     const int rank = lane.thread() % lanes::kWarp;
     const S there = *part_lse.at(row, head);
     if (there == -std::numeric_limits<S>::infinity()) return;
@@ -44,11 +45,10 @@ void merge_attention(Heads o, Matrix lse, Heads part, Matrix part_lse, Stream st
     const auto merge_into = [&](auto o_zero) {
       using O = decltype(o_zero);
       with_pack<T>(o.width, {o.matrix, part.matrix}, [&](auto pack) {
-        constexpr int kWarps = 4;
-        launch("merge_attention", stream, {ceil_div(o.rows() * o.heads, kWarps), kWarps * lanes::kWarp},
-               MergeHeads<O, T, decltype(pack)::value>{Rows<O>(o.matrix), Rows<S>(lse),
-                                                       Rows<const T>(part.matrix), Rows<const S>(part_lse),
-                                                       o.rows(), o.heads, o.width});
+        using Body = MergeHeads<O, T, decltype(pack)::value>;
+        launch("merge_attention", stream, {ceil_div(o.rows() * o.heads, Body::kWarps), Body::kMostThreads},
+               Body{Rows<O>(o.matrix), Rows<S>(lse), Rows<const T>(part.matrix), Rows<const S>(part_lse),
+                    o.rows(), o.heads, o.width});
       });
     };
     if (o.matrix.dtype == part.matrix.dtype) return merge_into(T{});

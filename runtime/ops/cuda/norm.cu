@@ -55,6 +55,7 @@ struct RmsForward {
 template <class T, int N>
 struct LayerForward {
   using S = Statistics<T>;
+  static constexpr int kLeastBlocks = sizeof(S) == 8 ? 2 : 0;  // divisions of f64 take many registers
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
     Team<Lane> team(lane, team_size);
@@ -143,6 +144,7 @@ template <class T, int N, class Row>
 struct NormBackward {
   using S = Statistics<T>;
   static constexpr int kVectors = Row::kVectors;
+  static constexpr int kLeastBlocks = 2;  // of 512 threads, which may then have 64 registers
 
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {

@@ -76,6 +76,7 @@ LANE_FN i64 quotient(i64 a, i64 b) {
 // Runs f(row, first column) for each pack of N elements of columns [first, first + columns) of all rows.
 template <int N, class F>
 struct EachPack {
+  static constexpr int kMostThreads = lanes::kItemThreads;
   template <class Lane>
   LANE_FN void operator()(Lane& lane) const {
     const i64 packs = columns / N, items = rows * packs, step = lane.blocks() * lane.threads();

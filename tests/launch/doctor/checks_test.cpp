@@ -174,6 +174,20 @@ TEST_CASE("threads without a processor of their own are found") {
   check(judged({on(0xf, 1)}), Verdict::note, "3 of its processors have nothing to do");
 }
 
+TEST_CASE("where a GPU is not used, doctor says whether the program, the driver or the GPU is missing") {
+  const CudaFacts without{};
+  check(judge_gpu(without, ""), Verdict::ok, "no NVIDIA driver; this program was built without CUDA");
+  check(judge_gpu(without, "580.65"), Verdict::note,
+        "an NVIDIA driver (580.65); this program was built without CUDA and computes on processors; cmake");
+  CudaFacts with{.built = true, .missing = "there is no NVIDIA driver (libcuda.so.1)", .runtime = "13.0"};
+  check(
+      judge_gpu(with, ""), Verdict::note,
+      "there is no NVIDIA driver (libcuda.so.1); this program, built for CUDA 13.0, computes on processors");
+  with = {.built = true, .devices = 2, .missing = {}, .driver = "13.1", .runtime = "13.0"};
+  check(judge_gpu(with, "590.1"), Verdict::ok,
+        "2 GPUs can be used; the driver knows CUDA 13.1, this program was built for 13.0");
+}
+
 TEST_CASE("other work on the processors is worth knowing") {
   check(judge_load(0.2, 2), Verdict::ok);
   check(judge_load(3.1, 2), Verdict::note, "3.1 threads");

@@ -6,7 +6,8 @@
 namespace longsight::lanes {
 
 template <class Body>
-__global__ void __launch_bounds__(most_threads<Body>()) run_body(const __grid_constant__ Body body) {
+__global__ void __launch_bounds__(most_threads<Body>(), least_blocks<Body>())
+    run_body(const __grid_constant__ Body body) {
   CudaLane lane;
   body(lane);
 }
