@@ -6,8 +6,9 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'EOF'
-usage: scripts/mutate.sh [--list] [NAME ...]
+usage: scripts/mutate.sh [--list | --check] [NAME ...]
   --list   print the names, the tests that must go red, and what is wrong in each
+  --check  build nothing: say which patches do not apply to the tree as it is
   NAME     only these (default: all in tests/mutations)
 
 A patch begins with header lines, then the diff (git diff, paths a/ and b/):
@@ -28,10 +29,12 @@ header() { # header NAME KEY
 }
 
 list=false
+check=false
 names=()
 for argument in "$@"; do
   case "$argument" in
     --list) list=true ;;
+    --check) check=true ;;
     -h | --help) usage; exit 0 ;;
     -*) usage >&2; fail "unknown argument '$argument'" 64 ;;
     *) names+=("$(basename "$argument" .patch)") ;;
@@ -53,6 +56,24 @@ if $list; then
   for name in "${names[@]}"; do
     printf '%-32s %-28s %s\n' "$name" "$(header "$name" red)" "$(header "$name" why)"
   done
+  exit 0
+fi
+
+applies() { # applies NAME FOLDER
+  patch -p1 -d "$2" --dry-run --fuzz=0 <"$folder/$1.patch" 2>&1
+}
+
+if $check; then
+  stale=0
+  for name in "${names[@]}"; do
+    if ! said=$(applies "$name" .); then
+      echo "mutate: $folder/$name.patch does not apply: make it anew"
+      sed 's/^/  /' <<<"$said"
+      stale=$((stale + 1))
+    fi
+  done
+  if ((stale)); then fail "$stale of ${#names[@]} patches do not apply"; fi
+  echo "mutate: all ${#names[@]} patches apply"
   exit 0
 fi
 
@@ -114,7 +135,7 @@ record() { # record NAME OUTCOME
 for name in "${names[@]}"; do
   patch_file=$PWD/$folder/$name.patch
   log=$logs/$name.log
-  if ! patch -p1 -d "$copy" --dry-run --fuzz=0 <"$patch_file" >"$log" 2>&1; then
+  if ! applies "$name" "$copy" >"$log"; then
     record "$name" "DOES NOT APPLY ($log)"
     continue
   fi

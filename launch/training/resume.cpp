@@ -125,11 +125,11 @@ std::string problem_of(const std::string& folder, parallel::Manifest& manifest, 
 // Keys that say where something lies, how much is computed where, and what is written when. The contents of
 // files are facts of their own.
 bool is_free(const std::string& key, bool constant_lr) {
-  static const std::vector<std::string> kFree{"parallel.",
-                                              "memory.",
-                                              "output.",
+  static const std::vector<std::string> kFree{"parallel",
+                                              "memory",
+                                              "output",
                                               "device",
-                                              "data.eval.",
+                                              "data.eval",
                                               "data.index",
                                               "data.chat",
                                               "data.decode_first",
@@ -145,16 +145,20 @@ bool is_free(const std::string& key, bool constant_lr) {
                                               "model.adapter",
                                               "model.allow_missing",
                                               "train.watchdog"};
+  static const std::vector<std::string> kFreeOfSet{"messages", "llava",      "sharegpt", "text",
+                                                   "images",   "webdataset", "tensors",  "name"};
+  const auto in_one_of = [](std::string_view of_key, const std::vector<std::string>& keys) {
+    return std::any_of(keys.begin(), keys.end(), [&](const std::string& free) {
+      return of_key == free || of_key.starts_with(free + ".");
+    });
+  };
   if (constant_lr && (key == "train.steps" || key == "train.epochs")) return true;
-  if (key.starts_with("data.train.")) {
-    for (const char* path :
-         {".messages", ".llava", ".sharegpt", ".text", ".images", ".webdataset", ".tensors", ".name"}) {
-      const std::size_t at = key.find('.', std::string_view("data.train.").size());
-      if (at != std::string::npos && key.substr(at).starts_with(path)) return true;
-    }
+  if (constexpr std::string_view kSets = "data.train."; key.starts_with(kSets)) {
+    const std::size_t behind = key.find('.', kSets.size());  // the number of the set
+    if (behind != std::string::npos && in_one_of(std::string_view(key).substr(behind + 1), kFreeOfSet))
+      return true;
   }
-  return std::any_of(kFree.begin(), kFree.end(),
-                     [&](const std::string& free) { return key.starts_with(free); });
+  return in_one_of(key, kFree);
 }
 
 // Of the numbers of tokens of all samples, which make the steps.

@@ -97,8 +97,8 @@ void read_window(ConfigReader& r, const TextRow& row, TextConfig& t) {
   }
   t.window = r.positive("sliding_window");
   t.first_windowed_block = some ? r.integer("max_window_layers") : 0;
-  // A model that has its window in every block asks for no types.
-  if (types == nullptr || !some) return;
+  // A class without this key has its window in every block, whatever a file says.
+  if (types == nullptr || !row.defaults.contains("layer_types")) return;
   require(types->is_array() && static_cast<i64>(types->size()) == t.layers, ExitCode::bad_data,
           "{}: layer_types has {} entries for {} layers", r.where(), types->size(), t.layers);
   i64 first = t.layers;

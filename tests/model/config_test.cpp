@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "model/families/text_models.h"
 #include "tests/support/failure.h"
 #include "tests/support/tiny_model.h"
 
@@ -81,6 +82,26 @@ TEST_CASE("norms of q and k in InternVL's tower have the norms' own epsilon in t
   };
   CHECK(eps("internvl", "text_config", "use_qk_norm") == 1e-6);
   CHECK(eps("internvl_chat", "llm_config", "qk_normalization") == 1e-3);
+}
+
+TEST_CASE("layer_types of a class that has the key say which blocks have its window; others have it in all") {
+  Json file = test::tiny_config()["text_config"];
+  file["num_hidden_layers"] = 2;
+  file["sliding_window"] = 3;
+  file["layer_types"] = {"full_attention", "sliding_attention"};
+  const auto first_windowed = [&](const TextRow& row) {
+    ConfigReader r(file, "config.json");
+    std::vector<std::string> warnings;
+    const TextConfig t = read_text(r, row, {}, warnings);
+    CHECK(t.window == 3);
+    return t.first_windowed_block;
+  };
+  TextRow row = text_row("mistral");
+  CHECK(first_windowed(row) == 0);
+  row.defaults["layer_types"] = nullptr;
+  CHECK(first_windowed(row) == 1);
+  file["layer_types"] = {"sliding_attention", "full_attention"};
+  CHECK(failure_of([&] { first_windowed(row); }).code == ExitCode::bad_data);
 }
 
 TEST_CASE("what changes the computation and is not supported is refused by name") {

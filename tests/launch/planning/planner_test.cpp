@@ -4,6 +4,7 @@
 #include <set>
 
 #include <doctest/doctest.h>
+#include <fmt/ranges.h>
 
 #include "launch/planning/plan_report.h"
 #include "launch/planning/units.h"
@@ -28,6 +29,13 @@ const BlockDecision& block(const PlanResult& result, const std::string& name) {
   }
   FAIL("no block " << name);
   return result.blocks.front();
+}
+
+// "local, ulysses, gather", as messages list them.
+std::string names_for(Tower tower) {
+  std::vector<std::string> names;
+  for (const AttentionKind kind : legal_for(tower)) names.emplace_back(name_of(kind));
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 bool mentions(const PlanResult& result, const std::string& alternative) {
@@ -556,23 +564,20 @@ TEST_CASE("requests that cannot be are usage errors that say what there is") {
   }
   CHECK(rule("language.3", AttentionKind::images) ==
         Failure{ExitCode::usage,
-                "parallel.rules[0]: images is a strategy of vision blocks; the language model has local, "
-                "ulysses, gather, ring, hybrid"});
+                "parallel.rules[0]: images is a strategy of vision blocks; the language model has " +
+                    names_for(Tower::language)});
   CHECK(rule("*", AttentionKind::images).code == ExitCode::usage);
   CHECK(failure({.language = AttentionKind::images}).message ==
-        "parallel.language.attention: images is a strategy of vision blocks; the language model has local, "
-        "ulysses, gather, ring, hybrid");
+        "parallel.language.attention: images is a strategy of vision blocks; the language model has " +
+            names_for(Tower::language));
   CHECK(failure({.sequence = 3}) ==
         Failure{ExitCode::usage, "parallel.sequence: 3 does not divide 8 ranks; use one of 1, 2, 4, 8"});
 }
 
 TEST_CASE("names of settings are told apart from mistakes, and from what is not there yet") {
   CHECK(attention_from_name("gather", "k") == AttentionKind::gather);
-  CHECK(attention_from_name("local", "k") == AttentionKind::local);
-  CHECK(attention_from_name("images", "k") == AttentionKind::images);
-  CHECK(attention_from_name("ulysses", "k") == AttentionKind::ulysses);
-  CHECK(attention_from_name("ring", "k") == AttentionKind::ring);
-  CHECK(attention_from_name("hybrid", "k") == AttentionKind::hybrid);
+  for (const Strategy& strategy : strategies())
+    CHECK(attention_from_name(strategy.name, "k") == strategy.kind);
   CHECK(split_from_name("equal", "k") == Split::equal);
   CHECK(split_from_name("zigzag", "k") == Split::zigzag);
   CHECK(failure_of([] { split_from_name("zigzags", "parallel.fusion.split"); }) ==
@@ -580,8 +585,7 @@ TEST_CASE("names of settings are told apart from mistakes, and from what is not 
                 "parallel.fusion.split: zigzags is not one of equal, zigzag; did you mean zigzag?"});
   CHECK(failure_of([] { attention_from_name("ulyses", "k"); }) ==
         Failure{ExitCode::usage,
-                "k: ulyses is not one of local, images, ulysses, gather, ring, hybrid; did you mean "
-                "ulysses?"});
+                fmt::format("k: ulyses is not one of {}; did you mean ulysses?", names_for(Tower::vision))});
   CHECK(fusion_from_name("owner", "k") == FusionKind::owner);
   CHECK(fusion_from_name("gather", "k") == FusionKind::gather);
   CHECK(failure_of([] { fusion_from_name("x", "k"); }).code == ExitCode::usage);

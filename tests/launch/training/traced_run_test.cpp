@@ -90,6 +90,21 @@ TEST_CASE("neither do those of parameters that are dealt over the ranks") {
   }
 }
 
+TEST_CASE("neither do those of any strategy") {
+  const auto model = traced_model(test::tiny_config());
+  for (const parallel::Strategy& strategy : parallel::strategies()) {
+    CAPTURE(strategy.name);
+    const bool of_text = strategy.legal_for(parallel::Tower::language);
+    Trace trace;
+    CHECK(run_traced(*model,
+                     {.mesh = {4, 4, 1},
+                      .rank = 2,
+                      .vision = strategy.kind,
+                      .language = of_text ? strategy.kind : parallel::AttentionKind::ulysses},
+                     trace) == "");
+  }
+}
+
 TEST_CASE("neither do those of adapters") {
   const auto model = traced_model(test::tiny_config(), {.rank = 2, .alpha = 4, .targets = {"*"}});
   for (const Layout& layout : kLayouts) {

@@ -12,6 +12,7 @@
 
 #include "runtime/base/philox.h"
 #include "runtime/device/lanes/emulated/emulator.h"
+#include "runtime/device/trace.h"
 #include "runtime/tensor/index_list.h"
 #include "runtime/tensor/matrix.h"
 
@@ -29,6 +30,7 @@ class Twin {
   DType dtype() const { return dtype_; }
 
   void remember();                      // what the host has now
+  i64 changed_bytes() const;            // of the host since then
   void reset_device();                  // to what was remembered
   std::vector<std::byte> bits() const;  // of the device, gaps included
   bool same_bits() const { return host_ == device_; }
@@ -58,15 +60,23 @@ struct Side {
   Matrix rows(const Twin& x) const { return x.matrix(device); }
 };
 
+// Whether what was recorded has calls of the op and, but for a number or two, the bytes that it wrote.
+bool tells_its_work(const Trace& trace, std::string_view name, i64 written);
+
 // Runs `op` on the host, and on the emulator in each order of its threads, and checks that what is in
 // `written` then is the same: to `terms` roundings of the statistics' type. In all orders the bits must be
-// the same. `name`: the op's, by which the table of tested ops finds it.
+// the same. `name`: the op's, by which the table of tested ops finds it, and a trace tells its work.
 template <class F>
 void same_on_cuda(const char* name, std::initializer_list<Twin*> written, double terms, F&& op) {
   const std::string op_name = name;
   CAPTURE(op_name);
   for (Twin* twin : written) twin->remember();
   op(Side{false, {}});
+  i64 changed = 0;
+  for (const Twin* twin : written) changed += twin->changed_bytes();
+  Trace trace;
+  op(Side{true, trace.stream()});
+  CHECK(tells_its_work(trace, name, changed));
   std::vector<std::vector<std::byte>> first;
   using lanes::emulated::Order;
   for (const Order order : {Order::forward, Order::backward, Order::shuffled}) {
