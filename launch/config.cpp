@@ -73,6 +73,10 @@ void check_adapters(const YamlDocument& doc, const ModelSection& m) {
   for (const auto& [key, layers] : {std::pair("model.train.vision_layers", m.train.vision_layers),
                                     {"model.train.language_layers", m.train.language_layers}})
     doc.require_at(layers.value_or(1) >= 1, key, "{} must be at least 1", layers.value_or(1));
+  doc.require_at(m.train.vision || !m.train.vision_layers, "model.train.vision_layers",
+                 "vision is not trained");
+  doc.require_at(m.train.language || !m.train.language_layers, "model.train.language_layers",
+                 "language is not trained");
   const LoraSection& lora = m.lora;
   doc.require_at(lora.rank >= 0, "model.lora.rank", "{} is negative", lora.rank);
   const bool train_alone = lora.train.empty() || !m.adapter.empty();

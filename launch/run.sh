@@ -59,7 +59,7 @@ esac
 if [[ $launcher == mpirun && $ranks == 1 && -z $hosts ]]; then command=(); fi
 
 # The step of the newest checkpoint; -1: none.
-progress() { "$binary" train --status "$@" 2>/dev/null | sed -n 's/.*"step":\(-\{0,1\}[0-9]*\).*/\1/p'; }
+progress() { "$binary" train --status "$@" 2>/dev/null | sed -n 's/.*"checkpoint":\(-\{0,1\}[0-9]*\).*/\1/p'; }
 
 asked=false interrupted=false job=""
 ask() {

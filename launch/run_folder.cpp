@@ -132,6 +132,22 @@ void fill(const std::string& path, const FillFolder& write) {
   temporary.commit(io::TemporaryFolder::Existing::replace);
 }
 
+// Of a file of so many bytes.
+std::vector<Json> last_lines(int descriptor, i64 bytes, std::size_t most) {
+  constexpr i64 kMostBytes = i64{4} << 20;
+  std::string text(static_cast<std::size_t>(std::min(bytes, kMostBytes)), '\0');
+  const ssize_t got = ::pread(descriptor, text.data(), text.size(), bytes - std::ssize(text));
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  std::vector<Json> lines;
+  for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                            text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+    if (line.is_object()) lines.push_back(std::move(line));
+  }
+  if (lines.size() > most) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(most));
+  return lines;
+}
+
 }  // namespace
 
 bool is_run_folder(const std::string& path) {
@@ -141,6 +157,17 @@ bool is_run_folder(const std::string& path) {
   };
   // Runs of older versions have no run.json.
   return has("config.yaml") && has("plan.json") && (has("run.json") || has("metrics.jsonl"));
+}
+
+i64 last_step_of_run_folder(const std::string& path) {
+  const int descriptor = ::open((path + "/metrics.jsonl").c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return 0;
+  struct stat status {};
+  const std::vector<Json> lines =
+      ::fstat(descriptor, &status) == 0 ? last_lines(descriptor, status.st_size, 1) : std::vector<Json>{};
+  ::close(descriptor);
+  const auto step = lines.empty() ? Json() : lines.back().value("step", Json());
+  return step.is_number_integer() ? step.get<i64>() : 0;
 }
 
 Json facts_of_run_folder(const std::string& path) {
@@ -273,20 +300,8 @@ void RunFolder::append_eval(const nlohmann::ordered_json& line) {
 }
 
 std::vector<Json> RunFolder::last_metrics(std::size_t most) {
-  constexpr i64 kMostBytes = i64{4} << 20;
   if (metrics_.descriptor < 0) open(metrics_);
-  std::string text(static_cast<std::size_t>(std::min(metrics_.bytes, kMostBytes)), '\0');
-  const ssize_t got =
-      ::pread(metrics_.descriptor, text.data(), text.size(), metrics_.bytes - std::ssize(text));
-  text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-  std::vector<Json> lines;
-  for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                            text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (line.is_object()) lines.push_back(std::move(line));
-  }
-  if (lines.size() > most) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(most));
-  return lines;
+  return last_lines(metrics_.descriptor, metrics_.bytes, most);
 }
 
 std::map<std::string, parallel::LogMark> RunFolder::mark_logs() {

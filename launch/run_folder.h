@@ -25,6 +25,9 @@ bool is_run_folder(const std::string& path);
 // Its facts as run.json holds them; null where there are none that can be read.
 Json facts_of_run_folder(const std::string& path);
 
+// The step of the last line of its metrics.jsonl; 0: there is none.
+i64 last_step_of_run_folder(const std::string& path);
+
 class RunFolder {
  public:
   enum class Begin {

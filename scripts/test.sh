@@ -52,4 +52,5 @@ cmake --preset host -DLONGSIGHT_NATIVE=$native -DLONGSIGHT_UNITY=ON
 step=build
 cmake --build --preset host --parallel "$jobs"
 step="tests"
-ctest --test-dir build/host --parallel "$jobs" --output-on-failure --no-tests=error --timeout 900 "$@"
+# One more than there are processors: tests that start jobs wait half of their time.
+ctest --test-dir build/host --parallel "$((jobs + 1))" --output-on-failure --no-tests=error --timeout 900 "$@"

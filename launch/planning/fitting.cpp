@@ -60,8 +60,6 @@ std::string what_would_fit(const PlanRequest& request, const BlockRequests& bloc
 
 namespace {
 
-constexpr i64 kMostTokens = i64{1} << 30;
-
 // The longest sample of one plan: memory hardly bends as a function of its length, so that a straight line
 // through two lengths soon hits the budget.
 class Search {

@@ -8,6 +8,9 @@ namespace longsight::planning {
 // Why a plan does not fit, and what would: more ranks, more memory, less that is trained.
 std::string what_would_fit(const PlanRequest&, const BlockRequests&, const Candidate& best);
 
+// Of a sequence that a plan is made for: far more than fits anywhere.
+inline constexpr i64 kMostTokens = i64{1} << 30;
+
 // One sequence as long as the budget lets it be.
 struct LongestSequence {
   i64 tokens = 0;

@@ -8,6 +8,7 @@
 #include "model/decoder.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
+#include "runtime/base/utf8.h"
 #include "runtime/data/records/check_data.h"
 #include "runtime/data/records/open_data.h"
 
@@ -148,6 +149,10 @@ void answer_data(Job& job, const GenerateOptions& o, DType dtype) {
 ExitCode run_generate(Job& job, const GenerateOptions& o) {
   require(o.has_prompt != !o.data.empty(), ExitCode::usage,
           "generate: give either --prompt TEXT or --data FILE.jsonl");
+  const i64 invalid = first_invalid_utf8(o.prompt);
+  require(invalid < 0, ExitCode::usage, "--prompt: invalid UTF-8 at byte {}", invalid);
+  require(!o.data.empty() || !o.limit, ExitCode::usage,
+          "generate: --limit belongs to --data; --prompt is one question");
   require(o.data.empty() || o.images.empty(), ExitCode::usage,
           "generate: --image belongs to --prompt; the samples of --data name their own images");
   require(o.max_tokens >= 1, ExitCode::usage, "--max-tokens {}: at least 1", o.max_tokens);

@@ -73,10 +73,16 @@ std::string model_text(const model::Vlm& model) {
 }
 
 void check_options(const PlanOptions& o) {
-  for (const auto& [name, value] :
-       {std::pair("--ranks", o.ranks), std::pair("--tokens", o.tokens), std::pair("--samples", o.samples)})
-    require(value.value_or(1) >= 1, ExitCode::usage, "{} {}: at least 1", name, value.value_or(1));
-  require(o.images.value_or(0) >= 0, ExitCode::usage, "--images {}: not negative", o.images.value_or(0));
+  // Bounds are beyond what anybody has, and what a plan takes time or memory for grows with them.
+  constexpr i64 kMostRanks = 1 << 17, kMostSamples = 1 << 20, kMostImages = 1 << 20;
+  for (const auto& [name, value, least, most] : {std::tuple("--ranks", o.ranks, 1, kMostRanks),
+                                                 std::tuple("--tokens", o.tokens, 1, planning::kMostTokens),
+                                                 std::tuple("--samples", o.samples, 1, kMostSamples),
+                                                 std::tuple("--images", o.images, 0, kMostImages)}) {
+    if (!value) continue;
+    require(*value >= least, ExitCode::usage, "{} {}: at least {}", name, *value, least);
+    require(*value <= most, ExitCode::usage, "{} {}: at most {}", name, *value, most);
+  }
   require(!o.max_tokens || (!o.tokens && !o.samples), ExitCode::usage,
           "--max-tokens looks for the length of one sequence: without --tokens and --samples");
   require(o.tokens || o.max_tokens || (!o.images && !o.samples), ExitCode::usage,

@@ -94,6 +94,9 @@ train: {train}
                            ("train.steps", "99999999999999999999")]:
             self.train(USAGE, [key + ":", f"(command line: {key}={value})"], f"{key}={value}")
         self.refused(USAGE, "--ranks -4", "plan", "configs/tiny.yaml", "--ranks", "-4")
+        self.refused(USAGE, "--ranks 1000000: at most 131072", "plan", "configs/tiny.yaml", "--ranks", "1000000")
+        self.refused(USAGE, "--tokens 100000000000: at most", "plan", "configs/tiny.yaml", "--tokens", "100000000000")
+        self.train(USAGE, ["model.train.vision_layers: vision is not trained"], "model.train={vision: false, vision_layers: 1}")
         self.refused(USAGE, "--batches -1", "audit", "configs/tiny.yaml", "--batches", "-1")
         self.train(USAGE, ["output.keep_best:", '"x" is no held-out set: data.eval has none', "(command line: output.keep_best=x)"],
                    "data.eval=[]", "output.keep_best=x")
@@ -141,6 +144,10 @@ train: {train}
                      ranks=3)
         self.refused(USAGE, ["--dtype", "f16"], "audit", "configs/tiny.yaml", "--dtype", "f16")
         self.refused(USAGE, "--prompt TEXT or --data", "generate", "--model", MODEL)
+        self.refused(USAGE, "--prompt: invalid UTF-8 at byte 2", "generate", "--model", MODEL, "--prompt", "hi\udcff")
+        self.refused(USAGE, "--limit belongs to --data", "generate", "--model", MODEL, "--prompt", "hi", "--limit", "3")
+        self.refused(USAGE, "--force belongs to training", "train", "configs/tiny.yaml", "--status", "--force")
+        self.refused(MISSING, "there is no run in nowhere", "train", "configs/tiny.yaml", "--status", "output.dir=nowhere")
 
     # models
 

@@ -60,6 +60,12 @@ class RunFolderTest(TrainingTest):
         os.makedirs(self.path("empty"))
         self.train("empty", "data.eval=[]")
 
+    def test_status_tells_how_far_the_run_has_come(self):
+        self.train("run", "data.eval=[]")
+        status = json.loads(self.done("train", "configs/tiny.yaml", "--status", "output.dir=run").stdout)
+        self.assertEqual((status["step"], status["steps"], status["finished"]), (2, 2, True))
+        self.assertRegex(str(status["checkpoint"]), "^(-1|2)$")
+
     def test_a_run_that_lives_keeps_its_folder_and_a_dead_one_loses_it(self):
         first = subprocess.Popen([self.binary, "train", "configs/tiny.yaml", "train.steps=20000", "data.eval=[]",
                                   "output.dir=run"], cwd=self.folder, stderr=subprocess.DEVNULL)

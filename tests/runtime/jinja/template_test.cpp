@@ -102,6 +102,12 @@ TEST_CASE("a template has a self, without blocks") {
         "<TemplateReference None>True");
 }
 
+TEST_CASE("a macro tells its name and its parameters") {
+  CHECK(render(
+            "{% macro m(a, b=1) %}{% endmacro %}{{ m.name }}{{ m.arguments }}{{ m.arguments | join('') }}") ==
+        "m('a', 'b')ab");
+}
+
 TEST_CASE("what refers to itself is freed") {
   CHECK(render("{% set ns = namespace() %}{% set ns.self = ns %}{% set ns.list = [ns] %}x") == "x");
   CHECK(render("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}1{% endmacro %}{{ a() }}") == "1");
