@@ -47,8 +47,9 @@ def limit(plan):
 
 def row(model, what, hardware, gpus, plan):
     mesh, memory = plan["mesh"], plan["memory"]["total"] / GIB
+    split = " in a zigzag" if plan["split"]["language"] == "zigzag" else ""
     layout = (f"data {mesh['data']} × sequence {mesh['sequence']}; {strategy(plan, 'vision_attention')}, "
-              f"{strategy(plan, 'language_attention')}; recompute {plan['blocks'][1]['recompute']}; zero {plan['zero']['stage']}")
+              f"{strategy(plan, 'language_attention')}{split}; recompute {plan['blocks'][1]['recompute']}; zero {plan['zero']['stage']}")
     fits = not plan["refusal"]
     speed = f"{plan['predicted_tokens_per_second'] / 1000:,.0f}" if fits else "-"
     used = f"{memory:.0f} of {plan['memory_budget'] / GIB:.0f}"
