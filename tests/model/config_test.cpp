@@ -86,6 +86,7 @@ TEST_CASE("norms of q and k in InternVL's tower have the norms' own epsilon in t
 
 TEST_CASE("layer_types of a class that has the key say which blocks have its window; others have it in all") {
   Json file = test::tiny_config()["text_config"];
+  for (const char* bias : {"attention_bias", "mlp_bias"}) file.erase(bias);
   file["num_hidden_layers"] = 2;
   file["sliding_window"] = 3;
   file["layer_types"] = {"full_attention", "sliding_attention"};
