@@ -1,7 +1,6 @@
 #include "launch/planning/block_classes.h"
 
 #include <map>
-#include <tuple>
 
 namespace longsight::planning {
 namespace {
@@ -16,16 +15,6 @@ std::vector<std::size_t> kinds_of(const TowerModel& tower, const ParameterRegist
   return kinds;
 }
 
-void add_classes(std::vector<BlockClass>& all, parallel::Tower tower, const std::vector<std::size_t>& kinds,
-                 const model::BlockSettings& settings) {
-  std::map<std::pair<std::size_t, const parallel::AttentionStrategy*>, std::size_t> known;
-  for (std::size_t i = 0; i < kinds.size(); ++i) {
-    const auto [place, added] = known.try_emplace({kinds[i], settings[i].attention}, all.size());
-    if (added) all.push_back({.tower = tower, .blocks = {}});
-    all[place->second].blocks.push_back(static_cast<i64>(i));
-  }
-}
-
 }  // namespace
 
 AlikeBlocks::AlikeBlocks(const model::Vlm& model) : model_(model) {
@@ -36,31 +25,23 @@ AlikeBlocks::AlikeBlocks(const model::Vlm& model) : model_(model) {
                        [&](i64 i) { return trained = trained || model.language().block(i).any_grad(p); });
 }
 
-std::vector<BlockClass> AlikeBlocks::classes(const model::PassInputs& inputs) const {
-  std::vector<BlockClass> all;
-  if (inputs.has_images()) add_classes(all, parallel::Tower::vision, vision_, inputs.vision_blocks);
-  add_classes(all, parallel::Tower::language, language_, inputs.language_blocks);
-  return all;
-}
-
 ShortenedPass::ShortenedPass(model::PassInputs& inputs, const AlikeBlocks& alike)
     : inputs_(inputs), vision_(inputs.vision_blocks), language_(inputs.language_blocks) {
-  const std::vector<BlockClass> classes = alike.classes(inputs);
-  inputs.vision_blocks.assign(vision_.size(), {});
-  inputs.language_blocks.assign(language_.size(), {});
-  const auto show = [](model::BlockSettings& shown, const model::BlockSettings& all, i64 block) {
-    shown[static_cast<std::size_t>(block)] = all[static_cast<std::size_t>(block)];
-  };
-  for (const BlockClass& one : classes) {
-    const bool vision = one.tower == parallel::Tower::vision;
-    const std::size_t count = std::min<std::size_t>(one.blocks.size(), 2);
-    for (std::size_t i = 0; i < count; ++i)
-      show(vision ? inputs.vision_blocks : inputs.language_blocks, vision ? vision_ : language_,
-           one.blocks[i]);
-    if (count < 2) continue;
-    const model::Block& second =
-        vision ? alike.model_.vision().block(one.blocks[1]) : alike.model_.language().block(one.blocks[1]);
-    seconds_.emplace_back(&second, static_cast<i64>(one.blocks.size()) - 1);
+  shorten(inputs.vision_blocks, vision_, alike.vision_, alike.model_.vision());
+  shorten(inputs.language_blocks, language_, alike.language_, alike.model_.language());
+}
+
+template <class TowerModel>
+void ShortenedPass::shorten(model::BlockSettings& shown, const model::BlockSettings& all,
+                            const std::vector<std::size_t>& kinds, const TowerModel& tower) {
+  std::map<std::pair<std::size_t, const parallel::AttentionStrategy*>, std::vector<std::size_t>> classes;
+  for (std::size_t i = 0; i < all.size(); ++i) classes[{kinds[i], all[i].attention}].push_back(i);
+  shown.assign(all.size(), {});
+  for (const auto& [key, blocks] : classes) {
+    shown[blocks[0]] = all[blocks[0]];
+    if (blocks.size() == 1) continue;
+    shown[blocks[1]] = all[blocks[1]];
+    seconds_.emplace_back(&tower.block(static_cast<i64>(blocks[1])), std::ssize(blocks) - 1);
   }
 }
 

@@ -8,27 +8,21 @@
 
 namespace longsight::planning {
 
-struct BlockClass {
-  parallel::Tower tower = parallel::Tower::vision;
-  std::vector<i64> blocks;  // ascending
-};
-
+// Which blocks of a tower are alike but for their strategy: by parameters, what of them is trained, and
+// whether backward comes through. Borrows the model, and what of its parameters is trained stays so.
 class AlikeBlocks {
  public:
-  // Borrows the model, and what of its parameters is trained stays so.
   explicit AlikeBlocks(const model::Vlm&);
-
-  // By parameters, what of them is trained, whether backward comes through, and by strategy.
-  std::vector<BlockClass> classes(const model::PassInputs&) const;
 
  private:
   friend class ShortenedPass;
 
   const model::Vlm& model_;
-  std::vector<std::size_t> vision_, language_;  // of each block: which kind it is, but for its strategy
+  std::vector<std::size_t> vision_, language_;  // the kind of each block
 };
 
-// While it lives the pass runs the first two blocks of each class only. Borrows the inputs.
+// While it lives the pass runs only the first two blocks of each class, which are alike and have one
+// strategy. Borrows the inputs.
 class ShortenedPass {
  public:
   ShortenedPass(model::PassInputs&, const AlikeBlocks&);
@@ -40,8 +34,12 @@ class ShortenedPass {
   i64 blocks_of(const void* unit) const;
 
  private:
+  template <class TowerModel>
+  void shorten(model::BlockSettings& shown, const model::BlockSettings& all,
+               const std::vector<std::size_t>& kinds, const TowerModel&);
+
   model::PassInputs& inputs_;
-  model::BlockSettings vision_, language_;
+  model::BlockSettings vision_, language_;            // all of them
   std::vector<std::pair<const void*, i64>> seconds_;  // the second block of a class stands for all the others
 };
 

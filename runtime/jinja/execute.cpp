@@ -8,13 +8,8 @@ namespace longsight::jinja {
 namespace {
 
 struct Macro : Object {
-  Macro(Interpreter& of, const Stmt& statement, FramePtr frame, std::string_view called,
-        std::vector<Value> names)
-      : interpreter(of),
-        stmt(statement),
-        closure(std::move(frame)),
-        name(called),
-        parameters(std::move(names)) {}
+  Macro(Interpreter& of, const Stmt& statement, FramePtr frame, std::string_view called)
+      : interpreter(of), stmt(statement), closure(std::move(frame)), name(called) {}
   std::string_view type() const override { return "Macro"; }
   bool callable() const override { return true; }
   Value call(Run&, Arguments&& arguments) override {
@@ -22,7 +17,7 @@ struct Macro : Object {
   }
   std::optional<Value> attribute(Run&, std::string_view wanted) override {
     if (wanted == "name") return Value::string(std::string(name));
-    if (wanted == "arguments") return Value::tuple(parameters);
+    if (wanted == "arguments") return interpreter.parameter_names(stmt);
     if (wanted == "caller") return Value::boolean(stmt.takes_caller);
     if (wanted == "catch_kwargs") return Value::boolean(stmt.takes_kwargs);
     if (wanted == "catch_varargs") return Value::boolean(stmt.takes_varargs);
@@ -33,7 +28,6 @@ struct Macro : Object {
   const Stmt& stmt;
   FramePtr closure;
   std::string_view name;
-  std::vector<Value> parameters;  // their names
 };
 
 }  // namespace
@@ -215,11 +209,14 @@ Value Interpreter::call_loop(const Stmt& stmt, const FramePtr& frame, const Valu
 
 Value Interpreter::macro(const Stmt& stmt, const FramePtr& frame, std::string_view name) {
   keep(frame);
-  std::vector<Value> parameters;
-  for (const int id : stmt.parameters)
-    parameters.push_back(Value::string(std::string(tree_.names[static_cast<std::size_t>(id)])));
-  return Value(
-      std::shared_ptr<Object>(std::make_shared<Macro>(*this, stmt, frame, name, std::move(parameters))));
+  return Value(std::shared_ptr<Object>(std::make_shared<Macro>(*this, stmt, frame, name)));
+}
+
+Value Interpreter::parameter_names(const Stmt& macro) const {
+  std::vector<Value> names;
+  for (const int id : macro.parameters)
+    names.push_back(Value::string(std::string(tree_.names[static_cast<std::size_t>(id)])));
+  return Value::tuple(std::move(names));
 }
 
 void Interpreter::call_block(const Stmt& stmt, const FramePtr& frame, TextBuilder& out) {

@@ -44,6 +44,7 @@ class Interpreter {
 
   // For macros and loops that are called.
   Value call_macro(const Stmt& macro, const FramePtr& closure, std::string_view name, Arguments&& arguments);
+  Value parameter_names(const Stmt& macro) const;
   Value call_loop(const Stmt& loop, const FramePtr& frame, const Value& iterable, i64 depth);
 
  private:

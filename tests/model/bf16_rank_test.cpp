@@ -73,14 +73,11 @@ constexpr double kOneRank = 0.045;
 // A layout stores a few of them once more, or in other pieces: none of that is worth half of the rest.
 constexpr double kLayout = 1.5;
 
-void check_layouts(const nlohmann::json& config, std::vector<test::SampleShape> shapes,
+void check_layouts(const nlohmann::json& config, const std::vector<test::SampleShape>& shapes,
                    const AdapterConfig& adapters = {}) {
   parallel::ProcessGroup& world = test_world();
   const auto model = test::tiny_model(DType::BF16, config, true, adapters);
   const auto exact = exact_copy(*model, config, adapters);
-  if (!model->config().has_vision()) {
-    for (test::SampleShape& sample : shapes) sample.images = 0;
-  }
   const MicroBatch batch = pack(test::tiny_samples(model->config(), shapes), model->config());
   parallel::SelfGroup self;
   const parallel::Plan alone = one_rank_plan(*model);

@@ -149,18 +149,11 @@ TEST_CASE("a KV head whose query heads are on several ranks gets the sum of thei
   }
 }
 
-// Without images where the model is a language model alone.
-Case fitting(const test::TinyFamily& family, Case c) {
-  if (read_model_config(family.config, family.name).has_vision()) return c;
-  for (test::SampleShape& sample : c.samples) sample.images = 0;
-  return c;
-}
-
 TEST_CASE("every family has the gradients of one rank") {
   for (const test::TinyFamily& family : test::tiny_families()) {
     INFO(family.name);
     for (std::size_t c = 0; c < kCases.size(); ++c) {
-      const Expected one = expected(fitting(family, kCases[c]), family.config);
+      const Expected one = expected(kCases[c], family.config);
       // Every strategy of each tower, some of them together.
       const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
       for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
@@ -176,7 +169,7 @@ TEST_CASE("adapters on every layer of every family have the gradients of one ran
   const AdapterConfig everywhere{.rank = 3, .alpha = 5, .targets = {"*"}, .random_b = true};
   for (const test::TinyFamily& family : test::tiny_families()) {
     INFO(family.name);
-    check_layout(expected(fitting(family, kCases.front()), family.config, everywhere),
+    check_layout(expected(kCases.front(), family.config, everywhere),
                  {AttentionKind::ulysses, AttentionKind::gather});
   }
 }

@@ -50,11 +50,8 @@ Ran run(const nlohmann::json& config, const std::vector<test::SampleShape>& shap
   return ran;
 }
 
-void check_levels(const nlohmann::json& config, std::vector<test::SampleShape> shapes, AttentionKind vision,
-                  AttentionKind language, const AdapterConfig& adapters = {}) {
-  if (!read_model_config(config, "config.json").has_vision()) {
-    for (test::SampleShape& sample : shapes) sample.images = 0;
-  }
+void check_levels(const nlohmann::json& config, const std::vector<test::SampleShape>& shapes,
+                  AttentionKind vision, AttentionKind language, const AdapterConfig& adapters = {}) {
   std::vector<Ran> ran;
   for (const Recompute level : kLevels) {
     INFO("vision ", name_of(vision), ", language ", name_of(language), ", recompute ", name_of(level));

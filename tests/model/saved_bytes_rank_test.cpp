@@ -91,24 +91,12 @@ TEST_CASE("the same of a language model that is cut in a zigzag") {
   });
 }
 
-namespace {
-
-// Without images for a language model alone.
-std::vector<test::SampleShape> fitting(const test::TinyFamily& family,
-                                       std::vector<test::SampleShape> shapes) {
-  if (read_model_config(family.config, family.name).has_vision()) return shapes;
-  for (test::SampleShape& sample : shapes) sample.images = 0;
-  return shapes;
-}
-
-}  // namespace
-
 TEST_CASE("the same of every family: norms, windows, RoPE, layer scales and joins are all counted") {
   const auto vision = different_for(Tower::vision), language = different_for(Tower::language);
   for (const test::TinyFamily& family : test::tiny_families()) {
     INFO(family.name);
     for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
-      check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
+      check_prediction(family.config, kBatches.front(), vision[i % vision.size()],
                        language[i % language.size()], FusionKind::owner, {}, "", DType::F32,
                        i % 2 == 0 ? Split::equal : Split::zigzag);
     }
@@ -121,7 +109,7 @@ TEST_CASE("the same in bf16: statistics and sums that are f32 are counted as suc
   for (const test::TinyFamily& family : test::tiny_families()) {
     INFO(family.name);
     for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
-      check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
+      check_prediction(family.config, kBatches.front(), vision[i % vision.size()],
                        language[i % language.size()], FusionKind::owner,
                        i % 2 == 0 ? AdapterConfig{} : everywhere, "", DType::BF16,
                        i % 2 == 0 ? Split::zigzag : Split::equal);
@@ -137,7 +125,7 @@ TEST_CASE("the same with towers that are frozen, each strategy in both") {
       if (!read_model_config(family.config, family.name).has_vision() && frozen.ends_with("language"))
         continue;
       for (std::size_t i = 0; i < std::max(vision.size(), language.size()); ++i) {
-        check_prediction(family.config, fitting(family, kBatches.front()), vision[i % vision.size()],
+        check_prediction(family.config, kBatches.front(), vision[i % vision.size()],
                          language[(i + 1) % language.size()], FusionKind::owner, {}, frozen);
       }
     }
@@ -150,9 +138,9 @@ TEST_CASE("the same with adapters, on every layer or on those of one block, and 
   for (const test::TinyFamily& family : test::tiny_families()) {
     INFO(family.name);
     for (const auto& batch : {kBatches[0], kBatches[1]}) {
-      check_prediction(family.config, fitting(family, batch), AttentionKind::ulysses, AttentionKind::gather,
-                       FusionKind::owner, everywhere);
-      check_prediction(family.config, fitting(family, batch), AttentionKind::gather, AttentionKind::ulysses,
+      check_prediction(family.config, batch, AttentionKind::ulysses, AttentionKind::gather, FusionKind::owner,
+                       everywhere);
+      check_prediction(family.config, batch, AttentionKind::gather, AttentionKind::ulysses,
                        FusionKind::gather, some);
     }
   }
@@ -166,11 +154,10 @@ TEST_CASE("the same of more rows than a chunk has, in the MLP and in the loss") 
   many_rows.insert(many_rows.end(), 9, {500, 28});
   for (const test::TinyFamily& family : test::tiny_families()) {
     INFO(family.name);
-    const auto shapes = fitting(family, many_rows);
-    check_prediction(family.config, shapes, AttentionKind::ulysses, AttentionKind::ulysses,
+    check_prediction(family.config, many_rows, AttentionKind::ulysses, AttentionKind::ulysses,
                      FusionKind::owner);
-    check_prediction(family.config, shapes, AttentionKind::images, AttentionKind::gather, FusionKind::gather,
-                     everywhere);
+    check_prediction(family.config, many_rows, AttentionKind::images, AttentionKind::gather,
+                     FusionKind::gather, everywhere);
   }
 }
 

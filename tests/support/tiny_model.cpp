@@ -42,7 +42,8 @@ std::vector<model::Sample> tiny_samples(const model::ModelConfig& config,
     const Philox random(seed, fmt::format("sample {}", s));
     model::Sample sample{.id = fmt::format("sample {}", s), .ids = {}, .labels = {}, .images = {}};
     std::vector<i64> places;  // the placeholders of the images, with text between two of them
-    for (i64 i = 0; i < shapes[s].images; ++i, ++number) {
+    const i64 images = config.has_vision() ? shapes[s].images : 0;
+    for (i64 i = 0; i < images; ++i, ++number) {
       // Images of any size: of several, wide and high.
       const data::ImageLayout layout = model::synthetic_layout(config, config.vision.merge * (1 + number % 3),
                                                                config.vision.merge * (2 + number % 2));

@@ -20,7 +20,7 @@ struct SampleShape {
   i64 tokens = 0;  // all of them, placeholders included; more if the images need more
   i64 images = 0;
 };
-// Random text, labels on about half of it, pixels by Philox.
+// Random text, labels on about half of it, pixels by Philox. A model without a vision tower gets no images.
 std::vector<model::Sample> tiny_samples(const model::ModelConfig&, const std::vector<SampleShape>&,
                                         u64 seed = 1);
 
